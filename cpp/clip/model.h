@@ -1,0 +1,49 @@
+// A CLIP-ViT's weights under the engine's names, every size read off the tensors of the archive.
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "clip/archive.h"
+#include "clip/transformer.h"
+
+namespace clip_es {
+
+struct ModelShape {
+  int64_t patch, width, layers, resolution, embedding, context, vocabulary;
+  int64_t text_width, text_layers;
+};
+
+struct Model {
+  ModelShape shape;
+  uint64_t fingerprint;
+  torch::Precision precision;
+  float logit_scale;               // exp of the stored one
+  std::array<float, 3> mean, std;  // of the pixels, in [0, 1]
+
+  // image tower
+  TransformerShape image;
+  torch::Linear patch_embedding;            // (width, 3 * patch * patch), no bias
+  std::vector<float> class_embedding;       // (width)
+  std::vector<float> positional_embedding;  // (grid * grid + 1, width), class token first
+  LayerNormWeights ln_pre, ln_post;
+  std::vector<BlockWeights> image_blocks;
+  std::vector<float> image_projection;  // (width, embedding)
+
+  // text tower
+  TransformerShape text;
+  std::vector<float> token_embedding;           // (vocabulary, text_width)
+  std::vector<float> text_positional_embedding;  // (context, text_width)
+  LayerNormWeights ln_final;
+  std::vector<BlockWeights> text_blocks;
+  std::vector<float> text_projection;  // (text_width, embedding)
+
+  size_t bytes() const;  // of memory held, about
+};
+
+// Throws Error kModelFormat naming the tensor that is missing, misshapen or not finite; Cancelled between tensors.
+Model read_model(const Archive&, torch::Precision, const std::atomic<bool>* cancelled = nullptr);
+
+}  // namespace clip_es

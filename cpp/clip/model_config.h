@@ -1,0 +1,21 @@
+// clip-es.json, the optional file in an archive that says what OpenAI's archives leave implicit.
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include "clip/archive.h"
+#include "ops/ops.h"
+
+namespace clip_es {
+
+struct ModelConfig {
+  Activation activation = Activation::kQuickGelu;
+  int64_t image_heads = 0, text_heads = 0;  // 0: width / 64
+  std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};  // CLIP's
+};
+
+// {"activation": "quick_gelu" | "gelu", "heads": {"image": 12, "text": 8}, "mean": [r, g, b], "std": [r, g, b]}, each optional.
+// Throws Error kModelFormat for anything else.
+ModelConfig read_model_config(const Archive&);
+
+}  // namespace clip_es

@@ -1,0 +1,28 @@
+// A photo -> the pixels and the grid of patches that enter the image tower.
+#pragma once
+#include <cstdint>
+
+#include "clip/model.h"
+#include "core/context.h"
+
+namespace clip_es {
+
+// Tightly packed rows of 1 (grey), 3 (RGB) or 4 (RGBA, alpha dropped) bytes a pixel.
+struct Image {
+  const uint8_t* data;
+  int64_t width, height, channels;
+};
+
+struct Grid {
+  int64_t height, width;  // in patches
+  int64_t patches() const { return height * width; }
+};
+
+// max_side: a longer photo is first reduced to it (both sides by the same factor, rounded, at least 1); 0 is no limit. Then each side
+// goes UP to the next multiple of the patch, aspect not kept.
+Grid patch_grid(int64_t width, int64_t height, int64_t patch, int64_t max_side);
+
+// -> patches (grid.patches(), 3 * patch * patch), normalised, each in the order channel, y, x.
+void preprocess(Context&, const Model&, const Image&, int64_t max_side, float* patches);
+
+}  // namespace clip_es

@@ -1,0 +1,83 @@
+#include "clip/text_tower.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "torch/matmul.h"
+
+namespace clip_es {
+namespace {
+
+constexpr int64_t kGroupTokens = 2048;  // about this many tokens share a matrix product: enough to be fast, small enough to abort
+
+// Tokens up to and with the end-of-text, which has the largest id.
+int64_t prompt_length(std::span<const int32_t> prompt) {
+  return std::max_element(prompt.begin(), prompt.end()) - prompt.begin() + 1;
+}
+
+void check_ids(const Model& model, std::span<const int32_t> tokens) {
+  for (const int32_t id : tokens)
+    if (id < 0 || id >= model.shape.vocabulary)
+      throw Error(ErrorCode::kInvalidArg, "token id " + std::to_string(id) + " is outside the model's vocabulary of " +
+                                              std::to_string(model.shape.vocabulary) + " tokens: the model was made for another tokenizer");
+}
+
+void embed_tokens(const Model& model, std::span<const int32_t> prompt, float* x) {
+  const int64_t width = model.text.width;
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    const float* token = &model.token_embedding[static_cast<size_t>(prompt[i] * width)];
+    const float* position = &model.text_positional_embedding[i * static_cast<size_t>(width)];
+    for (int64_t c = 0; c < width; ++c) *x++ = token[c] + position[c];
+  }
+}
+
+// The last token of each sequence -> a row of length one.
+void pool(Context& context, const Model& model, std::span<const ops::Sequence> sequences, const float* x, float* embeddings) {
+  const int64_t width = model.text.width, embedding = model.shape.embedding, count = static_cast<int64_t>(sequences.size());
+  Arena::Scope scope(context.arena);
+  const auto pooled = context.arena.take<float>(static_cast<size_t>(count * width));
+  for (int64_t i = 0; i < count; ++i) {
+    const ops::Sequence& s = sequences[static_cast<size_t>(i)];
+    std::copy_n(x + (s.begin + s.length - 1) * width, width, pooled.data() + i * width);
+  }
+  ops::layer_norm(context, pooled.data(), count, width, model.ln_final.gamma.data(), model.ln_final.beta.data(), pooled.data());
+  torch::matmul(context, torch::matrix(pooled.data(), count, width), torch::matrix(model.text_projection.data(), width, embedding), embeddings);
+  for (int64_t i = 0; i < count; ++i) {
+    float* row = embeddings + i * embedding;
+    double squares = 0;
+    for (int64_t c = 0; c < embedding; ++c) squares += static_cast<double>(row[c]) * row[c];
+    if (!std::isfinite(squares) || squares == 0)
+      throw Error(ErrorCode::kModelFormat, "the text tower gives no finite embedding: its weights overflow, or are zero");
+    for (int64_t c = 0; c < embedding; ++c) row[c] = static_cast<float>(row[c] / std::sqrt(squares));
+  }
+}
+
+}  // namespace
+
+void encode_text(Context& context, const Model& model, std::span<const int32_t> tokens, std::span<float> embeddings) {
+  const auto length = static_cast<size_t>(model.shape.context);
+  const size_t prompts = tokens.size() / length;
+  check_ids(model, tokens);
+  for (size_t first = 0; first < prompts;) {
+    std::vector<ops::Sequence> sequences;
+    int64_t total = 0;
+    while (first + sequences.size() < prompts && total < kGroupTokens) {
+      const int64_t own = prompt_length(tokens.subspan((first + sequences.size()) * length, length));
+      sequences.push_back({total, own});
+      total += own;
+    }
+    Arena::Scope scope(context.arena);
+    const auto x = context.arena.take<float>(static_cast<size_t>(total * model.text.width));
+    for (size_t i = 0; i < sequences.size(); ++i)
+      embed_tokens(model, tokens.subspan((first + i) * length, static_cast<size_t>(sequences[i].length)),
+                   x.data() + sequences[i].begin * model.text.width);
+    for (const BlockWeights& block : model.text_blocks) {
+      context.checkpoint();
+      transformer_block(context, model.text, block, sequences, true, x.data());
+    }
+    pool(context, model, sequences, x.data(), embeddings.data() + first * static_cast<size_t>(model.shape.embedding));
+    first += sequences.size();
+  }
+}
+
+}  // namespace clip_es

@@ -1,0 +1,45 @@
+#include "clip/transformer.h"
+
+namespace clip_es {
+namespace {
+
+// `attend` turns qkv (tokens, 3 width) into out (tokens, width).
+template <class Attend>
+void run_block(Context& context, const TransformerShape& shape, const BlockWeights& w, int64_t tokens, float* x, Attend attend) {
+  const int64_t width = shape.width, hidden = w.c_fc.outputs(), count = tokens * width;
+  Arena::Scope scope(context.arena);
+  const auto normalised = context.arena.take<float>(static_cast<size_t>(count));
+  const auto out = context.arena.take<float>(static_cast<size_t>(count));
+  {
+    Arena::Scope attention_scope(context.arena);
+    const auto qkv = context.arena.take<float>(static_cast<size_t>(3 * count));
+    ops::layer_norm(context, x, tokens, width, w.ln_1.gamma.data(), w.ln_1.beta.data(), normalised.data());
+    w.in_proj(context, normalised.data(), tokens, qkv.data());
+    attend(ops::AttentionInput{qkv.data(), width, shape.heads}, normalised.data());
+    w.out_proj(context, normalised.data(), tokens, out.data());
+    ops::add(context, x, out.data(), count);
+  }
+  const auto u = context.arena.take<float>(static_cast<size_t>(tokens * hidden));
+  ops::layer_norm(context, x, tokens, width, w.ln_2.gamma.data(), w.ln_2.beta.data(), normalised.data());
+  w.c_fc(context, normalised.data(), tokens, u.data());
+  ops::activate(context, shape.activation, u.data(), tokens * hidden);
+  w.c_proj(context, u.data(), tokens, out.data());
+  ops::add(context, x, out.data(), count);
+}
+
+}  // namespace
+
+void transformer_block(Context& context, const TransformerShape& shape, const BlockWeights& w, std::span<const ops::Sequence> sequences,
+                       bool causal, float* x) {
+  const int64_t tokens = sequences.back().begin + sequences.back().length;
+  run_block(context, shape, w, tokens, x,
+            [&](const ops::AttentionInput& in, float* out) { ops::attention(context, in, sequences, causal, out, nullptr); });
+}
+
+void transformer_block_with_mean(Context& context, const TransformerShape& shape, const BlockWeights& w, int64_t n, float* x, float weight,
+                                 float* mean) {
+  run_block(context, shape, w, n, x,
+            [&](const ops::AttentionInput& in, float* out) { ops::attention_with_mean(context, in, n, out, nullptr, weight, mean); });
+}
+
+}  // namespace clip_es

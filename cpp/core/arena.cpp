@@ -1,0 +1,89 @@
+#include "core/arena.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <new>
+#include <string>
+#include <unistd.h>
+
+#include "core/error.h"
+
+namespace clip_es {
+namespace {
+
+constexpr size_t kAlignment = 64;
+constexpr size_t kSmallestChunk = size_t{1} << 20;
+
+// What this process may ever hold: the machine's memory or its control group's limit. Linux grants more and kills later.
+size_t memory_limit() {
+  static const size_t limit = [] {
+    size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
+    for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+      unsigned long long group = 0;
+      if (std::ifstream in(file); in >> group) bytes = std::min(bytes, static_cast<size_t>(group));
+    }
+    return bytes;
+  }();
+  return limit;
+}
+
+[[noreturn]] void refuse(double bytes) {
+  char size[64];
+  std::snprintf(size, sizeof size, "%.1f GB", bytes / 1e9);
+  throw Error(ErrorCode::kOutOfMemory, std::string(size) + " of memory are needed at once and cannot be had: a smaller maxSide, fewer labels or a smaller model needs less");
+}
+
+}  // namespace
+
+void FreeAligned::operator()(void* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
+
+AlignedBytes allocate_aligned(size_t bytes) {
+  if (bytes > memory_limit()) refuse(static_cast<double>(bytes));
+  void* p = ::operator new[](std::max<size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);
+  if (!p) refuse(static_cast<double>(bytes));
+  return AlignedBytes(static_cast<std::byte*>(p));
+}
+
+size_t Arena::capacity() const {
+  size_t sum = 0;
+  for (const Chunk& chunk : chunks_) sum += chunk.size;
+  return sum;
+}
+
+std::byte* Arena::take_bytes(size_t count, size_t size) {
+  if (count > std::numeric_limits<size_t>::max() / 2 / size) refuse(static_cast<double>(count) * static_cast<double>(size));
+  const size_t bytes = (count * size + kAlignment - 1) / kAlignment * kAlignment;
+  while (chunk_ < chunks_.size() && chunks_[chunk_].size - used_ < bytes) {
+    ++chunk_;
+    used_ = 0;
+  }
+  if (chunk_ == chunks_.size()) {
+    // As much again as is held, so that a few images settle the size.
+    const size_t wanted = std::max({bytes, kSmallestChunk, std::min(capacity(), size_t{64} << 20)});
+    if (wanted > memory_limit() - std::min(memory_limit(), capacity())) refuse(static_cast<double>(wanted + capacity()));
+    chunks_.push_back({allocate_aligned(wanted), wanted});
+    ++allocations_;
+  }
+  std::byte* p = chunks_[chunk_].bytes.get() + used_;
+  used_ += bytes;
+  return p;
+}
+
+void Arena::give_back(size_t chunk, size_t used) {
+  chunk_ = chunk;
+  used_ = used;
+  if (chunk_ != 0 || used_ != 0 || chunks_.size() < 2) return;
+  // Nothing is in use: one chunk of the whole size serves the next image without gaps.
+  const size_t whole = capacity();
+  chunks_.clear();
+  try {
+    chunks_.push_back({allocate_aligned(whole), whole});
+    ++allocations_;
+  } catch (const Error&) {
+    // Scopes end in destructors, which must not throw: the next take() asks again, and reports.
+  }
+}
+
+}  // namespace clip_es

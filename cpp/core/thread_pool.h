@@ -1,0 +1,47 @@
+// A fixed set of threads that share loops over blocks of rows. The calling thread works too, so a pool of 1 starts none.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace clip_es {
+
+class ThreadPool {
+ public:
+  // `on_start` runs once on each thread the pool starts, before any work.
+  explicit ThreadPool(int threads, std::function<void()> on_start = {});
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(threads_.size()) + 1; }
+
+  // Calls body(index, worker) for every index in [0, count), in any order; worker in [0, size()) names the thread, so that
+  // bodies can own scratch memory. Returns when all are done; the first exception thrown by a body is rethrown here.
+  void run(int64_t count, const std::function<void(int64_t index, int worker)>& body);
+
+  // Cuts [0, rows) into blocks, about one per thread but none smaller than `smallest`, and calls body(begin, end) for each.
+  void split(int64_t rows, int64_t smallest, const std::function<void(int64_t begin, int64_t end)>& body);
+
+ private:
+  void work(int worker);
+  void take_indices(int worker);
+
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable started_, finished_;
+  const std::function<void(int64_t, int)>* body_ = nullptr;
+  int64_t count_ = 0;
+  std::atomic<int64_t> next_{0};
+  uint64_t generation_ = 0;
+  int busy_ = 0;
+  bool closing_ = false;
+  std::exception_ptr failure_;
+};
+
+}  // namespace clip_es

@@ -1,0 +1,58 @@
+#include "mask/pseudo_mask.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/ops.h"
+
+namespace clip_es {
+namespace {
+
+// rows[k] is the row of map k. The first of the largest wins, the background standing before the maps.
+void label_row(std::span<const float* const> rows, std::span<const uint8_t> value, int64_t width, const MaskSettings& settings, uint8_t* mask,
+               float* confidence) {
+  for (int64_t x = 0; x < width; ++x) {
+    float largest = rows[0][x];
+    size_t winner = 0;
+    for (size_t k = 1; k < rows.size(); ++k)
+      if (rows[k][x] > largest) {
+        largest = rows[k][x];
+        winner = k;
+      }
+    const float rest = 1 - largest;
+    const float background = settings.background_power == 1 ? rest : std::pow(rest, settings.background_power);
+    const float score = std::max(background, largest);
+    const uint8_t label = background >= largest ? 0 : value[winner];
+    if (mask) mask[x] = score < settings.ignore_below ? kIgnored : label;
+    if (confidence) confidence[x] = score;
+  }
+}
+
+}  // namespace
+
+void make_pseudo_mask(Context& context, float* maps, const Grid& grid, std::span<const uint8_t> value, int64_t width, int64_t height,
+                      const MaskSettings& settings, const MaskOutputs& outputs) {
+  const int64_t labels = static_cast<int64_t>(value.size());
+  for (int64_t k = 0; k < labels; ++k) ops::min_max(maps + k * grid.patches(), grid.patches());
+  Arena::Scope scope(context.arena);
+  const auto vertical = context.arena.take<ops::Tap>(static_cast<size_t>(height)), horizontal = context.arena.take<ops::Tap>(static_cast<size_t>(width));
+  ops::bilinear_taps(grid.height, height, vertical);
+  ops::bilinear_taps(grid.width, width, horizontal);
+  const auto scratch = context.arena.take<float>(outputs.maps ? 0 : static_cast<size_t>(context.pool.size() * labels * width));
+  const auto row_pointers = context.arena.take<const float*>(static_cast<size_t>(context.pool.size() * labels));
+  context.pool.run(height, [&](int64_t y, int worker) {
+    context.checkpoint();
+    const std::span<const float*> rows = row_pointers.subspan(static_cast<size_t>(worker * labels), static_cast<size_t>(labels));
+    for (int64_t k = 0; k < labels; ++k) {
+      float* row = outputs.maps ? outputs.maps + (k * height + y) * width : scratch.data() + (worker * labels + k) * width;
+      ops::resize_bilinear_row(maps + k * grid.patches(), grid.width, vertical[static_cast<size_t>(y)], horizontal, row);
+      for (int64_t x = 0; x < width; ++x) row[x] = std::min(row[x], 1.0f);  // interpolation may round past the ends
+      rows[static_cast<size_t>(k)] = row;
+    }
+    if (outputs.mask || outputs.confidence)
+      label_row(rows, value, width, settings, outputs.mask ? outputs.mask + y * width : nullptr,
+                outputs.confidence ? outputs.confidence + y * width : nullptr);
+  });
+}
+
+}  // namespace clip_es

@@ -1,0 +1,29 @@
+// GradCAM's way back through ln_post and the MLP, for all classes of a group.
+#pragma once
+#include <cstdint>
+
+#include "core/context.h"
+#include "ops/ops.h"
+
+namespace clip_es::ops {
+
+// N patches, D width, F hidden (4 D), G classes. Names as in cam/softmax_gradcam.
+struct MlpGradient {
+  int64_t patches, width, hidden, classes;
+  Activation activation;
+  const float *u, *omega;                // (N, F)
+  const float *rstd_2, *rstd_post;       // (N)
+  const float *h_hat_out, *z_hat_out;    // (N, D)
+  const float* alpha;                    // (G, F): W2^T a
+  const float* b;                        // (G, N)
+  const float* a_out;                    // (G, D): out_proj^T a
+  const float* composite;                // (D, F)
+  const float *fc_gamma, *fc_offset;     // (F)
+  const float* out_proj_column_sums;     // (D)
+};
+
+// out_gradient (G, N, D): the gradient of attention's output. With e = act'(u) rstd_post (alpha - b omega):
+//   rstd_post (a_out - b z_hat_out) + rstd_2 (composite e - (e . fc_gamma) column_sums - (e . (u - fc_offset) / D) h_hat_out)
+void mlp_gradient(Context&, const MlpGradient&, float* out_gradient);
+
+}  // namespace clip_es::ops

@@ -1,0 +1,77 @@
+#include "torch/library.h"
+
+#include <dlfcn.h>
+#include <sys/stat.h>
+
+#include <mutex>
+
+#include "torch/table.h"
+
+namespace clip_es::torch {
+namespace {
+
+constexpr int kOldestMajor = 2, kOldestMinor = 11;
+constexpr const char* kRemedy = "; set CLIP_ES_LIBTORCH to a LibTorch of 2.11 or newer, or run: npx clip-es setup";
+
+std::mutex loading;
+std::string loaded_folder;
+void (*omp_set_num_threads)(int) = nullptr;
+
+bool exists(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0;
+}
+
+// An official archive and the torch folder of a wheel keep libraries in lib/; a folder of libraries alone is taken, too.
+std::string library_file(const std::string& folder) {
+  for (const char* below : {"/lib/libtorch_cpu.so", "/libtorch_cpu.so"})
+    if (std::string file = folder + below; exists(file)) return file;
+  throw Error(ErrorCode::kLibTorch, "no LibTorch at " + folder + ": neither lib/libtorch_cpu.so nor libtorch_cpu.so is there" + kRemedy);
+}
+
+void fill_table(void* library, const std::string& folder) {
+  std::string missing;
+  int count = 0;
+  auto find = [&](const char* name) {
+    void* function = dlsym(library, name);
+    if (!function && count++ < 3) missing += missing.empty() ? name : std::string(", ") + name;
+    return function;
+  };
+#define X(name) name = reinterpret_cast<decltype(name)>(find(#name));
+  CLIP_ES_TORCH_FUNCTIONS(X)
+#undef X
+  if (count)
+    throw Error(ErrorCode::kLibTorch, "the LibTorch at " + folder + " lacks " + std::to_string(count) + " functions (" + missing +
+                                          (count > 3 ? ", …" : "") + "): it is older than 2.11" + kRemedy);
+  torch_exception_get_what_without_backtrace =
+      reinterpret_cast<const char* (*)()>(dlsym(library, "torch_exception_get_what_without_backtrace"));
+}
+
+int major() { return static_cast<int>(aoti_torch_abi_version() >> 56); }
+int minor() { return static_cast<int>(aoti_torch_abi_version() >> 48 & 255); }
+
+}  // namespace
+
+void load_library(const std::string& folder) {
+  std::lock_guard lock(loading);
+  if (folder == loaded_folder) return;
+  if (!loaded_folder.empty())
+    throw Error(ErrorCode::kLibTorch, "this process already uses the LibTorch at " + loaded_folder + "; " + folder + " cannot be loaded beside it");
+  const std::string file = library_file(folder);
+  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw Error(ErrorCode::kLibTorch, "LibTorch does not load: " + std::string(dlerror()) + kRemedy);
+  fill_table(library, folder);
+  if (major() != kOldestMajor || minor() < kOldestMinor)
+    throw Error(ErrorCode::kLibTorch, "LibTorch " + version() + " at " + folder + " is too old" + kRemedy);
+  omp_set_num_threads = reinterpret_cast<void (*)(int)>(dlsym(library, "omp_set_num_threads"));
+  loaded_folder = folder;
+}
+
+std::string version() { return std::to_string(major()) + "." + std::to_string(minor()); }
+
+void use_one_thread() {
+  if (omp_set_num_threads) omp_set_num_threads(1);
+  aoti_torch_grad_mode_set_enabled(false);  // for each thread, like the count
+}
+
+}  // namespace clip_es::torch

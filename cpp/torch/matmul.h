@@ -1,0 +1,28 @@
+// Matrix products by LibTorch, on plain pointers. Rows are shared among the pool's threads.
+#pragma once
+#include <cstdint>
+
+#include "core/context.h"
+
+namespace clip_es::torch {
+
+// A matrix in memory: element (i, j) at data[i * row_stride + j * column_stride].
+struct MatrixView {
+  const float* data;
+  int64_t rows, columns, row_stride, column_stride;
+};
+
+inline MatrixView matrix(const float* data, int64_t rows, int64_t columns) { return {data, rows, columns, columns, 1}; }
+inline MatrixView transposed(const MatrixView& m) { return {m.data, m.columns, m.rows, m.column_stride, m.row_stride}; }
+
+// out (a.rows, b.columns), rows out_stride apart, = a b. On the calling thread.
+void matmul(const MatrixView& a, const MatrixView& b, float* out, int64_t out_stride);
+// out (a.rows, b.columns), contiguous, += a b. On the calling thread.
+void matmul_add(const MatrixView& a, const MatrixView& b, float* out);
+// out = a b, shared among the pool's threads by rows of a. out is contiguous.
+void matmul(Context&, const MatrixView& a, const MatrixView& b, float* out);
+
+// out (x.rows, weight.rows) = x weight^T + bias. bias may be null. On the calling thread.
+void linear(const MatrixView& x, const MatrixView& weight, const float* bias, float* out);
+
+}  // namespace clip_es::torch
