@@ -1,0 +1,11 @@
+// What the add-on keeps for each JavaScript environment (the main thread and every worker have their own).
+#pragma once
+#include <napi.h>
+
+namespace clip_es::binding {
+
+struct AddonData {
+  Napi::FunctionReference encoded_image;  // the class's constructor
+};
+
+}  // namespace clip_es::binding

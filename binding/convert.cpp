@@ -1,0 +1,79 @@
+#include "convert.h"
+
+namespace clip_es::binding {
+namespace {
+
+double number(const Napi::Object& object, const char* name) { return object.Get(name).As<Napi::Number>().DoubleValue(); }
+int64_t integer(const Napi::Object& object, const char* name) { return object.Get(name).As<Napi::Number>().Int64Value(); }
+
+template <class T>
+T* pointer(const Napi::Object& object, const char* name) {
+  return elements<T>(object.Get(name)).data();
+}
+
+}  // namespace
+
+Image to_image(const Napi::Object& image) {
+  return {elements<const uint8_t>(image.Get("data")).data(), integer(image, "width"), integer(image, "height"), integer(image, "channels")};
+}
+
+SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
+  const bool bfloat16 = settings.Get("precision").As<Napi::String>().Utf8Value() == "bfloat16";
+  return {.precision = bfloat16 ? torch::Precision::kBFloat16 : torch::Precision::kFloat32,
+          .threads = static_cast<int>(integer(settings, "threads")),
+          .max_side = integer(settings, "maxSide")};
+}
+
+SegmentSettings to_segment_settings(const Napi::Object& settings) {
+  SegmentSettings out;
+  out.refine = settings.Get("refine").As<Napi::Boolean>().Value();
+  out.box.threshold = number(settings, "boxThreshold");
+  out.mask.background_power = static_cast<float>(number(settings, "backgroundPower"));
+  out.mask.ignore_below = static_cast<float>(number(settings, "ignoreBelow"));
+  return out;
+}
+
+Texts::Texts(const Napi::Object& texts)
+    : rows(elements<const float>(texts.Get("rows"))),
+      background(elements<const float>(texts.Get("background"))),
+      values(elements<const uint8_t>(texts.Get("values"))) {
+  const auto first = elements<const int32_t>(texts.Get("firstRow"));
+  first_row.assign(first.begin(), first.end());
+}
+
+SegmentOutputs to_outputs(const Napi::Object& outputs) {
+  return {.image = {.mask = pointer<uint8_t>(outputs, "mask"),
+                    .confidence = pointer<float>(outputs, "confidence"),
+                    .maps = pointer<float>(outputs, "cams")},
+          .scores = pointer<float>(outputs, "scores")};
+}
+
+Napi::Object to_js(Napi::Env env, const Model& model) {
+  Napi::Object out = Napi::Object::New(env);
+  const auto set = [&](const char* name, int64_t value) { out.Set(name, static_cast<double>(value)); };
+  set("patch", model.shape.patch);
+  set("width", model.shape.width);
+  set("layers", model.shape.layers);
+  set("resolution", model.shape.resolution);
+  set("embedding", model.shape.embedding);
+  set("context", model.shape.context);
+  set("vocabulary", model.shape.vocabulary);
+  char fingerprint[17];
+  std::snprintf(fingerprint, sizeof fingerprint, "%016llx", static_cast<unsigned long long>(model.fingerprint));
+  out.Set("fingerprint", fingerprint);
+  out.Set("precision", model.precision == torch::Precision::kBFloat16 ? "bfloat16" : "float32");
+  return out;
+}
+
+Napi::Object to_js(Napi::Env env, const StageTimes& times, double waited) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("queue", waited);
+  out.Set("preprocess", times.preprocess);
+  out.Set("encode", times.encode);
+  out.Set("gradcam", times.gradcam);
+  out.Set("refine", times.refine);
+  out.Set("mask", times.mask);
+  return out;
+}
+
+}  // namespace clip_es::binding

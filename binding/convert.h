@@ -1,0 +1,46 @@
+// JavaScript's arguments as the engine takes them. TypeScript has checked them: here they are only converted.
+#pragma once
+#include <napi.h>
+
+#include <span>
+#include <vector>
+
+#include "segmenter.h"
+
+namespace clip_es::binding {
+
+// A typed array's memory; empty when the value is undefined.
+template <class T>
+std::span<T> elements(const Napi::Value& value) {
+  if (value.IsUndefined()) return {};
+  const auto array = value.As<Napi::TypedArray>();
+  auto* base = static_cast<uint8_t*>(array.ArrayBuffer().Data());
+  return {reinterpret_cast<T*>(base + array.ByteOffset()), array.ElementLength()};
+}
+
+// { data: Uint8Array, width, height, channels }
+Image to_image(const Napi::Object&);
+
+// { precision: 'float32' | 'bfloat16', threads, maxSide (0: no limit) }
+SegmenterSettings to_segmenter_settings(const Napi::Object&);
+
+// { refine, boxThreshold, backgroundPower, ignoreBelow }
+SegmentSettings to_segment_settings(const Napi::Object&);
+
+// { rows: Float32Array (R * E), firstRow: Int32Array (K + 1), background: Float32Array (M * E), values: Uint8Array (K) }
+struct Texts {
+  explicit Texts(const Napi::Object&);
+  LabelTexts view() const { return {rows, first_row, background}; }
+
+  std::span<const float> rows, background;
+  std::vector<int64_t> first_row;
+  std::span<const uint8_t> values;
+};
+
+// { mask?, confidence?, cams?, scores }
+SegmentOutputs to_outputs(const Napi::Object&);
+
+Napi::Object to_js(Napi::Env, const Model&);
+Napi::Object to_js(Napi::Env, const StageTimes&, double waited);
+
+}  // namespace clip_es::binding

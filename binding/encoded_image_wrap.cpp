@@ -1,0 +1,28 @@
+#include "encoded_image_wrap.h"
+
+namespace clip_es::binding {
+
+Napi::Function EncodedImageWrap::define(Napi::Env env) {
+  return DefineClass(env, "EncodedImage", {InstanceMethod<&EncodedImageWrap::dispose>("dispose")});
+}
+
+EncodedImageWrap::EncodedImageWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+Napi::Value EncodedImageWrap::wrap(Napi::Env env, const Napi::FunctionReference& constructor, std::shared_ptr<const EncodedImage> image) {
+  const Napi::Object object = constructor.New({});
+  EncodedImageWrap& self = *Unwrap(object);
+  self.reported_ = static_cast<int64_t>(image->bytes);
+  self.image_ = std::move(image);
+  Napi::MemoryManagement::AdjustExternalMemory(env, self.reported_);
+  return object;
+}
+
+Napi::Value EncodedImageWrap::dispose(const Napi::CallbackInfo& info) {
+  image_.reset();  // a job that reads it holds it until it ends
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), -std::exchange(reported_, 0));
+  return info.Env().Undefined();
+}
+
+void EncodedImageWrap::Finalize(Napi::BasicEnv env) { Napi::MemoryManagement::AdjustExternalMemory(env, -reported_); }
+
+}  // namespace clip_es::binding

@@ -1,0 +1,30 @@
+// npm's install script. In a checkout of the sources it compiles the TypeScript first; then, as in an installed package, it
+// sets up LibTorch and the add-on.
+const { spawnSync } = require('node:child_process')
+const { existsSync } = require('node:fs')
+const { join } = require('node:path')
+
+const root = join(__dirname, '..')
+const isCheckout = existsSync(join(root, 'ts'))
+
+function run(script, args) {
+  const { status, signal } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' })
+  return signal === 'SIGINT' ? 130 : (status ?? 1)
+}
+
+function compile() {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  if (existsSync(tsc)) return run(tsc, ['-p', 'tsconfig.json'])
+  if (existsSync(join(root, 'dist/cli/main.js'))) return 0
+  console.error('clip-es: this checkout has no dist/ and no TypeScript to make it: run npm install with the devDependencies')
+  return 1
+}
+
+const status = (isCheckout && compile()) || run(join(root, 'dist/cli/main.js'), ['setup'])
+// In somebody's project the package is then in the state that a package manager leaves which runs no scripts: loading it
+// names the same remedy, and one package must not undo the whole install.
+if (status && status !== 130 && !isCheckout) {
+  console.error('clip-es: installed, but not set up yet. When the cause above is removed: npx clip-es setup')
+  process.exit(0)
+}
+process.exit(status)

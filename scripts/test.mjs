@@ -1,0 +1,184 @@
+// npm test [-- SUITE…]: runs the suites that exist, each file in a process of its own, and ends with `N passed, N failed`.
+// Installs nothing. It compiles what is older than its sources: dist/, the add-on, and the C++ tests in build-native/.
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+process.chdir(root)
+const require = createRequire(import.meta.url)
+const timeLimit = 20 * 60_000 // milliseconds for one process: a test that hangs is a failure
+const secondLibTorch = 'test/e2e/second_libtorch.ts'
+
+/** Runs a program, shows its output as it comes, and returns it. */
+function run(command, args) {
+  return new Promise((done) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: timeLimit, killSignal: 'SIGKILL' })
+    let output = ''
+    for (const [from, to] of [
+      [child.stdout, process.stdout],
+      [child.stderr, process.stderr],
+    ]) {
+      from.on('data', (chunk) => {
+        output += chunk
+        to.write(chunk)
+      })
+    }
+    child.on('error', (error) => done({ status: null, how: error.message, output }))
+    child.on('close', (status, signal) => {
+      done({ status, how: signal ? `ended by ${signal}` : `exit status ${status}`, output: stripVTControlCharacters(output) })
+    })
+  })
+}
+
+const node = (...args) => run(process.execPath, args)
+const nothing = { passed: 0, failed: 0, skipped: 0 }
+const add = (a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped })
+const notes = [] // said again under the table
+
+function failed(what) {
+  notes.push(`failed: ${what}`)
+  return { ...nothing, failed: 1 }
+}
+
+const lastNumber = (output, pattern) => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? Number.NaN)
+
+/** What a test program counted. One that crashed after counting, or counted nothing, is a failure more. */
+function judge(name, { status, how, output }, { total, passed, skipped }) {
+  const reasons = [...output.matchAll(/^\s*skipped: .+$/gm)].map(([line]) => line.trim())
+  notes.push(...reasons)
+  if (Number.isNaN(total)) return failed(`${name} gave no total (${how})`)
+  if (skipped && !reasons.length) notes.push(`skipped: ${skipped} in ${name}, without a reason`)
+  const counted = { passed, failed: total - passed, skipped }
+  if (counted.failed) notes.push(`failed: ${counted.failed} in ${name}`)
+  if (!total && !skipped) return failed(`${name} has no tests`)
+  return status === 0 || counted.failed ? counted : add(counted, failed(`${name} passed its tests, but: ${how}`))
+}
+
+/** A file of uvu tests; tsx compiles it on the way. */
+async function uvu(file) {
+  console.log(`\n${file}`)
+  const result = await node('--import', 'tsx', file)
+  const number = (word) => lastNumber(result.output, new RegExp(`^\\s*${word}:\\s+(\\d+)`, 'gm'))
+  return judge(file, result, { total: number('Total'), passed: number('Passed'), skipped: number('Skipped') })
+}
+
+/** Test files import uvu itself; helpers beside them do not. */
+function testFiles(folder) {
+  if (!existsSync(folder)) return []
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith('.ts'))
+    .sort()
+  return files
+    .map((name) => `${folder}/${name}`)
+    .filter((file) => file !== secondLibTorch && /from 'uvu'/.test(readFileSync(file, 'utf8')))
+}
+
+const uvuSuite = (files) => ({
+  exists: files.length > 0,
+  async run() {
+    let sum = nothing
+    for (const file of files) sum = add(sum, await uvu(file))
+    return sum
+  },
+})
+
+const tsc = 'node_modules/typescript/bin/tsc'
+const tsd = 'node_modules/tsd/dist/cli.js'
+
+async function step(what, result) {
+  const { status, how } = await result
+  if (status === 0) return { ...nothing, passed: 1 }
+  return failed(`${what} (${how})`)
+}
+
+async function types() {
+  console.log('\ntypes')
+  const compiled = await step('tsc -p tsconfig.test.json', node(tsc, '-p', 'tsconfig.test.json'))
+  const files = readdirSync('test/types').filter((name) => name.endsWith('.test-d.ts'))
+  if (!files.length) return compiled
+  const chosen = files.flatMap((name) => ['--files', `test/types/${name}`])
+  return add(compiled, await step('tsd', node(tsd, '--typings', 'dist/index.d.ts', ...chosen)))
+}
+
+const isOnPath = (command) => spawnSync(command, ['--version']).error === undefined
+
+/** The C++ tests need a LibTorch, and neither Node nor cmake-js. CMakeLists.txt finds ccache by itself. */
+async function cpp() {
+  console.log('\nC++ tests')
+  const { folder } = require('../dist/setup/find.js').findLibTorch()
+  const generator = !existsSync('build-native/CMakeCache.txt') && isOnPath('ninja') ? ['-G', 'Ninja'] : []
+  const configure = [
+    '--log-level=WARNING',
+    '-S',
+    '.',
+    '-B',
+    'build-native',
+    ...generator,
+    `-DCLIP_ES_LIBTORCH=${folder}`,
+    '-DCLIP_ES_WERROR=ON',
+  ]
+  const configured = await run('cmake', configure)
+  if (configured.status !== 0) return failed(`build-native does not configure (${configured.how}); a stale one can be deleted`)
+  const built = await run('cmake', ['--build', 'build-native', '--parallel'])
+  if (built.status !== 0) return failed(`build-native does not build (${built.how})`)
+  const result = await run('build-native/clip_es_test', ['--libtorch', folder])
+  const passed = lastNumber(result.output, /^(\d+) passed, \d+ failed$/gm)
+  const total = passed + lastNumber(result.output, /^\d+ passed, (\d+) failed$/gm)
+  return judge('clip_es_test', result, { total, passed, skipped: 0 })
+}
+
+/** Makes dist/ and the add-on as new as their sources. A failure is counted, and what can run still runs. */
+async function build(needsAddon) {
+  const compiled = await node(tsc, '-p', 'tsconfig.json')
+  const counted = compiled.status === 0 ? nothing : failed(`the TypeScript does not compile (${compiled.how})`)
+  if (!needsAddon || !existsSync('dist/setup/addon.js')) return counted
+  try {
+    const { findLibTorch } = require('../dist/setup/find.js')
+    await require('../dist/setup/addon.js').ensureAddon(findLibTorch(), { say: console.log })
+    return counted
+  } catch (error) {
+    console.error(error.message)
+    return add(counted, failed(`no add-on to test: ${error.message.split('\n')[0]}`))
+  }
+}
+
+const suites = {
+  unit: { ...uvuSuite(testFiles('test/unit')), needsAddon: true },
+  types: { exists: existsSync('test/types'), run: types },
+  cpp: { exists: existsSync('test/cpp/main.cpp'), run: cpp },
+  golden: { ...uvuSuite(testFiles('test/golden')), needsAddon: true },
+  e2e: { ...uvuSuite(testFiles('test/e2e')), needsAddon: true },
+  second: { exists: existsSync(secondLibTorch), run: () => uvu(secondLibTorch), needsAddon: true },
+  stress: { ...uvuSuite(testFiles('test/stress')), needsAddon: true },
+}
+
+const asked = process.argv.slice(2)
+const unknown = asked.find((name) => !(name in suites))
+if (unknown !== undefined) {
+  console.error(`There is no suite ${unknown}; there are ${Object.keys(suites).join(', ')}`)
+  process.exit(2)
+}
+const chosen = (asked.length ? asked : Object.keys(suites)).filter((name) => suites[name].exists)
+const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(9) : cell.padEnd(9))).join(''))
+
+const results = []
+async function timed(name, work) {
+  const start = performance.now()
+  const counted = await work().catch((error) => failed(`${name}: ${error.message}`))
+  results.push({ name, counted, seconds: ((performance.now() - start) / 1000).toFixed(1) })
+}
+
+await timed('build', () => build(chosen.some((name) => suites[name].needsAddon)))
+for (const name of chosen) await timed(name, suites[name].run)
+
+console.log()
+row('suite', 'passed', 'failed', 'skipped', 'seconds')
+for (const { name, counted, seconds } of results) row(name, counted.passed, counted.failed, counted.skipped, seconds)
+for (const note of notes) console.log(note)
+const sum = results.map(({ counted }) => counted).reduce(add, nothing)
+console.log(`${sum.passed} passed, ${sum.failed} failed`)
+process.exitCode = sum.failed ? 1 : 0

@@ -1,0 +1,155 @@
+import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, wrong } from './check.js'
+import { writeClassSet } from './class_set_file.js'
+import { invalid } from './errors.js'
+import type { NativeTexts } from './native.js'
+import { clean } from './text/clean.js'
+import { backgrounds, fillTemplate, templates } from './text/prompts.js'
+import type { ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
+
+const fusions: readonly Fusion[] = ['sentence', 'feature', 'cam']
+
+/** More classes would leave no byte of the mask for background and ignore. */
+export const mostClasses = 254
+
+/** What a class set is made of; the file of save() holds the same. */
+export interface ClassSetData {
+  names: readonly string[]
+  background: readonly string[]
+  droppedBackground: readonly string[]
+  templates: readonly string[]
+  fusion: Fusion
+  /** Of the model whose text tower made the embeddings. */
+  fingerprint: string
+  /** Length of an embedding. */
+  embedding: number
+  /** R * embedding, unit rows: one per class, or one per synonym when they are fused as CAMs. */
+  rows: Float32Array
+  /** C + 1: class c owns rows firstRow[c] to firstRow[c + 1] - 1. */
+  firstRow: Int32Array
+  /** M * embedding, unit rows. */
+  backgroundRows: Float32Array
+}
+
+/** Encoded classes and background words: immutable, reusable for every image of the model they were encoded for. */
+export class ClassSet {
+  readonly names: readonly string[]
+  readonly background: readonly string[]
+  /** Background words left out because a class goes by them. */
+  readonly droppedBackground: readonly string[]
+  readonly #data: ClassSetData
+
+  /** @internal Made by `Segmenter.encodeClasses` and `Segmenter.loadClasses`. */
+  constructor(data: ClassSetData) {
+    this.#data = data
+    this.names = Object.freeze([...data.names])
+    this.background = Object.freeze([...data.background])
+    this.droppedBackground = Object.freeze([...data.droppedBackground])
+    Object.freeze(this)
+  }
+
+  /** Writes names and embeddings to a safetensors file, which `segmenter.loadClasses` and the C++ engine read. */
+  async save(file: string): Promise<void> {
+    await writeClassSet(checkText('save()', 'file', file), this.#data)
+  }
+
+  /** @internal The texts of a softmax over these classes and the background. */
+  static texts(classes: ClassSet, labels: readonly number[]): NativeTexts {
+    const { rows, firstRow, backgroundRows, embedding } = classes.#data
+    const ranges = labels.map((label) => [firstRow[label] as number, firstRow[label + 1] as number] as const)
+    const first = Int32Array.from([0, ...ranges.map(([begin, end]) => end - begin)])
+    for (let i = 1; i < first.length; i++) first[i] = (first[i] as number) + (first[i - 1] as number)
+    const chosen = new Float32Array((first.at(-1) as number) * embedding)
+    for (const [i, [begin, end]] of ranges.entries())
+      chosen.set(rows.subarray(begin * embedding, end * embedding), (first[i] as number) * embedding)
+    return { rows: chosen, firstRow: first, background: backgroundRows, values: Uint8Array.from(labels, (label) => label + 1) }
+  }
+
+  /** @internal */
+  static fingerprint(classes: ClassSet): string {
+    return classes.#data.fingerprint
+  }
+}
+
+/** What to encode, checked. */
+export interface ClassPlan {
+  names: string[]
+  /** Per class, the words that stand for it. */
+  words: string[][]
+  background: string[]
+  droppedBackground: string[]
+  templates: string[]
+  fusion: Fusion
+  signal: AbortSignal | undefined
+}
+
+function checkClass(call: string, spec: unknown, index: number): { name: string; synonyms: string[] } {
+  const at = `classes[${index}]`
+  if (typeof spec === 'string') return { name: checkText(call, at, spec), synonyms: [spec] }
+  if (typeof spec !== 'object' || spec === null || Array.isArray(spec))
+    throw wrong(call, at, spec, 'a name or { name, synonyms? }')
+  const given = checkOptions<{ name: string; synonyms?: readonly string[] }>(`${call}: ${at}`, spec as { name: string }, [
+    'name',
+    'synonyms',
+  ])
+  const name = checkText(call, `${at}.name`, given.name)
+  const synonyms = checkArray(call, `${at}.synonyms`, given.synonyms ?? [name], 1).map((word, i) =>
+    checkText(call, `${at}.synonyms[${i}]`, word),
+  )
+  checkUnique(call, `${at}.synonyms`, synonyms)
+  return { name, synonyms }
+}
+
+/** Arguments of encodeClasses(), checked and completed. Throws ERR_INVALID_ARG. */
+export function planClasses(classes: readonly ClassSpec[], options: EncodeClassesOptions | undefined): ClassPlan {
+  const call = 'encodeClasses()'
+  const specs = checkArray(call, 'classes', classes, 1, mostClasses).map((spec, i) => checkClass(call, spec, i))
+  const given = checkOptions<EncodeClassesOptions>(call, options, ['template', 'background', 'fusion', 'signal'])
+  const { template = templates.clip_es, background = backgrounds.voc, fusion = 'sentence' } = given
+  const names = specs.map(({ name }) => name)
+  checkUnique(call, 'classes', names)
+  const templateList = checkArray(call, 'template', typeof template === 'string' ? [template] : template, 1) as string[]
+  for (const text of templateList) fillTemplate(text, 'word') // throws for a text without exactly one {}
+  const words = checkArray(call, 'background', background, 0).map((word, i) => checkText(call, `background[${i}]`, word))
+  checkUnique(call, 'background', words)
+  // CLIP reads both alike: compared as it reads them.
+  const taken = new Set(specs.flatMap(({ name, synonyms }) => [name, ...synonyms]).map(clean))
+  return {
+    names,
+    words: specs.map(({ synonyms }) => synonyms),
+    background: words.filter((word) => !taken.has(clean(word))),
+    droppedBackground: words.filter((word) => taken.has(clean(word))),
+    templates: templateList,
+    fusion: checkOneOf(call, 'fusion', fusion, fusions),
+    signal: checkSignal(call, given.signal),
+  }
+}
+
+/** The prompts of a plan in order: rows of texts, each with its prompts. A row's embedding is the mean of theirs. */
+export function planRows(plan: ClassPlan): { rows: string[][]; firstRow: Int32Array; backgroundRows: string[][] } {
+  const prompts = (words: readonly string[]) =>
+    words.flatMap((word) => plan.templates.map((template) => fillTemplate(template, word)))
+  const perClass = plan.words.map((words) => {
+    if (plan.fusion === 'cam') return words.map((word) => prompts([word]))
+    return [prompts(plan.fusion === 'sentence' ? [words.join(',')] : words)]
+  })
+  const firstRow = new Int32Array(perClass.length + 1)
+  for (const [i, rows] of perClass.entries()) firstRow[i + 1] = (firstRow[i] as number) + rows.length
+  return { rows: perClass.flat(), firstRow, backgroundRows: plan.background.map((word) => prompts([word])) }
+}
+
+/** Means of consecutive unit embeddings, each of length one again. `counts`: how many embeddings each mean takes. */
+export function meanRows(embeddings: Float32Array, counts: readonly number[], embedding: number): Float32Array {
+  const out = new Float32Array(counts.length * embedding)
+  const sum = new Float64Array(embedding)
+  let at = 0
+  for (const [row, count] of counts.entries()) {
+    sum.fill(0)
+    for (let i = 0; i < count * embedding; i++)
+      sum[i % embedding] = (sum[i % embedding] as number) + (embeddings[at + i] as number)
+    at += count * embedding
+    const length = Math.hypot(...sum)
+    if (!(length > 0)) throw invalid(`encodeClasses(): the embeddings of text ${row} cancel out; use other synonyms or templates`)
+    for (let i = 0; i < embedding; i++) out[row * embedding + i] = (sum[i] as number) / length
+  }
+  return out
+}

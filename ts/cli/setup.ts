@@ -1,0 +1,13 @@
+import { Command } from 'commander'
+import { type SetupOptions, setup } from '../setup/setup.js'
+
+/** `clip-es setup`: finds or fetches LibTorch, and sees to the add-on. */
+export function setupCommand(): Command {
+  return new Command('setup')
+    .description('find or fetch LibTorch and see to the native add-on')
+    .option('--build', 'build the add-on from its sources even where a usable one is there')
+    .option('--quiet', 'say nothing but errors')
+    .action(async (options: SetupOptions) => {
+      await setup(options)
+    })
+}

@@ -1,0 +1,24 @@
+/** What can go wrong, as programs test it: `error.code`. */
+export type ErrorCode =
+  | 'ERR_INVALID_ARG'
+  | 'ERR_MODEL_READ'
+  | 'ERR_MODEL_FORMAT'
+  | 'ERR_LIBTORCH'
+  | 'ERR_DEVICE_UNAVAILABLE'
+  | 'ERR_OUT_OF_MEMORY'
+  | 'ERR_QUEUE_FULL'
+  | 'ERR_CLOSED'
+
+/** Every failure of this package but an abort, which rejects with `signal.reason`. The message says what was wrong, with the value, and what to do. */
+export class ClipEsError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ClipEsError'
+    this.code = code
+  }
+}
+
+/** A wrong argument. */
+export const invalid = (message: string): ClipEsError => new ClipEsError('ERR_INVALID_ARG', message)

@@ -1,0 +1,21 @@
+export type { ClassFile } from './class_file.js'
+export { ClassSet } from './class_set.js'
+export { EncodedImage } from './encoded_image.js'
+export { ClipEsError, type ErrorCode } from './errors.js'
+export { Segmenter } from './segmenter.js'
+export { backgrounds, classSets, templates } from './text/prompts.js'
+export { tokenize } from './text/tokenizer.js'
+export type {
+  ClassSpec,
+  Device,
+  EncodeClassesOptions,
+  Fusion,
+  ImageData,
+  LoadOptions,
+  ModelInfo,
+  Precision,
+  ResultPart,
+  SegmentOptions,
+  SegmentResult,
+  Timings,
+} from './types.js'

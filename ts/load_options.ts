@@ -1,0 +1,85 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, checkText, wrong } from './check.js'
+import { ClipEsError, invalid } from './errors.js'
+import type { LoadOptions, Precision } from './types.js'
+
+const call = 'load()'
+const precisions: readonly Precision[] = ['auto', 'float32', 'bfloat16', 'int8']
+
+/** Load options with every default filled in. */
+export interface ResolvedLoadOptions {
+  device: 'cpu'
+  precision: 'float32' | 'bfloat16'
+  threads: number
+  maxQueue: number
+  maxPixels: number
+  maxSide: number
+  signal: AbortSignal | undefined
+}
+
+/** Cores that are not another's hyper-thread, as far as this process may use them. */
+export function physicalCores(): number {
+  const folder = '/sys/devices/system/cpu'
+  try {
+    const siblings = readdirSync(folder)
+      .filter((name) => /^cpu\d+$/.test(name))
+      .map((name) => readFileSync(`${folder}/${name}/topology/thread_siblings_list`, 'utf8'))
+    return Math.max(1, Math.min(new Set(siblings).size, availableParallelism()))
+  } catch {
+    return availableParallelism() // no such files in some containers
+  }
+}
+
+function checkDevice(device: unknown): 'cpu' {
+  if (device === 'auto' || device === 'cpu') return 'cpu'
+  if (typeof device === 'string' && /^cuda(:\d+)?$/.test(device))
+    throw new ClipEsError(
+      'ERR_DEVICE_UNAVAILABLE',
+      `${call}: device '${device}' cannot be used: this version computes on the CPU alone; use 'cpu' or 'auto'`,
+    )
+  throw wrong(call, 'device', device, "'auto', 'cpu', 'cuda' or 'cuda:N'")
+}
+
+function checkPrecision(value: unknown): 'float32' | 'bfloat16' {
+  const precision = checkOneOf(call, 'precision', value, precisions)
+  if (precision === 'int8') throw invalid(`${call}: precision 'int8' does not exist yet; use 'float32' or 'bfloat16'`)
+  return precision === 'auto' ? 'float32' : precision
+}
+
+export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLoadOptions {
+  const given = checkOptions<LoadOptions>(call, options, [
+    'device',
+    'precision',
+    'threads',
+    'maxQueue',
+    'maxPixels',
+    'maxSide',
+    'signal',
+  ])
+  const {
+    device = 'auto',
+    precision = 'auto',
+    threads = physicalCores(),
+    maxQueue = 256,
+    maxPixels = 100e6,
+    maxSide = 1024,
+  } = given
+  return {
+    device: checkDevice(device),
+    precision: checkPrecision(precision),
+    threads: checkInteger(call, 'threads', threads, 1, 1024),
+    maxQueue: checkInteger(call, 'maxQueue', maxQueue, 1, 1e6),
+    maxPixels: checkNumber(call, 'maxPixels', maxPixels, 1, 2 ** 31),
+    maxSide: maxSide === Number.POSITIVE_INFINITY ? maxSide : checkInteger(call, 'maxSide', maxSide, 1, 2 ** 31 - 1),
+    signal: checkSignal(call, given.signal),
+  }
+}
+
+/** A path that the caller gave, or undefined for the default model. */
+export function checkModelPath(path: unknown): string | undefined {
+  if (path === undefined) return undefined
+  if (typeof path === 'object')
+    throw wrong(call, 'modelPath', path, 'a path; options stand second: load(undefined, { … }) takes the default model')
+  return checkText(call, 'modelPath', path)
+}

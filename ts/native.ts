@@ -1,0 +1,102 @@
+import { join } from 'node:path'
+import { ClipEsError } from './errors.js'
+import type { Timings } from './types.js'
+
+/** Pixels as the add-on takes them: checked, with their channels counted. */
+export interface NativeImage {
+  data: Uint8Array | Uint8ClampedArray
+  width: number
+  height: number
+  channels: number
+}
+
+/** The texts of one image's softmax. Label k owns rows firstRow[k] to firstRow[k + 1] - 1. */
+export interface NativeTexts {
+  /** R * embedding, unit rows. */
+  rows: Float32Array
+  /** K + 1. */
+  firstRow: Int32Array
+  /** M * embedding, unit rows. */
+  background: Float32Array
+  /** K: what the mask holds for each label. */
+  values: Uint8Array
+}
+
+export interface NativeSettings {
+  refine: boolean
+  boxThreshold: number
+  backgroundPower: number
+  ignoreBelow: number
+}
+
+export interface NativeOutputs {
+  scores: Float32Array
+  mask?: Uint8Array
+  confidence?: Float32Array
+  cams?: Float32Array
+}
+
+export interface NativeModel {
+  patch: number
+  width: number
+  layers: number
+  resolution: number
+  embedding: number
+  context: number
+  vocabulary: number
+  fingerprint: string
+  precision: 'float32' | 'bfloat16'
+}
+
+/** Keeps a photo's features until it is disposed or collected. */
+export interface NativeEncodedImage {
+  dispose(): void
+}
+
+/** One native thread with its queue. `id` names a job, for cancel(); a cancelled job rejects with code 'CANCELLED'. */
+export interface NativeSegmenter {
+  /** maxSide 0: no limit. */
+  open(
+    id: number,
+    libtorch: string,
+    archive: string,
+    settings: { precision: 'float32' | 'bfloat16'; threads: number; maxSide: number },
+  ): Promise<NativeModel>
+  /** tokens (T * context) -> embeddings (T * embedding), filled in place. */
+  encodeText(id: number, tokens: Int32Array, embeddings: Float32Array): Promise<void>
+  encode(id: number, image: NativeImage): Promise<NativeEncodedImage>
+  segment(
+    id: number,
+    image: NativeImage | NativeEncodedImage,
+    texts: NativeTexts,
+    settings: NativeSettings,
+    outputs: NativeOutputs,
+  ): Promise<Timings>
+  /** Waiting jobs reject with ERR_CLOSED, the running one ends, then the memory is given back. */
+  close(id: number): Promise<void>
+  cancel(id: number): void
+}
+
+interface Addon {
+  Segmenter: new () => NativeSegmenter
+}
+
+let addon: Addon | undefined
+
+/** The compiled add-on: build/Release of a checkout, else the prebuild for this platform. */
+export function loadAddon(): Addon {
+  addon ??= openAddon()
+  return addon
+}
+
+function openAddon(): Addon {
+  const load = require('node-gyp-build') as (folder: string) => Addon
+  try {
+    return load(join(__dirname, '..'))
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
+    throw new ClipEsError('ERR_LIBTORCH', `the native add-on is not there or does not load (${why}): run npx clip-es setup`, {
+      cause,
+    })
+  }
+}

@@ -1,0 +1,138 @@
+import {
+  checkArray,
+  checkBoolean,
+  checkInteger,
+  checkMemory,
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+  checkUnique,
+  unknownWord,
+  wrong,
+} from './check.js'
+import type { ClassSet } from './class_set.js'
+import { ClipEsError, invalid } from './errors.js'
+import type { NativeOutputs, NativeSettings } from './native.js'
+import type { ResultPart, SegmentOptions } from './types.js'
+
+const parts: readonly ResultPart[] = ['mask', 'confidence', 'cams']
+
+/** Segment options with every default filled in; indices are those of the class set. */
+export interface ResolvedSegmentOptions {
+  labels: number[]
+  settings: NativeSettings
+  include: ReadonlySet<ResultPart>
+  output: NonNullable<SegmentOptions['output']>
+  signal: AbortSignal | undefined
+}
+
+function resolveLabels(call: string, labels: unknown, names: readonly string[]): number[] {
+  if (labels === undefined) return names.map((_, index) => index)
+  const indices = checkArray(call, 'labels', labels, 1).map((label, i) => {
+    if (typeof label === 'number') return checkInteger(call, `labels[${i}]`, label, 0, names.length - 1)
+    if (typeof label !== 'string') throw wrong(call, `labels[${i}]`, label, 'the name of a class, or its index')
+    const index = names.indexOf(label)
+    if (index < 0) throw unknownWord(call, 'label', label, names)
+    return index
+  })
+  checkUnique(
+    call,
+    'labels',
+    indices.map((index) => names[index] as string),
+  )
+  return indices
+}
+
+function checkCrf(call: string, crf: unknown): void {
+  if (crf === undefined || crf === false) return
+  throw crf === true || typeof crf === 'object'
+    ? invalid(`${call}: crf does not exist yet; leave it out`)
+    : wrong(call, 'crf', crf, 'false')
+}
+
+/** Options of segment(), encoded.segment() and segmentAll(). Throws ERR_INVALID_ARG. */
+export function resolveSegmentOptions(
+  call: string,
+  options: SegmentOptions | undefined,
+  classes: ClassSet,
+): ResolvedSegmentOptions {
+  const given = checkOptions<SegmentOptions>(call, options, [
+    'labels',
+    'refine',
+    'boxThreshold',
+    'backgroundPower',
+    'crf',
+    'ignoreBelow',
+    'include',
+    'output',
+    'signal',
+  ])
+  const { refine = true, boxThreshold = 0.4, backgroundPower = 1, ignoreBelow = 0, include = ['mask'] } = given
+  checkCrf(call, given.crf)
+  const output = checkOptions(`${call}: output`, given.output, parts)
+  const asked = checkArray(call, 'include', include, 0).map((part) => checkOneOf(call, 'include', part, parts))
+  return {
+    labels: resolveLabels(call, given.labels, classes.names),
+    settings: {
+      refine: checkBoolean(call, 'refine', refine),
+      boxThreshold: checkNumber(call, 'boxThreshold', boxThreshold, 0, 1),
+      backgroundPower: checkNumber(call, 'backgroundPower', backgroundPower, 0, 1e6),
+      ignoreBelow: checkNumber(call, 'ignoreBelow', ignoreBelow, 0, 1),
+    },
+    include: new Set<ResultPart>(['mask', ...asked, ...parts.filter((part) => output[part] !== undefined)]),
+    output,
+    signal: checkSignal(call, given.signal),
+  }
+}
+
+type Constructor<T> = new (length: number) => T
+
+function memory<T extends Uint8Array | Float32Array>(
+  call: string,
+  part: ResultPart,
+  given: unknown,
+  type: Constructor<T>,
+  length: number,
+): T {
+  if (given === undefined) {
+    try {
+      return new type(length)
+    } catch {
+      throw new ClipEsError(
+        'ERR_OUT_OF_MEMORY',
+        `${call}: ${part} needs ${length} elements, more than can be allocated; ask for fewer labels or leave ${part} out`,
+      )
+    }
+  }
+  if (!(given instanceof type)) throw wrong(call, `output.${part}`, given, `a ${type.name}`)
+  if (given.length !== length)
+    throw invalid(`${call}: output.${part} has ${given.length} elements; this image and these labels need ${length}`)
+  checkMemory(call, `output.${part}`, given)
+  return given
+}
+
+function checkApart(call: string, views: [string, ArrayBufferView][]): void {
+  const sorted = [...views].sort(([, a], [, b]) => a.byteOffset - b.byteOffset)
+  for (const [i, [name, view]] of sorted.entries())
+    for (const [otherName, other] of sorted.slice(i + 1))
+      if (view.buffer === other.buffer && view.byteOffset + view.byteLength > other.byteOffset)
+        throw invalid(`${call}: ${name} and ${otherName} overlap in memory; give each its own`)
+}
+
+/** The memory to fill: the caller's where it was given, else new. */
+export function prepareOutputs(
+  call: string,
+  options: ResolvedSegmentOptions,
+  pixels: number,
+  image?: ArrayBufferView,
+): NativeOutputs {
+  const { include, output, labels } = options
+  const outputs: NativeOutputs = { scores: new Float32Array(labels.length) }
+  outputs.mask = memory(call, 'mask', output.mask, Uint8Array, pixels)
+  if (include.has('confidence')) outputs.confidence = memory(call, 'confidence', output.confidence, Float32Array, pixels)
+  if (include.has('cams')) outputs.cams = memory(call, 'cams', output.cams, Float32Array, pixels * labels.length)
+  const given: [string, ArrayBufferView][] = parts.flatMap((part) => (output[part] ? [[`output.${part}`, output[part]]] : []))
+  checkApart(call, image ? [...given, ['image.data', image]] : given)
+  return outputs
+}

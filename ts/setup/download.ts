@@ -1,0 +1,53 @@
+import { createWriteStream, existsSync, statSync } from 'node:fs'
+import { Readable, Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ReadableStream } from 'node:stream/web'
+import type { Progress } from './progress.js'
+
+const mostAttempts = 8
+
+const sizeOf = (file: string): number => (existsSync(file) ? statSync(file).size : 0)
+
+/** fetch says 'fetch failed' and hides why in a chain of causes. */
+export function innermostMessage(error: unknown): string {
+  let inner = error
+  while (inner instanceof Error && inner.cause) inner = inner.cause
+  return inner instanceof Error ? inner.message : String(inner)
+}
+
+async function request(url: string, file: string, progress: Progress): Promise<void> {
+  const have = sizeOf(file)
+  const headers: Record<string, string> = { 'accept-encoding': 'identity' }
+  if (have) headers.range = `bytes=${have}-`
+  const response = await fetch(url, { headers })
+  if (response.status === 416) return void response.body?.cancel() // nothing after what is there: the checksum will judge
+  if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status} ${response.statusText}`.trim())
+  const resumed = response.status === 206
+  let done = resumed ? have : 0
+  const total = done + Number(response.headers.get('content-length') ?? 0)
+  const count = new Transform({
+    transform(chunk: Buffer, _encoding, next) {
+      done += chunk.length
+      progress.update(done, Math.max(done, total))
+      next(null, chunk)
+    },
+  })
+  const body = Readable.fromWeb(response.body as ReadableStream)
+  await pipeline(body, count, createWriteStream(file, { flags: resumed ? 'a' : 'w' }))
+  if (done < total) throw new Error(`${url} ended after ${done} of ${total} bytes`)
+}
+
+/**
+ * Downloads a URL to a file. What the file already holds is kept and the rest asked for; a connection that breaks
+ * is taken up again as long as each attempt brings something. The content is not checked here.
+ */
+export async function download(url: string, file: string, progress: Progress): Promise<void> {
+  for (let attempt = 1; ; ++attempt) {
+    const before = sizeOf(file)
+    try {
+      return await request(url, file, progress)
+    } catch (error) {
+      if (attempt === mostAttempts || sizeOf(file) <= before) throw error
+    }
+  }
+}

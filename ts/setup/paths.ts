@@ -1,0 +1,23 @@
+import { homedir } from 'node:os'
+import { isAbsolute, join, resolve } from 'node:path'
+
+/** The folder of this package's package.json; dist/setup and ts/setup are equally deep. */
+export const packageRoot = (): string => resolve(__dirname, '..', '..')
+
+/** Where set-up keeps what it fetched: $CLIP_ES_CACHE, else $XDG_CACHE_HOME/clip-es, else ~/.cache/clip-es. */
+export function cacheFolder(): string {
+  const { CLIP_ES_CACHE, XDG_CACHE_HOME } = process.env
+  if (CLIP_ES_CACHE) return resolve(CLIP_ES_CACHE)
+  // The XDG specification asks to ignore relative paths.
+  const base = XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), '.cache')
+  return join(base, 'clip-es')
+}
+
+/** The LibTorch that this version of the package fetches. */
+export const fetchedVersion = '2.13.0'
+
+/** Set-up's own copy of LibTorch. */
+export const fetchedFolder = (): string => join(cacheFolder(), `libtorch-${fetchedVersion}-cpu`)
+
+/** The record of the Python torch that set-up found: `PythonRecord` in find.ts. */
+export const pythonRecord = (): string => join(cacheFolder(), 'python-torch.json')

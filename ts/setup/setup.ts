@@ -1,0 +1,82 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import { ClipEsError } from '../errors.js'
+import { type Addon, ensureAddon } from './addon.js'
+import { fetchLibTorch } from './fetch.js'
+import { installedLibTorch, isTooOld, type LibTorch, libraryFile, oldestVersion, type PythonRecord, readVersion } from './find.js'
+import { loadFailure } from './loads.js'
+import { cacheFolder, packageRoot, pythonRecord } from './paths.js'
+import { pythonTorch } from './python.js'
+
+export interface SetupOptions {
+  /** Build the add-on even where a usable one is there. */
+  build?: boolean
+  /** Say nothing but errors. */
+  quiet?: boolean
+}
+
+type Say = (line: string) => void
+
+const origin = { environment: '$CLIP_ES_LIBTORCH', cache: "set-up's copy", python: "Python's torch" }
+
+const describe = ({ version, folder, source }: LibTorch): string => `LibTorch ${version} at ${folder} (${origin[source]})`
+
+/** Why a LibTorch cannot serve, or undefined. */
+function unfitness(folder: string, version: string): string | undefined {
+  if (isTooOld(version)) return `is older than ${oldestVersion}`
+  const failed = loadFailure(libraryFile(folder) ?? folder)
+  return failed && `does not load (${failed})`
+}
+
+/** Python's torch, recorded so that loading never has to ask Python; undefined, after saying why, if there is none of use. */
+function adoptPython(say: Say): LibTorch | undefined {
+  const answer = pythonTorch()
+  if (answer.state === 'absent') {
+    say(`No LibTorch is set up, and ${answer.reason}`)
+    return undefined
+  }
+  const { folder, version, python } = answer
+  const unfit = unfitness(folder, version)
+  if (unfit) {
+    say(`No LibTorch is set up, and ${python}'s torch ${version} at ${folder} ${unfit}`)
+    return undefined
+  }
+  const record: PythonRecord = { folder, python }
+  mkdirSync(cacheFolder(), { recursive: true })
+  writeFileSync(pythonRecord(), `${JSON.stringify(record)}\n`)
+  const libtorch: LibTorch = { folder, version, source: 'python' }
+  say(`Found ${describe(libtorch)}`)
+  return libtorch
+}
+
+async function ensureLibTorch(say: Say, quiet: boolean): Promise<{ libtorch: LibTorch; changed: boolean }> {
+  const installed = installedLibTorch()
+  if (installed) {
+    const unfit = unfitness(installed.folder, installed.version)
+    if (!unfit) return { libtorch: installed, changed: false }
+    if (installed.source !== 'python') {
+      const remedy =
+        installed.source === 'cache'
+          ? 'delete that folder'
+          : `point CLIP_ES_LIBTORCH to a complete LibTorch of ${oldestVersion} or newer, or unset it,`
+      throw new ClipEsError('ERR_LIBTORCH', `${describe(installed)} ${unfit}: ${remedy} and run npx clip-es setup again`)
+    }
+  }
+  const python = adoptPython(say)
+  if (python) return { libtorch: python, changed: true }
+  const folder = await fetchLibTorch({ say, quiet })
+  return { libtorch: { folder, version: readVersion(folder), source: 'cache' }, changed: true }
+}
+
+/**
+ * Makes the package ready: finds a LibTorch (environment, cache, Python) or fetches one, then sees to the add-on. Says in a few
+ * lines what was found or done; when everything is there, in one. Throws ERR_LIBTORCH.
+ */
+export async function setup({ build = false, quiet = false }: SetupOptions = {}): Promise<{ libtorch: LibTorch; addon: Addon }> {
+  const say: Say = quiet ? () => undefined : (line) => console.log(line)
+  const { libtorch, changed } = await ensureLibTorch(say, quiet)
+  const addon = await ensureAddon(libtorch, { say, build })
+  const file = relative(packageRoot(), addon.file)
+  if (!changed && !addon.built) say(`clip-es is set up: ${describe(libtorch)}, add-on ${file}`)
+  return { libtorch, addon }
+}

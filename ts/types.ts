@@ -1,0 +1,116 @@
+/** Tightly packed 8-bit pixels, row by row: grey, RGB or RGBA (alpha is dropped), told apart by the length of `data`. */
+export interface ImageData {
+  /** width * height * 1, 3 or 4 bytes. Not shared, resizable or detached. */
+  data: Uint8Array | Uint8ClampedArray
+  width: number
+  height: number
+}
+
+export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
+export type Precision = 'auto' | 'float32' | 'bfloat16' | 'int8'
+
+export interface LoadOptions {
+  /** Where to compute. Default 'auto'. */
+  device?: Device
+  /** Arithmetic of the encoders' matrix products. Default 'auto': float32. */
+  precision?: Precision
+  /** Threads of this segmenter. Default: the physical cores. */
+  threads?: number
+  /** How many jobs may wait for the running one before calls reject with ERR_QUEUE_FULL. Default 256. */
+  maxQueue?: number
+  /** Images with more pixels are refused. Default 100e6. */
+  maxPixels?: number
+  /** Longest side that enters the network; larger photos are reduced first, masks still come at the photo's size. Default 1024; Infinity: never reduced, as in the paper. */
+  maxSide?: number
+  signal?: AbortSignal
+}
+
+export interface ModelInfo {
+  /** The archive's path. */
+  readonly path: string
+  /** True for the embedded model, which knows emoji scenes and not photographs. */
+  readonly demo: boolean
+  /** Side of a patch in pixels. */
+  readonly patch: number
+  /** Of the image tower: channels and transformer blocks. */
+  readonly width: number
+  readonly layers: number
+  /** Side in pixels of the square images the model was trained on. */
+  readonly resolution: number
+  /** Length of a text's or an image's embedding. */
+  readonly embedding: number
+  /** Tokens of a prompt, start and end included. */
+  readonly context: number
+  readonly device: string
+  readonly precision: 'float32' | 'bfloat16'
+}
+
+/** A class: its name, or its name with the words that stand for it in prompts. */
+export type ClassSpec = string | { name: string; synonyms?: readonly string[] }
+
+/** How synonyms become one class (paper, section 3.2): joined in one prompt, averaged as embeddings, or averaged as CAMs. */
+export type Fusion = 'sentence' | 'feature' | 'cam'
+
+export interface EncodeClassesOptions {
+  /** With exactly one `{}` each. Several: their unit embeddings are averaged. Default 'a clean origami {}.'. */
+  template?: string | readonly string[]
+  /** Words the classes compete with. Default `backgrounds.voc`. */
+  background?: readonly string[]
+  /** Default 'sentence'. */
+  fusion?: Fusion
+  signal?: AbortSignal
+}
+
+export type ResultPart = 'mask' | 'confidence' | 'cams'
+
+export interface SegmentOptions {
+  /** The image-level labels, as names or indices: which classes are there. Unique, at least one. Default: all. */
+  labels?: readonly (string | number)[]
+  /** Sharpen the maps by the ViT's own attention (CAA). Default true. */
+  refine?: boolean
+  /** Threshold of the boxes that CAA draws evidence from, as a fraction of a map's maximum: 0.4 (VOC, default), 0.7 for COCO. */
+  boxThreshold?: number
+  /** background = (1 - largest map) ^ backgroundPower. Default 1. */
+  backgroundPower?: number
+  /** Dense CRF. Default false; not there yet: true is refused. */
+  crf?: boolean
+  /** Pixels with a confidence under this become 255. Default 0. */
+  ignoreBelow?: number
+  /** What to compute. Default ['mask']. */
+  include?: readonly ResultPart[]
+  /** Your own memory to fill, each part exactly as long as its result; a part given here need not be in `include`. */
+  output?: { mask?: Uint8Array; confidence?: Float32Array; cams?: Float32Array }
+  signal?: AbortSignal
+}
+
+/** Seconds a result took. */
+export interface Timings {
+  /** Waiting for earlier jobs. */
+  queue: number
+  /** Resizing and normalising pixels. */
+  preprocess: number
+  /** The image tower. */
+  encode: number
+  /** Softmax-GradCAM. */
+  gradcam: number
+  /** Boxes and attention-based refinement. */
+  refine: number
+  /** Maps at the photo's size and the mask. */
+  mask: number
+}
+
+export interface SegmentResult {
+  width: number
+  height: number
+  /** The labels asked for, K of them. */
+  labels: string[]
+  /** Their probabilities (K) in the softmax over them and the background texts. */
+  scores: Float32Array
+  /** height * width: 0 background, c + 1 the class `classes.names[c]`, 255 ignored. Absent when `include` leaves it out. */
+  mask: Uint8Array
+  /** height * width: the winning score of background and maps. */
+  confidence?: Float32Array
+  /** K * height * width, in [0, 1]: the maps the mask is made from. */
+  cams?: Float32Array
+  timings: Timings
+}
