@@ -1,0 +1,298 @@
+// Softmax-GradCAM's closed form, box masks and the affinity against their naive twins.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "cam/attention_affinity.h"
+#include "cam/box_mask.h"
+#include "cam/softmax_gradcam.h"
+#include "check.h"
+#include "support.h"
+
+using namespace clip_es;
+using check::largest_difference;
+using reference::Matrix;
+
+namespace {
+
+struct CamResult {
+  std::vector<float> logits, probabilities, cams, mean_attention;
+};
+
+// rows: all labels' texts, label k owning rows_of[k] of them.
+CamResult explain(Context& context, const Model& model, const std::vector<float>& x, const std::vector<float>& rows,
+                  const std::vector<int64_t>& rows_of, const std::vector<float>& background) {
+  const auto n = static_cast<int64_t>(x.size()) / model.image.width, patches = n - 1, labels = static_cast<int64_t>(rows_of.size());
+  std::vector<float> memory(LastBlock::floats(model, n));
+  LastBlock last;
+  last.bind(model, n, memory);
+  const size_t texts = rows_of.size() + background.size() / static_cast<size_t>(model.shape.embedding);
+  CamResult r{std::vector<float>(texts), std::vector<float>(texts), std::vector<float>(static_cast<size_t>(labels * patches)),
+              std::vector<float>(static_cast<size_t>(patches * patches))};
+  std::vector<int64_t> first_row{0};
+  for (const int64_t count : rows_of) first_row.push_back(first_row.back() + count);
+  const GradCamWeights weights(context, model);
+  run_last_block(context, model, x.data(), last, r.mean_attention.data());
+  softmax_gradcam(context, model, weights, last, {rows, first_row, background}, r.logits.data(), r.probabilities.data(), r.cams.data());
+  return r;
+}
+
+// The released normalisation, min-max twice, of each row. A first division by the maximum takes out p (1 - p), which can be so small
+// that min-max's 1e-7 would swallow the map.
+std::vector<double> normalised(const Matrix& cams) {
+  std::vector<double> all;
+  for (int64_t k = 0; k < cams.rows; ++k) {
+    std::vector<double> map(cams.values.begin() + k * cams.columns, cams.values.begin() + (k + 1) * cams.columns);
+    const double largest = *std::max_element(map.begin(), map.end());
+    if (largest > 0)
+      for (double& value : map) value /= largest;
+    map = reference::min_max(reference::min_max(map));
+    all.insert(all.end(), map.begin(), map.end());
+  }
+  return all;
+}
+
+std::vector<float> joined(const std::vector<float>& a, const std::vector<float>& b) {
+  std::vector<float> all = a;
+  all.insert(all.end(), b.begin(), b.end());
+  return all;
+}
+
+Matrix rows_of(const std::vector<float>& values, int64_t columns) { return {static_cast<int64_t>(values.size()) / columns, columns, values}; }
+
+double largest_relative(const std::vector<float>& got, const std::vector<double>& want) {
+  double worst = 0, size = 0;
+  for (const double value : want) size = std::max(size, std::abs(value));
+  worst = largest_difference(got, want) / size;
+  return worst;
+}
+
+const TransformerShape kSmall{64, 1, Activation::kQuickGelu}, kGelu{96, 3, Activation::kGelu}, kWide{160, 2, Activation::kQuickGelu};
+
+}  // namespace
+
+TEST("the textbook GradCAM is the limit of the score's differences") {
+  Random random;
+  const TestModel model = random_last_block(random, {8, 2, Activation::kGelu}, 6);
+  const int64_t n = 4;
+  const Matrix x(n, 8, random.normal(n * 8)), texts = rows_of(random.unit_rows(5, 6), 6);
+  const reference::GradCam cam = reference::softmax_gradcam(model.naive, x, texts, 2);
+  const Matrix y = reference::layer_norm(x, model.naive.block.ln_1);
+  Matrix weights(2, 8);
+  for (int64_t i = 1; i < n; ++i)
+    for (int64_t c = 0; c < 8; ++c) {
+      Matrix up = y, down = y;
+      up(i, c) += 1e-5;
+      down(i, c) -= 1e-5;
+      const auto high = reference::class_probabilities(model.naive, x, up, texts), low = reference::class_probabilities(model.naive, x, down, texts);
+      for (int64_t k = 0; k < 2; ++k)
+        weights(k, c) += (high[static_cast<size_t>(k)] - low[static_cast<size_t>(k)]) / 2e-5 / static_cast<double>(n - 1);
+    }
+  CHECK_BELOW(largest_difference(weights.values, cam.channel_weights.values), 1e-8);
+}
+
+TEST("softmax_gradcam equals the textbook's CAM for 1, 3 and 20 labels, heads of 32, 64 and 80, gelu and quick_gelu") {
+  Random random(2);
+  double worst = 0, worst_logit = 0, worst_attention = 0;
+  for (const TransformerShape& shape : {kSmall, kGelu, kWide})
+    for (const int64_t n : {2, 17, 66})
+      for (const int64_t labels : {1, 3, 20}) {
+        const int64_t background = labels == 3 ? 0 : 7, embedding = 40;
+        const TestModel model = random_last_block(random, shape, embedding);
+        const std::vector<float> x = random.normal(n * shape.width), rows = random.unit_rows(labels, embedding), rest = random.unit_rows(background, embedding);
+        const reference::GradCam want =
+            reference::softmax_gradcam(model.naive, rows_of(x, shape.width), rows_of(joined(rows, rest), embedding), labels);
+        const CamResult got = explain(context_with(labels == 3 ? 1 : 3), model.fast, x, rows, std::vector<int64_t>(static_cast<size_t>(labels), 1), rest);
+        worst = std::max(worst, largest_difference(got.cams, normalised(want.cams)));
+        worst_logit = std::max(worst_logit, largest_relative(got.logits, want.logits));
+        CHECK_BELOW(largest_difference(got.probabilities, want.probabilities), 1e-5);
+        std::vector<double> attention;
+        for (int64_t i = 1; i < n; ++i)
+          for (int64_t j = 1; j < n; ++j) attention.push_back(want.mean_attention(i, j));
+        worst_attention = std::max(worst_attention, largest_difference(got.mean_attention, attention));
+      }
+  check::note("largest difference: cams " + std::to_string(worst) + ", logits (relative) " + std::to_string(worst_logit) + ", attention " +
+              std::to_string(worst_attention));
+  CHECK_BELOW(worst, 2e-5);
+  CHECK_BELOW(worst_logit, 2e-5);
+  CHECK_BELOW(worst_attention, 1e-6);
+}
+
+TEST("softmax_gradcam keeps its digits when a label's probability is 1 in float32") {
+  Random random(3);
+  const int64_t n = 50, embedding = 32;
+  TestModel model = random_last_block(random, kSmall, embedding);
+  model.fast.logit_scale = 100;
+  model.naive.logit_scale = 100;
+  const std::vector<float> x = random.normal(n * kSmall.width), rest = random.unit_rows(7, embedding);
+  std::vector<float> rows = random.unit_rows(2, embedding);
+  // The first label's text goes to where its logit is largest: up the gradient that the texts' own logits give.
+  const reference::GradCam probe = reference::softmax_gradcam(model.naive, rows_of(x, kSmall.width), [&] {
+    Matrix axes(embedding, embedding);
+    for (int64_t e = 0; e < embedding; ++e) axes(e, e) = 1;
+    return axes;
+  }(), 1);
+  for (int64_t e = 0; e < embedding; ++e) {
+    float& value = rows[static_cast<size_t>(e)];
+    value = 0.3f * value + 0.9f * static_cast<float>(probe.logits[static_cast<size_t>(e)] / 100);
+  }
+  const reference::GradCam want = reference::softmax_gradcam(model.naive, rows_of(x, kSmall.width), rows_of(joined(rows, rest), embedding), 2);
+  CHECK(want.probabilities[0] > 1 - 1e-8);
+  const CamResult got = explain(test_context(), model.fast, x, rows, {1, 1}, rest);
+  CHECK_BELOW(largest_difference(got.cams, normalised(want.cams)), 2e-5);
+}
+
+TEST("a label of several rows competes with their mean, and its CAM is the mean of theirs") {
+  Random random(4);
+  const int64_t n = 30, embedding = 40, patches = n - 1;
+  const TestModel model = random_last_block(random, kGelu, embedding);
+  const std::vector<float> x = random.normal(n * kGelu.width), rows = random.unit_rows(4, embedding), rest = random.unit_rows(3, embedding);
+  const CamResult got = explain(test_context(), model.fast, x, rows, {3, 1}, rest);
+  Matrix means = rows_of(joined({rows.begin() + 2 * embedding, rows.end()}, rest), embedding);  // row 0 is overwritten below
+  auto mean_of_three = [&](int64_t e) {
+    double sum = 0;
+    for (int64_t r = 0; r < 3; ++r) sum += static_cast<double>(rows[static_cast<size_t>(r * embedding + e)]) / 3;
+    return sum;
+  };
+  for (int64_t e = 0; e < embedding; ++e) means(0, e) = mean_of_three(e);
+  const reference::GradCam competing = reference::softmax_gradcam(model.naive, rows_of(x, kGelu.width), means, 2);
+  CHECK_BELOW(largest_relative(got.logits, competing.logits), 2e-5);
+  CHECK_BELOW(largest_difference(got.probabilities, competing.probabilities), 1e-5);
+
+  Matrix sum(1, patches);
+  for (int64_t r = 0; r < 3; ++r) {
+    Matrix texts = means;
+    for (int64_t e = 0; e < embedding; ++e) texts(0, e) = rows[static_cast<size_t>(r * embedding + e)];
+    Matrix own = reference::softmax_gradcam(model.naive, rows_of(x, kGelu.width), texts, 1).cams;
+    own.values = normalised(own);
+    sum = reference::add(sum, own);
+  }
+  std::vector<double> want = normalised(sum);
+  Matrix second(1, patches);
+  std::copy_n(competing.cams.values.begin() + patches, patches, second.values.begin());
+  const std::vector<double> want_second = normalised(second);
+  want.insert(want.end(), want_second.begin(), want_second.end());
+  CHECK_BELOW(largest_difference(got.cams, want), 2e-5);
+}
+
+TEST("the CAMs of one label do not depend on how many labels' gradients share a product") {
+  Random random(5);
+  const int64_t n = 40, embedding = 40;
+  const TestModel model = random_last_block(random, kSmall, embedding);
+  const std::vector<float> x = random.normal(n * kSmall.width), rows = random.unit_rows(20, embedding);
+  const CamResult all = explain(test_context(), model.fast, x, rows, std::vector<int64_t>(20, 1), {});
+  const CamResult one = explain(test_context(), model.fast, x, {rows.begin(), rows.begin() + embedding}, {1}, {rows.begin() + embedding, rows.end()});
+  const std::vector<float> first(all.cams.begin(), all.cams.begin() + n - 1);
+  CHECK_BELOW(largest_difference(first, one.cams), 2e-5);
+  CHECK_BELOW(largest_difference(all.logits, one.logits), 1e-5);
+}
+
+TEST("one label and no background is refused: a softmax of one says nothing") {
+  Random random(6);
+  const TestModel model = random_last_block(random, kSmall, 16);
+  CHECK_ERROR(explain(test_context(), model.fast, random.normal(5 * kSmall.width), random.unit_rows(1, 16), {1}, {}), ErrorCode::kInvalidArg,
+              "no background");
+}
+
+TEST("two labels with the same words have CAMs of numbers, not NaN") {
+  Random random(7);
+  const TestModel model = random_last_block(random, kSmall, 16);
+  const std::vector<float> row = random.unit_rows(1, 16);
+  const CamResult got = explain(test_context(), model.fast, random.normal(10 * kSmall.width), joined(row, row), {1, 1}, {});
+  for (const float value : got.cams) CHECK(value >= 0 && value <= 1);
+  CHECK_BELOW(std::abs(got.probabilities[0] - 0.5), 1e-6);
+}
+
+TEST("box_mask equals the flood fill at grids of 1 x 1, 1 x N and odd sizes, at every threshold") {
+  Random random(8);
+  for (const auto& [height, width] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 9}, {9, 1}, {2, 2}, {3, 7}, {24, 32}})
+    for (const double threshold : {0.0, 0.1, 0.4, 0.7, 0.95, 1.0})
+      for (int round = 0; round < 20; ++round) {
+        std::vector<float> cam = random.uniform(height * width);
+        for (float& value : cam) value = value < 0.3f ? 0 : value * value;
+        std::vector<uint8_t> mask(cam.size(), 9);
+        box_mask(test_context(), cam.data(), height, width, {static_cast<float>(threshold)}, mask.data());
+        CHECK(mask == reference::box_mask(cam, height, width, threshold));
+      }
+}
+
+TEST("the threshold of box_mask is Python's int(threshold * maximum) for every 8-bit maximum") {
+  for (const double threshold : {0.05, 0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99})
+    for (int maximum = 0; maximum < 256; ++maximum) {
+      // A row of all values up to the maximum, each alone: the mask shows which are above. The last row and column are lost to the quirk.
+      std::vector<float> cam(2 * 520);
+      for (int value = 0; value <= maximum; ++value) cam[static_cast<size_t>(2 * value)] = static_cast<float>((value + 0.5) / 255.0);
+      cam[static_cast<size_t>(2 * maximum)] = static_cast<float>(std::min((maximum + 0.5) / 255.0, 1.0));
+      std::vector<uint8_t> mask(cam.size());
+      box_mask(test_context(), cam.data(), 2, 520, {static_cast<float>(threshold)}, mask.data());
+      const auto limit = static_cast<int>(threshold * maximum);
+      for (int value = 0; value <= maximum; ++value) CHECK(mask[static_cast<size_t>(2 * value)] == (value > limit));
+    }
+}
+
+TEST("cells that touch at a corner are one component, and a box at the far border loses its last row and column") {
+  std::vector<float> cam(5 * 6);
+  cam[1 * 6 + 1] = cam[2 * 6 + 2] = cam[3 * 6 + 3] = 1;  // a diagonal
+  std::vector<uint8_t> mask(cam.size()), want(cam.size());
+  box_mask(test_context(), cam.data(), 5, 6, {}, mask.data());
+  for (const int64_t y : {1, 2, 3})
+    for (const int64_t x : {1, 2, 3}) want[static_cast<size_t>(y * 6 + x)] = 1;
+  CHECK(mask == want);
+
+  std::fill(cam.begin(), cam.end(), 0.0f);
+  cam[3 * 6 + 4] = cam[4 * 6 + 5] = 1;  // the last row and column
+  std::fill(want.begin(), want.end(), uint8_t{0});
+  want[3 * 6 + 4] = 1;
+  box_mask(test_context(), cam.data(), 5, 6, {}, mask.data());
+  CHECK(mask == want);
+}
+
+TEST("a CAM of zeros has no box") {
+  for (const float threshold : {0.0f, 0.4f, 1.0f}) {
+    const std::vector<float> cam(35);
+    std::vector<uint8_t> mask(35, 1);
+    box_mask(test_context(), cam.data(), 5, 7, {threshold}, mask.data());
+    CHECK(mask == std::vector<uint8_t>(35));
+  }
+}
+
+TEST("refine_cams equals the affinity matrix times the CAM for 1 to 130 patches, 1, 3 and 20 labels, 1 to 5 rounds") {
+  Random random(9);
+  double worst = 0;
+  for (const int threads : {1, 3})
+    for (const int64_t patches : {1, 2, 65, 130})
+      for (const int64_t labels : {1, 3, 20})
+        for (const int rounds : {1, 3, 5}) {
+          std::vector<float> attention = random.uniform(patches * patches);
+          for (float& value : attention) value = std::pow(value, 8.0f) / static_cast<float>(patches);
+          const std::vector<float> cams = random.uniform(labels * patches);
+          const std::vector<uint8_t> boxes = random.bytes(labels * patches, 2);
+          std::vector<float> refined(cams.size());
+          refine_cams(context_with(threads), attention.data(), patches, cams.data(), boxes.data(), labels, {rounds}, refined.data());
+          const Matrix want = reference::refine_cams(Matrix(patches, patches, attention), rows_of(cams, patches),
+                                                     Matrix(labels, patches, std::vector<float>(boxes.begin(), boxes.end())), rounds);
+          worst = std::max(worst, largest_difference(refined, want.values));
+        }
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-5);
+}
+
+TEST("no NaN comes out of refine_cams when patches attend to nothing, to themselves alone, or almost nothing attends to them") {
+  const int64_t n = 9;
+  const std::vector<float> cam(n, 1.0f);
+  const std::vector<uint8_t> box(n, 1);
+  for (const float little : {0.0f, 1e-45f, 1e-38f, 1e-30f})
+    for (const bool row : {false, true}) {
+      std::vector<float> attention(n * n, 0.1f), refined(n);
+      for (int64_t i = 0; i < n; ++i) attention[static_cast<size_t>(row ? 4 * n + i : i * n + 4)] = little;
+      refine_cams(test_context(), attention.data(), n, cam.data(), box.data(), 1, {}, refined.data());
+      for (const float value : refined) CHECK(std::isfinite(value) && value >= 0);
+    }
+  std::vector<float> identity(n * n), refined(n);
+  for (int64_t i = 0; i < n; ++i) identity[static_cast<size_t>(i * n + i)] = 0.3f;
+  refine_cams(test_context(), identity.data(), n, cam.data(), box.data(), 1, {}, refined.data());
+  CHECK_BELOW(largest_difference(refined, cam), 1e-6);
+  std::fill(identity.begin(), identity.end(), 0.0f);
+  refine_cams(test_context(), identity.data(), n, cam.data(), box.data(), 1, {}, refined.data());
+  CHECK(refined == std::vector<float>(n));
+}

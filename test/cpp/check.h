@@ -1,0 +1,74 @@
+// The C++ tests' whole framework: TEST registers a sentence that can be false, CHECK counts, and main prints the sum.
+#pragma once
+#include <cmath>
+#include <functional>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace check {
+
+struct Test {
+  const char* file;
+  std::string sentence;
+  std::function<void()> body;
+};
+struct Failed : std::exception {};
+
+std::vector<Test>& tests();
+bool add(const char* file, std::string sentence, std::function<void()> body);
+void fail(const char* file, int line, const std::string& what);  // prints, and ends the test
+void note(const std::string& line);                              // a measured number, printed under the test
+
+// Compares two sequences and returns the largest absolute difference; NaN counts as infinite.
+template <class A, class B>
+double largest_difference(const A& a, const B& b) {
+  if (a.size() != b.size()) return INFINITY;
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double d = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    worst = d <= worst ? worst : (std::isnan(d) ? INFINITY : d);
+  }
+  return worst;
+}
+
+}  // namespace check
+
+#define CHECK_JOIN2(a, b) a##b
+#define CHECK_JOIN(a, b) CHECK_JOIN2(a, b)
+#define TEST(sentence)                                                                                          \
+  static void CHECK_JOIN(test_, __LINE__)();                                                                    \
+  [[maybe_unused]] static const bool CHECK_JOIN(added_, __LINE__) =                                             \
+      check::add(__FILE__, sentence, CHECK_JOIN(test_, __LINE__));                                              \
+  static void CHECK_JOIN(test_, __LINE__)()
+
+#define CHECK(condition)                                                    \
+  do {                                                                      \
+    if (!(condition)) check::fail(__FILE__, __LINE__, "CHECK(" #condition ")"); \
+  } while (0)
+
+// value < limit, both printed when it fails.
+#define CHECK_BELOW(value, limit)                                                                       \
+  do {                                                                                                  \
+    const double v_ = (value), l_ = (limit);                                                            \
+    if (!(v_ < l_)) {                                                                                   \
+      std::ostringstream s_;                                                                            \
+      s_ << #value " = " << v_ << ", expected below " << l_;                                            \
+      check::fail(__FILE__, __LINE__, s_.str());                                                        \
+    }                                                                                                   \
+  } while (0)
+
+// Runs the statement; it must throw clip_es::Error with this code and a message that contains `part`.
+#define CHECK_ERROR(statement, expected_code, part)                                                     \
+  do {                                                                                                  \
+    bool thrown_ = false;                                                                               \
+    try {                                                                                               \
+      statement;                                                                                        \
+    } catch (const clip_es::Error& e_) {                                                                \
+      thrown_ = true;                                                                                   \
+      if (e_.code != (expected_code) || std::string(e_.what()).find(part) == std::string::npos)         \
+        check::fail(__FILE__, __LINE__, std::string("unexpected error: ") + clip_es::name_of(e_.code) + " " + e_.what()); \
+    }                                                                                                   \
+    if (!thrown_) check::fail(__FILE__, __LINE__, "no error from " #statement);                         \
+  } while (0)

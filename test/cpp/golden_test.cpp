@@ -1,0 +1,357 @@
+// Every stage on the golden photos against the results that tools/golden computed in float64. The limits are the float32 CPU row of the
+// accuracy contract. Folders: GOLDEN/small with GOLDEN/vit-small-random.pt, and every GOLDEN/NAME that has a model.pt of its own;
+// full-size photos of the first model come from $CLIP_ES_GOLDEN_FULL.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "cam/attention_affinity.h"
+#include "cam/box_mask.h"
+#include "cam/softmax_gradcam.h"
+#include "check.h"
+#include "clip/image_tower.h"
+#include "clip/text_tower.h"
+#include "npy.h"
+#include "options.h"
+#include "segmenter.h"
+#include "support.h"
+
+using namespace clip_es;
+using check::largest_difference;
+namespace fs = std::filesystem;
+
+namespace {
+
+const char* const kSmallModel = "/vit-small-random.pt";
+
+const Model& model_at(const std::string& path) {
+  static std::map<std::string, std::unique_ptr<Model>> models;
+  load_libtorch();
+  auto& model = models[path];
+  if (!model) model = std::make_unique<Model>(read_model(Archive(path), torch::Precision::kFloat32));
+  return *model;
+}
+
+struct Case {
+  std::string name, folder, model_path;
+
+  const Model& model() const { return model_at(model_path); }
+  bool has(const std::string& array) const { return fs::exists(folder + "/" + array + ".npy"); }
+  std::vector<float> golden(const std::string& array) const { return npy::read(folder + "/" + array + ".npy").floats(); }
+};
+
+// Folders of cases with their models.
+std::vector<std::pair<std::string, std::string>> golden_folders() {
+  const std::string root = options().golden;
+  std::vector<std::pair<std::string, std::string>> folders{{root + "/small", root + kSmallModel}};
+  for (const auto& entry : fs::directory_iterator(root))
+    if (fs::exists(entry.path() / "model.pt")) folders.push_back({entry.path().string(), (entry.path() / "model.pt").string()});
+  return folders;
+}
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = [] {
+    auto folders = golden_folders();
+    if (const char* full = std::getenv("CLIP_ES_GOLDEN_FULL")) folders.push_back({full, options().golden + kSmallModel});
+    else check::note("full-size photos are skipped: CLIP_ES_GOLDEN_FULL names no folder of them");
+    std::vector<Case> found;
+    for (const auto& [folder, model] : folders)
+      for (const auto& entry : fs::directory_iterator(folder))
+        if (fs::exists(entry.path() / "photo.ppm"))
+          found.push_back({fs::path(folder).filename().string() + "/" + entry.path().filename().string(), entry.path().string(), model});
+    std::sort(found.begin(), found.end(), [](const Case& a, const Case& b) { return a.name < b.name; });
+    return found;
+  }();
+  return all;
+}
+
+// A case's texts as the stages want them: one row per label, the rest background.
+struct Words {
+  npy::Array texts;
+  std::vector<float> rows;
+  std::vector<int64_t> first_row;
+  std::vector<uint8_t> value;
+
+  explicit Words(const Case& c) : texts(npy::read(c.folder + "/texts.npy")), rows(texts.floats()) {
+    const int64_t labels = npy::read(c.folder + "/class_ids.npy").shape[0];
+    for (int64_t k = 0; k <= labels; ++k) first_row.push_back(k);
+    for (int64_t k = 1; k <= labels; ++k) value.push_back(static_cast<uint8_t>(k));
+  }
+  int64_t labels() const { return static_cast<int64_t>(value.size()); }
+  LabelTexts label_texts() const {
+    const auto own = static_cast<size_t>(labels() * texts.shape[1]);
+    return {std::span(rows).first(own), first_row, std::span(rows).subspan(own)};
+  }
+};
+
+// What each stage gave; from `refined` on with the golden box masks.
+struct Results {
+  Grid grid{};
+  std::vector<float> pixels, features, mean_attention, logits, probabilities, cams, refined, refined_full, confidence;
+  std::vector<uint8_t> boxes, golden_boxes, mask;  // boxes: from the golden CAMs
+};
+
+void run_words(Context& context, const Case& c, const LastBlock& last, const npy::Photo& photo, Results& r) {
+  const Words words(c);
+  const int64_t patches = r.grid.patches(), labels = words.labels();
+  const auto map_size = static_cast<size_t>(labels * patches), pixels = static_cast<size_t>(photo.width * photo.height);
+  r.logits.resize(static_cast<size_t>(words.texts.shape[0]));
+  r.probabilities.resize(r.logits.size());
+  r.cams.resize(map_size);
+  softmax_gradcam(context, c.model(), GradCamWeights(context, c.model()), last, words.label_texts(), r.logits.data(), r.probabilities.data(),
+                  r.cams.data());
+  const std::vector<float> golden_cams = c.golden("cams"), golden_boxes = c.golden("box_masks");
+  r.golden_boxes.assign(golden_boxes.begin(), golden_boxes.end());
+  r.boxes.resize(map_size);
+  for (int64_t k = 0; k < labels; ++k)
+    box_mask(context, golden_cams.data() + k * patches, r.grid.height, r.grid.width, {}, r.boxes.data() + k * patches);
+  r.refined.resize(map_size);
+  refine_cams(context, r.mean_attention.data(), patches, r.cams.data(), r.golden_boxes.data(), labels, {}, r.refined.data());
+  std::vector<float> maps = r.refined;
+  r.refined_full.resize(static_cast<size_t>(labels) * pixels);
+  r.confidence.resize(pixels);
+  r.mask.resize(pixels);
+  make_pseudo_mask(context, maps.data(), r.grid, words.value, photo.width, photo.height, {}, {r.mask.data(), r.confidence.data(), r.refined_full.data()});
+}
+
+Results run_stages(Context& context, const Case& c) {
+  const Model& model = c.model();
+  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
+  const int64_t patch = model.shape.patch;
+  Results r;
+  r.grid = patch_grid(photo.width, photo.height, patch, 0);
+  const int64_t patches = r.grid.patches(), n = patches + 1;
+  std::vector<float> patch_rows(static_cast<size_t>(patches * 3 * patch * patch));
+  preprocess(context, model, {photo.rgb.data(), photo.width, photo.height, 3}, 0, patch_rows.data());
+  for (int64_t channel = 0; channel < 3; ++channel)  // back to the golden order (3, height, width)
+    for (int64_t y = 0; y < r.grid.height * patch; ++y)
+      for (int64_t x = 0; x < r.grid.width * patch; ++x)
+        r.pixels.push_back(patch_rows[static_cast<size_t>(((y / patch * r.grid.width + x / patch) * 3 + channel) * patch * patch + y % patch * patch + x % patch)]);
+  r.features.resize(static_cast<size_t>(n * model.shape.width));
+  r.mean_attention.resize(static_cast<size_t>(patches * patches));
+  encode_image(context, model, r.grid, patch_rows.data(), r.features.data(), r.mean_attention.data());
+  std::vector<float> memory(LastBlock::floats(model, n));
+  LastBlock last;
+  last.bind(model, n, memory);
+  run_last_block(context, model, r.features.data(), last, r.mean_attention.data());
+  run_words(context, c, last, photo, r);
+  return r;
+}
+
+const Results& results_of(const Case& c, int threads) {
+  static std::map<std::pair<std::string, int>, Results> all;
+  const auto [found, is_new] = all.try_emplace({c.name, threads});
+  if (is_new) found->second = run_stages(context_with(threads), c);
+  return found->second;
+}
+
+std::string number(double value) {
+  std::ostringstream text;
+  text.precision(2);
+  text << std::scientific << value;
+  return text.str();
+}
+
+// The largest difference of one stage over all cases that have its golden data, with pools of 1 and 3 threads.
+void compare(const std::string& array, std::vector<float> Results::*stage, double limit,
+             double (*difference)(const std::vector<float>&, const std::vector<float>&) = largest_difference) {
+  double worst = 0;
+  std::string worst_case = "none";
+  for (const Case& c : cases())
+    for (const int threads : {1, 3}) {
+      if (!c.has(array)) continue;
+      const double d = difference(results_of(c, threads).*stage, c.golden(array));
+      if (d > worst || worst_case == "none") worst = d, worst_case = c.name;
+    }
+  check::note(array + ": largest difference " + number(worst) + " (" + worst_case + "), limit " + number(limit));
+  CHECK(worst_case != "none");
+  CHECK_BELOW(worst, limit);
+}
+
+double largest_relative(const std::vector<float>& got, const std::vector<float>& want) {
+  double worst = got.size() == want.size() ? 0 : INFINITY;
+  for (size_t i = 0; i < std::min(got.size(), want.size()); ++i) {
+    const double d = std::abs((static_cast<double>(got[i]) - want[i]) / want[i]);
+    worst = d <= worst ? worst : (std::isnan(d) ? INFINITY : d);
+  }
+  return worst;
+}
+
+// Whether a cell of this map lies so near the threshold that rounding decides.
+bool near_threshold(std::span<const float> cam) {
+  const int largest = static_cast<int>(*std::max_element(cam.begin(), cam.end()) * 255);
+  const double edge = (static_cast<int>(BoxSettings{}.threshold * static_cast<float>(largest)) + 1) / 255.0;
+  return std::any_of(cam.begin(), cam.end(), [&](float value) { return std::abs(value - edge) < 1e-4; });
+}
+
+}  // namespace
+
+TEST("text embeddings are within 2e-5 of the golden ones") {
+  double worst = 0;
+  for (const auto& [folder, model_path] : golden_folders()) {
+    const Model& model = model_at(model_path);
+    const npy::Array tokens = npy::read(folder + "/texts/tokens.npy"), want = npy::read(folder + "/texts/embeddings.npy");
+    CHECK(tokens.shape[1] == model.shape.context);
+    for (const int threads : {1, 3}) {
+      std::vector<float> got(want.data.size());
+      encode_text(context_with(threads), model, tokens.ints(), got);
+      worst = std::max(worst, largest_difference(got, want.data));
+    }
+  }
+  check::note("largest difference " + number(worst));
+  CHECK_BELOW(worst, 2e-5);
+}
+
+TEST("pixels are within 1e-6 of the golden ones") { compare("pixels", &Results::pixels, 1e-6); }
+TEST("features are within 5e-5 of the golden ones") { compare("features", &Results::features, 5e-5); }
+TEST("logits are within 2e-5 of the golden ones, relative to their size") { compare("logits", &Results::logits, 2e-5, largest_relative); }
+TEST("probabilities are within 2e-5 of the golden ones") { compare("probabilities", &Results::probabilities, 2e-5); }
+TEST("CAMs are within 2e-5 of the golden ones") { compare("cams", &Results::cams, 2e-5); }
+TEST("the mean attention is within 2e-6 of the golden one") { compare("mean_attention", &Results::mean_attention, 2e-6); }
+TEST("refined maps are within 2e-5 of the golden ones, given the golden box masks") { compare("refined", &Results::refined, 2e-5); }
+TEST("maps at the photo's size are within 5e-5 of the golden ones") { compare("refined_full", &Results::refined_full, 5e-5); }
+TEST("the confidence is within 5e-5 of the golden one") { compare("confidence", &Results::confidence, 5e-5); }
+
+TEST("box masks made from the golden CAMs are the golden ones, cell for cell") {
+  for (const Case& c : cases())
+    if (results_of(c, 3).boxes != results_of(c, 3).golden_boxes) check::fail(__FILE__, __LINE__, c.name + ": box masks differ");
+}
+
+TEST("box masks made from our own CAMs are the golden ones where no cell lies within 1e-4 of the threshold") {
+  int same = 0, near = 0;
+  for (const Case& c : cases())
+    for (const int threads : {1, 3}) {
+      const Results& r = results_of(c, threads);
+      const std::vector<float> golden = c.golden("cams");
+      const auto patches = static_cast<size_t>(r.grid.patches());
+      for (size_t first = 0; first < golden.size(); first += patches) {
+        std::vector<uint8_t> own(patches);
+        box_mask(context_with(threads), r.cams.data() + first, r.grid.height, r.grid.width, {}, own.data());
+        if (std::equal(own.begin(), own.end(), r.golden_boxes.begin() + static_cast<int64_t>(first))) ++same;
+        else if (near_threshold(std::span(golden).subspan(first, patches))) ++near;
+        else check::fail(__FILE__, __LINE__, c.name + ": the box mask of map " + std::to_string(first / patches) + " differs");
+      }
+    }
+  check::note(std::to_string(same) + " identical, " + std::to_string(near) + " with a cell on the threshold");
+}
+
+TEST("at most 0.1 % of a mask's pixels differ from the golden one") {
+  double worst = 0;
+  for (const Case& c : cases())
+    for (const int threads : {1, 3}) {
+      const std::vector<uint8_t>& got = results_of(c, threads).mask;
+      const std::vector<float> want = c.golden("mask");
+      CHECK(got.size() == want.size());
+      size_t differing = 0;
+      for (size_t i = 0; i < got.size(); ++i) differing += got[i] != want[i];
+      worst = std::max(worst, 100.0 * static_cast<double>(differing) / static_cast<double>(got.size()));
+    }
+  check::note("largest share " + number(worst) + " %");
+  CHECK(worst <= 0.1);
+}
+
+TEST("the segmenter gives the golden mask, confidence, maps and scores from photo to end, in one call and in two") {
+  double worst = 0, worst_share = 0;
+  int skipped = 0, compared = 0;
+  for (const Case& c : cases())
+    for (const int threads : {1, 3}) {
+      load_libtorch();
+      static std::map<std::pair<std::string, int>, std::unique_ptr<Segmenter>> segmenters;
+      auto& segmenter = segmenters[{c.model_path, threads}];
+      if (!segmenter) segmenter = std::make_unique<Segmenter>(c.model_path, SegmenterSettings{.threads = threads, .max_side = 0});
+      const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
+      const Words words(c);
+      const auto pixels = static_cast<size_t>(photo.width * photo.height);
+      auto make_outputs = [&] {
+        Results r;
+        r.mask.resize(pixels);
+        r.confidence.resize(pixels);
+        r.refined_full.resize(static_cast<size_t>(words.labels()) * pixels);
+        r.probabilities.resize(static_cast<size_t>(words.labels()));
+        return r;
+      };
+      auto outputs = [](Results& r) { return SegmentOutputs{{r.mask.data(), r.confidence.data(), r.refined_full.data()}, r.probabilities.data()}; };
+      Results one = make_outputs(), two = make_outputs();
+      StageTimes times;
+      const Image image{photo.rgb.data(), photo.width, photo.height, 3};
+      segmenter->segment(image, words.label_texts(), words.value, {}, outputs(one), times);
+      const auto encoded = segmenter->encode(image, times);
+      segmenter->segment(*encoded, words.label_texts(), words.value, {}, outputs(two), times);
+      CHECK(one.mask == two.mask && one.confidence == two.confidence && one.refined_full == two.refined_full);
+      CHECK(one.probabilities == two.probabilities);
+
+      const Results& staged = results_of(c, threads);
+      bool same_boxes = true;
+      const int64_t patches = staged.grid.patches();
+      for (int64_t k = 0; k < words.labels(); ++k) {
+        std::vector<uint8_t> own(static_cast<size_t>(patches));
+        box_mask(context_with(threads), staged.cams.data() + k * patches, staged.grid.height, staged.grid.width, {}, own.data());
+        same_boxes = same_boxes && std::equal(own.begin(), own.end(), staged.golden_boxes.begin() + k * patches);
+      }
+      if (!same_boxes) {
+        ++skipped;  // a cell on the threshold: another box is another map, see the test above
+        continue;
+      }
+      ++compared;
+      std::vector<float> scores = c.golden("probabilities");
+      scores.resize(one.probabilities.size());
+      worst = std::max({worst, largest_difference(one.refined_full, c.golden("refined_full")),
+                        largest_difference(one.confidence, c.golden("confidence")), largest_difference(one.probabilities, scores)});
+      const std::vector<float> mask = c.golden("mask");
+      size_t differing = 0;
+      for (size_t i = 0; i < pixels; ++i) differing += one.mask[i] != mask[i];
+      worst_share = std::max(worst_share, 100.0 * static_cast<double>(differing) / static_cast<double>(pixels));
+    }
+  check::note("largest difference " + number(worst) + ", " + number(worst_share) + " % of a mask's pixels; " + std::to_string(compared) +
+              " runs compared, " + std::to_string(skipped) + " with a cell on the threshold");
+  CHECK(compared > 0);
+  CHECK_BELOW(worst, 5e-5);
+  CHECK(worst_share <= 0.1);
+}
+
+TEST("a segmenter allocates no workspace once it has seen a size, and gives the same result every time") {
+  load_libtorch();
+  Segmenter segmenter(options().golden + kSmallModel, {.threads = 3});
+  uint64_t settled = 0;
+  std::map<std::string, std::vector<uint8_t>> first;
+  for (int round = 0; round < 4; ++round) {
+    for (const Case& c : cases()) {
+      if (c.model_path != options().golden + kSmallModel || c.name.find("small/") != 0) continue;
+      const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
+      const Words words(c);
+      std::vector<uint8_t> mask(static_cast<size_t>(photo.width * photo.height));
+      StageTimes times;
+      segmenter.segment({photo.rgb.data(), photo.width, photo.height, 3}, words.label_texts(), words.value, {}, {{mask.data()}, nullptr}, times);
+      if (round == 0) first[c.name] = mask;
+      CHECK(mask == first[c.name]);
+    }
+    if (round == 1) settled = segmenter.allocations();
+  }
+  CHECK(first.size() >= 4);
+  CHECK(segmenter.allocations() == settled);
+}
+
+TEST("a cancelled segmenter stops and works again afterwards") {
+  load_libtorch();
+  Segmenter segmenter(options().golden + kSmallModel, {.threads = 3});
+  const Case c{"", options().golden + "/small/chelsea_150x113", options().golden + kSmallModel};
+  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
+  const Words words(c);
+  const Image image{photo.rgb.data(), photo.width, photo.height, 3};
+  std::vector<uint8_t> mask(static_cast<size_t>(photo.width * photo.height)), again = mask;
+  StageTimes times;
+  segmenter.segment(image, words.label_texts(), words.value, {}, {{mask.data()}, nullptr}, times);
+  const std::atomic<bool> cancelled{true};
+  bool stopped = false;
+  try {
+    segmenter.segment(image, words.label_texts(), words.value, {}, {{again.data()}, nullptr}, times, &cancelled);
+  } catch (const Cancelled&) {
+    stopped = true;
+  }
+  CHECK(stopped);
+  segmenter.segment(image, words.label_texts(), words.value, {}, {{again.data()}, nullptr}, times);
+  CHECK(again == mask);
+}

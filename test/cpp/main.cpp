@@ -1,0 +1,62 @@
+// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--only TEXT]: runs the tests whose sentence or file contains TEXT.
+#include <cstring>
+
+#include "check.h"
+#include "options.h"
+
+namespace check {
+
+std::vector<Test>& tests() {
+  static std::vector<Test> all;
+  return all;
+}
+bool add(const char* file, std::string sentence, std::function<void()> body) {
+  tests().push_back({file, std::move(sentence), std::move(body)});
+  return true;
+}
+void fail(const char* file, int line, const std::string& what) {
+  std::cout << "    " << file << ':' << line << ": " << what << '\n';
+  throw Failed{};
+}
+void note(const std::string& line) { std::cout << "    " << line << '\n'; }
+
+}  // namespace check
+
+TestOptions& options() {
+  static TestOptions o;
+  return o;
+}
+
+int main(int argc, char** argv) {
+  std::string only;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i];
+    const char* value = i + 1 < argc ? argv[i + 1] : "";
+    if (name == "--libtorch") options().libtorch = value;
+    else if (name == "--model") options().model = value;
+    else if (name == "--golden") options().golden = value;
+    else if (name == "--only") only = value;
+    else {
+      std::cerr << "unknown option " << name << "; known: --libtorch DIR --model FILE --golden DIR --only TEXT\n";
+      return 2;
+    }
+  }
+  int passed = 0, failed = 0;
+  for (const auto& test : check::tests()) {
+    if (test.sentence.find(only) == std::string::npos && !std::strstr(test.file, only.c_str())) continue;
+    std::cout << "  " << test.sentence << std::endl;
+    bool ok = true;
+    try {
+      test.body();
+    } catch (const check::Failed&) {
+      ok = false;
+    } catch (const std::exception& e) {
+      std::cout << "    " << test.file << ": " << e.what() << '\n';
+      ok = false;
+    }
+    ok ? ++passed : ++failed;
+    if (!ok) std::cout << "    FAILED" << std::endl;
+  }
+  std::cout << passed << " passed, " << failed << " failed\n";
+  return failed || !passed ? 1 : 0;
+}

@@ -1,0 +1,136 @@
+// The label and the confidence of every pixel against the twin that keeps all scores.
+#include "mask/pseudo_mask.h"
+
+#include <cmath>
+#include <numeric>
+
+#include "check.h"
+#include "support.h"
+
+using namespace clip_es;
+using check::largest_difference;
+using reference::Matrix;
+
+namespace {
+
+struct MaskResult {
+  std::vector<uint8_t> mask;
+  std::vector<float> confidence, maps;
+};
+
+MaskResult make(Context& context, std::vector<float> maps, const Grid& grid, const std::vector<uint8_t>& value, int64_t width, int64_t height,
+                const MaskSettings& settings) {
+  const auto pixels = static_cast<size_t>(width * height);
+  MaskResult r{std::vector<uint8_t>(pixels, 77), std::vector<float>(pixels, NAN), std::vector<float>(pixels * value.size(), NAN)};
+  make_pseudo_mask(context, maps.data(), grid, value, width, height, settings, {r.mask.data(), r.confidence.data(), r.maps.data()});
+  return r;
+}
+
+// Whether float32 may decide otherwise than double: the two best scores, or the best and the limit, are closer than rounding.
+bool undecided(const Matrix& scores, int64_t pixel, double ignore_below) {
+  double best = -1, second = -1;
+  for (int64_t c = 0; c < scores.rows; ++c) {
+    const double score = scores(c, pixel);
+    if (score > best) second = best, best = score;
+    else second = std::max(second, score);
+  }
+  return best - second < 1e-5 || std::abs(best - ignore_below) < 1e-5;
+}
+
+}  // namespace
+
+TEST("the mask of 1, 3, 20 and 254 labels equals the twin's at odd sizes, background powers and limits of confidence") {
+  Random random;
+  double worst = 0;
+  int64_t pixels = 0, open = 0;
+  for (const int64_t labels : {1, 3, 20, 254})
+    for (const Grid grid : {Grid{1, 1}, Grid{1, 7}, Grid{5, 1}, Grid{4, 5}})
+      for (const MaskSettings settings : {MaskSettings{1, 0}, MaskSettings{0.5f, 0.6f}, MaskSettings{3, 0.45f}})
+        for (const int threads : {1, 3}) {
+          const int64_t width = 61, height = 37;
+          const std::vector<float> maps = random.normal(labels * grid.patches());
+          std::vector<uint8_t> value(static_cast<size_t>(labels));
+          std::iota(value.begin(), value.end(), uint8_t{1});
+          const MaskResult got = make(context_with(threads), maps, grid, value, width, height, settings);
+          const reference::PseudoMask want = reference::pseudo_mask(Matrix(labels, grid.patches(), maps), grid.height, grid.width, value, width, height,
+                                                                    settings.background_power, settings.ignore_below);
+          worst = std::max(worst, largest_difference(got.confidence, want.confidence));
+          const std::vector<double> want_maps(want.scores.values.begin() + width * height, want.scores.values.end());
+          worst = std::max(worst, largest_difference(got.maps, want_maps));
+          for (int64_t i = 0; i < width * height; ++i) {
+            const bool may_differ = undecided(want.scores, i, settings.ignore_below);
+            CHECK(may_differ || got.mask[static_cast<size_t>(i)] == want.mask[static_cast<size_t>(i)]);
+            ++pixels, open += may_differ;
+          }
+        }
+  check::note("largest difference " + std::to_string(worst) + "; " + std::to_string(open) + " of " + std::to_string(pixels) + " pixels undecided");
+  CHECK_BELOW(worst, 2e-6);
+  CHECK(open * 100 < pixels);
+}
+
+TEST("the mask is the same whether maps and confidence are asked for or not") {
+  Random random(2);
+  const Grid grid{3, 4};
+  const std::vector<float> maps = random.normal(5 * 12);
+  const std::vector<uint8_t> value = {1, 2, 3, 4, 5};
+  const MaskResult all = make(test_context(), maps, grid, value, 50, 33, {});
+  std::vector<uint8_t> mask(50 * 33);
+  std::vector<float> own = maps, confidence(mask.size()), full(5 * mask.size());
+  make_pseudo_mask(test_context(), own.data(), grid, value, 50, 33, {}, {mask.data(), nullptr, nullptr});
+  CHECK(mask == all.mask);
+  own = maps;
+  make_pseudo_mask(test_context(), own.data(), grid, value, 50, 33, {}, {nullptr, confidence.data(), nullptr});
+  CHECK(confidence == all.confidence);
+  own = maps;
+  make_pseudo_mask(test_context(), own.data(), grid, value, 50, 33, {}, {nullptr, nullptr, full.data()});
+  CHECK(full == all.maps);
+}
+
+TEST("of two equal maps the lower index wins, and each label writes its own byte") {
+  Random random(3);
+  const std::vector<float> map = random.uniform(20);
+  std::vector<float> maps = map;
+  maps.insert(maps.end(), map.begin(), map.end());
+  const MaskResult got = make(test_context(), maps, {4, 5}, {42, 7}, 40, 30, {});
+  bool found = false;
+  for (const uint8_t label : got.mask) {
+    CHECK(label == 0 || label == 42);
+    found = found || label == 42;
+  }
+  CHECK(found);
+}
+
+TEST("the background wins a tie") {
+  const MaskResult got = make(test_context(), {0, 1}, {1, 2}, {1}, 2, 1, {0, 0});  // power 0: the background is 1 everywhere
+  CHECK(got.mask == std::vector<uint8_t>({0, 0}));
+}
+
+TEST("constant maps are all background with full confidence, never NaN") {
+  for (const float level : {0.0f, 0.5f, -7.0f, 1e30f})
+    for (const float power : {0.5f, 1.0f, 2.0f}) {
+      const MaskResult got = make(test_context(), std::vector<float>(3 * 6, level), {2, 3}, {1, 2, 3}, 31, 17, {power, 0});
+      CHECK(got.mask == std::vector<uint8_t>(31 * 17));
+      CHECK(got.confidence == std::vector<float>(31 * 17, 1.0f));
+      CHECK(got.maps == std::vector<float>(3 * 31 * 17));
+    }
+}
+
+TEST("maps at the photo's size lie in [0, 1] and so does the confidence, whatever the power") {
+  Random random(4);
+  for (const float power : {0.0f, 0.3f, 1.0f, 8.0f}) {
+    const MaskResult got = make(test_context(), random.normal(3 * 35, 100), {5, 7}, {1, 2, 3}, 123, 77, {power, 0});
+    for (const float value : got.maps) CHECK(value >= 0 && value <= 1);
+    for (const float value : got.confidence) CHECK(value >= 0 && value <= 1);
+  }
+}
+
+TEST("ignore_below turns exactly the less certain pixels into 255") {
+  Random random(5);
+  const std::vector<float> maps = random.uniform(2 * 20);
+  const MaskResult sure = make(test_context(), maps, {4, 5}, {1, 2}, 40, 30, {});
+  for (const float limit : {0.0f, 0.6f, 0.8f, 1.1f}) {
+    const MaskResult got = make(test_context(), maps, {4, 5}, {1, 2}, 40, 30, {1, limit});
+    CHECK(got.confidence == sure.confidence);
+    for (size_t i = 0; i < got.mask.size(); ++i) CHECK(got.mask[i] == (sure.confidence[i] < limit ? kIgnored : sure.mask[i]));
+  }
+}

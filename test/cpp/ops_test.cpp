@@ -1,0 +1,216 @@
+// Row kernels, activations and the transformer block against their naive twins.
+#include "ops/ops.h"
+
+#include <cmath>
+#include <numeric>
+
+#include "check.h"
+#include "clip/transformer.h"
+#include "ops/gradcam.h"
+#include "ops/reference/reference.h"
+#include "support.h"
+
+using namespace clip_es;
+using check::largest_difference;
+using reference::Matrix;
+
+namespace {
+
+std::vector<double> doubles(std::span<const float> values) { return {values.begin(), values.end()}; }
+
+const std::vector<int64_t> kRows = {1, 2, 63, 64, 65, 200};
+const std::vector<int64_t> kWidths = {1, 7, 64, 80, 192, 768};
+
+}  // namespace
+
+TEST("layer_norm equals its twin for 1 to 200 rows of odd widths, in place, too") {
+  Random random;
+  double worst = 0;
+  for (const int threads : {1, 3})
+    for (const int64_t rows : kRows)
+      for (const int64_t width : kWidths) {
+        const std::vector<float> x = random.normal(rows * width, 3, 1), gamma = random.normal(width, 1, 1), beta = random.normal(width);
+        const Matrix want = reference::layer_norm(Matrix(rows, width, x), {doubles(gamma), doubles(beta)});
+        std::vector<float> y(x.size()), in_place = x;
+        ops::layer_norm(context_with(threads), x.data(), rows, width, gamma.data(), beta.data(), y.data());
+        ops::layer_norm(context_with(threads), in_place.data(), rows, width, gamma.data(), beta.data(), in_place.data());
+        worst = std::max(worst, largest_difference(y, want.values));
+        CHECK(in_place == y);
+      }
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-5);
+}
+
+TEST("layer_norm keeps its digits when the mean is a thousand deviations away") {
+  Random random(2);
+  const int64_t rows = 5, width = 768;
+  const std::vector<float> x = random.normal(rows * width, 1, 1000), gamma(768, 1.0f), beta(768, 0.0f);
+  std::vector<float> y(x.size());
+  ops::layer_norm(test_context(), x.data(), rows, width, gamma.data(), beta.data(), y.data());
+  CHECK_BELOW(largest_difference(y, reference::layer_norm(Matrix(rows, width, x), {doubles(gamma), doubles(beta)}).values), 5e-4);
+}
+
+TEST("a row of equal values is normalised to zeros, not to NaN") {
+  const std::vector<float> x(3 * 65, 0.1f);
+  std::vector<float> x_hat(x.size()), rstd(3);
+  ops::normalise_rows(test_context(), x.data(), 3, 65, x_hat.data(), rstd.data());
+  CHECK_BELOW(largest_difference(x_hat, std::vector<float>(x.size())), 1e-5);
+  for (const float r : rstd) CHECK_BELOW(std::abs(r - 316.2278f), 1e-2);
+}
+
+TEST("normalise_rows gives the twin's x_hat and rstd") {
+  Random random(3);
+  for (const int64_t rows : kRows)
+    for (const int64_t width : kWidths) {
+      const std::vector<float> x = random.normal(rows * width, 2, -1);
+      std::vector<float> x_hat(x.size()), rstd(static_cast<size_t>(rows));
+      ops::normalise_rows(test_context(), x.data(), rows, width, x_hat.data(), rstd.data());
+      const reference::NormalisedRows want = reference::normalise_rows(Matrix(rows, width, x));
+      CHECK_BELOW(largest_difference(x_hat, want.x_hat.values), 1e-5);
+      for (size_t i = 0; i < rstd.size(); ++i) CHECK_BELOW(std::abs(rstd[i] / want.rstd[i] - 1), 1e-5);
+    }
+}
+
+TEST("gelu and quick_gelu and their slopes equal their twins from -100 to 100") {
+  std::vector<float> u;
+  for (int i = -10000; i <= 10000; ++i) u.push_back(static_cast<float>(i) * 0.01f);
+  for (const Activation kind : {Activation::kQuickGelu, Activation::kGelu}) {
+    std::vector<float> value = u, slope(u.size()), slope_in_place = u;
+    ops::activate(test_context(), kind, value.data(), static_cast<int64_t>(u.size()));
+    ops::activation_slope(kind, u.data(), static_cast<int64_t>(u.size()), slope.data());
+    ops::activation_slope(kind, slope_in_place.data(), static_cast<int64_t>(u.size()), slope_in_place.data());
+    double worst = 0, worst_slope = 0;
+    for (size_t i = 0; i < u.size(); ++i) {
+      const double scale = std::max(1.0, std::abs(static_cast<double>(u[i])));
+      const double d = std::abs(value[i] - reference::activation(kind, u[i])) / scale;
+      const double d_slope = std::abs(slope[i] - reference::activation_slope(kind, u[i]));
+      worst = d <= worst ? worst : (std::isnan(d) ? INFINITY : d);
+      worst_slope = d_slope <= worst_slope ? worst_slope : (std::isnan(d_slope) ? INFINITY : d_slope);
+    }
+    CHECK_BELOW(worst, 5e-7);
+    CHECK_BELOW(worst_slope, 2e-6);
+    CHECK(slope == slope_in_place);
+  }
+}
+
+TEST("the slope of an activation is the limit of its differences") {
+  for (const Activation kind : {Activation::kQuickGelu, Activation::kGelu})
+    for (double u = -6; u <= 6; u += 0.37) {
+      const double h = 1e-5, difference = (reference::activation(kind, u + h) - reference::activation(kind, u - h)) / (2 * h);
+      CHECK_BELOW(std::abs(difference - reference::activation_slope(kind, u)), 1e-8);
+    }
+}
+
+TEST("activate and add leave no element out, whatever the count and the pool") {
+  Random random(4);
+  for (const int threads : {1, 3})
+    for (const int64_t count : {1, 5, 16384, 16385, 50001}) {
+      const std::vector<float> a = random.normal(count), b = random.normal(count);
+      std::vector<float> sum = a, active = a, want(a.size()), want_active(a.size());
+      ops::add(context_with(threads), sum.data(), b.data(), count);
+      ops::activate(context_with(threads), Activation::kGelu, active.data(), count);
+      for (size_t i = 0; i < a.size(); ++i) {
+        want[i] = a[i] + b[i];
+        want_active[i] = static_cast<float>(reference::activation(Activation::kGelu, a[i]));
+      }
+      CHECK(sum == want);
+      CHECK_BELOW(largest_difference(active, want_active), 1e-6);
+    }
+}
+
+TEST("softmax equals its twin for 1 to 1000 scores between -80 and 80, and its log-sum-exp, too") {
+  Random random(5);
+  double worst = 0, worst_log = 0;
+  for (const int64_t length : {1, 2, 7, 64, 65, 129, 1000})
+    for (const float scale : {1.0f, 0.125f, 0.111803f})
+      for (const float range : {0.0f, 1.0f, 80.0f}) {
+        std::vector<float> x = random.uniform(length, -range / scale, range / scale);
+        const reference::Softmax want = reference::softmax(doubles(x), scale);
+        const float l = ops::softmax(x.data(), length, scale);
+        worst = std::max(worst, largest_difference(x, want.probabilities));
+        worst_log = std::max(worst_log, largest_difference(std::vector{l}, std::vector{want.log_sum_exp}));
+      }
+  check::note("largest difference " + std::to_string(worst) + ", of the log-sum-exp " + std::to_string(worst_log));
+  CHECK_BELOW(worst, 2e-5);  // a score of 80 has an ulp of 8e-6, and the exponential keeps it
+  CHECK_BELOW(worst_log, 4e-5);
+}
+
+TEST("softmax of scores too far apart for float32 is one and zeros, not NaN") {
+  std::vector<float> x = {-3e4f, 3e4f, 0, -1e30f};
+  ops::softmax(x.data(), 4, 1);
+  CHECK(x[1] == 1);
+  for (const size_t i : {0, 2, 3}) CHECK(x[i] >= 0 && x[i] < 1e-30f);
+}
+
+TEST("softmax of equal scores is uniform") {
+  std::vector<float> x(65, 80.0f);
+  ops::softmax(x.data(), 65, 1);
+  CHECK_BELOW(largest_difference(x, std::vector<double>(65, 1.0 / 65)), 1e-8);
+}
+
+TEST("a transformer block equals its twin: gelu and quick_gelu, heads of 32, 64 and 80, causal or not, several sequences") {
+  Random random(6);
+  double worst = 0;
+  for (const TransformerShape shape : {TransformerShape{64, 1, Activation::kQuickGelu}, TransformerShape{96, 3, Activation::kGelu},
+                                       TransformerShape{160, 2, Activation::kQuickGelu}}) {
+    const TestBlock block = random_block(random, shape);
+    for (const bool causal : {false, true})
+      for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{1}, {2}, {65}, {3, 1, 70}}) {
+        std::vector<ops::Sequence> sequences;
+        int64_t tokens = 0;
+        for (const int64_t length : lengths) {
+          sequences.push_back({tokens, length});
+          tokens += length;
+        }
+        std::vector<float> x = random.normal(tokens * shape.width);
+        std::vector<double> want;
+        for (const ops::Sequence& s : sequences) {
+          const std::span<const float> rows(x.data() + s.begin * shape.width, static_cast<size_t>(s.length * shape.width));
+          const Matrix own = reference::transformer_block(block.naive, Matrix(s.length, shape.width, rows), causal).x;
+          want.insert(want.end(), own.values.begin(), own.values.end());
+        }
+        transformer_block(test_context(), shape, block.fast, sequences, causal, x.data());
+        worst = std::max(worst, largest_difference(x, want));
+      }
+  }
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 2e-5);
+}
+
+TEST("transformer_block_with_mean changes x as transformer_block does and adds its share of the attention") {
+  Random random(7);
+  const TransformerShape shape{128, 2, Activation::kQuickGelu};
+  const TestBlock block = random_block(random, shape);
+  for (const int64_t n : {2, 65, 129}) {
+    std::vector<float> x = random.normal(n * shape.width), mean((n - 1) * (n - 1), 0.25f);
+    const reference::BlockResult want = reference::transformer_block(block.naive, Matrix(n, shape.width, x), false);
+    transformer_block_with_mean(test_context(), shape, block.fast, n, x.data(), 0.5f, mean.data());
+    std::vector<double> want_mean;
+    for (int64_t i = 1; i < n; ++i)
+      for (int64_t j = 1; j < n; ++j) want_mean.push_back(0.25 + 0.5 * want.mean_attention(i, j));
+    CHECK_BELOW(largest_difference(x, want.x.values), 2e-5);
+    CHECK_BELOW(largest_difference(mean, want_mean), 1e-6);
+  }
+}
+
+TEST("mlp_gradient equals its twin for 1 to 65 patches and 1 to 3 classes") {
+  Random random(8);
+  double worst = 0;
+  for (const Activation activation : {Activation::kQuickGelu, Activation::kGelu})
+    for (const int64_t patches : {1, 2, 64, 65})
+      for (const int64_t classes : {1, 3}) {
+        const int64_t width = 48, hidden = 192;
+        const auto u = random.normal(patches * hidden), omega = random.normal(patches * hidden), rstd_2 = random.uniform(patches, 0.5f, 2),
+                   rstd_post = random.uniform(patches, 0.5f, 2), h = random.normal(patches * width), z = random.normal(patches * width),
+                   alpha = random.normal(classes * hidden), b = random.normal(classes * patches, 0.1f), a_out = random.normal(classes * width),
+                   composite = random.normal(width * hidden, 0.1f), gamma = random.normal(hidden, 0.1f), offset = random.normal(hidden, 0.1f),
+                   sums = random.normal(width);
+        const ops::MlpGradient in{patches, width, hidden, classes, activation, u.data(), omega.data(), rstd_2.data(), rstd_post.data(), h.data(),
+                                  z.data(), alpha.data(), b.data(), a_out.data(), composite.data(), gamma.data(), offset.data(), sums.data()};
+        std::vector<float> out(static_cast<size_t>(classes * patches * width));
+        ops::mlp_gradient(test_context(), in, out.data());
+        worst = std::max(worst, largest_difference(out, reference::mlp_gradient(in).values));
+      }
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-4);
+}

@@ -1,0 +1,10 @@
+// What the tests' command line says.
+#pragma once
+#include <string>
+
+struct TestOptions {
+  std::string libtorch;  // LibTorch's folder; empty: $CLIP_ES_LIBTORCH
+  std::string model = "models/emoji-clip.pt";
+  std::string golden = "test/golden";
+};
+TestOptions& options();

@@ -1,0 +1,46 @@
+// What the tests of kernels and stages share: contexts to work in, random data that is the same in every run, and models made of it,
+// once as the engine's weights and once as the twins'.
+#pragma once
+#include <cstdint>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "clip/model.h"
+#include "core/context.h"
+#include "ops/reference/reference.h"
+
+// Loads LibTorch, once, from --libtorch or $CLIP_ES_LIBTORCH. Throws clip_es::Error where there is none.
+void load_libtorch();
+std::string libtorch_folder();
+bool libtorch_loaded();
+
+// A context with LibTorch loaded and a pool of `threads`, kept for the whole run.
+clip_es::Context& context_with(int threads);
+inline clip_es::Context& test_context() { return context_with(3); }
+
+class Random {
+ public:
+  explicit Random(uint32_t seed = 1) : generator_(seed) {}
+  std::vector<float> normal(int64_t count, float scale = 1, float mean = 0);
+  std::vector<float> uniform(int64_t count, float low = 0, float high = 1);
+  std::vector<uint8_t> bytes(int64_t count, int below = 256);
+  std::vector<float> unit_rows(int64_t rows, int64_t columns);
+
+ private:
+  std::mt19937 generator_;
+};
+
+struct TestBlock {
+  clip_es::BlockWeights fast;
+  clip_es::reference::BlockWeights naive;
+};
+TestBlock random_block(Random&, const clip_es::TransformerShape&);
+
+// A model of one image block, for what comes after the tower; it has no text tower and no patch embedding.
+struct TestModel {
+  clip_es::Model fast;
+  clip_es::reference::GradCamInput naive;
+};
+TestModel random_last_block(Random&, const clip_es::TransformerShape&, int64_t embedding);

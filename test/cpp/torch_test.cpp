@@ -1,0 +1,196 @@
+// LibTorch's matrix products behind our shapes and errors.
+#include <unistd.h>
+
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "check.h"
+#include "support.h"
+#include "torch/library.h"
+#include "torch/linear.h"
+#include "torch/matmul.h"
+
+using namespace clip_es;
+using check::largest_difference;
+using reference::Matrix;
+using torch::MatrixView;
+
+namespace {
+
+Matrix copy_of(const MatrixView& m) {
+  Matrix out(m.rows, m.columns);
+  for (int64_t i = 0; i < m.rows; ++i)
+    for (int64_t j = 0; j < m.columns; ++j) out(i, j) = m.data[i * m.row_stride + j * m.column_stride];
+  return out;
+}
+
+// A (rows, columns) view somewhere inside a larger matrix, in one of four layouts.
+MatrixView view(const std::vector<float>& memory, int64_t rows, int64_t columns, int layout) {
+  switch (layout) {
+    case 0: return torch::matrix(memory.data(), rows, columns);
+    case 1: return torch::transposed(torch::matrix(memory.data(), columns, rows));
+    case 2: return {memory.data() + 5, rows, columns, columns + 11, 1};
+    default: return torch::transposed({memory.data() + 5, columns, rows, rows + 11, 1});
+  }
+}
+
+// Runs this test program again for one test, so that it starts with nothing loaded. Returns its exit status.
+int run_alone(const std::string& sentence) {
+  std::array<char, 4096> program{};
+  if (readlink("/proc/self/exe", program.data(), program.size() - 1) < 0) throw std::runtime_error("cannot tell this program's path");
+  const std::string command = "'" + std::string(program.data()) + "' --only '" + sentence + "' >/dev/null 2>&1";
+  return std::system(command.c_str());
+}
+
+// The body in a process that has loaded no LibTorch: a child where this one has.
+void with_nothing_loaded(const std::string& sentence, const std::function<void()>& body) {
+  if (libtorch_loaded()) CHECK(run_alone(sentence) == 0);
+  else body();
+}
+
+float rounded_to_bfloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+  std::memcpy(&value, &bits, sizeof bits);
+  return value;
+}
+
+std::vector<float> rounded_to_bfloat16(std::vector<float> values) {
+  for (float& value : values) value = rounded_to_bfloat16(value);
+  return values;
+}
+
+}  // namespace
+
+TEST("matmul equals the triple loop for plain, transposed and strided views of odd sizes") {
+  test_context();
+  Random random;
+  double worst = 0;
+  for (const int64_t rows : {1, 3, 65})
+    for (const int64_t inner : {1, 7, 64, 130})
+      for (const int64_t columns : {1, 2, 33})
+        for (int layout = 0; layout < 16; ++layout) {
+          const std::vector<float> a_memory = random.normal((rows + 11) * (inner + 11) + 5), b_memory = random.normal((inner + 11) * (columns + 11) + 5);
+          const MatrixView a = view(a_memory, rows, inner, layout % 4), b = view(b_memory, inner, columns, layout / 4);
+          const int64_t stride = columns + (layout % 3);
+          std::vector<float> out(static_cast<size_t>(rows * stride), 9.0f);
+          torch::matmul(a, b, out.data(), stride);
+          const Matrix want = reference::matmul(copy_of(a), copy_of(b));
+          for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < stride; ++j) {
+              const float got = out[static_cast<size_t>(i * stride + j)];
+              if (j >= columns) CHECK(got == 9.0f);  // what lies between rows is not ours
+              else worst = std::max(worst, largest_difference(std::vector{got}, std::vector{want(i, j)}));
+            }
+        }
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-4);
+}
+
+TEST("matmul shared among 1 to 4 threads equals the triple loop, from 0 rows on") {
+  Random random(2);
+  for (int threads = 1; threads <= 4; ++threads)
+    for (const int64_t rows : {0, 1, 15, 16, 17, 33, 129}) {
+      const std::vector<float> a = random.normal(rows * 40), b = random.normal(40 * 9);
+      std::vector<float> out(static_cast<size_t>(rows * 9));
+      torch::matmul(context_with(threads), torch::matrix(a.data(), rows, 40), torch::matrix(b.data(), 40, 9), out.data());
+      CHECK_BELOW(largest_difference(out, reference::matmul(Matrix(rows, 40, a), Matrix(40, 9, b)).values), 2e-5);
+    }
+}
+
+TEST("matmul_add adds to what is there") {
+  test_context();
+  Random random(3);
+  const std::vector<float> a = random.normal(5 * 64), b = random.normal(64 * 7), start = random.normal(35);
+  std::vector<float> out = start;
+  torch::matmul_add(torch::transposed(torch::matrix(a.data(), 64, 5)), torch::matrix(b.data(), 64, 7), out.data());
+  Matrix want = reference::matmul(reference::transposed(Matrix(64, 5, a)), Matrix(64, 7, b));
+  for (size_t i = 0; i < start.size(); ++i) want.values[i] += start[i];
+  CHECK_BELOW(largest_difference(out, want.values), 2e-5);
+}
+
+TEST("inner dimensions that differ are refused with both numbers, before anything is written") {
+  test_context();
+  const std::vector<float> memory(100, 1.0f);
+  std::vector<float> out(100, 3.0f);
+  const MatrixView a = torch::matrix(memory.data(), 4, 5), b = torch::matrix(memory.data(), 6, 3);
+  CHECK_ERROR(torch::matmul(a, b, out.data(), 3), ErrorCode::kLibTorch, "5 and 6");
+  CHECK_ERROR(torch::matmul_add(a, b, out.data()), ErrorCode::kLibTorch, "5 and 6");
+  CHECK_ERROR(torch::matmul(test_context(), a, b, out.data()), ErrorCode::kLibTorch, "5 and 6");
+  CHECK_ERROR(torch::linear(a, torch::matrix(memory.data(), 3, 6), memory.data(), out.data()), ErrorCode::kLibTorch, "5 and 6");
+  CHECK(out == std::vector<float>(100, 3.0f));
+}
+
+TEST("a float32 linear layer equals the twin with and without bias, for 1 to 130 rows") {
+  Random random(4);
+  for (const int threads : {1, 3})
+    for (const int64_t rows : {1, 2, 33, 130})
+      for (const bool with_bias : {false, true}) {
+        const int64_t inputs = 96, outputs = 70;
+        const std::vector<float> x = random.normal(rows * inputs), weight = random.normal(outputs * inputs, 0.1f);
+        const std::vector<float> bias = random.normal(outputs);
+        const torch::Linear layer(weight, with_bias ? std::span<const float>(bias) : std::span<const float>(), inputs, torch::Precision::kFloat32);
+        CHECK(layer.inputs() == inputs && layer.outputs() == outputs);
+        std::vector<float> y(static_cast<size_t>(rows * outputs));
+        layer(context_with(threads), x.data(), rows, y.data());
+        const std::vector<double> b = with_bias ? std::vector<double>(bias.begin(), bias.end()) : std::vector<double>(static_cast<size_t>(outputs));
+        CHECK_BELOW(largest_difference(y, reference::linear(Matrix(rows, inputs, x), {Matrix(outputs, inputs, weight), b}).values), 1e-5);
+      }
+}
+
+TEST("a bfloat16 linear layer is the product of the rounded numbers, rounded once more") {
+  Random random(5);
+  double worst = 0;
+  for (const int threads : {1, 3})
+    for (const int64_t rows : {1, 33, 130})
+      for (const bool with_bias : {false, true}) {
+        const int64_t inputs = 96, outputs = 70;
+        const std::vector<float> x = random.normal(rows * inputs), weight = random.normal(outputs * inputs, 0.1f), bias = random.normal(outputs);
+        const torch::Linear layer(weight, with_bias ? std::span<const float>(bias) : std::span<const float>(), inputs, torch::Precision::kBFloat16);
+        std::vector<float> y(static_cast<size_t>(rows * outputs));
+        layer(context_with(threads), x.data(), rows, y.data());
+        const std::vector<float> b = with_bias ? rounded_to_bfloat16(bias) : std::vector<float>(static_cast<size_t>(outputs));
+        const Matrix want = reference::linear(Matrix(rows, inputs, rounded_to_bfloat16(x)),
+                                              {Matrix(outputs, inputs, rounded_to_bfloat16(weight)), {b.begin(), b.end()}});
+        for (size_t i = 0; i < y.size(); ++i) {
+          CHECK(y[i] == rounded_to_bfloat16(y[i]));
+          worst = std::max(worst, std::abs(y[i] - want.values[i]) / std::max(1.0, std::abs(want.values[i])));
+        }
+      }
+  check::note("largest relative difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1.0 / 128);  // two roundings to 8 bits: the product's, and LibTorch's own before the bias
+}
+
+constexpr const char* kNoLibrary = "a folder without LibTorch is refused with its name and the remedy";
+TEST(kNoLibrary) {
+  with_nothing_loaded(kNoLibrary, [] {
+    CHECK_ERROR(torch::load_library("/no/such/folder"), ErrorCode::kLibTorch, "/no/such/folder");
+    CHECK_ERROR(torch::load_library("/no/such/folder"), ErrorCode::kLibTorch, "npx clip-es setup");
+  });
+}
+
+constexpr const char* kNotALibrary = "a libtorch_cpu.so that is no library is refused, and a further folder may still be tried";
+TEST(kNotALibrary) {
+  with_nothing_loaded(kNotALibrary, [] {
+    const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("clip-es-no-libtorch-" + std::to_string(getpid()));
+    std::filesystem::create_directories(folder / "lib");
+    std::ofstream(folder / "lib" / "libtorch_cpu.so") << "not a library";
+    CHECK_ERROR(torch::load_library(folder.string()), ErrorCode::kLibTorch, "does not load");
+    CHECK_ERROR(torch::load_library("/no/such/folder"), ErrorCode::kLibTorch, "no LibTorch at /no/such/folder");
+    std::filesystem::remove_all(folder);
+  });
+}
+
+TEST("a second LibTorch beside the first is refused with both folders, and the same one again does nothing") {
+  load_libtorch();
+  torch::load_library(libtorch_folder());
+  CHECK_ERROR(torch::load_library("/another/libtorch"), ErrorCode::kLibTorch, "/another/libtorch");
+  CHECK_ERROR(torch::load_library("/another/libtorch"), ErrorCode::kLibTorch, libtorch_folder());
+  CHECK(torch::version().find("2.") == 0);
+  check::note("LibTorch " + torch::version());
+}

@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { parseClassFile } from '../../ts/class_file.js'
+import { backgrounds, classSets, fillTemplate, templates } from '../../ts/text/prompts.js'
+
+test('a word goes where the braces are', () => {
+  assert.is(fillTemplate('a clean origami {}.', 'cat'), 'a clean origami cat.')
+  assert.is(fillTemplate('{}', 'cat'), 'cat')
+})
+
+test('a word may hold what replacement patterns would expand', () => {
+  assert.is(fillTemplate('a {}.', "$& {} $'"), "a $& {} $'.")
+})
+
+test('a template without braces, or with two, is refused with itself', () => {
+  for (const [template, shown] of [
+    ['a cat', "'a cat'"],
+    ['a {} and {}', "'a {} and {}'"],
+    ['a {0}', "'a {0}'"],
+    ['', "''"],
+    [undefined, 'undefined'],
+  ]) {
+    assert.throws(
+      () => fillTemplate(template as string, 'cat'),
+      (error: { code: string; message: string }) =>
+        error.code === 'ERR_INVALID_ARG' &&
+        error.message.startsWith(`the template ${shown} must be a string with {} in it exactly once`),
+    )
+  }
+})
+
+test('there are 80 ImageNet templates, all different, all with one place for the word', () => {
+  assert.is(new Set(templates.imagenet).size, 80)
+  for (const template of [templates.clip_es, ...templates.imagenet]) assert.match(fillTemplate(template, 'WORD'), 'WORD')
+  assert.is(templates.clip_es, 'a clean origami {}.')
+})
+
+test('VOC has 20 classes and 25 background words, COCO 80 and 23', () => {
+  assert.is(classSets.voc.classes.length, 20)
+  assert.is(classSets.coco.classes.length, 80)
+  assert.is(backgrounds.voc.length, 25)
+  assert.is(backgrounds.coco.length, 23)
+  assert.equal(classSets.voc.classes[14], { name: 'person', synonyms: ['person with clothes', 'people', 'human'] })
+  assert.is(classSets.voc.boxThreshold, 0.4)
+  assert.is(classSets.coco.boxThreshold, 0.7)
+})
+
+test('the class sets are class files', () => {
+  for (const name of ['voc', 'coco'] as const) {
+    const file = path.join(__dirname, '..', '..', 'data', 'classes', `${name}.json`)
+    assert.equal(parseClassFile(readFileSync(file, 'utf8'), file), classSets[name])
+  }
+})
+
+test('nothing of what is shipped can be changed by a caller', () => {
+  assert.throws(() => (backgrounds.voc as string[]).push('sand'), TypeError)
+  assert.not(Reflect.set(templates, 'clip_es', ''))
+  assert.throws(() => (templates.imagenet as string[]).pop(), TypeError)
+  for (const entry of classSets.voc.classes) assert.ok(Object.isFrozen(entry) && Object.isFrozen(entry.synonyms))
+  assert.not(Reflect.set(classSets, 'voc', {}))
+  assert.not(Reflect.set(backgrounds, 'voc', []))
+})
+
+test.run()
