@@ -5,6 +5,7 @@
 
 #include "clip/image_tower.h"
 #include "clip/text_tower.h"
+#include "core/denormals.h"
 #include "torch/library.h"
 
 namespace clip_es {
@@ -55,6 +56,7 @@ Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settin
 size_t Segmenter::bytes() const { return model_.bytes() + arena_.capacity() + current_.bytes; }
 
 void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled) {
+  const FlushDenormals flush;
   Context c = context(cancelled);
   clip_es::encode_text(c, model_, tokens, embeddings);
 }
@@ -73,6 +75,7 @@ void Segmenter::segment(const Image& image, const LabelTexts& texts, std::span<c
 
 // The first half: what does not depend on words.
 void Segmenter::encode_into(Context c, const Image& image, EncodedImage& encoded, StageTimes& times) {
+  const FlushDenormals flush;
   const int64_t patch = model_.shape.patch;
   encoded.width = image.width;
   encoded.height = image.height;
@@ -95,6 +98,7 @@ void Segmenter::encode_into(Context c, const Image& image, EncodedImage& encoded
 // The second half: where each word is.
 void Segmenter::segment(const EncodedImage& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,
                         const SegmentOutputs& outputs, StageTimes& times, const std::atomic<bool>* cancelled) {
+  const FlushDenormals flush;
   Context c = context(cancelled);
   const int64_t labels = texts.labels(), patches = image.grid.patches(), embedding = model_.shape.embedding;
   const auto map_size = static_cast<size_t>(labels * patches);

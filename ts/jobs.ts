@@ -10,6 +10,9 @@ function translate(error: unknown, signal: AbortSignal | undefined): unknown {
   return code?.startsWith('ERR_') ? new ClipEsError(code as ErrorCode, (error as Error).message) : error
 }
 
+/** What a call does while as many jobs wait as may. */
+export type WhenFull = 'reject' | 'wait'
+
 /** A segmenter's jobs: how many may wait, which to cancel, and that none begins after close(). */
 export class Jobs {
   readonly native: NativeSegmenter
@@ -17,15 +20,24 @@ export class Jobs {
   #pending = 0
   #nextId = 0
   #closing: Promise<void> | undefined
-  readonly #spaceWaiters: (() => void)[] = []
+  readonly #waiters = new Set<() => void>()
 
   constructor(native: NativeSegmenter, maxQueue: number) {
     this.native = native
     this.#maxQueue = maxQueue
   }
 
-  /** Starts a job and settles when native code is done with it. Rejects with ERR_CLOSED, ERR_QUEUE_FULL, the signal's reason, or what the job throws. */
-  async run<T>(signal: AbortSignal | undefined, start: (native: NativeSegmenter, id: number) => Promise<T>): Promise<T> {
+  /**
+   * Starts a job, with `whenFull` 'wait' once there is a place, and settles when native code is done with it.
+   * Rejects with ERR_CLOSED, ERR_QUEUE_FULL, the signal's reason, or what the job throws.
+   */
+  async run<T>(
+    signal: AbortSignal | undefined,
+    start: (native: NativeSegmenter, id: number) => Promise<T>,
+    whenFull: WhenFull = 'reject',
+  ): Promise<T> {
+    if (whenFull === 'wait') while (this.#isFull() && !this.#closing && !signal?.aborted) await this.#change(signal)
+    // From here to the job's start nothing is awaited, so that a free place cannot be taken by another call.
     signal?.throwIfAborted()
     if (this.#closing) throw closedError()
     if (this.#isFull())
@@ -44,13 +56,21 @@ export class Jobs {
     } finally {
       this.#pending--
       signal?.removeEventListener('abort', cancel)
-      this.#spaceWaiters.shift()?.()
+      for (const wake of this.#waiters) wake()
     }
   }
 
-  /** Resolves when a further job may be started. */
-  async space(): Promise<void> {
-    while (this.#isFull() && !this.#closing) await new Promise<void>((resume) => this.#spaceWaiters.push(resume))
+  /** Resolves when a job ends or the signal aborts. */
+  async #change(signal: AbortSignal | undefined): Promise<void> {
+    let wake = () => {}
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve
+    })
+    this.#waiters.add(wake)
+    signal?.addEventListener('abort', wake, { once: true })
+    await woken
+    this.#waiters.delete(wake)
+    signal?.removeEventListener('abort', wake)
   }
 
   /** Waiting jobs reject with ERR_CLOSED, the running one ends, then memory is given back. */

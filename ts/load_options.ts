@@ -81,5 +81,7 @@ export function checkModelPath(path: unknown): string | undefined {
   if (path === undefined) return undefined
   if (typeof path === 'object')
     throw wrong(call, 'modelPath', path, 'a path; options stand second: load(undefined, { … }) takes the default model')
-  return checkText(call, 'modelPath', path)
+  const text = checkText(call, 'modelPath', path)
+  if (text.includes('\0')) throw wrong(call, 'modelPath', path, 'a path without a zero byte, at which it would end')
+  return text
 }

@@ -3,39 +3,66 @@ import type { ImageData, SegmentResult } from './types.js'
 /** One job runs, one waits, one is being handed out: more would only hold memory. */
 const window = 3
 
-/** What segmentAll() needs of a segmenter. */
-export interface Source {
-  /** Resolves when a further job may be started. */
-  space(): Promise<void>
-  segment(image: ImageData, signal: AbortSignal): Promise<SegmentResult>
-}
-
+/** Segments one image, waiting for a place in the queue. */
+type Segment = (image: ImageData, signal: AbortSignal) => Promise<SegmentResult>
 type Images = Iterable<ImageData> | AsyncIterable<ImageData>
-type Event = { next: IteratorResult<ImageData> } | { head: SegmentResult }
+type Event = { next: IteratorResult<ImageData> } | { failure: unknown } | { head: SegmentResult }
 
 function iterate(images: Images): AsyncIterator<ImageData> | Iterator<ImageData> {
   return Symbol.asyncIterator in images ? images[Symbol.asyncIterator]() : images[Symbol.iterator]()
 }
 
+/** A promise's outcome, or the signal's reason if that comes first. */
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  let stop = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal?.reason)
+  })
+  signal?.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal?.removeEventListener('abort', stop)
+  }
+}
+
 /**
  * Results in the order of the images, each as soon as it is there, with at most `window` images held. The first failure of the images or
- * of a job ends it; so does leaving the loop, which cancels what is in flight and waits until native code lets go of it.
+ * of a job ends it, after the results before it; so does leaving the loop, which cancels what is in flight and waits until native code
+ * lets go of it.
  */
 export async function* segmentInOrder(
   images: Images,
-  source: Source,
+  segment: Segment,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<SegmentResult, void, undefined> {
   const left = new AbortController()
   const both = signal ? AbortSignal.any([signal, left.signal]) : left.signal
   const iterator = iterate(images)
   const inFlight: Promise<SegmentResult>[] = []
+  const add = (job: Promise<SegmentResult>) => {
+    job.catch(() => {}) // reported when its turn comes
+    inFlight.push(job)
+  }
   let fetching: Promise<Event> | undefined
+  let asked = false // the source is making an image
   let done = false
+  const fetch = async () => {
+    asked = true
+    try {
+      return await iterator.next()
+    } finally {
+      asked = false
+    }
+  }
   try {
     while (!done || inFlight.length > 0) {
       signal?.throwIfAborted()
-      if (!done && inFlight.length < window) fetching ??= Promise.resolve(iterator.next()).then((next) => ({ next }))
+      if (!done && inFlight.length < window)
+        fetching ??= untilAborted(fetch(), signal).then(
+          (next) => ({ next }),
+          (failure: unknown) => ({ failure }),
+        )
       const head = inFlight[0]?.then((result): Event => ({ head: result }))
       const event = await Promise.race([fetching, head].filter((promise) => promise !== undefined))
       if ('head' in event) {
@@ -44,21 +71,18 @@ export async function* segmentInOrder(
         continue
       }
       fetching = undefined
-      if (event.next.done) {
+      if ('failure' in event) {
+        signal?.throwIfAborted()
         done = true
-        continue
-      }
-      await source.space()
-      const job = source.segment(event.next.value, both)
-      job.catch(() => {}) // reported when its turn comes
-      inFlight.push(job)
+        add(Promise.reject(event.failure))
+      } else if (event.next.done) done = true
+      else add(segment(event.next.value, both))
     }
   } finally {
     left.abort()
-    fetching?.catch(() => {})
     await Promise.allSettled(inFlight)
-    // A source that is still making an image cannot be waited for: it may never come.
-    const returned = done ? undefined : iterator.return?.()
-    if (!fetching) await returned
+    const returned = (async () => (done ? undefined : iterator.return?.()))()
+    returned.catch(() => {})
+    if (!asked) await returned // a source that is still making an image cannot be waited for: it may never come
   }
 }

@@ -4,7 +4,7 @@ import { readClassSet } from './class_set_file.js'
 import { EncodedImage } from './encoded_image.js'
 import { ClipEsError, invalid } from './errors.js'
 import { checkImage } from './image.js'
-import { Jobs } from './jobs.js'
+import { Jobs, type WhenFull } from './jobs.js'
 import { checkModelPath, type ResolvedLoadOptions, resolveLoadOptions } from './load_options.js'
 import { embeddedModel, resolveModelPath } from './model_path.js'
 import { loadAddon, type NativeEncodedImage, type NativeImage, type NativeModel } from './native.js'
@@ -107,8 +107,14 @@ export class Segmenter {
    * @throws ERR_INVALID_ARG for another model's, ERR_MODEL_READ, ERR_MODEL_FORMAT.
    */
   async loadClasses(file: string): Promise<ClassSet> {
-    const classes = new ClassSet(await readClassSet(checkText('loadClasses()', 'file', file)))
+    const data = await readClassSet(checkText('loadClasses()', 'file', file))
+    const classes = new ClassSet(data)
     this.#checkClasses('loadClasses()', classes)
+    if (data.embedding !== this.model.embedding)
+      throw new ClipEsError(
+        'ERR_MODEL_FORMAT',
+        `${file} is damaged: its embeddings have ${data.embedding} numbers, the model's ${this.model.embedding}; save the classes again`,
+      )
     return classes
   }
 
@@ -142,11 +148,11 @@ export class Segmenter {
     this.#checkClasses(call, classes)
     const { signal, output } = resolveSegmentOptions(call, options, classes)
     if (Object.keys(output).length) throw invalid(`${call}: output cannot be filled by more than one image; use segment()`)
-    const source = {
-      space: () => this.#jobs.space(),
-      segment: (image: ImageData, both: AbortSignal) => this.segment(image, classes, { ...options, signal: both }),
+    const segment = async (image: ImageData, both: AbortSignal) => {
+      const checked = checkImage(call, image, this.#options.maxPixels)
+      return await this.#segment(checked, checked, classes, { ...options, signal: both }, 'wait')
     }
-    yield* segmentInOrder(images, source, signal)
+    yield* segmentInOrder(images, segment, signal)
   }
 
   /** Waiting jobs reject with ERR_CLOSED, the running one ends, then all memory is given back. */
@@ -163,6 +169,7 @@ export class Segmenter {
     image: NativeImage | NativeEncodedImage,
     classes: ClassSet,
     options: SegmentOptions | undefined,
+    whenFull?: WhenFull,
   ): Promise<SegmentResult> {
     const call = 'segment()'
     this.#checkClasses(call, classes)
@@ -171,7 +178,11 @@ export class Segmenter {
     const { labels, settings, signal } = resolved
     const { scores, ...parts } = prepareOutputs(call, resolved, width * height, 'data' in image ? image.data : undefined)
     const texts = ClassSet.texts(classes, labels)
-    const timings = await this.#jobs.run(signal, (native, id) => native.segment(id, image, texts, settings, { scores, ...parts }))
+    const timings = await this.#jobs.run(
+      signal,
+      (native, id) => native.segment(id, image, texts, settings, { scores, ...parts }),
+      whenFull,
+    )
     return {
       width,
       height,

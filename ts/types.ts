@@ -76,7 +76,7 @@ export interface SegmentOptions {
   crf?: boolean
   /** Pixels with a confidence under this become 255. Default 0. */
   ignoreBelow?: number
-  /** What to compute. Default ['mask']. */
+  /** What to give beside the mask. Default ['mask']. */
   include?: readonly ResultPart[]
   /** Your own memory to fill, each part exactly as long as its result; a part given here need not be in `include`. */
   output?: { mask?: Uint8Array; confidence?: Float32Array; cams?: Float32Array }
@@ -106,7 +106,7 @@ export interface SegmentResult {
   labels: string[]
   /** Their probabilities (K) in the softmax over them and the background texts. */
   scores: Float32Array
-  /** height * width: 0 background, c + 1 the class `classes.names[c]`, 255 ignored. Absent when `include` leaves it out. */
+  /** height * width: 0 background, c + 1 the class `classes.names[c]`, 255 ignored. Always there. */
   mask: Uint8Array
   /** height * width: the winning score of background and maps. */
   confidence?: Float32Array

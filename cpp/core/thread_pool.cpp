@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/denormals.h"
+
 namespace clip_es {
 
 ThreadPool::ThreadPool(int threads, std::function<void()> on_start) {
   for (int worker = 1; worker < threads; ++worker)
     threads_.emplace_back([this, worker, on_start] {
+      const FlushDenormals flush;
       if (on_start) on_start();
       work(worker);
     });

@@ -20,7 +20,7 @@ function header(results: readonly DemoResult[], model: ModelInfo): string {
 masks, no boxes, no clicks. A CLIP says where each word is (softmax-GradCAM, with background words as rivals), and its own attention
 sharpens the answer (class-aware attention-based affinity).</p>
 <p class="caution"><strong>The embedded model knows emoji scenes, not photographs.</strong> It is a CLIP small enough to ship
-(9 MB, 72 things drawn as emoji), here to show that the machinery works. For photos, give the same commands real CLIP weights.</p>
+(9 MB, 72 things drawn as emoji), here to show that the machinery works. For photos, give clip-es real CLIP weights.</p>
 <dl class="stats">
 ${stat(figure(found), 'Mean IoU', `of ${objectsOf(results).length} objects in ${results.length} scenes`)}
 ${stat(

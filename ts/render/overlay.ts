@@ -59,8 +59,11 @@ function enlarge({ data, width, height }: ImageData, toWidth: number, toHeight: 
   const channels = data.length / (width * height)
   if (channels !== 1 && channels !== 3 && channels !== 4)
     throw invalid(`renderOverlay(): image.data has ${data.length} bytes; ${width} x ${height} needs 1, 3 or 4 a pixel`)
-  return sharp(Buffer.from(data.buffer, data.byteOffset, data.byteLength), { raw: { width, height, channels } })
-    .removeAlpha()
+  // sharp's removeAlpha() comes after its resize, which would weigh the colours by alpha.
+  const opaque = channels === 4 ? data.filter((_, i) => i % 4 !== 3) : data
+  return sharp(Buffer.from(opaque.buffer, opaque.byteOffset, opaque.byteLength), {
+    raw: { width, height, channels: channels === 1 ? 1 : 3 },
+  })
     .toColourspace('srgb')
     .resize(toWidth, toHeight, { kernel: 'cubic', fit: 'fill' })
     .raw()

@@ -125,6 +125,5 @@ export async function ensureAddon(libtorch: LibTorch, options: AddonOptions): Pr
   const file = await build(libtorch)
   const failed = loadFailure(file)
   if (failed) throw failure(`the add-on was built but does not load: ${failed}`)
-  options.say(`Built ${relative(packageRoot(), file)}`)
   return { file, built: true }
 }

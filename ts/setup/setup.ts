@@ -44,16 +44,14 @@ function adoptPython(say: Say): LibTorch | undefined {
   const record: PythonRecord = { folder, python }
   mkdirSync(cacheFolder(), { recursive: true })
   writeFileSync(pythonRecord(), `${JSON.stringify(record)}\n`)
-  const libtorch: LibTorch = { folder, version, source: 'python' }
-  say(`Found ${describe(libtorch)}`)
-  return libtorch
+  return { folder, version, source: 'python' }
 }
 
-async function ensureLibTorch(say: Say, quiet: boolean): Promise<{ libtorch: LibTorch; changed: boolean }> {
+async function ensureLibTorch(say: Say, quiet: boolean): Promise<LibTorch> {
   const installed = installedLibTorch()
   if (installed) {
     const unfit = unfitness(installed.folder, installed.version)
-    if (!unfit) return { libtorch: installed, changed: false }
+    if (!unfit) return installed
     if (installed.source !== 'python') {
       const remedy =
         installed.source === 'cache'
@@ -63,9 +61,9 @@ async function ensureLibTorch(say: Say, quiet: boolean): Promise<{ libtorch: Lib
     }
   }
   const python = adoptPython(say)
-  if (python) return { libtorch: python, changed: true }
+  if (python) return python
   const folder = await fetchLibTorch({ say, quiet })
-  return { libtorch: { folder, version: readVersion(folder), source: 'cache' }, changed: true }
+  return { folder, version: readVersion(folder), source: 'cache' }
 }
 
 /**
@@ -74,9 +72,8 @@ async function ensureLibTorch(say: Say, quiet: boolean): Promise<{ libtorch: Lib
  */
 export async function setup({ build = false, quiet = false }: SetupOptions = {}): Promise<{ libtorch: LibTorch; addon: Addon }> {
   const say: Say = quiet ? () => undefined : (line) => console.log(line)
-  const { libtorch, changed } = await ensureLibTorch(say, quiet)
+  const libtorch = await ensureLibTorch(say, quiet)
   const addon = await ensureAddon(libtorch, { say, build })
-  const file = relative(packageRoot(), addon.file)
-  if (!changed && !addon.built) say(`clip-es is set up: ${describe(libtorch)}, add-on ${file}`)
+  say(`clip-es is set up: ${describe(libtorch)}, add-on ${relative(packageRoot(), addon.file)}`)
   return { libtorch, addon }
 }
