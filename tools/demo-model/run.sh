@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Makes the demo model from nothing: icons, sprites, three training runs, evaluation, scenes. See README.md.
+# A step whose result exists is skipped: run it again to go on after an interruption, delete a result to repeat its step.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: tools/demo-model/run.sh [--build DIR] [--minutes N] [--workers N] [--scenes N]
+  --build DIR    where everything is written (default build-demo-model in the repository)
+  --minutes N    length of each of the three runs (default 35, 36 and 33); 1 is a trial of the machinery, not a model
+  --workers N    training processes of one thread each (default 3)
+  --scenes N     scenes of the evaluation (default 100)
+Environment: PYTHON (default python3; needs torch, numpy and pillow), CLIP_BPE (CLIP's merges, default the repository's).
+TEXT
+}
+
+here=$(cd "$(dirname "$0")" && pwd)
+build=$here/../../build-demo-model
+python=${PYTHON:-python3}
+minutes=() workers=3 scenes=100
+fail() { echo "run.sh: $*" >&2; exit 1; }
+
+options() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help) usage; exit 0 ;;
+      --build | --minutes | --workers | --scenes) [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; } ;;&
+      --build) build=$2 ;;
+      --minutes) minutes=("$2" "$2" "$2") ;;
+      --workers) workers=$2 ;;
+      --scenes) scenes=$2 ;;
+      *) echo "run.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
+    esac
+    shift 2
+  done
+  [ ${#minutes[@]} -gt 0 ] || minutes=(35 36 33)
+}
+
+requirements() {
+  command -v "$python" >/dev/null || fail "no $python; set PYTHON to a Python 3.10 or newer"
+  case $python in */*) python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python") ;; esac # the folder will change
+  "$python" -c 'import sys; assert sys.version_info >= (3, 10)' || fail "$python is older than 3.10; set PYTHON to a newer one"
+  for module in torch numpy PIL; do
+    "$python" -c "import $module" 2>/dev/null || fail "$python has no $module: $python -m pip install torch numpy pillow"
+  done
+  command -v node >/dev/null && command -v npm >/dev/null || fail "node and npm are needed: https://nodejs.org"
+  merges=${CLIP_BPE:-$here/../../data/bpe_simple_vocab_16e6.txt.gz}
+  [ -f "$merges" ] || fail "no file $merges; set CLIP_BPE to CLIP's bpe_simple_vocab_16e6.txt.gz"
+  export CLIP_BPE=$(cd "$(dirname "$merges")" && pwd)/$(basename "$merges")
+}
+
+# step NAME RESULT COMMAND…: runs the command unless its result exists. The command writes to $out, which becomes the
+# result only when it has ended well: an interrupted step leaves none.
+step() {
+  local name=$1 result=$2
+  shift 2
+  if [ -e "$result" ]; then
+    echo "[$(date +%T)] $name: $result is there"
+    return
+  fi
+  echo "[$(date +%T)] $name"
+  out=$result.part
+  rm -rf "$out"
+  "$@" || fail "$name failed; what it wrote so far is in $PWD/$out"
+  mv "$out" "$result"
+}
+
+install() { mkdir "$out" && cp "$here/package.json" "$out" && (cd "$out" && npm install --no-audit --no-fund); }
+rasterise() { local to=$PWD/$out; (cd icons && node "$here/rasterize.mjs" "$here/words.json" "$to"); }
+compose() { "$python" "$here/sprites.py" sprites "$here/words.json" "$out"; }
+train() { # RUN MINUTES [OPTION…]: all of a run's files lie in its own folder
+  local run=$1 length=$2
+  shift 2
+  mkdir "$out"
+  "$python" "$here/train.py" sprites.pt "$here/words.json" "$out/$run" --minutes "$length" --lr 2e-3 \
+    --workers "$workers" "$@" | tee "$out/log.txt"
+}
+evaluate() {
+  mkdir "$out"
+  "$python" "$here/evaluate.py" run3/run3.pt sprites.pt run3/run3.classes.json --scenes "$scenes" \
+    --sheet "$out/sheet.png" --write "$out/scenes" | tee "$out/figures.txt"
+}
+
+# Bash reads a script as it goes; a function it has read whole, so that this file may change while the runs last.
+main() {
+  options "$@"
+  requirements
+  mkdir -p "$build"
+  cd "$build"
+  echo "build folder: $PWD"
+  step "install the icon packages" icons install
+  step "draw the icons" sprites rasterise
+  step "pack the sprites" sprites.pt compose
+  step "first run, ${minutes[0]} min" run1 train run1 "${minutes[0]}" --self-training 0
+  step "second run, ${minutes[1]} min" run2 train run2 "${minutes[1]}" --resume run1/run1.ckpt --offset 0.47
+  step "third run, ${minutes[2]} min" run3 train run3 "${minutes[2]}" --resume run2/run2.ckpt --offset 0.4
+  step "evaluate and draw the scenes" evaluation evaluate
+
+  echo "[$(date +%T)] done"
+  echo "model:   $PWD/run3/run3.pt"
+  echo "classes: $PWD/run3/run3.classes.json"
+  echo "scenes:  $PWD/evaluation/scenes"
+  echo "figures: $PWD/evaluation/figures.txt"
+  exit
+}
+
+main "$@"
