@@ -48,7 +48,10 @@ Model load(Context context, const std::string& archive, const SegmenterSettings&
 }  // namespace
 
 Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settings, const std::atomic<bool>* cancelled)
-    : settings_(settings), pool_(settings.threads, torch::use_one_thread), model_(load(context(cancelled), archive, settings)), gradcam_weights_([&] {
+    : settings_(settings),
+      pool_(settings.threads, torch::use_one_thread),
+      model_(load(context(cancelled), archive, settings)),
+      gradcam_weights_([&] {
         Context c = context(cancelled);
         return GradCamWeights(c, model_);
       }()) {}
