@@ -56,6 +56,7 @@ export function checkText(call: string, name: string, value: unknown): string {
   throw wrong(call, name, value, 'a text that is not empty')
 }
 
+/** A copy of an array of so many elements; holes become undefined. */
 export function checkArray(
   call: string,
   name: string,
@@ -64,7 +65,7 @@ export function checkArray(
   highest = Number.POSITIVE_INFINITY,
 ): readonly unknown[] {
   if (!Array.isArray(value)) throw wrong(call, name, value, 'an array')
-  if (value.length >= lowest && value.length <= highest) return value
+  if (value.length >= lowest && value.length <= highest) return Array.from(value)
   throw invalid(
     `${call}: ${name} has ${value.length} elements; expected ${lowest}${highest === Number.POSITIVE_INFINITY ? ' or more' : ` to ${highest}`}`,
   )

@@ -50,7 +50,7 @@ export async function writeClassSet(file: string, data: ClassSetData): Promise<v
     await writeFile(temporary, Buffer.concat(bytes))
     await rename(temporary, file)
   } catch (cause) {
-    await rm(temporary, { force: true })
+    await rm(temporary, { force: true }).catch(() => {}) // fails where the folder is none; `cause` says so
     throw invalid(`save(): cannot write ${file}: ${(cause as Error).message}`)
   }
 }
