@@ -105,10 +105,10 @@ struct Work {
 };
 Work count_work(const Model& model, const Grid& grid, int64_t labels) {
   const auto n = static_cast<double>(grid.patches() + 1), N = n - 1, D = static_cast<double>(model.shape.width);
-  const double block = 24 * n * D * D + 4 * n * n * D;                              // 12 D^2 weights; scores and their sum
-  const double shared = 8 * N * D * D + 4 * N * D * D;                              // last block: omega, h_hat and z_hat through out_proj
+  const double block = 24 * n * D * D + 4 * n * n * D;  // 12 D^2 weights; scores and their sum
+  const double shared = 8 * N * D * D + 4 * N * D * D;  // last block: omega, h_hat and z_hat through out_proj
   const double patches = 6 * N * D * static_cast<double>(model.shape.patch * model.shape.patch);
-  const double per_label = 8 * N * D * D + 2 * n * n * D;                           // the composite matrix; P^T dO
+  const double per_label = 8 * N * D * D + 2 * n * n * D;  // the composite matrix; P^T dO
   return {static_cast<double>(model.shape.layers) * block + shared + patches, 2 * n * n * D + static_cast<double>(labels) * per_label};
 }
 
