@@ -25,6 +25,7 @@ Napi::Function SegmenterWrap::define(Napi::Env env) {
                          InstanceMethod<&SegmenterWrap::open>("open"),
                          InstanceMethod<&SegmenterWrap::encode_text>("encodeText"),
                          InstanceMethod<&SegmenterWrap::encode>("encode"),
+                         InstanceMethod<&SegmenterWrap::embeddings>("embeddings"),
                          InstanceMethod<&SegmenterWrap::segment>("segment"),
                          InstanceMethod<&SegmenterWrap::close>("close"),
                          InstanceMethod<&SegmenterWrap::cancel>("cancel"),
@@ -75,6 +76,16 @@ Napi::Value SegmenterWrap::encode(const Napi::CallbackInfo& info) {
     *encoded = segmenter_->encode(image, times, &cancelled);
   };
   job->result = [encoded](Napi::Env env) { return EncodedImageWrap::wrap(env, env.GetInstanceData<AddonData>()->encoded_image, *encoded); };
+  return queue_.push(info.Env(), std::move(job));
+}
+
+Napi::Value SegmenterWrap::embeddings(const Napi::CallbackInfo& info) {
+  auto job = new_job(info, {1, 2});
+  if (!info[3].IsUndefined()) job->kept.push_back(Napi::Persistent(info[3].As<Napi::Object>()));
+  job->work = [this, encoded = EncodedImageWrap::Unwrap(info[1].As<Napi::Object>())->image(), image = elements<float>(info[2]),
+               patches = elements<float>(info[3])](const std::atomic<bool>& cancelled) {
+    segmenter_->embeddings(*encoded, image.data(), patches.data(), &cancelled);
+  };
   return queue_.push(info.Env(), std::move(job));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cam/embeddings.h"
 #include "clip/image_tower.h"
 #include "clip/text_tower.h"
 #include "core/denormals.h"
@@ -68,6 +69,14 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
   auto encoded = std::make_shared<EncodedImage>();
   encode_into(context(cancelled), image, *encoded, times);
   return encoded;
+}
+
+void Segmenter::embeddings(const EncodedImage& encoded, float* image, float* patches, const std::atomic<bool>* cancelled) {
+  const FlushDenormals flush;
+  Context c = context(cancelled);
+  const std::vector<double> embedding = image_embedding(model_, encoded.last_block);
+  std::copy(embedding.begin(), embedding.end(), image);
+  if (patches) patch_embeddings(c, model_, encoded.last_block, patches);
 }
 
 void Segmenter::segment(const Image& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cam/embeddings.h"
 #include "ops/gradcam.h"
 #include "torch/matmul.h"
 
@@ -24,21 +25,6 @@ double dot(const double* a, const double* b, int64_t count) {
   double sum = 0;
   for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
   return sum;
-}
-
-// f / |f|, in double: the few products of this size cost nothing, and what follows subtracts nearly equal numbers.
-std::vector<double> image_embedding(const Model& model, const LastBlock& last) {
-  const int64_t width = model.image.width, size = model.shape.embedding;
-  std::vector<double> f(static_cast<size_t>(size), 0.0);
-  for (int64_t c = 0; c < width; ++c)
-    for (int64_t e = 0; e < size; ++e)
-      f[static_cast<size_t>(e)] +=
-          static_cast<double>(last.pooled[static_cast<size_t>(c)]) * model.image_projection[static_cast<size_t>(c * size + e)];
-  const double norm = std::sqrt(dot(f.data(), f.data(), size));
-  if (!std::isfinite(norm) || norm == 0)
-    throw Error(ErrorCode::kModelFormat, "the image tower gives no finite embedding: its weights overflow, or are zero");
-  for (double& value : f) value /= norm;
-  return f;
 }
 
 // One row per label (the mean of its synonyms) and background text: (C, E).
