@@ -1,0 +1,258 @@
+#include "ops/lattice.h"
+
+#include <cstring>
+
+#include "ops/cpu/simd.h"
+
+namespace clip_es::ops {
+namespace {
+
+#define CLIP_ES_INLINE [[gnu::always_inline]] inline
+
+typedef float Float2 __attribute__((vector_size(8)));
+typedef float Float4 __attribute__((vector_size(16)));
+typedef float Float8 __attribute__((vector_size(32)));
+
+// By reference: 32-byte vectors as values have another calling convention on every level of the processor.
+template <class V>
+CLIP_ES_INLINE void load(V& v, const float* p) {
+  std::memcpy(&v, p, sizeof v);
+}
+template <class V>
+CLIP_ES_INLINE void store(float* p, const V& v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+template <class V>
+constexpr int64_t kLanes = static_cast<int64_t>(sizeof(V) / sizeof(float));
+
+// Calls body with a vector type and the channel it begins at until all channels are covered.
+#define CLIP_ES_EACH_VECTOR(channels, BODY)                               \
+  do {                                                                    \
+    if (channels == 1) BODY(float, 0);                                    \
+    else if (channels == 2) BODY(Float2, 0);                              \
+    else {                                                                \
+      int64_t c_ = 0;                                                     \
+      for (; c_ + 8 <= channels; c_ += 8) BODY(Float8, c_);               \
+      if (c_ < channels) BODY(Float4, c_);                                \
+    }                                                                     \
+  } while (0)
+
+template <class V, int K>
+CLIP_ES_INLINE void splat_pixel(const uint16_t* slot, const float* weight, const float* pixel, int64_t stride, float* slots) {
+  V value;
+  load(value, pixel);
+  for (int k = 0; k < K; ++k) {
+    float* p = slots + slot[k] * stride;
+    V sum;
+    load(sum, p);
+    sum += value * weight[k];
+    store(p, sum);
+  }
+}
+
+template <int K>
+CLIP_ES_INLINE void splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots) {
+  if (channels == 1)
+    for (int64_t i = 0; i < count; ++i) splat_pixel<float, K>(in.slot + i * K, in.weight + i * K, pixels + i, 1, slots);
+  else if (channels == 2)
+    for (int64_t i = 0; i < count; ++i) splat_pixel<Float2, K>(in.slot + i * K, in.weight + i * K, pixels + i * 2, 2, slots);
+  else if (channels == 4)
+    for (int64_t i = 0; i < count; ++i) splat_pixel<Float4, K>(in.slot + i * K, in.weight + i * K, pixels + i * 4, 4, slots);
+  else
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t c = 0;
+      for (; c + 8 <= channels; c += 8)
+        splat_pixel<Float8, K>(in.slot + i * K, in.weight + i * K, pixels + i * channels + c, channels, slots + c);
+      if (c < channels) splat_pixel<Float4, K>(in.slot + i * K, in.weight + i * K, pixels + i * channels + c, channels, slots + c);
+    }
+}
+
+template <class V, int K>
+CLIP_ES_INLINE void slice_pixel(const uint16_t* slot, const float* weight, const float* slots, int64_t stride, bool add, float* pixel) {
+  V sum = {};
+  if (add) load(sum, pixel);
+  for (int k = 0; k < K; ++k) {
+    V value;
+    load(value, slots + slot[k] * stride);
+    sum += value * weight[k];
+  }
+  store(pixel, sum);
+}
+
+template <int K>
+CLIP_ES_INLINE void slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add, float* pixels) {
+  if (channels == 1)
+    for (int64_t i = 0; i < count; ++i) slice_pixel<float, K>(in.slot + i * K, in.weight + i * K, slots, 1, add, pixels + i);
+  else if (channels == 2)
+    for (int64_t i = 0; i < count; ++i) slice_pixel<Float2, K>(in.slot + i * K, in.weight + i * K, slots, 2, add, pixels + i * 2);
+  else if (channels == 4)
+    for (int64_t i = 0; i < count; ++i) slice_pixel<Float4, K>(in.slot + i * K, in.weight + i * K, slots, 4, add, pixels + i * 4);
+  else
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t c = 0;
+      for (; c + 8 <= channels; c += 8)
+        slice_pixel<Float8, K>(in.slot + i * K, in.weight + i * K, slots + c, channels, add, pixels + i * channels + c);
+      if (c < channels) slice_pixel<Float4, K>(in.slot + i * K, in.weight + i * K, slots + c, channels, add, pixels + i * channels + c);
+    }
+}
+
+template <class V>
+CLIP_ES_INLINE void copy_value(const float* from, float* to) {
+  V v;
+  load(v, from);
+  store(to, v);
+}
+
+template <class V>
+CLIP_ES_INLINE void add_value(const float* from, float* to) {
+  V v, sum;
+  load(v, from);
+  load(sum, to);
+  sum += v;
+  store(to, sum);
+}
+
+// Each entry's value is read once and written once: the one before is kept, the one after is read ahead.
+template <class V>
+CLIP_ES_INLINE void blur(const uint32_t* entries, int64_t count, int64_t stride, float* vertices) {
+  V before = {}, here, after;
+  float link_before = 0;
+  load(here, vertices + static_cast<int64_t>(entries[0] & ~kLinked) * stride);
+  for (int64_t e = 0; e < count; ++e) {
+    const uint32_t entry = entries[e];
+    const uint32_t next = entries[e + 1 < count ? e + 1 : e];
+    const float link_after = entry & kLinked ? 0.5f : 0.0f;
+    load(after, vertices + static_cast<int64_t>(next & ~kLinked) * stride);
+    const V blurred = here + before * link_before + after * link_after;
+    store(vertices + static_cast<int64_t>(entry & ~kLinked) * stride, blurred);
+    before = here;
+    here = after;
+    link_before = link_after;
+  }
+}
+
+constexpr float kVanished = -60.0f;  // e^-60 = 9e-27 is 0 to every float32 sum, and denormal products are slow
+
+CLIP_ES_INLINE float exp_or_zero(float x) {
+  const float e = fast_exp(x);
+  return x > kVanished ? e : 0.0f;
+}
+
+// Few labels: the pixels are the lanes.
+template <int Labels>
+CLIP_ES_INLINE void update_few(const float* unary, int64_t count, float* message) {
+  constexpr int kOthers = Labels - 1;
+  constexpr int kStride = static_cast<int>(padded_channels(kOthers));
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    float x[kOthers], sum = 0, largest = 0;
+    for (int l = 0; l < kOthers; ++l) sum += message[i * kStride + l];
+    for (int l = 0; l < kOthers; ++l) {
+      x[l] = unary[i * kStride + l] + message[i * kStride + l] + sum;
+      largest = x[l] > largest ? x[l] : largest;
+    }
+    float total = exp_or_zero(-largest);
+    for (int l = 0; l < kOthers; ++l) total += x[l] = exp_or_zero(x[l] - largest);
+    const float factor = 1.0f / total;
+    for (int l = 0; l < kOthers; ++l) message[i * kStride + l] = x[l] * factor;
+    for (int l = kOthers; l < kStride; ++l) message[i * kStride + l] = 0;
+  }
+}
+
+// Many labels: the labels are the lanes.
+CLIP_ES_INLINE void update_many(const float* unary, int64_t others, int64_t count, float* message) {
+  const int64_t stride = padded_channels(others);
+  for (int64_t i = 0; i < count; ++i) {
+    float* q = message + i * stride;
+    const float* u = unary + i * stride;
+    float sum = 0, largest = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t l = 0; l < others; ++l) sum += q[l];
+#pragma omp simd reduction(max : largest)
+    for (int64_t l = 0; l < others; ++l) {
+      q[l] += u[l] + sum;
+      largest = q[l] > largest ? q[l] : largest;
+    }
+    float total = exp_or_zero(-largest);
+#pragma omp simd reduction(+ : total)
+    for (int64_t l = 0; l < others; ++l) {
+      q[l] = exp_or_zero(q[l] - largest);
+      total += q[l];
+    }
+    const float factor = 1.0f / total;
+    for (int64_t l = 0; l < others; ++l) q[l] *= factor;
+    for (int64_t l = others; l < stride; ++l) q[l] = 0;
+  }
+}
+
+}  // namespace
+
+CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots) {
+  if (in.corners == 3) splat<3>(in, pixels, count, channels, slots);
+  else splat<6>(in, pixels, count, channels, slots);
+}
+
+void lattice_splat_ones(const LatticeCorners& in, int64_t count, float* slots) {
+  for (int64_t i = 0; i < count * in.corners; ++i) slots[in.slot[i]] += in.weight[i];
+}
+
+CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add, float* pixels) {
+  if (in.corners == 3) slice<3>(in, slots, count, channels, add, pixels);
+  else slice<6>(in, slots, count, channels, add, pixels);
+}
+
+CLIP_ES_MULTIVERSION void lattice_fetch(const float* vertices, const uint32_t* vertex_of, int64_t slots, int64_t channels, float* out) {
+#define FETCH(V, c) \
+  for (int64_t s = 0; s < slots; ++s) copy_value<V>(vertices + static_cast<int64_t>(vertex_of[s]) * channels + c, out + s * channels + c)
+  if (channels <= 8) CLIP_ES_EACH_VECTOR(channels, FETCH);
+  else
+    for (int64_t s = 0; s < slots; ++s)
+      for (int64_t c = 0; c < channels; c += 4) copy_value<Float4>(vertices + static_cast<int64_t>(vertex_of[s]) * channels + c, out + s * channels + c);
+#undef FETCH
+}
+
+CLIP_ES_MULTIVERSION void lattice_merge(const float* slots, const uint32_t* vertex_of, int64_t count, int64_t channels, float* vertices) {
+#define MERGE(V, c) \
+  for (int64_t s = 0; s < count; ++s) add_value<V>(slots + s * channels + c, vertices + static_cast<int64_t>(vertex_of[s]) * channels + c)
+  if (channels <= 8) CLIP_ES_EACH_VECTOR(channels, MERGE);
+  else
+    for (int64_t s = 0; s < count; ++s)
+      for (int64_t c = 0; c < channels; c += 4) add_value<Float4>(slots + s * channels + c, vertices + static_cast<int64_t>(vertex_of[s]) * channels + c);
+#undef MERGE
+}
+
+CLIP_ES_MULTIVERSION void lattice_collect(const float* slots, const uint32_t* first, const uint32_t* list, int64_t begin, int64_t end,
+                                          int64_t channels, float* vertices) {
+  for (int64_t v = begin; v < end; ++v) {
+#define COLLECT(V, c)                                                                                    \
+  do {                                                                                                   \
+    V sum = {};                                                                                          \
+    for (uint32_t i = first[v]; i < first[v + 1]; ++i) {                                                 \
+      V value;                                                                                           \
+      load(value, slots + static_cast<int64_t>(list[i]) * channels + c);                                 \
+      sum += value;                                                                                      \
+    }                                                                                                    \
+    store(vertices + v * channels + c, sum);                                                             \
+  } while (0)
+    CLIP_ES_EACH_VECTOR(channels, COLLECT);
+#undef COLLECT
+  }
+}
+
+CLIP_ES_MULTIVERSION void lattice_blur(const uint32_t* entries, int64_t count, int64_t channels, float* vertices) {
+  if (count == 0) return;
+#define BLUR(V, c) blur<V>(entries, count, channels, vertices + c)
+  CLIP_ES_EACH_VECTOR(channels, BLUR);
+#undef BLUR
+}
+
+CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message) {
+  if (labels == 2) update_few<2>(unary, count, message);
+  else if (labels == 3) update_few<3>(unary, count, message);
+  else if (labels == 4) update_few<4>(unary, count, message);
+  else if (labels == 5) update_few<5>(unary, count, message);
+  else update_many(unary, labels - 1, count, message);
+}
+
+}  // namespace clip_es::ops

@@ -1,0 +1,42 @@
+// The inner loops of filtering on a permutohedral lattice. A value is `channels` floats that stand together; channels is 1, 2 or a
+// multiple of 4 (padded_channels). A pixel lies among `corners` lattice points, each with a weight. One thread each: callers share.
+#pragma once
+#include <cstdint>
+
+namespace clip_es::ops {
+
+constexpr int64_t padded_channels(int64_t channels) { return channels <= 2 ? channels : (channels + 3) / 4 * 4; }
+
+// Where the pixels of one tile lie: (pixels, corners) each. A slot is a lattice point's number within the tile.
+struct LatticeCorners {
+  const uint16_t* slot;
+  const float* weight;
+  int64_t corners;  // 3 or 6
+};
+
+// slots[slot of corner] += weight * pixels, for every corner of every pixel. pixels (count, channels).
+void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots);
+// The same where every pixel's value is 1, one channel.
+void lattice_splat_ones(const LatticeCorners&, int64_t count, float* slots);
+// pixels = sum over the corners of weight * slots[slot of corner]; with `add`, on top of what stands there.
+void lattice_slice(const LatticeCorners&, const float* slots, int64_t count, int64_t channels, bool add, float* pixels);
+
+// slots[s] = vertices[vertex_of[s]]
+void lattice_fetch(const float* vertices, const uint32_t* vertex_of, int64_t slots, int64_t channels, float* out);
+// vertices[vertex_of[s]] += slots[s]
+void lattice_merge(const float* slots, const uint32_t* vertex_of, int64_t count, int64_t channels, float* vertices);
+// The same for vertices [begin, end) by themselves: the sum of the slots listed for each, in the list's order.
+void lattice_collect(const float* slots, const uint32_t* first, const uint32_t* list, int64_t begin, int64_t end, int64_t channels,
+                     float* vertices);
+
+// A chain is a run of neighbours along one axis of the lattice: vertex numbers, kLinked set on each that the next entry continues.
+constexpr uint32_t kLinked = 0x80000000u;
+// v_i = v_i + (v_before + v_after) / 2 along every chain of entries, in place. The entries begin and end with whole chains.
+void lattice_blur(const uint32_t* entries, int64_t count, int64_t channels, float* vertices);
+
+// The mean-field update of `count` pixels (Krähenbühl and Koltun 2011, algorithm 1) of `labels` labels, the last of which is implied:
+// q_l ~ exp(unary_l + message_l + sum of the messages), l < labels - 1, and q_last ~ exp(0). All arrays (count, channels) with
+// channels = padded_channels(labels - 1); message becomes q, its padding 0.
+void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message);
+
+}  // namespace clip_es::ops
