@@ -19,6 +19,7 @@
 
 #include "mask/dense_crf.h"
 #include "mask/permutohedral_lattice.h"
+#include "mask/position_grid.h"
 #include "npy.h"
 
 using namespace clip_es;
@@ -130,10 +131,11 @@ double time_setup(Context& context, const npy::Photo& photo, const CrfSettings& 
   const auto response = context.arena.take<float>(static_cast<size_t>(photo.width * photo.height));
   const auto levels = context.arena.take<float>(3 * 256);
   for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<float>(i % 256);
-  Lattice position = build_lattice(context, tiles, photo.width, photo.height, {s.position_sigma});
-  normalise_lattice(context, tiles, position, s.position_weight, response.data());
+  PositionGrid grid;
+  if (!build_position_grid(context, photo.width, photo.height, s.position_sigma, grid)) throw std::runtime_error("no position grid");
+  normalise_position_grid(context, grid, s.position_weight, response.data());
   Lattice bilateral = build_lattice(context, tiles, photo.width, photo.height, {s.bilateral_position_sigma, s.bilateral_colour_sigma, photo.rgb.data(), levels.data()});
-  normalise_lattice(context, tiles, bilateral, s.bilateral_weight, response.data());
+  normalise_lattice(context, tiles, photo.width, bilateral, s.bilateral_weight, response.data());
   return seconds_now() - start;
 }
 

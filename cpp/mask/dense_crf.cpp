@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
 #include "mask/permutohedral_lattice.h"
+#include "mask/position_grid.h"
 #include "ops/lattice.h"
 
 namespace clip_es {
@@ -51,133 +53,171 @@ class MeanField {
   MeanField(Context& context, int64_t width, int64_t height, int64_t labels)
       : context_(context), width_(width), height_(height), labels_(labels), channels_(ops::padded_channels(labels - 1)), tiles_(cut_into_tiles(context.arena, width, height)) {}
 
-  void add_kernel(const LatticeFeatures& features, float weight, std::span<float> response) {
-    Kernel& kernel = kernels_[kernel_count_++];
-    kernel.lattice = build_lattice(context_, tiles_, width_, height_, features);
-    normalise_lattice(context_, tiles_, kernel.lattice, weight, response.data());
-  }
-
-  void run(const float* scores, int rounds, const CrfSettings& settings, const uint8_t* rgb, float* marginals) {
-    const auto values = static_cast<size_t>(width_ * height_ * channels_);
-    unary_ = context_.arena.take<float>(values);
-    response_ = context_.arena.take<float>(static_cast<size_t>(width_ * height_));
+  void set_up(const CrfSettings& settings, const uint8_t* rgb) {
+    const auto pixels = static_cast<size_t>(width_ * height_);
+    unary_ = context_.arena.take<float>(pixels * static_cast<size_t>(channels_));
+    q_ = context_.arena.take<float>(pixels * static_cast<size_t>(channels_));
+    response_ = context_.arena.take<float>(pixels);
     std::fill(response_.begin(), response_.end(), 0.0f);
-    if (rounds > 0 && settings.position_weight > 0) add_kernel({settings.position_sigma}, settings.position_weight, response_);
-    if (rounds > 0 && settings.bilateral_weight > 0) {
+    if (settings.rounds == 0 || labels_ == 1) return;
+    if (settings.position_weight > 0) {
+      has_grid_ = build_position_grid(context_, width_, height_, settings.position_sigma, grid_);
+      if (has_grid_) normalise_position_grid(context_, grid_, settings.position_weight, response_.data());
+      else add_kernel({settings.position_sigma}, settings.position_weight);
+    }
+    if (settings.bilateral_weight > 0) {
       LatticeFeatures features{settings.bilateral_position_sigma, settings.bilateral_colour_sigma, rgb, colour_levels(context_.arena, settings.released).data()};
       if (settings.released) std::swap(features.channel[0], features.channel[2]);
-      add_kernel(features, settings.bilateral_weight, response_);
+      add_kernel(features, settings.bilateral_weight);
     }
     take_values();
-    for (int round = 0; round <= rounds; ++round) {
-      for (Kernel& kernel : kernels()) {
-        std::swap(kernel.before, kernel.after);
-        if (!collects()) std::fill(kernel.after.begin(), kernel.after.end(), 0.0f);
-      }
-      context_.pool.run(static_cast<int64_t>(tiles_.size()), [&](int64_t t, int worker) {
-        context_.checkpoint();
-        update_tile(static_cast<size_t>(t), static_cast<size_t>(worker), round == 0 ? scores : nullptr, round == rounds ? marginals : nullptr);
-      });
-      if (round == rounds) break;
-      for (Kernel& kernel : kernels()) {
-        if (collects())
-          context_.pool.split(kernel.lattice.vertices, 1024, [&](int64_t begin, int64_t end) {
-            ops::lattice_collect(kernel.slots.data(), kernel.lattice.slots_begin.data(), kernel.lattice.slots_of.data(), begin, end, channels_, kernel.after.data());
-          });
-        blur_lattice(context_, kernel.lattice, channels_, kernel.after.data());
-      }
+  }
+
+  void run(const float* scores, int rounds, float* marginals) {
+    for_each_tile([&](const Tile& tile, Worker&) {
+      for (int64_t y = tile.y; y < tile.y + tile.height; ++y) read_scores(tile, y, scores);
+    });
+    for (int round = 0; round < rounds; ++round) {
+      splat_and_blur();
+      for_each_tile([&](const Tile& tile, Worker& worker) { update(tile, worker); });
     }
+    for_each_tile([&](const Tile& tile, Worker&) {
+      for (int64_t y = tile.y; y < tile.y + tile.height; ++y) write_marginals(tile, y, marginals);
+    });
   }
 
  private:
   struct Kernel {
     Lattice lattice;
-    std::span<float> before, after;  // (vertices, channels): blurred values of the round before, and this round's splat
-    std::span<float> slots;          // (slots, channels), where several threads fill them; of one worker each otherwise
+    std::span<float> vertices;  // (vertices, channels)
+    std::span<float> slots;     // (slots, channels), where several threads fill them
   };
   struct Worker {
-    std::span<float> fetched, splatted;  // (slots of the largest tile, channels)
-    std::span<float> row;                // (kTileSide, channels): messages, then marginals
+    std::span<float> slots;  // (slots of the largest tile, channels) of each kernel
   };
 
   std::span<Kernel> kernels() { return std::span(kernels_).first(kernel_count_); }
   bool collects() const { return context_.pool.size() > 1; }
+  float* q_at(int64_t x, int64_t y) { return q_.data() + (y * width_ + x) * channels_; }
+
+  template <class Body>
+  void for_each_tile(Body body) {
+    context_.pool.run(static_cast<int64_t>(tiles_.size()), [&](int64_t t, int worker) {
+      context_.checkpoint();
+      Worker none;
+      body(tiles_[static_cast<size_t>(t)], workers_.empty() ? none : workers_[static_cast<size_t>(worker)]);
+    });
+  }
+
+  void add_kernel(const LatticeFeatures& features, float weight) {
+    Kernel& kernel = kernels_[kernel_count_++];
+    kernel.lattice = build_lattice(context_, tiles_, width_, height_, features);
+    normalise_lattice(context_, tiles_, width_, kernel.lattice, weight, response_.data());
+  }
 
   void take_values() {
-    int64_t largest = 0;
+    Arena& arena = context_.arena;
+    const auto channels = static_cast<size_t>(channels_);
+    size_t largest = 0;
     for (Kernel& kernel : kernels()) {
-      const auto size = static_cast<size_t>(kernel.lattice.vertices * channels_);
-      kernel.before = context_.arena.take<float>(size);
-      kernel.after = context_.arena.take<float>(size);
-      if (collects()) kernel.slots = context_.arena.take<float>(kernel.lattice.vertex_of.size() * static_cast<size_t>(channels_));
-      for (size_t t = 0; t < tiles_.size(); ++t) largest = std::max(largest, kernel.lattice.slots(t));
+      kernel.vertices = arena.take<float>(static_cast<size_t>(kernel.lattice.vertices) * channels);
+      if (collects()) kernel.slots = arena.take<float>(kernel.lattice.vertex_of.size() * channels);
+      for (size_t t = 0; t < tiles_.size(); ++t) largest = std::max(largest, static_cast<size_t>(kernel.lattice.slots(t)));
     }
-    workers_ = context_.arena.take<Worker>(static_cast<size_t>(context_.pool.size()));
-    for (Worker& worker : workers_) {
-      for (std::span<float>* span : {&worker.fetched, &worker.splatted}) *span = context_.arena.take<float>(static_cast<size_t>(largest * channels_) * 2);
-      worker.row = context_.arena.take<float>(static_cast<size_t>(kTileSide * kTileSide * channels_));
+    if (has_grid_) {
+      splatted_points_ = arena.take<float>(static_cast<size_t>(grid_.points()) * channels);
+      blurred_points_ = arena.take<float>(static_cast<size_t>(grid_.points()) * channels);
+    }
+    workers_ = arena.take<Worker>(static_cast<size_t>(context_.pool.size()));
+    for (Worker& worker : workers_) worker.slots = arena.take<float>(largest * channels);
+  }
+
+  void splat_and_blur() {
+    if (has_grid_) filter_to_points(context_, grid_, channels_, q_.data(), splatted_points_.data(), blurred_points_.data());
+    for (Kernel& kernel : kernels()) {
+      const Lattice& lattice = kernel.lattice;
+      if (!collects()) std::fill(kernel.vertices.begin(), kernel.vertices.end(), 0.0f);
+      for_each_tile([&](const Tile& tile, Worker& worker) {
+        const auto t = static_cast<size_t>(&tile - tiles_.data());
+        const int64_t slots = lattice.slots(t);
+        float* own = collects() ? kernel.slots.data() + lattice.first_slot[t] * channels_ : worker.slots.data();
+        std::fill_n(own, slots * channels_, 0.0f);
+        for (int64_t y = 0; y < tile.height; ++y)
+          ops::lattice_splat(lattice.corners_at(tile.first_pixel + y * tile.width), q_at(tile.x, tile.y + y), tile.width, channels_, own);
+        if (!collects()) ops::lattice_merge(own, lattice.vertex_of.data() + lattice.first_slot[t], slots, channels_, kernel.vertices.data());
+      });
+      if (collects())
+        context_.pool.split(lattice.vertices, 1024, [&](int64_t begin, int64_t end) {
+          ops::lattice_collect(kernel.slots.data(), lattice.slots_begin.data(), lattice.slots_of.data(), begin, end, channels_, kernel.vertices.data());
+        });
+      blur_lattice(context_, lattice, channels_, kernel.vertices.data());
     }
   }
 
-  void update_tile(size_t t, size_t worker_index, const float* scores, float* marginals) {
-    const Tile& tile = tiles_[t];
-    Worker& worker = workers_[worker_index];
-    float* q = worker.row.data();
-    const float* unary = unary_.data() + tile.first_pixel * channels_;
-    if (scores) {
-      for (int64_t y = 0; y < tile.height; ++y) read_scores(tile, y, scores, q + y * tile.width * channels_);
-    } else {
-      bool add = false;
-      for (const Kernel& kernel : kernels()) {
-        ops::lattice_fetch(kernel.before.data(), kernel.lattice.vertex_of.data() + kernel.lattice.first_slot[t], kernel.lattice.slots(t), channels_, worker.fetched.data());
-        ops::lattice_slice(kernel.lattice.corners_at(tile.first_pixel), worker.fetched.data(), tile.pixels(), channels_, add, q);
-        add = true;
-      }
-      if (!add) std::fill_n(q, tile.pixels() * channels_, 0.0f);
-      ops::mean_field_update(unary, labels_, tile.pixels(), q);
+  void update(const Tile& tile, Worker& worker) {
+    const auto t = static_cast<size_t>(&tile - tiles_.data());
+    bool add = false;
+    if (has_grid_) {
+      for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
+        ops::lattice_slice(grid_.corners_at(y * width_ + tile.x), blurred_points_.data() + grid_.base[static_cast<size_t>(y)] * channels_, tile.width, channels_, false, q_at(tile.x, y));
+      add = true;
     }
-    if (marginals) {
-      for (int64_t y = 0; y < tile.height; ++y) write_marginals(tile, y, q + y * tile.width * channels_, marginals);
-      return;
+    for (const Kernel& kernel : kernels()) {
+      const Lattice& lattice = kernel.lattice;
+      ops::lattice_fetch(kernel.vertices.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels_, worker.slots.data());
+      for (int64_t y = 0; y < tile.height; ++y)
+        ops::lattice_slice(lattice.corners_at(tile.first_pixel + y * tile.width), worker.slots.data(), tile.width, channels_, add, q_at(tile.x, tile.y + y));
+      add = true;
     }
-    for (Kernel& kernel : kernels()) {
-      const int64_t slots = kernel.lattice.slots(t);
-      float* own = collects() ? kernel.slots.data() + kernel.lattice.first_slot[t] * channels_ : worker.splatted.data();
-      std::fill_n(own, slots * channels_, 0.0f);
-      ops::lattice_splat(kernel.lattice.corners_at(tile.first_pixel), q, tile.pixels(), channels_, own);
-      if (!collects()) ops::lattice_merge(own, kernel.lattice.vertex_of.data() + kernel.lattice.first_slot[t], slots, channels_, kernel.after.data());
+    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
+      if (!add) std::fill_n(q_at(tile.x, y), tile.width * channels_, 0.0f);
+      ops::mean_field_update(unary_.data() + (y * width_ + tile.x) * channels_, labels_, tile.width, q_at(tile.x, y));
     }
   }
 
   // The unary energies relative to the last label's, and the marginals of no message at all.
-  void read_scores(const Tile& tile, int64_t y, const float* scores, float* q) {
-    const int64_t others = labels_ - 1, pixels = width_ * height_, at = (tile.y + y) * width_ + tile.x;
-    const int64_t first = tile.first_pixel + y * tile.width;
-    float sum[kTileSide] = {}, last[kTileSide];
+  void read_scores(const Tile& tile, int64_t y, const float* scores) {
+    const int64_t others = labels_ - 1, pixels = width_ * height_, at = y * width_ + tile.x;
+    float* q = q_at(tile.x, y);
+    float* unary = unary_.data() + at * channels_;
+    float clipped[kTileSide], logs[kTileSide], sum[kTileSide] = {}, last[kTileSide];
     for (int64_t l = labels_; l-- > 0;) {
       const float* row = scores + l * pixels + at;
+      bool fine = true;
       for (int64_t x = 0; x < tile.width; ++x) {
-        if (!(row[x] >= 0) || !std::isfinite(row[x]))
-          refuse("the score of label " + std::to_string(l) + " at (" + std::to_string(tile.x + x) + ", " + std::to_string(tile.y + y) + ") is " + std::to_string(row[x]) +
-                 "; scores are probabilities, 0 to 1");
-        const float score = std::clamp(row[x], kSmallestScore, 1.0f);
-        sum[x] += score;
-        if (l == others) {
-          last[x] = std::log(score);
-        } else {
-          unary_[static_cast<size_t>((first + x) * channels_ + l)] = std::log(score) - last[x] - response_[static_cast<size_t>(first + x)];
-          q[x * channels_ + l] = score;
-        }
+        fine &= row[x] >= 0 && row[x] <= std::numeric_limits<float>::max();
+        clipped[x] = std::min(std::max(row[x], kSmallestScore), 1.0f);
+        sum[x] += clipped[x];
       }
+      if (!fine) refuse_score(tile, y, l, row);
+      ops::log_scores(clipped, tile.width, logs);
+      if (l == others)
+        for (int64_t x = 0; x < tile.width; ++x) last[x] = logs[x] + response_[static_cast<size_t>(at + x)];
+      else
+        for (int64_t x = 0; x < tile.width; ++x) {
+          unary[x * channels_ + l] = logs[x] - last[x];
+          q[x * channels_ + l] = clipped[x];
+        }
     }
     for (int64_t x = 0; x < tile.width; ++x) {
-      for (int64_t l = 0; l < others; ++l) q[x * channels_ + l] /= sum[x];
-      for (int64_t l = others; l < channels_; ++l) q[x * channels_ + l] = 0;
+      const float factor = 1.0f / sum[x];
+      for (int64_t l = 0; l < others; ++l) q[x * channels_ + l] *= factor;
+      for (int64_t l = others; l < channels_; ++l) {
+        q[x * channels_ + l] = 0;
+        unary[x * channels_ + l] = ops::kNoLabel;
+      }
     }
   }
 
-  void write_marginals(const Tile& tile, int64_t y, const float* q, float* marginals) const {
-    const int64_t others = labels_ - 1, pixels = width_ * height_, at = (tile.y + y) * width_ + tile.x;
+  [[noreturn]] static void refuse_score(const Tile& tile, int64_t y, int64_t label, const float* row) {
+    int64_t x = 0;
+    while (row[x] >= 0 && row[x] <= std::numeric_limits<float>::max()) ++x;
+    refuse("the score of label " + std::to_string(label) + " at (" + std::to_string(tile.x + x) + ", " + std::to_string(y) + ") is " + std::to_string(row[x]) + "; scores are 0 to 1");
+  }
+
+  void write_marginals(const Tile& tile, int64_t y, float* marginals) {
+    const int64_t others = labels_ - 1, pixels = width_ * height_, at = y * width_ + tile.x;
+    const float* q = q_at(tile.x, y);
     float rest[kTileSide];
     std::fill_n(rest, tile.width, 1.0f);
     for (int64_t l = 0; l < others; ++l)
@@ -189,9 +229,13 @@ class MeanField {
   int64_t width_, height_, labels_;
   int64_t channels_;  // of all labels but the last, padded: marginals sum to 1, so the last one's message follows from the others'
   std::span<Tile> tiles_;
+  PositionGrid grid_;
+  bool has_grid_ = false;
+  std::span<float> splatted_points_, blurred_points_;  // (points, channels) of the grid
   Kernel kernels_[2];
   size_t kernel_count_ = 0;
-  std::span<float> unary_;     // (pixels, channels), in the order of tiles: relative to the last label, less response_
+  std::span<float> unary_;     // (pixels, channels): relative to the last label, less response_
+  std::span<float> q_;         // (pixels, channels): messages, then marginals
   std::span<float> response_;  // (pixels): what all labels' messages sum to
   std::span<Worker> workers_;
 };
@@ -203,7 +247,8 @@ void dense_crf(Context& context, const uint8_t* rgb, int64_t width, int64_t heig
   check_settings(width, height, labels, settings);
   Arena::Scope scope(context.arena);
   MeanField field(context, width, height, labels);
-  field.run(scores, labels == 1 ? 0 : settings.rounds, settings, rgb, marginals);
+  field.set_up(settings, rgb);
+  field.run(scores, labels == 1 ? 0 : settings.rounds, marginals);
 }
 
 }  // namespace clip_es

@@ -8,146 +8,18 @@
 #include <string>
 #include <vector>
 
-#include "ops/cpu/simd.h"
+#include "ops/lattice_key.h"
 
 namespace clip_es {
 namespace {
 
-using Key = uint64_t;
+using ops::Key;
+using ops::KeyLayout;
 constexpr uint32_t kNone = 0xffffffffu;
 
 Key hash(Key key) {
   key *= 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio
   return key ^ (key >> 32);
-}
-
-// A lattice point's d + 1 coordinates sum to 0 and leave the same remainder r modulo d + 1, so r and the first d quotients name it.
-// Packed: r in the low 3 bits, then the quotients, each in its own bits and offset so that none is ever negative.
-template <int D>
-struct KeyLayout {
-  int shift[D + 1];
-  int64_t offset[D];  // added to quotient i
-  Key one[D + 1];     // 1 of quotient i; 0 for the last coordinate, which is not stored
-  Key ones = 0;       // 1 of every quotient
-
-  KeyLayout(const int64_t lowest[D], const int64_t highest[D]) {
-    int at = 3;
-    for (int i = 0; i < D; ++i) {
-      offset[i] = 1 - lowest[i];
-      shift[i] = at;
-      one[i] = Key{1} << std::min(at, 63);
-      ones += one[i];
-      at += std::bit_width(static_cast<uint64_t>(highest[i] + offset[i] + 1));
-    }
-    one[D] = 0;
-    shift[D] = at;
-  }
-  bool fits() const { return shift[D] <= 64; }
-
-  // One step along `axis`: -1 in every coordinate but +d in that one, which is r - 1 with one quotient more.
-  Key step(Key key, int axis) const {
-    if ((key & 7) == 0) return key + D - ones + one[axis];
-    return key - 1 + one[axis];
-  }
-};
-
-// What the elevation needs of each feature, for every value the feature takes: E's columns (Adams et al., section 3.1) times the
-// deviation that splat, blur and slice amount to.
-template <int D>
-struct Scales {
-  float factor[D];
-  Scales() {
-    const double deviation = std::sqrt(2.0 / 3.0) * (D + 1);
-    for (int i = 0; i < D; ++i) factor[i] = static_cast<float>(1.0 / std::sqrt((i + 2.0) * (i + 1.0)) * deviation);
-  }
-};
-
-constexpr int kLanes = 8;
-
-// The simplices of 8 pixels. scaled (D, 8): features times Scales. -> quotient (D + 1, 8) of the remainder-0 corner, axis (D + 1, 8):
-// the coordinate of each rank, descending by how far it lies above that corner, weight (D + 1, 8) of the corners by remainder.
-template <int D>
-[[gnu::always_inline]] inline void find_simplices(const float (*scaled)[kLanes], float (*quotient)[kLanes], int32_t (*axis)[kLanes],
-                                                  float (*weight)[kLanes]) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds to the nearest integer
-  float above[D + 1][kLanes], sorted[D + 1][kLanes], elevated[D + 1][kLanes];
-  int32_t rank[D + 1][kLanes], total[kLanes];
-  for (int n = 0; n < kLanes; ++n) {
-    float sum = 0, rounded_sum = 0;
-    for (int j = D; j > 0; --j) {
-      elevated[j][n] = sum - static_cast<float>(j) * scaled[j - 1][n];
-      sum += scaled[j - 1][n];
-    }
-    elevated[0][n] = sum;
-    for (int j = 0; j <= D; ++j) {
-      const float rounded = (elevated[j][n] * (1.0f / (D + 1)) + kRound) - kRound;
-      quotient[j][n] = rounded;
-      above[j][n] = elevated[j][n] - rounded * (D + 1);
-      rounded_sum += rounded;
-      rank[j][n] = 0;
-    }
-    total[n] = static_cast<int32_t>(rounded_sum);
-  }
-  for (int i = 0; i < D; ++i)
-    for (int j = i + 1; j <= D; ++j)
-      for (int n = 0; n < kLanes; ++n) {
-        const int32_t less = above[i][n] < above[j][n];
-        rank[i][n] += less;
-        rank[j][n] += 1 - less;
-      }
-  // Rounding may leave the plane of coordinate sum 0: the first or last ranks give or take one each.
-  for (int j = 0; j <= D; ++j)
-    for (int n = 0; n < kLanes; ++n) {
-      const int32_t moved = rank[j][n] + total[n];
-      const int32_t back = moved < 0 ? 1 : moved > D ? -1 : 0;
-      rank[j][n] = moved + back * (D + 1);
-      quotient[j][n] += static_cast<float>(back);
-      above[j][n] = elevated[j][n] - quotient[j][n] * (D + 1);
-    }
-  // Ranks are a permutation: what stands at rank p is picked out by comparing.
-  for (int p = 0; p <= D; ++p)
-    for (int n = 0; n < kLanes; ++n) {
-      float value = 0;
-      int32_t at = 0;
-      for (int j = 0; j <= D; ++j) {
-        const bool here = rank[j][n] == p;
-        value = here ? above[j][n] : value;
-        at = here ? j : at;
-      }
-      sorted[p][n] = value;
-      axis[p][n] = at;
-    }
-  for (int n = 0; n < kLanes; ++n) weight[0][n] = (sorted[D][n] - sorted[0][n]) * (1.0f / (D + 1)) + 1.0f;
-  for (int k = 1; k <= D; ++k)
-    for (int n = 0; n < kLanes; ++n) weight[k][n] = (sorted[D - k][n] - sorted[D - k + 1][n]) * (1.0f / (D + 1));
-}
-
-// Keys and weights of a row of pixels. scaled (D, count), count a multiple of 8; keys, weights (count, D + 1).
-template <int D>
-[[gnu::always_inline]] inline void simplex_row(const KeyLayout<D>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys,
-                                               float* weights) {
-  for (int64_t first = 0; first < count; first += kLanes) {
-    float features[D][kLanes], quotient[D + 1][kLanes], weight[D + 1][kLanes];
-    int32_t axis[D + 1][kLanes];
-    for (int i = 0; i < D; ++i) std::memcpy(features[i], scaled + i * stride + first, sizeof features[i]);
-    find_simplices<D>(features, quotient, axis, weight);
-    for (int n = 0; n < kLanes; ++n) {
-      Key key = 0;
-      for (int i = 0; i < D; ++i) key += static_cast<Key>(static_cast<int64_t>(quotient[i][n]) + layout.offset[i]) << layout.shift[i];
-      Key* out = keys + (first + n) * (D + 1);
-      out[0] = key;
-      // From a corner to the next: +1 in every coordinate but -d in the one of the next lower rank.
-      for (int k = 1; k <= D; ++k) out[k] = key = key + 1 - layout.one[axis[D - k + 1][n]];
-      for (int k = 0; k <= D; ++k) weights[(first + n) * (D + 1) + k] = weight[k][n];
-    }
-  }
-}
-
-CLIP_ES_MULTIVERSION void simplex_row_2(const KeyLayout<2>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights) {
-  simplex_row<2>(layout, scaled, stride, count, keys, weights);
-}
-CLIP_ES_MULTIVERSION void simplex_row_5(const KeyLayout<5>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights) {
-  simplex_row<5>(layout, scaled, stride, count, keys, weights);
 }
 
 // Numbers the distinct keys of one tile in the order they come. An entry holds 16 bits of the hash beside the number.
@@ -226,7 +98,7 @@ struct ScaledFeatures {
   std::span<float> x, y, level[3];
 
   ScaledFeatures(Arena& arena, int64_t width, int64_t height, const LatticeFeatures& f) {
-    const Scales<D> scale;
+    const ops::LatticeScale<D> scale;
     x = arena.take<float>(static_cast<size_t>(width));
     y = arena.take<float>(static_cast<size_t>(height));
     for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) / f.position_sigma * scale.factor[0];
@@ -305,10 +177,10 @@ class Builder {
       const Tile& tile = tiles_[static_cast<size_t>(index)];
       w.table.clear();
       for (int64_t y = 0; y < tile.height; ++y) {
-        const int64_t count = (tile.width + kLanes - 1) / kLanes * kLanes;
+        const int64_t count = (tile.width + ops::kKeyLanes - 1) / ops::kKeyLanes * ops::kKeyLanes;
         gather_features(tile, tile.y + y, count, w.scaled.data());
-        if constexpr (D == 2) simplex_row_2(layout_, w.scaled.data(), kTileSide, count, w.keys.data(), w.weights.data());
-        else simplex_row_5(layout_, w.scaled.data(), kTileSide, count, w.keys.data(), w.weights.data());
+        if constexpr (D == 2) ops::lattice_keys_2(layout_, w.scaled.data(), kTileSide, count, w.keys.data(), w.weights.data());
+        else ops::lattice_keys_5(layout_, w.scaled.data(), kTileSide, count, w.keys.data(), w.weights.data());
         const int64_t first = (tile.first_pixel + y * tile.width) * (D + 1), corners = tile.width * (D + 1);
         std::copy_n(w.weights.data(), corners, lattice_.weight.data() + first);
         for (int64_t i = 0; i < corners; ++i) lattice_.slot[static_cast<size_t>(first + i)] = w.table.number(w.keys[static_cast<size_t>(i)]);
@@ -424,8 +296,8 @@ class Builder {
   std::span<TileKeys> tile_keys_;
 };
 
-// The filter's answer to ones, times `scale`, added to response (pixels).
-void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& lattice, float scale, float* response) {
+// The filter's answer to ones, added to response (pixels).
+void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& lattice, int64_t width, float* response) {
   Arena::Scope scope(context.arena);
   const auto slots = context.arena.take<float>(lattice.vertex_of.size());
   const auto vertices = context.arena.take<float>(static_cast<size_t>(lattice.vertices));
@@ -449,10 +321,12 @@ void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& l
     });
   }
   blur_lattice(context, lattice, 1, vertices.data());
-  for (float& v : vertices) v *= scale;
   each_tile([&](const Tile& tile, const ops::LatticeCorners& corners, float* own, int64_t count, const uint32_t* vertex_of) {
     ops::lattice_fetch(vertices.data(), vertex_of, count, 1, own);
-    ops::lattice_slice(corners, own, tile.pixels(), 1, true, response + tile.first_pixel);
+    for (int64_t y = 0; y < tile.height; ++y) {
+      const ops::LatticeCorners row{corners.slot + y * tile.width * corners.corners, corners.weight + y * tile.width * corners.corners, corners.corners};
+      ops::lattice_slice(row, own, tile.width, 1, true, response + (tile.y + y) * width + tile.x);
+    }
   });
 }
 
@@ -491,22 +365,21 @@ void blur_lattice(Context& context, const Lattice& lattice, int64_t channels, fl
   }
 }
 
-void normalise_lattice(Context& context, std::span<const Tile> tiles, Lattice& lattice, float strength, float* response) {
-  const float alpha = 1.0f / (1.0f + std::exp2(-static_cast<float>(lattice.corners - 1)));  // of splat, blur and slice together
-  const int64_t pixels = static_cast<int64_t>(lattice.weight.size()) / lattice.corners;
+void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t width, Lattice& lattice, float strength, float* response) {
   {
     Arena::Scope scope(context.arena);
-    const auto sums = context.arena.take<float>(static_cast<size_t>(pixels));
+    const auto pixels = lattice.weight.size() / static_cast<size_t>(lattice.corners);
+    const auto sums = context.arena.take<float>(pixels);
     std::fill(sums.begin(), sums.end(), 0.0f);
-    filter_ones(context, tiles, lattice, alpha, sums.data());
-    context.pool.split(pixels, 4096, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const float factor = std::sqrt(strength * alpha) / std::sqrt(sums[static_cast<size_t>(i)] + 1e-20f);
-        for (int64_t k = 0; k < lattice.corners; ++k) lattice.weight[static_cast<size_t>(i * lattice.corners + k)] *= factor;
-      }
+    filter_ones(context, tiles, lattice, width, sums.data());
+    context.pool.run(static_cast<int64_t>(tiles.size()), [&](int64_t t, int) {
+      const Tile& tile = tiles[static_cast<size_t>(t)];
+      for (int64_t y = 0; y < tile.height; ++y)
+        ops::normalise_weights(sums.data() + (tile.y + y) * width + tile.x, tile.width, lattice.corners, strength,
+                               lattice.weight.data() + (tile.first_pixel + y * tile.width) * lattice.corners);
     });
   }
-  filter_ones(context, tiles, lattice, 1, response);
+  filter_ones(context, tiles, lattice, width, response);
 }
 
 }  // namespace clip_es

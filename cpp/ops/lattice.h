@@ -16,6 +16,8 @@ struct LatticeCorners {
 
 // slots[slot of corner] += weight * pixels, for every corner of every pixel. pixels (count, channels).
 void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots);
+// The same, but slots outside [begin, end) are left alone.
+void lattice_splat_within(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t begin, int64_t end);
 // The same where every pixel's value is 1, one channel.
 void lattice_splat_ones(const LatticeCorners&, int64_t count, float* slots);
 // pixels = sum over the corners of weight * slots[slot of corner]; with `add`, on top of what stands there.
@@ -34,9 +36,20 @@ constexpr uint32_t kLinked = 0x80000000u;
 // v_i = v_i + (v_before + v_after) / 2 along every chain of entries, in place. The entries begin and end with whole chains.
 void lattice_blur(const uint32_t* entries, int64_t count, int64_t channels, float* vertices);
 
+// out = here + (before + after) / 2
+void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out);
+
+// weight (count, corners) *= sqrt(strength alpha / (alpha sums_i)), alpha = 1 / (1 + 2^-d): the factor by which splat, blur and slice
+// overshoot. sums (count): what they make of ones.
+void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight);
+
+// unary (count) = log(score), scores being positive.
+void log_scores(const float* scores, int64_t count, float* logs);
+
 // The mean-field update of `count` pixels (Krähenbühl and Koltun 2011, algorithm 1) of `labels` labels, the last of which is implied:
 // q_l ~ exp(unary_l + message_l + sum of the messages), l < labels - 1, and q_last ~ exp(0). All arrays (count, channels) with
-// channels = padded_channels(labels - 1); message becomes q, its padding 0.
+// channels = padded_channels(labels - 1); message becomes q. In the padding unary is kNoLabel, message 0 and stays so.
+constexpr float kNoLabel = -1e30f;
 void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message);
 
 }  // namespace clip_es::ops

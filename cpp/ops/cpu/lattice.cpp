@@ -1,5 +1,7 @@
 #include "ops/lattice.h"
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "ops/cpu/simd.h"
@@ -113,22 +115,42 @@ CLIP_ES_INLINE void add_value(const float* from, float* to) {
   store(to, sum);
 }
 
-// Each entry's value is read once and written once: the one before is kept, the one after is read ahead.
-template <class V>
+// Each entry's value is read once and written once: the one before is kept, the one after is read ahead. Vectors count of V and, with
+// Tail, a Float4 more: a value as wide as the registers allow is one visit to its cache lines.
+template <class V, int Vectors, bool Tail = false>
 CLIP_ES_INLINE void blur(const uint32_t* entries, int64_t count, int64_t stride, float* vertices) {
-  V before = {}, here, after;
+  constexpr int64_t kAhead = 12;
+  V before[Vectors] = {}, here[Vectors];
+  Float4 tail_before = {}, tail_here = {};
   float link_before = 0;
-  load(here, vertices + static_cast<int64_t>(entries[0] & ~kLinked) * stride);
+  float* at = vertices + static_cast<int64_t>(entries[0] & ~kLinked) * stride;
+  for (int i = 0; i < Vectors; ++i) load(here[i], at + i * kLanes<V>);
+  if (Tail) load(tail_here, at + Vectors * kLanes<V>);
   for (int64_t e = 0; e < count; ++e) {
-    const uint32_t entry = entries[e];
-    const uint32_t next = entries[e + 1 < count ? e + 1 : e];
-    const float link_after = entry & kLinked ? 0.5f : 0.0f;
-    load(after, vertices + static_cast<int64_t>(next & ~kLinked) * stride);
-    const V blurred = here + before * link_before + after * link_after;
-    store(vertices + static_cast<int64_t>(entry & ~kLinked) * stride, blurred);
-    before = here;
-    here = after;
+    const float* ahead = vertices + static_cast<int64_t>(entries[e + kAhead < count ? e + kAhead : e] & ~kLinked) * stride;
+    __builtin_prefetch(ahead, 1);
+    if (Vectors * sizeof(V) > 32) __builtin_prefetch(ahead + 16, 1);
+    // 0.5 where the next entry follows, without a branch
+    const float link_after = std::bit_cast<float>((entries[e] >> 31) * 0x3f000000u);
+    float* next = vertices + static_cast<int64_t>(entries[e + 1 < count ? e + 1 : e] & ~kLinked) * stride;
+    for (int i = 0; i < Vectors; ++i) {
+      V after;
+      load(after, next + i * kLanes<V>);
+      const V blurred = here[i] + before[i] * link_before + after * link_after;
+      store(at + i * kLanes<V>, blurred);
+      before[i] = here[i];
+      here[i] = after;
+    }
+    if (Tail) {
+      Float4 after;
+      load(after, next + Vectors * kLanes<V>);
+      const Float4 blurred = tail_here + tail_before * link_before + after * link_after;
+      store(at + Vectors * kLanes<V>, blurred);
+      tail_before = tail_here;
+      tail_here = after;
+    }
     link_before = link_after;
+    at = next;
   }
 }
 
@@ -160,29 +182,38 @@ CLIP_ES_INLINE void update_few(const float* unary, int64_t count, float* message
   }
 }
 
-// Many labels: the labels are the lanes.
-CLIP_ES_INLINE void update_many(const float* unary, int64_t others, int64_t count, float* message) {
-  const int64_t stride = padded_channels(others);
+// Many labels: the labels are the lanes, eight and then four at a time; unary is so low in the padding that nothing is left of it.
+CLIP_ES_INLINE void update_many(const float* unary, int64_t channels, int64_t count, float* message) {
+#define CLIP_ES_EACH_LABEL(BODY)                    \
+  do {                                              \
+    int64_t l_ = 0;                                 \
+    for (; l_ + 8 <= channels; l_ += 8)             \
+      for (int64_t n = 0; n < 8; ++n) BODY(l_ + n); \
+    if (l_ < channels)                              \
+      for (int64_t n = 0; n < 4; ++n) BODY(l_ + n); \
+  } while (0)
   for (int64_t i = 0; i < count; ++i) {
-    float* q = message + i * stride;
-    const float* u = unary + i * stride;
-    float sum = 0, largest = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t l = 0; l < others; ++l) sum += q[l];
-#pragma omp simd reduction(max : largest)
-    for (int64_t l = 0; l < others; ++l) {
-      q[l] += u[l] + sum;
-      largest = q[l] > largest ? q[l] : largest;
-    }
+    float* q = message + i * channels;
+    const float* u = unary + i * channels;
+    float lane[8] = {}, sum = 0, largest = 0;
+#define SUM(l) lane[n] += q[l]
+    CLIP_ES_EACH_LABEL(SUM);
+    for (float& value : lane) sum += value, value = 0;
+#define LARGEST(l) q[l] += u[l] + sum, lane[n] = q[l] > lane[n] ? q[l] : lane[n]
+    CLIP_ES_EACH_LABEL(LARGEST);
+    for (float& value : lane) largest = value > largest ? value : largest, value = 0;
+#define EXP(l) q[l] = exp_or_zero(q[l] - largest), lane[n] += q[l]
+    CLIP_ES_EACH_LABEL(EXP);
     float total = exp_or_zero(-largest);
-#pragma omp simd reduction(+ : total)
-    for (int64_t l = 0; l < others; ++l) {
-      q[l] = exp_or_zero(q[l] - largest);
-      total += q[l];
-    }
+    for (const float value : lane) total += value;
     const float factor = 1.0f / total;
-    for (int64_t l = 0; l < others; ++l) q[l] *= factor;
-    for (int64_t l = others; l < stride; ++l) q[l] = 0;
+#define SCALE(l) q[l] *= factor
+    CLIP_ES_EACH_LABEL(SCALE);
+#undef SUM
+#undef LARGEST
+#undef EXP
+#undef SCALE
+#undef CLIP_ES_EACH_LABEL
   }
 }
 
@@ -191,6 +222,14 @@ CLIP_ES_INLINE void update_many(const float* unary, int64_t others, int64_t coun
 CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots) {
   if (in.corners == 3) splat<3>(in, pixels, count, channels, slots);
   else splat<6>(in, pixels, count, channels, slots);
+}
+
+void lattice_splat_within(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t begin, int64_t end) {
+  for (int64_t i = 0; i < count * in.corners; ++i) {
+    if (in.slot[i] < begin || in.slot[i] >= end) continue;
+    const float* pixel = pixels + i / in.corners * channels;
+    for (int64_t c = 0; c < channels; ++c) slots[in.slot[i] * channels + c] += pixel[c] * in.weight[i];
+  }
 }
 
 void lattice_splat_ones(const LatticeCorners& in, int64_t count, float* slots) {
@@ -242,9 +281,35 @@ CLIP_ES_MULTIVERSION void lattice_collect(const float* slots, const uint32_t* fi
 
 CLIP_ES_MULTIVERSION void lattice_blur(const uint32_t* entries, int64_t count, int64_t channels, float* vertices) {
   if (count == 0) return;
-#define BLUR(V, c) blur<V>(entries, count, channels, vertices + c)
-  CLIP_ES_EACH_VECTOR(channels, BLUR);
-#undef BLUR
+  if (channels == 1) return blur<float, 1>(entries, count, channels, vertices);
+  if (channels == 2) return blur<Float2, 1>(entries, count, channels, vertices);
+  int64_t c = 0;
+  for (; c + 24 <= channels; c += 24) blur<Float8, 3>(entries, count, channels, vertices + c);
+  const int64_t rest = channels - c;
+  if (rest == 20) blur<Float8, 2, true>(entries, count, channels, vertices + c);
+  else if (rest == 16) blur<Float8, 2>(entries, count, channels, vertices + c);
+  else if (rest == 12) blur<Float8, 1, true>(entries, count, channels, vertices + c);
+  else if (rest == 8) blur<Float8, 1>(entries, count, channels, vertices + c);
+  else if (rest == 4) blur<Float4, 1>(entries, count, channels, vertices + c);
+}
+
+CLIP_ES_MULTIVERSION void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) out[i] = here[i] + 0.5f * (before[i] + after[i]);
+}
+
+CLIP_ES_MULTIVERSION void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight) {
+  const float alpha = 1.0f / (1.0f + std::exp2(-static_cast<float>(corners - 1)));
+  const float numerator = std::sqrt(strength * alpha);
+  for (int64_t i = 0; i < count; ++i) {
+    const float factor = numerator / std::sqrt(sums[i] * alpha + 1e-20f);
+    for (int64_t k = 0; k < corners; ++k) weight[i * corners + k] *= factor;
+  }
+}
+
+CLIP_ES_MULTIVERSION void log_scores(const float* scores, int64_t count, float* logs) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) logs[i] = fast_log(scores[i]);
 }
 
 CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message) {
@@ -252,7 +317,7 @@ CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, 
   else if (labels == 3) update_few<3>(unary, count, message);
   else if (labels == 4) update_few<4>(unary, count, message);
   else if (labels == 5) update_few<5>(unary, count, message);
-  else update_many(unary, labels - 1, count, message);
+  else update_many(unary, padded_channels(labels - 1), count, message);
 }
 
 }  // namespace clip_es::ops
