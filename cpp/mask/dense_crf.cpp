@@ -48,10 +48,12 @@ std::span<float> colour_levels(Arena& arena, bool released) {
   return levels;
 }
 
+constexpr int64_t kFewChannels = 8;  // beyond them smaller tiles keep a tile's slots in the cache
+
 class MeanField {
  public:
   MeanField(Context& context, int64_t width, int64_t height, int64_t labels)
-      : context_(context), width_(width), height_(height), labels_(labels), channels_(ops::padded_channels(labels - 1)), tiles_(cut_into_tiles(context.arena, width, height)) {}
+      : context_(context), width_(width), height_(height), labels_(labels), channels_(ops::padded_channels(labels - 1)), tiles_(cut_into_tiles(context.arena, width, height, channels_ > kFewChannels ? kTileSide / 2 : kTileSide)) {}
 
   void set_up(const CrfSettings& settings, const uint8_t* rgb) {
     const auto pixels = static_cast<size_t>(width_ * height_);
@@ -73,41 +75,35 @@ class MeanField {
     take_values();
   }
 
+  // Each pass over the tiles ends one round and begins the next, while a tile's marginals are in the cache.
   void run(const float* scores, int rounds, float* marginals) {
-    for_each_tile([&](const Tile& tile, Worker&) {
-      for (int64_t y = tile.y; y < tile.y + tile.height; ++y) read_scores(tile, y, scores);
-    });
-    for (int round = 0; round < rounds; ++round) {
-      splat_and_blur();
-      for_each_tile([&](const Tile& tile, Worker& worker) { update(tile, worker); });
+    for (int round = 0; round <= rounds; ++round) {
+      const bool first = round == 0, last = round == rounds;
+      if (!first) filter();
+      for (Kernel& kernel : kernels()) {
+        std::swap(kernel.before, kernel.after);
+        if (!last && !collects()) std::fill(kernel.after.begin(), kernel.after.end(), 0.0f);
+      }
+      context_.pool.run(static_cast<int64_t>(tiles_.size()), [&](int64_t t, int worker) {
+        context_.checkpoint();
+        pass_tile(static_cast<size_t>(t), static_cast<size_t>(worker), first ? scores : nullptr, last ? marginals : nullptr);
+      });
     }
-    for_each_tile([&](const Tile& tile, Worker&) {
-      for (int64_t y = tile.y; y < tile.y + tile.height; ++y) write_marginals(tile, y, marginals);
-    });
   }
 
  private:
   struct Kernel {
     Lattice lattice;
-    std::span<float> vertices;  // (vertices, channels)
-    std::span<float> slots;     // (slots, channels), where several threads fill them
-  };
-  struct Worker {
-    std::span<float> slots;  // (slots of the largest tile, channels) of each kernel
+    std::span<float> before, after;  // (vertices, channels): blurred values, and what this pass splats
+    std::span<float> slots;          // (slots, channels): of all tiles, where several threads fill them
+    std::span<float> fetched;        // (workers, slots of the largest tile, channels)
+    std::span<float> splatted;       // the same for one worker, where there is but one
+    int64_t largest = 0;             // slots of the largest tile
   };
 
   std::span<Kernel> kernels() { return std::span(kernels_).first(kernel_count_); }
   bool collects() const { return context_.pool.size() > 1; }
   float* q_at(int64_t x, int64_t y) { return q_.data() + (y * width_ + x) * channels_; }
-
-  template <class Body>
-  void for_each_tile(Body body) {
-    context_.pool.run(static_cast<int64_t>(tiles_.size()), [&](int64_t t, int worker) {
-      context_.checkpoint();
-      Worker none;
-      body(tiles_[static_cast<size_t>(t)], workers_.empty() ? none : workers_[static_cast<size_t>(worker)]);
-    });
-  }
 
   void add_kernel(const LatticeFeatures& features, float weight) {
     Kernel& kernel = kernels_[kernel_count_++];
@@ -118,61 +114,72 @@ class MeanField {
   void take_values() {
     Arena& arena = context_.arena;
     const auto channels = static_cast<size_t>(channels_);
-    size_t largest = 0;
     for (Kernel& kernel : kernels()) {
-      kernel.vertices = arena.take<float>(static_cast<size_t>(kernel.lattice.vertices) * channels);
+      for (size_t t = 0; t < tiles_.size(); ++t) kernel.largest = std::max(kernel.largest, kernel.lattice.slots(t));
+      kernel.before = arena.take<float>(static_cast<size_t>(kernel.lattice.vertices) * channels);
+      kernel.after = arena.take<float>(static_cast<size_t>(kernel.lattice.vertices) * channels);
+      kernel.fetched = arena.take<float>(static_cast<size_t>(kernel.largest * context_.pool.size()) * channels);
       if (collects()) kernel.slots = arena.take<float>(kernel.lattice.vertex_of.size() * channels);
-      for (size_t t = 0; t < tiles_.size(); ++t) largest = std::max(largest, static_cast<size_t>(kernel.lattice.slots(t)));
+      else kernel.splatted = arena.take<float>(static_cast<size_t>(kernel.largest) * channels);
     }
     if (has_grid_) {
       splatted_points_ = arena.take<float>(static_cast<size_t>(grid_.points()) * channels);
       blurred_points_ = arena.take<float>(static_cast<size_t>(grid_.points()) * channels);
     }
-    workers_ = arena.take<Worker>(static_cast<size_t>(context_.pool.size()));
-    for (Worker& worker : workers_) worker.slots = arena.take<float>(largest * channels);
   }
 
-  void splat_and_blur() {
+  // From what the passes splatted to what they slice.
+  void filter() {
     if (has_grid_) filter_to_points(context_, grid_, channels_, q_.data(), splatted_points_.data(), blurred_points_.data());
     for (Kernel& kernel : kernels()) {
-      const Lattice& lattice = kernel.lattice;
-      if (!collects()) std::fill(kernel.vertices.begin(), kernel.vertices.end(), 0.0f);
-      for_each_tile([&](const Tile& tile, Worker& worker) {
-        const auto t = static_cast<size_t>(&tile - tiles_.data());
-        const int64_t slots = lattice.slots(t);
-        float* own = collects() ? kernel.slots.data() + lattice.first_slot[t] * channels_ : worker.slots.data();
-        std::fill_n(own, slots * channels_, 0.0f);
-        for (int64_t y = 0; y < tile.height; ++y)
-          ops::lattice_splat(lattice.corners_at(tile.first_pixel + y * tile.width), q_at(tile.x, tile.y + y), tile.width, channels_, own);
-        if (!collects()) ops::lattice_merge(own, lattice.vertex_of.data() + lattice.first_slot[t], slots, channels_, kernel.vertices.data());
-      });
       if (collects())
-        context_.pool.split(lattice.vertices, 1024, [&](int64_t begin, int64_t end) {
-          ops::lattice_collect(kernel.slots.data(), lattice.slots_begin.data(), lattice.slots_of.data(), begin, end, channels_, kernel.vertices.data());
+        context_.pool.split(kernel.lattice.vertices, 1024, [&](int64_t begin, int64_t end) {
+          ops::lattice_collect(kernel.slots.data(), kernel.lattice.slots_begin.data(), kernel.lattice.slots_of.data(), begin, end, channels_, kernel.after.data());
         });
-      blur_lattice(context_, lattice, channels_, kernel.vertices.data());
+      blur_lattice(context_, kernel.lattice, channels_, kernel.after.data());
     }
   }
 
-  void update(const Tile& tile, Worker& worker) {
-    const auto t = static_cast<size_t>(&tile - tiles_.data());
+  float* fetched_of(const Kernel& kernel, size_t worker) const { return kernel.fetched.data() + static_cast<int64_t>(worker) * kernel.largest * channels_; }
+  float* splatted_of(const Kernel& kernel, size_t t) const {
+    return collects() ? kernel.slots.data() + kernel.lattice.first_slot[t] * channels_ : kernel.splatted.data();
+  }
+
+  void pass_tile(size_t t, size_t worker, const float* scores, float* marginals) {
+    const Tile& tile = tiles_[t];
+    for (Kernel& kernel : kernels()) {
+      const Lattice& lattice = kernel.lattice;
+      if (!scores) ops::lattice_fetch(kernel.before.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels_, fetched_of(kernel, worker));
+      if (!marginals) std::fill_n(splatted_of(kernel, t), lattice.slots(t) * channels_, 0.0f);
+    }
+    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
+      if (scores) read_scores(tile, y, scores);
+      else update_row(tile, y, worker);
+      if (marginals) write_marginals(tile, y, marginals);
+      else
+        for (Kernel& kernel : kernels())
+          ops::lattice_splat(kernel.lattice.corners_at(tile.pixel(y)), q_at(tile.x, y), tile.width, channels_, splatted_of(kernel, t));
+    }
+    if (marginals || collects()) return;
+    for (Kernel& kernel : kernels()) {
+      const Lattice& lattice = kernel.lattice;
+      ops::lattice_merge(kernel.splatted.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels_, kernel.after.data());
+    }
+  }
+
+  void update_row(const Tile& tile, int64_t y, size_t worker) {
+    float* q = q_at(tile.x, y);
     bool add = false;
     if (has_grid_) {
-      for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
-        ops::lattice_slice(grid_.corners_at(y * width_ + tile.x), blurred_points_.data() + grid_.base[static_cast<size_t>(y)] * channels_, tile.width, channels_, false, q_at(tile.x, y));
+      ops::lattice_slice(grid_.corners_at(y * width_ + tile.x), blurred_points_.data() + grid_.base[static_cast<size_t>(y)] * channels_, tile.width, channels_, add, q);
       add = true;
     }
     for (const Kernel& kernel : kernels()) {
-      const Lattice& lattice = kernel.lattice;
-      ops::lattice_fetch(kernel.vertices.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels_, worker.slots.data());
-      for (int64_t y = 0; y < tile.height; ++y)
-        ops::lattice_slice(lattice.corners_at(tile.first_pixel + y * tile.width), worker.slots.data(), tile.width, channels_, add, q_at(tile.x, tile.y + y));
+      ops::lattice_slice(kernel.lattice.corners_at(tile.pixel(y)), fetched_of(kernel, worker), tile.width, channels_, add, q);
       add = true;
     }
-    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
-      if (!add) std::fill_n(q_at(tile.x, y), tile.width * channels_, 0.0f);
-      ops::mean_field_update(unary_.data() + (y * width_ + tile.x) * channels_, labels_, tile.width, q_at(tile.x, y));
-    }
+    if (!add) std::fill_n(q, tile.width * channels_, 0.0f);
+    ops::mean_field_update(unary_.data() + (y * width_ + tile.x) * channels_, labels_, tile.width, q);
   }
 
   // The unary energies relative to the last label's, and the marginals of no message at all.
@@ -237,7 +244,6 @@ class MeanField {
   std::span<float> unary_;     // (pixels, channels): relative to the last label, less response_
   std::span<float> q_;         // (pixels, channels): messages, then marginals
   std::span<float> response_;  // (pixels): what all labels' messages sum to
-  std::span<Worker> workers_;
 };
 
 }  // namespace

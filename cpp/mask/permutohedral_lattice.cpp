@@ -75,8 +75,8 @@ class VertexTable {
       if (((entry ^ h) >> 32) == 0 && keys_[static_cast<uint32_t>(entry)] == key) return static_cast<uint32_t>(entry);
     }
   }
-  uint32_t find(Key key) const {
-    const Key h = hash(key);
+  void prefetch_hash(uint64_t h) const { __builtin_prefetch(&entries_[h & mask_]); }
+  uint32_t find(Key key, uint64_t h) const {
     for (size_t at = h & mask_;; at = (at + 1) & mask_) {
       const uint64_t entry = entries_[at];
       if (entry == ~uint64_t{0}) return kNone;
@@ -238,14 +238,21 @@ class Builder {
     std::fill(followed.begin(), followed.end(), uint8_t{0});
     context_.pool.split(lattice_.vertices, 4096, [&](int64_t begin, int64_t end) {
       context_.checkpoint();
-      constexpr int64_t kAhead = 2;
-      for (int64_t v = begin; v < end; ++v) {
-        if (v + kAhead < end)
-          for (int j = 0; j <= D; ++j) table.prefetch(layout_.step(keys[static_cast<size_t>(v + kAhead)], j));
-        for (int j = 0; j <= D; ++j) {
-          const uint32_t found = table.find(layout_.step(keys[static_cast<size_t>(v)], j));
-          next[static_cast<size_t>(j) * vertices + static_cast<size_t>(v)] = found;
-          if (found != kNone) followed[static_cast<size_t>(j) * vertices + found] = 1;
+      constexpr int64_t kBlock = 16;  // all look-ups of a block are on their way before the first is waited for
+      uint64_t hashes[kBlock * (D + 1)];
+      Key steps[kBlock * (D + 1)];
+      for (int64_t first = begin; first < end; first += kBlock) {
+        const int64_t count = std::min(kBlock, end - first) * (D + 1);
+        for (int64_t i = 0; i < count; ++i) {
+          steps[i] = layout_.step(keys[static_cast<size_t>(first + i / (D + 1))], static_cast<int>(i % (D + 1)));
+          hashes[i] = hash(steps[i]);
+          table.prefetch_hash(hashes[i]);
+        }
+        for (int64_t i = 0; i < count; ++i) {
+          const uint32_t found = table.find(steps[i], hashes[i]);
+          const size_t row = static_cast<size_t>(i % (D + 1)) * vertices;
+          next[row + static_cast<size_t>(first + i / (D + 1))] = found;
+          if (found != kNone) followed[row + found] = 1;
         }
       }
     });
@@ -332,8 +339,8 @@ void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& l
 
 }  // namespace
 
-std::span<Tile> cut_into_tiles(Arena& arena, int64_t width, int64_t height) {
-  const int64_t across = (width + kTileSide - 1) / kTileSide, down = (height + kTileSide - 1) / kTileSide;
+std::span<Tile> cut_into_tiles(Arena& arena, int64_t width, int64_t height, int64_t side) {
+  const int64_t across = (width + side - 1) / side, down = (height + side - 1) / side;
   const auto tiles = arena.take<Tile>(static_cast<size_t>(across * down));
   int64_t pixel = 0;
   for (int64_t j = 0; j < down; ++j)

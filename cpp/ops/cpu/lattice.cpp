@@ -182,38 +182,110 @@ CLIP_ES_INLINE void update_few(const float* unary, int64_t count, float* message
   }
 }
 
+typedef int32_t Int4 __attribute__((vector_size(16)));
+typedef int32_t Int8 __attribute__((vector_size(32)));
+CLIP_ES_INLINE void as_integers(Int4& out, const Float4& x) { out = reinterpret_cast<Int4>(x); }
+CLIP_ES_INLINE void as_integers(Int8& out, const Float8& x) { out = reinterpret_cast<Int8>(x); }
+
+// exp_or_zero() of a vector: loops over a pixel's labels are too short for the compiler to vectorise well.
+template <class V, class I>
+CLIP_ES_INLINE void exp_or_zero(V& x) {
+  constexpr float kLog2E = 1.44269504088896341f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f, kRound = 12582912.0f;
+  const V zero = {}, low = zero + kVanished;
+  const I vanished = x <= low;
+  const V clamped = vanished ? low : x;
+  const V shifted = clamped * kLog2E + kRound;
+  const V n = shifted - kRound;
+  const V r = clamped - n * kLn2High - n * kLn2Low;
+  V p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  I bits, power;
+  as_integers(bits, shifted);
+  as_integers(power, p);
+  power += (bits - std::bit_cast<int32_t>(kRound)) << 23;
+  power = vanished ? power - power : power;
+  std::memcpy(&x, &power, sizeof x);
+}
+
+template <class V>
+CLIP_ES_INLINE void fold_sum(const V& lanes, float& sum) {
+  float part[kLanes<V>];
+  store(part, lanes);
+  for (int64_t half = kLanes<V> / 2; half > 0; half /= 2)
+    for (int64_t n = 0; n < half; ++n) part[n] += part[n + half];
+  sum += part[0];
+}
+
+template <class V>
+CLIP_ES_INLINE void fold_largest(const V& lanes, float& largest) {
+  float part[kLanes<V>];
+  store(part, lanes);
+  for (int64_t half = kLanes<V> / 2; half > 0; half /= 2)
+    for (int64_t n = 0; n < half; ++n) part[n] = part[n] > part[n + half] ? part[n] : part[n + half];
+  largest = part[0] > largest ? part[0] : largest;
+}
+
 // Many labels: the labels are the lanes, eight and then four at a time; unary is so low in the padding that nothing is left of it.
 CLIP_ES_INLINE void update_many(const float* unary, int64_t channels, int64_t count, float* message) {
-#define CLIP_ES_EACH_LABEL(BODY)                    \
-  do {                                              \
-    int64_t l_ = 0;                                 \
-    for (; l_ + 8 <= channels; l_ += 8)             \
-      for (int64_t n = 0; n < 8; ++n) BODY(l_ + n); \
-    if (l_ < channels)                              \
-      for (int64_t n = 0; n < 4; ++n) BODY(l_ + n); \
-  } while (0)
+  const int64_t whole = channels / 8 * 8;
+  const bool tail = whole < channels;
   for (int64_t i = 0; i < count; ++i) {
     float* q = message + i * channels;
     const float* u = unary + i * channels;
-    float lane[8] = {}, sum = 0, largest = 0;
-#define SUM(l) lane[n] += q[l]
-    CLIP_ES_EACH_LABEL(SUM);
-    for (float& value : lane) sum += value, value = 0;
-#define LARGEST(l) q[l] += u[l] + sum, lane[n] = q[l] > lane[n] ? q[l] : lane[n]
-    CLIP_ES_EACH_LABEL(LARGEST);
-    for (float& value : lane) largest = value > largest ? value : largest, value = 0;
-#define EXP(l) q[l] = exp_or_zero(q[l] - largest), lane[n] += q[l]
-    CLIP_ES_EACH_LABEL(EXP);
-    float total = exp_or_zero(-largest);
-    for (const float value : lane) total += value;
-    const float factor = 1.0f / total;
-#define SCALE(l) q[l] *= factor
-    CLIP_ES_EACH_LABEL(SCALE);
-#undef SUM
-#undef LARGEST
-#undef EXP
-#undef SCALE
-#undef CLIP_ES_EACH_LABEL
+    float sum = 0, largest = 0, total = 0;
+    Float8 lanes = {}, value, other;
+    Float4 tail_value = {}, tail_other;
+    for (int64_t l = 0; l < whole; l += 8) {
+      load(value, q + l);
+      lanes += value;
+    }
+    if (tail) {
+      load(tail_value, q + whole);
+      fold_sum(tail_value, sum);
+    }
+    fold_sum(lanes, sum);
+    lanes = Float8{};
+    for (int64_t l = 0; l < whole; l += 8) {
+      load(value, q + l);
+      load(other, u + l);
+      value += other + sum;
+      store(q + l, value);
+      lanes = value > lanes ? value : lanes;
+    }
+    if (tail) {
+      load(tail_other, u + whole);
+      tail_value += tail_other + sum;
+      fold_largest(tail_value, largest);
+    }
+    fold_largest(lanes, largest);
+    lanes = Float8{};
+    for (int64_t l = 0; l < whole; l += 8) {
+      load(value, q + l);
+      value -= largest;
+      exp_or_zero<Float8, Int8>(value);
+      store(q + l, value);
+      lanes += value;
+    }
+    if (tail) {
+      tail_value -= largest;
+      exp_or_zero<Float4, Int4>(tail_value);
+      fold_sum(tail_value, total);
+    }
+    fold_sum(lanes, total);
+    const float factor = 1.0f / (total + exp_or_zero(-largest));
+    for (int64_t l = 0; l < whole; l += 8) {
+      load(value, q + l);
+      value *= factor;
+      store(q + l, value);
+    }
+    if (tail) {
+      tail_value *= factor;
+      store(q + whole, tail_value);
+    }
   }
 }
 
