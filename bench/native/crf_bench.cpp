@@ -223,7 +223,7 @@ void bench(const Options& o, const npy::Photo& photo, const std::vector<float>& 
                   median(peer_total) / median(ours[t].total));
     std::filesystem::remove_all(folder);
   }
-  std::printf("    memory held: %.1f MB\n", static_cast<double>(arenas[0]->capacity()) / 1e6);
+  std::printf("    memory held: %.1f MB, asked for %llu times\n", static_cast<double>(arenas[0]->capacity()) / 1e6, static_cast<unsigned long long>(arenas[0]->allocations()));
 }
 
 Options parse(int argc, char** argv) {

@@ -1,5 +1,6 @@
 #include "ops/lattice.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -28,131 +29,188 @@ CLIP_ES_INLINE void store(float* p, const V& v) {
 template <class V>
 constexpr int64_t kLanes = static_cast<int64_t>(sizeof(V) / sizeof(float));
 
-// Calls body with a vector type and the channel it begins at until all channels are covered.
-#define CLIP_ES_EACH_VECTOR(channels, BODY)                               \
-  do {                                                                    \
-    if (channels == 1) BODY(float, 0);                                    \
-    else if (channels == 2) BODY(Float2, 0);                              \
-    else {                                                                \
-      int64_t c_ = 0;                                                     \
-      for (; c_ + 8 <= channels; c_ += 8) BODY(Float8, c_);               \
-      if (c_ < channels) BODY(Float4, c_);                                \
-    }                                                                     \
-  } while (0)
+// The values of one pixel or lattice point, as many channels as registers hold: Vectors of V and, with Tail, four floats more.
+template <class V, int Vectors, bool Tail>
+struct Value {
+  static constexpr int64_t kChannels = Vectors * kLanes<V> + (Tail ? 4 : 0);
+  V part[Vectors];
+  Float4 tail;
 
-template <class V, int K>
-CLIP_ES_INLINE void splat_pixel(const uint16_t* slot, const float* weight, const float* pixel, int64_t stride, float* slots) {
-  V value;
-  load(value, pixel);
-  for (int k = 0; k < K; ++k) {
-    float* p = slots + slot[k] * stride;
-    V sum;
-    load(sum, p);
-    sum += value * weight[k];
-    store(p, sum);
+  CLIP_ES_INLINE void clear() {
+    for (int i = 0; i < Vectors; ++i) part[i] = V{};
+    if (Tail) tail = Float4{};
   }
+  CLIP_ES_INLINE void read(const float* p) {
+    for (int i = 0; i < Vectors; ++i) load(part[i], p + i * kLanes<V>);
+    if (Tail) load(tail, p + Vectors * kLanes<V>);
+  }
+  CLIP_ES_INLINE void write(float* p) const {
+    for (int i = 0; i < Vectors; ++i) store(p + i * kLanes<V>, part[i]);
+    if (Tail) store(p + Vectors * kLanes<V>, tail);
+  }
+  CLIP_ES_INLINE void add(const Value& other, float factor) {
+    for (int i = 0; i < Vectors; ++i) part[i] += other.part[i] * factor;
+    if (Tail) tail += other.tail * factor;
+  }
+  CLIP_ES_INLINE void add(const Value& other) {
+    for (int i = 0; i < Vectors; ++i) part[i] += other.part[i];
+    if (Tail) tail += other.tail;
+  }
+  CLIP_ES_INLINE static void prefetch(const float* p) {
+    __builtin_prefetch(p, 1);
+    if (kChannels > 8) __builtin_prefetch(p + 16, 1);
+  }
+};
+
+// Calls a loop, a struct with `template <class Value> static void run(stride, arguments…)`, for all channels: at most 24 at once, the pointers
+// to values moved on in between.
+template <class Loop, class... Pointers>
+CLIP_ES_INLINE void for_channels(int64_t channels, const Loop& loop, Pointers... values) {
+  if (channels == 1) return loop.template run<Value<float, 1, false>>(channels, values...);
+  if (channels == 2) return loop.template run<Value<Float2, 1, false>>(channels, values...);
+  int64_t c = 0;
+  for (; c + 24 <= channels; c += 24) loop.template run<Value<Float8, 3, false>>(channels, values + c...);
+  const int64_t rest = channels - c;
+  if (rest == 4) loop.template run<Value<Float4, 1, false>>(channels, values + c...);
+  else if (rest == 8) loop.template run<Value<Float8, 1, false>>(channels, values + c...);
+  else if (rest == 12) loop.template run<Value<Float8, 1, true>>(channels, values + c...);
+  else if (rest == 16) loop.template run<Value<Float8, 2, false>>(channels, values + c...);
+  else if (rest == 20) loop.template run<Value<Float8, 2, true>>(channels, values + c...);
 }
 
 template <int K>
-CLIP_ES_INLINE void splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots) {
-  if (channels == 1)
-    for (int64_t i = 0; i < count; ++i) splat_pixel<float, K>(in.slot + i * K, in.weight + i * K, pixels + i, 1, slots);
-  else if (channels == 2)
-    for (int64_t i = 0; i < count; ++i) splat_pixel<Float2, K>(in.slot + i * K, in.weight + i * K, pixels + i * 2, 2, slots);
-  else if (channels == 4)
-    for (int64_t i = 0; i < count; ++i) splat_pixel<Float4, K>(in.slot + i * K, in.weight + i * K, pixels + i * 4, 4, slots);
-  else
-    for (int64_t i = 0; i < count; ++i) {
-      int64_t c = 0;
-      for (; c + 8 <= channels; c += 8)
-        splat_pixel<Float8, K>(in.slot + i * K, in.weight + i * K, pixels + i * channels + c, channels, slots + c);
-      if (c < channels) splat_pixel<Float4, K>(in.slot + i * K, in.weight + i * K, pixels + i * channels + c, channels, slots + c);
-    }
-}
-
-template <class V, int K>
-CLIP_ES_INLINE void slice_pixel(const uint16_t* slot, const float* weight, const float* slots, int64_t stride, bool add, float* pixel) {
-  V sum = {};
-  if (add) load(sum, pixel);
-  for (int k = 0; k < K; ++k) {
-    V value;
-    load(value, slots + slot[k] * stride);
-    sum += value * weight[k];
+struct Splat {
+  const LatticeCorners& in;
+  int64_t count;
+  template <class V>
+  CLIP_ES_INLINE void run(int64_t channels, const float* pixels, float* slots) const {
+    if (channels == V::kChannels) run_at<V>(V::kChannels, pixels, slots);
+    else run_at<V>(channels, pixels, slots);
   }
-  store(pixel, sum);
-}
+  template <class V>
+  CLIP_ES_INLINE void run_at(int64_t stride, const float* pixels, float* slots) const {
+    const uint16_t* slot = in.slot;
+    const float* weight = in.weight;
+    for (int64_t i = 0; i < count; ++i, slot += K, weight += K) {
+      V pixel, sum;
+      pixel.read(pixels + i * stride);
+      for (int k = 0; k < K; ++k) {
+        float* at = slots + slot[k] * stride;
+        sum.read(at);
+        sum.add(pixel, weight[k]);
+        sum.write(at);
+      }
+    }
+  }
+};
 
 template <int K>
-CLIP_ES_INLINE void slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add, float* pixels) {
-  if (channels == 1)
-    for (int64_t i = 0; i < count; ++i) slice_pixel<float, K>(in.slot + i * K, in.weight + i * K, slots, 1, add, pixels + i);
-  else if (channels == 2)
-    for (int64_t i = 0; i < count; ++i) slice_pixel<Float2, K>(in.slot + i * K, in.weight + i * K, slots, 2, add, pixels + i * 2);
-  else if (channels == 4)
-    for (int64_t i = 0; i < count; ++i) slice_pixel<Float4, K>(in.slot + i * K, in.weight + i * K, slots, 4, add, pixels + i * 4);
-  else
-    for (int64_t i = 0; i < count; ++i) {
-      int64_t c = 0;
-      for (; c + 8 <= channels; c += 8)
-        slice_pixel<Float8, K>(in.slot + i * K, in.weight + i * K, slots + c, channels, add, pixels + i * channels + c);
-      if (c < channels) slice_pixel<Float4, K>(in.slot + i * K, in.weight + i * K, slots + c, channels, add, pixels + i * channels + c);
-    }
-}
-
-template <class V>
-CLIP_ES_INLINE void copy_value(const float* from, float* to) {
-  V v;
-  load(v, from);
-  store(to, v);
-}
-
-template <class V>
-CLIP_ES_INLINE void add_value(const float* from, float* to) {
-  V v, sum;
-  load(v, from);
-  load(sum, to);
-  sum += v;
-  store(to, sum);
-}
-
-// Each entry's value is read once and written once: the one before is kept, the one after is read ahead. Vectors count of V and, with
-// Tail, a Float4 more: a value as wide as the registers allow is one visit to its cache lines.
-template <class V, int Vectors, bool Tail = false>
-CLIP_ES_INLINE void blur(const uint32_t* entries, int64_t count, int64_t stride, float* vertices) {
-  constexpr int64_t kAhead = 12;
-  V before[Vectors] = {}, here[Vectors];
-  Float4 tail_before = {}, tail_here = {};
-  float link_before = 0;
-  float* at = vertices + static_cast<int64_t>(entries[0] & ~kLinked) * stride;
-  for (int i = 0; i < Vectors; ++i) load(here[i], at + i * kLanes<V>);
-  if (Tail) load(tail_here, at + Vectors * kLanes<V>);
-  for (int64_t e = 0; e < count; ++e) {
-    const float* ahead = vertices + static_cast<int64_t>(entries[e + kAhead < count ? e + kAhead : e] & ~kLinked) * stride;
-    __builtin_prefetch(ahead, 1);
-    if (Vectors * sizeof(V) > 32) __builtin_prefetch(ahead + 16, 1);
-    // 0.5 where the next entry follows, without a branch
-    const float link_after = std::bit_cast<float>((entries[e] >> 31) * 0x3f000000u);
-    float* next = vertices + static_cast<int64_t>(entries[e + 1 < count ? e + 1 : e] & ~kLinked) * stride;
-    for (int i = 0; i < Vectors; ++i) {
-      V after;
-      load(after, next + i * kLanes<V>);
-      const V blurred = here[i] + before[i] * link_before + after * link_after;
-      store(at + i * kLanes<V>, blurred);
-      before[i] = here[i];
-      here[i] = after;
-    }
-    if (Tail) {
-      Float4 after;
-      load(after, next + Vectors * kLanes<V>);
-      const Float4 blurred = tail_here + tail_before * link_before + after * link_after;
-      store(at + Vectors * kLanes<V>, blurred);
-      tail_before = tail_here;
-      tail_here = after;
-    }
-    link_before = link_after;
-    at = next;
+struct Slice {
+  const LatticeCorners& in;
+  int64_t count;
+  bool add;
+  template <class V>
+  CLIP_ES_INLINE void run(int64_t channels, const float* slots, float* pixels) const {
+    if (channels == V::kChannels) run_at<V>(V::kChannels, slots, pixels);
+    else run_at<V>(channels, slots, pixels);
   }
-}
+  template <class V>
+  CLIP_ES_INLINE void run_at(int64_t stride, const float* slots, float* pixels) const {
+    const uint16_t* slot = in.slot;
+    const float* weight = in.weight;
+    for (int64_t i = 0; i < count; ++i, slot += K, weight += K) {
+      V sum, value;
+      sum.clear();
+      if (add) sum.read(pixels + i * stride);
+      for (int k = 0; k < K; ++k) {
+        value.read(slots + slot[k] * stride);
+        sum.add(value, weight[k]);
+      }
+      sum.write(pixels + i * stride);
+    }
+  }
+};
+
+constexpr int64_t kAhead = 12;  // values on their way from memory
+
+struct Fetch {
+  const uint32_t* vertex_of;
+  int64_t count;
+  template <class V>
+  CLIP_ES_INLINE void run(int64_t stride, const float* vertices, float* slots) const {
+    for (int64_t s = 0; s < count; ++s) {
+      V::prefetch(vertices + static_cast<int64_t>(vertex_of[s + kAhead < count ? s + kAhead : s]) * stride);
+      V value;
+      value.read(vertices + static_cast<int64_t>(vertex_of[s]) * stride);
+      value.write(slots + s * stride);
+    }
+  }
+};
+
+struct Merge {
+  const uint32_t* vertex_of;
+  int64_t count;
+  template <class V>
+  CLIP_ES_INLINE void run(int64_t stride, const float* slots, float* vertices) const {
+    for (int64_t s = 0; s < count; ++s) {
+      V::prefetch(vertices + static_cast<int64_t>(vertex_of[s + kAhead < count ? s + kAhead : s]) * stride);
+      V value, sum;
+      value.read(slots + s * stride);
+      float* at = vertices + static_cast<int64_t>(vertex_of[s]) * stride;
+      sum.read(at);
+      sum.add(value);
+      sum.write(at);
+    }
+  }
+};
+
+struct Collect {
+  const uint32_t *first, *list;
+  int64_t begin, end;
+  template <class V>
+  CLIP_ES_INLINE void run(int64_t stride, const float* slots, float* vertices) const {
+    const int64_t last = first[end];
+    for (int64_t v = begin; v < end; ++v) {
+      V sum, value;
+      sum.clear();
+      for (int64_t i = first[v]; i < first[v + 1]; ++i) {
+        V::prefetch(slots + static_cast<int64_t>(list[i + kAhead < last ? i + kAhead : i]) * stride);
+        value.read(slots + static_cast<int64_t>(list[i]) * stride);
+        sum.add(value);
+      }
+      sum.write(vertices + v * stride);
+    }
+  }
+};
+
+// Each entry's value is read once and written once: the one before is kept, the one after is read ahead.
+struct Blur {
+  const uint32_t* entries;
+  int64_t count;
+  CLIP_ES_INLINE int64_t vertex(int64_t e) const { return entries[e < count ? e : count - 1] & ~kLinked; }
+  template <class V>
+  CLIP_ES_INLINE void run(int64_t stride, float* vertices) const {
+    V before, here, after;
+    float link_before = 0;
+    float* at = vertices + vertex(0) * stride;
+    before.clear();
+    here.read(at);
+    for (int64_t e = 0; e < count; ++e) {
+      V::prefetch(vertices + vertex(e + kAhead) * stride);
+      const float link_after = std::bit_cast<float>((entries[e] >> 31) * 0x3f000000u);  // 0.5 where the next entry follows, without a branch
+      float* next = vertices + vertex(e + 1) * stride;
+      after.read(next);
+      V blurred = here;
+      blurred.add(before, link_before);
+      blurred.add(after, link_after);
+      blurred.write(at);
+      before = here;
+      here = after;
+      link_before = link_after;
+      at = next;
+    }
+  }
+};
 
 constexpr float kVanished = -60.0f;  // e^-60 = 9e-27 is 0 to every float32 sum, and denormal products are slow
 
@@ -211,89 +269,106 @@ CLIP_ES_INLINE void exp_or_zero(V& x) {
   std::memcpy(&x, &power, sizeof x);
 }
 
-template <class V>
-CLIP_ES_INLINE void fold_sum(const V& lanes, float& sum) {
-  float part[kLanes<V>];
-  store(part, lanes);
-  for (int64_t half = kLanes<V> / 2; half > 0; half /= 2)
-    for (int64_t n = 0; n < half; ++n) part[n] += part[n + half];
-  sum += part[0];
+template <class V, int Vectors, bool Tail, class Combine>
+CLIP_ES_INLINE float fold(const Value<V, Vectors, Tail>& value, const Combine& combine) {
+  V lanes = value.part[0];
+  for (int i = 1; i < Vectors; ++i) combine(lanes, value.part[i]);
+  Float4 low, high;
+  if constexpr (kLanes<V> == 8) {
+    low = __builtin_shufflevector(lanes, lanes, 0, 1, 2, 3);
+    high = __builtin_shufflevector(lanes, lanes, 4, 5, 6, 7);
+    combine(low, high);
+  } else {
+    low = lanes;
+  }
+  if (Tail) combine(low, value.tail);
+  high = __builtin_shufflevector(low, low, 2, 3, 0, 1);
+  combine(low, high);
+  high = __builtin_shufflevector(low, low, 1, 0, 3, 2);
+  combine(low, high);
+  return low[0];
 }
+struct Sum {
+  template <class V>
+  CLIP_ES_INLINE void operator()(V& a, const V& b) const { a += b; }
+};
+struct Largest {
+  template <class V>
+  CLIP_ES_INLINE void operator()(V& a, const V& b) const { a = a > b ? a : b; }
+};
 
-template <class V>
-CLIP_ES_INLINE void fold_largest(const V& lanes, float& largest) {
-  float part[kLanes<V>];
-  store(part, lanes);
-  for (int64_t half = kLanes<V> / 2; half > 0; half /= 2)
-    for (int64_t n = 0; n < half; ++n) part[n] = part[n] > part[n + half] ? part[n] : part[n + half];
-  largest = part[0] > largest ? part[0] : largest;
-}
+// Many labels: the labels are the lanes. unary is so low in the padding that nothing is left of it. The labels' values stay in registers
+// where these hold them, and pass through memory in blocks of 24 otherwise.
+struct Update {
+  const float* unary;
+  int64_t count;
+  template <int Vectors, bool Tail, class V>
+  CLIP_ES_INLINE static void exp_value(Value<V, Vectors, Tail>& x, float largest) {
+    for (int i = 0; i < Vectors; ++i) {
+      x.part[i] -= largest;
+      if constexpr (kLanes<V> == 8) exp_or_zero<V, Int8>(x.part[i]);
+      else exp_or_zero<V, Int4>(x.part[i]);
+    }
+    if (Tail) {
+      x.tail -= largest;
+      exp_or_zero<Float4, Int4>(x.tail);
+    }
+  }
+  template <class V>
+  CLIP_ES_INLINE void run(float* message) const {
+    for (int64_t i = 0; i < count; ++i) {
+      V x, u;
+      x.read(message + i * V::kChannels);
+      u.read(unary + i * V::kChannels);
+      shift(u, fold(x, Sum{}));
+      x.add(u);
+      const float largest = std::max(fold(x, Largest{}), 0.0f);
+      exp_value(x, largest);
+      scale(x, 1.0f / (fold(x, Sum{}) + exp_or_zero(-largest)));
+      x.write(message + i * V::kChannels);
+    }
+  }
+  template <class V>
+  CLIP_ES_INLINE static void shift(V& x, float by) {
+    for (auto& part : x.part) part += by;
+    if (V::kChannels % 8) x.tail += by;
+  }
+  template <class V>
+  CLIP_ES_INLINE static void scale(V& x, float by) {
+    for (auto& part : x.part) part *= by;
+    if (V::kChannels % 8) x.tail *= by;
+  }
+};
 
-// Many labels: the labels are the lanes, eight and then four at a time; unary is so low in the padding that nothing is left of it.
-CLIP_ES_INLINE void update_many(const float* unary, int64_t channels, int64_t count, float* message) {
-  const int64_t whole = channels / 8 * 8;
-  const bool tail = whole < channels;
+// Labels beyond what registers hold: the loops of the compiler.
+CLIP_ES_INLINE void update_very_many(const float* unary, int64_t channels, int64_t count, float* message) {
   for (int64_t i = 0; i < count; ++i) {
     float* q = message + i * channels;
     const float* u = unary + i * channels;
-    float sum = 0, largest = 0, total = 0;
-    Float8 lanes = {}, value, other;
-    Float4 tail_value = {}, tail_other;
-    for (int64_t l = 0; l < whole; l += 8) {
-      load(value, q + l);
-      lanes += value;
+    float sum = 0, largest = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t l = 0; l < channels; ++l) sum += q[l];
+#pragma omp simd reduction(max : largest)
+    for (int64_t l = 0; l < channels; ++l) {
+      q[l] += u[l] + sum;
+      largest = q[l] > largest ? q[l] : largest;
     }
-    if (tail) {
-      load(tail_value, q + whole);
-      fold_sum(tail_value, sum);
+    float total = exp_or_zero(-largest);
+#pragma omp simd reduction(+ : total)
+    for (int64_t l = 0; l < channels; ++l) {
+      q[l] = exp_or_zero(q[l] - largest);
+      total += q[l];
     }
-    fold_sum(lanes, sum);
-    lanes = Float8{};
-    for (int64_t l = 0; l < whole; l += 8) {
-      load(value, q + l);
-      load(other, u + l);
-      value += other + sum;
-      store(q + l, value);
-      lanes = value > lanes ? value : lanes;
-    }
-    if (tail) {
-      load(tail_other, u + whole);
-      tail_value += tail_other + sum;
-      fold_largest(tail_value, largest);
-    }
-    fold_largest(lanes, largest);
-    lanes = Float8{};
-    for (int64_t l = 0; l < whole; l += 8) {
-      load(value, q + l);
-      value -= largest;
-      exp_or_zero<Float8, Int8>(value);
-      store(q + l, value);
-      lanes += value;
-    }
-    if (tail) {
-      tail_value -= largest;
-      exp_or_zero<Float4, Int4>(tail_value);
-      fold_sum(tail_value, total);
-    }
-    fold_sum(lanes, total);
-    const float factor = 1.0f / (total + exp_or_zero(-largest));
-    for (int64_t l = 0; l < whole; l += 8) {
-      load(value, q + l);
-      value *= factor;
-      store(q + l, value);
-    }
-    if (tail) {
-      tail_value *= factor;
-      store(q + whole, tail_value);
-    }
+    const float factor = 1.0f / total;
+    for (int64_t l = 0; l < channels; ++l) q[l] *= factor;
   }
 }
 
 }  // namespace
 
 CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots) {
-  if (in.corners == 3) splat<3>(in, pixels, count, channels, slots);
-  else splat<6>(in, pixels, count, channels, slots);
+  if (in.corners == 3) for_channels(channels, Splat<3>{in, count}, pixels, slots);
+  else for_channels(channels, Splat<6>{in, count}, pixels, slots);
 }
 
 void lattice_splat_within(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t begin, int64_t end) {
@@ -309,60 +384,25 @@ void lattice_splat_ones(const LatticeCorners& in, int64_t count, float* slots) {
 }
 
 CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add, float* pixels) {
-  if (in.corners == 3) slice<3>(in, slots, count, channels, add, pixels);
-  else slice<6>(in, slots, count, channels, add, pixels);
+  if (in.corners == 3) for_channels(channels, Slice<3>{in, count, add}, slots, pixels);
+  else for_channels(channels, Slice<6>{in, count, add}, slots, pixels);
 }
 
 CLIP_ES_MULTIVERSION void lattice_fetch(const float* vertices, const uint32_t* vertex_of, int64_t slots, int64_t channels, float* out) {
-#define FETCH(V, c) \
-  for (int64_t s = 0; s < slots; ++s) copy_value<V>(vertices + static_cast<int64_t>(vertex_of[s]) * channels + c, out + s * channels + c)
-  if (channels <= 8) CLIP_ES_EACH_VECTOR(channels, FETCH);
-  else
-    for (int64_t s = 0; s < slots; ++s)
-      for (int64_t c = 0; c < channels; c += 4) copy_value<Float4>(vertices + static_cast<int64_t>(vertex_of[s]) * channels + c, out + s * channels + c);
-#undef FETCH
+  for_channels(channels, Fetch{vertex_of, slots}, vertices, out);
 }
 
 CLIP_ES_MULTIVERSION void lattice_merge(const float* slots, const uint32_t* vertex_of, int64_t count, int64_t channels, float* vertices) {
-#define MERGE(V, c) \
-  for (int64_t s = 0; s < count; ++s) add_value<V>(slots + s * channels + c, vertices + static_cast<int64_t>(vertex_of[s]) * channels + c)
-  if (channels <= 8) CLIP_ES_EACH_VECTOR(channels, MERGE);
-  else
-    for (int64_t s = 0; s < count; ++s)
-      for (int64_t c = 0; c < channels; c += 4) add_value<Float4>(slots + s * channels + c, vertices + static_cast<int64_t>(vertex_of[s]) * channels + c);
-#undef MERGE
+  for_channels(channels, Merge{vertex_of, count}, slots, vertices);
 }
 
 CLIP_ES_MULTIVERSION void lattice_collect(const float* slots, const uint32_t* first, const uint32_t* list, int64_t begin, int64_t end,
                                           int64_t channels, float* vertices) {
-  for (int64_t v = begin; v < end; ++v) {
-#define COLLECT(V, c)                                                                                    \
-  do {                                                                                                   \
-    V sum = {};                                                                                          \
-    for (uint32_t i = first[v]; i < first[v + 1]; ++i) {                                                 \
-      V value;                                                                                           \
-      load(value, slots + static_cast<int64_t>(list[i]) * channels + c);                                 \
-      sum += value;                                                                                      \
-    }                                                                                                    \
-    store(vertices + v * channels + c, sum);                                                             \
-  } while (0)
-    CLIP_ES_EACH_VECTOR(channels, COLLECT);
-#undef COLLECT
-  }
+  for_channels(channels, Collect{first, list, begin, end}, slots, vertices);
 }
 
 CLIP_ES_MULTIVERSION void lattice_blur(const uint32_t* entries, int64_t count, int64_t channels, float* vertices) {
-  if (count == 0) return;
-  if (channels == 1) return blur<float, 1>(entries, count, channels, vertices);
-  if (channels == 2) return blur<Float2, 1>(entries, count, channels, vertices);
-  int64_t c = 0;
-  for (; c + 24 <= channels; c += 24) blur<Float8, 3>(entries, count, channels, vertices + c);
-  const int64_t rest = channels - c;
-  if (rest == 20) blur<Float8, 2, true>(entries, count, channels, vertices + c);
-  else if (rest == 16) blur<Float8, 2>(entries, count, channels, vertices + c);
-  else if (rest == 12) blur<Float8, 1, true>(entries, count, channels, vertices + c);
-  else if (rest == 8) blur<Float8, 1>(entries, count, channels, vertices + c);
-  else if (rest == 4) blur<Float4, 1>(entries, count, channels, vertices + c);
+  if (count > 0) for_channels(channels, Blur{entries, count}, vertices);
 }
 
 CLIP_ES_MULTIVERSION void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out) {
@@ -389,7 +429,16 @@ CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, 
   else if (labels == 3) update_few<3>(unary, count, message);
   else if (labels == 4) update_few<4>(unary, count, message);
   else if (labels == 5) update_few<5>(unary, count, message);
-  else update_many(unary, padded_channels(labels - 1), count, message);
+  else {
+    const Update update{unary, count};
+    const int64_t channels = padded_channels(labels - 1);
+    if (channels == 8) update.run<Value<Float8, 1, false>>(message);
+    else if (channels == 12) update.run<Value<Float8, 1, true>>(message);
+    else if (channels == 16) update.run<Value<Float8, 2, false>>(message);
+    else if (channels == 20) update.run<Value<Float8, 2, true>>(message);
+    else if (channels == 24) update.run<Value<Float8, 3, false>>(message);
+    else update_very_many(unary, channels, count, message);
+  }
 }
 
 }  // namespace clip_es::ops
