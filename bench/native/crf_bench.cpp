@@ -128,14 +128,13 @@ double time_setup(Context& context, const npy::Photo& photo, const CrfSettings& 
   const double start = seconds_now();
   Arena::Scope scope(context.arena);
   const auto tiles = cut_into_tiles(context.arena, photo.width, photo.height, kTileSide);
-  const auto response = context.arena.take<float>(static_cast<size_t>(photo.width * photo.height));
   const auto levels = context.arena.take<float>(3 * 256);
   for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<float>(i % 256);
   PositionGrid grid;
   if (!build_position_grid(context, photo.width, photo.height, s.position_sigma, grid)) throw std::runtime_error("no position grid");
-  normalise_position_grid(context, grid, s.position_weight, response.data());
+  normalise_position_grid(context, grid, s.position_weight);
   Lattice bilateral = build_lattice(context, tiles, photo.width, photo.height, {s.bilateral_position_sigma, s.bilateral_colour_sigma, photo.rgb.data(), levels.data()});
-  normalise_lattice(context, tiles, photo.width, bilateral, s.bilateral_weight, response.data());
+  normalise_lattice(context, tiles, photo.width, bilateral, s.bilateral_weight);
   return seconds_now() - start;
 }
 

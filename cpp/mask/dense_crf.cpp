@@ -59,12 +59,10 @@ class MeanField {
     const auto pixels = static_cast<size_t>(width_ * height_);
     unary_ = context_.arena.take<float>(pixels * static_cast<size_t>(channels_));
     q_ = context_.arena.take<float>(pixels * static_cast<size_t>(channels_));
-    response_ = context_.arena.take<float>(pixels);
-    std::fill(response_.begin(), response_.end(), 0.0f);
     if (settings.rounds == 0 || labels_ == 1) return;
     if (settings.position_weight > 0) {
       has_grid_ = build_position_grid(context_, width_, height_, settings.position_sigma, grid_);
-      if (has_grid_) normalise_position_grid(context_, grid_, settings.position_weight, response_.data());
+      if (has_grid_) normalise_position_grid(context_, grid_, settings.position_weight);
       else add_kernel({settings.position_sigma}, settings.position_weight);
     }
     if (settings.bilateral_weight > 0) {
@@ -108,7 +106,7 @@ class MeanField {
   void add_kernel(const LatticeFeatures& features, float weight) {
     Kernel& kernel = kernels_[kernel_count_++];
     kernel.lattice = build_lattice(context_, tiles_, width_, height_, features);
-    normalise_lattice(context_, tiles_, width_, kernel.lattice, weight, response_.data());
+    normalise_lattice(context_, tiles_, width_, kernel.lattice, weight);
   }
 
   void take_values() {
@@ -154,7 +152,8 @@ class MeanField {
     }
     for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
       if (scores) read_scores(tile, y, scores);
-      else update_row(tile, y, worker);
+      else gather_messages(tile, y, worker);
+      ops::mean_field_update(unary_.data() + (y * width_ + tile.x) * channels_, labels_, tile.width, q_at(tile.x, y));
       if (marginals) write_marginals(tile, y, marginals);
       else
         for (Kernel& kernel : kernels())
@@ -167,7 +166,7 @@ class MeanField {
     }
   }
 
-  void update_row(const Tile& tile, int64_t y, size_t worker) {
+  void gather_messages(const Tile& tile, int64_t y, size_t worker) {
     float* q = q_at(tile.x, y);
     bool add = false;
     if (has_grid_) {
@@ -179,41 +178,28 @@ class MeanField {
       add = true;
     }
     if (!add) std::fill_n(q, tile.width * channels_, 0.0f);
-    ops::mean_field_update(unary_.data() + (y * width_ + tile.x) * channels_, labels_, tile.width, q);
   }
 
-  // The unary energies relative to the last label's, and the marginals of no message at all.
+  // The unary energies relative to the last label's, and no message.
   void read_scores(const Tile& tile, int64_t y, const float* scores) {
     const int64_t others = labels_ - 1, pixels = width_ * height_, at = y * width_ + tile.x;
-    float* q = q_at(tile.x, y);
     float* unary = unary_.data() + at * channels_;
-    float clipped[kTileSide], logs[kTileSide], sum[kTileSide] = {}, last[kTileSide];
+    float logs[kTileSide], last[kTileSide];
     for (int64_t l = labels_; l-- > 0;) {
       const float* row = scores + l * pixels + at;
       bool fine = true;
       for (int64_t x = 0; x < tile.width; ++x) {
         fine &= row[x] >= 0 && row[x] <= std::numeric_limits<float>::max();
-        clipped[x] = std::min(std::max(row[x], kSmallestScore), 1.0f);
-        sum[x] += clipped[x];
+        logs[x] = std::min(std::max(row[x], kSmallestScore), 1.0f);
       }
       if (!fine) refuse_score(tile, y, l, row);
-      ops::log_scores(clipped, tile.width, logs);
-      if (l == others)
-        for (int64_t x = 0; x < tile.width; ++x) last[x] = logs[x] + response_[static_cast<size_t>(at + x)];
-      else
-        for (int64_t x = 0; x < tile.width; ++x) {
-          unary[x * channels_ + l] = logs[x] - last[x];
-          q[x * channels_ + l] = clipped[x];
-        }
+      ops::log_scores(logs, tile.width, l == others ? last : logs);
+      if (l < others)
+        for (int64_t x = 0; x < tile.width; ++x) unary[x * channels_ + l] = logs[x] - last[x];
     }
-    for (int64_t x = 0; x < tile.width; ++x) {
-      const float factor = 1.0f / sum[x];
-      for (int64_t l = 0; l < others; ++l) q[x * channels_ + l] *= factor;
-      for (int64_t l = others; l < channels_; ++l) {
-        q[x * channels_ + l] = 0;
-        unary[x * channels_ + l] = ops::kNoLabel;
-      }
-    }
+    for (int64_t x = 0; x < tile.width; ++x)
+      for (int64_t l = others; l < channels_; ++l) unary[x * channels_ + l] = ops::kNoLabel;
+    std::fill_n(q_at(tile.x, y), tile.width * channels_, 0.0f);
   }
 
   [[noreturn]] static void refuse_score(const Tile& tile, int64_t y, int64_t label, const float* row) {
@@ -225,25 +211,25 @@ class MeanField {
   void write_marginals(const Tile& tile, int64_t y, float* marginals) {
     const int64_t others = labels_ - 1, pixels = width_ * height_, at = y * width_ + tile.x;
     const float* q = q_at(tile.x, y);
+    const float share = 1.0f / static_cast<float>(labels_);
     float rest[kTileSide];
     std::fill_n(rest, tile.width, 1.0f);
     for (int64_t l = 0; l < others; ++l)
-      for (int64_t x = 0; x < tile.width; ++x) rest[x] -= marginals[l * pixels + at + x] = q[x * channels_ + l];
+      for (int64_t x = 0; x < tile.width; ++x) rest[x] -= marginals[l * pixels + at + x] = std::max(q[x * channels_ + l] + share, 0.0f);
     for (int64_t x = 0; x < tile.width; ++x) marginals[others * pixels + at + x] = std::max(rest[x], 0.0f);
   }
 
   Context& context_;
   int64_t width_, height_, labels_;
-  int64_t channels_;  // of all labels but the last, padded: marginals sum to 1, so the last one's message follows from the others'
+  int64_t channels_;  // of all labels but the last, see ops::mean_field_update
   std::span<Tile> tiles_;
   PositionGrid grid_;
   bool has_grid_ = false;
   std::span<float> splatted_points_, blurred_points_;  // (points, channels) of the grid
   Kernel kernels_[2];
   size_t kernel_count_ = 0;
-  std::span<float> unary_;     // (pixels, channels): relative to the last label, less response_
-  std::span<float> q_;         // (pixels, channels): messages, then marginals
-  std::span<float> response_;  // (pixels): what all labels' messages sum to
+  std::span<float> unary_;     // (pixels, channels): relative to the last label
+  std::span<float> q_;         // (pixels, channels): messages, then excess marginals
 };
 
 }  // namespace

@@ -303,8 +303,8 @@ class Builder {
   std::span<TileKeys> tile_keys_;
 };
 
-// The filter's answer to ones, added to response (pixels).
-void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& lattice, int64_t width, float* response) {
+// What splat, blur and slice make of ones: sums (height, width).
+void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& lattice, int64_t width, float* sums) {
   Arena::Scope scope(context.arena);
   const auto slots = context.arena.take<float>(lattice.vertex_of.size());
   const auto vertices = context.arena.take<float>(static_cast<size_t>(lattice.vertices));
@@ -332,7 +332,7 @@ void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& l
     ops::lattice_fetch(vertices.data(), vertex_of, count, 1, own);
     for (int64_t y = 0; y < tile.height; ++y) {
       const ops::LatticeCorners row{corners.slot + y * tile.width * corners.corners, corners.weight + y * tile.width * corners.corners, corners.corners};
-      ops::lattice_slice(row, own, tile.width, 1, true, response + (tile.y + y) * width + tile.x);
+      ops::lattice_slice(row, own, tile.width, 1, false, sums + (tile.y + y) * width + tile.x);
     }
   });
 }
@@ -372,21 +372,15 @@ void blur_lattice(Context& context, const Lattice& lattice, int64_t channels, fl
   }
 }
 
-void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t width, Lattice& lattice, float strength, float* response) {
-  {
-    Arena::Scope scope(context.arena);
-    const auto pixels = lattice.weight.size() / static_cast<size_t>(lattice.corners);
-    const auto sums = context.arena.take<float>(pixels);
-    std::fill(sums.begin(), sums.end(), 0.0f);
-    filter_ones(context, tiles, lattice, width, sums.data());
-    context.pool.run(static_cast<int64_t>(tiles.size()), [&](int64_t t, int) {
-      const Tile& tile = tiles[static_cast<size_t>(t)];
-      for (int64_t y = 0; y < tile.height; ++y)
-        ops::normalise_weights(sums.data() + (tile.y + y) * width + tile.x, tile.width, lattice.corners, strength,
-                               lattice.weight.data() + (tile.first_pixel + y * tile.width) * lattice.corners);
-    });
-  }
-  filter_ones(context, tiles, lattice, width, response);
+void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t width, Lattice& lattice, float strength) {
+  Arena::Scope scope(context.arena);
+  const auto sums = context.arena.take<float>(lattice.weight.size() / static_cast<size_t>(lattice.corners));
+  filter_ones(context, tiles, lattice, width, sums.data());
+  context.pool.run(static_cast<int64_t>(tiles.size()), [&](int64_t t, int) {
+    const Tile& tile = tiles[static_cast<size_t>(t)];
+    for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
+      ops::normalise_weights(sums.data() + y * width + tile.x, tile.width, lattice.corners, strength, lattice.weight.data() + tile.pixel(y) * lattice.corners);
+  });
 }
 
 }  // namespace clip_es

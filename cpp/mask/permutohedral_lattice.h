@@ -60,8 +60,7 @@ Lattice build_lattice(Context&, std::span<const Tile> tiles, int64_t width, int6
 void blur_lattice(Context&, const Lattice&, int64_t channels, float* vertices);
 
 // Gives the weights the factor sqrt(strength) / sqrt(the filter's answer to ones at the pixel), so that slice(blur(splat)) is the
-// symmetrically normalised filter times `strength`; response (height, width) receives
-// that filter's answer to ones, added to what is there.
-void normalise_lattice(Context&, std::span<const Tile> tiles, int64_t width, Lattice&, float strength, float* response);
+// symmetrically normalised filter times `strength`.
+void normalise_lattice(Context&, std::span<const Tile> tiles, int64_t width, Lattice&, float strength);
 
 }  // namespace clip_es

@@ -169,23 +169,20 @@ void filter_to_points(Context& context, const PositionGrid& grid, int64_t channe
   });
 }
 
-void normalise_position_grid(Context& context, PositionGrid& grid, float strength, float* response) {
+void normalise_position_grid(Context& context, PositionGrid& grid, float strength) {
   Arena::Scope scope(context.arena);
   const int64_t pixels = grid.width * grid.height;
-  const auto ones = context.arena.take<float>(static_cast<size_t>(pixels)), sums = context.arena.take<float>(static_cast<size_t>(pixels));
+  const auto values = context.arena.take<float>(static_cast<size_t>(pixels));
   const auto splatted = context.arena.take<float>(static_cast<size_t>(grid.points())), blurred = context.arena.take<float>(static_cast<size_t>(grid.points()));
-  std::fill(ones.begin(), ones.end(), 1.0f);
-  const auto slice = [&](bool add, float* out) {
-    context.pool.split(grid.height, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t y = begin; y < end; ++y)
-        ops::lattice_slice(grid.corners_at(y * grid.width), blurred.data() + grid.base[static_cast<size_t>(y)], grid.width, 1, add, out + y * grid.width);
-    });
-  };
-  filter_to_points(context, grid, 1, ones.data(), splatted.data(), blurred.data());
-  slice(false, sums.data());
-  ops::normalise_weights(sums.data(), pixels, 3, strength, grid.weight.data());
-  filter_to_points(context, grid, 1, ones.data(), splatted.data(), blurred.data());
-  slice(true, response);
+  std::fill(values.begin(), values.end(), 1.0f);
+  filter_to_points(context, grid, 1, values.data(), splatted.data(), blurred.data());
+  context.pool.split(grid.height, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y) {
+      float* sums = values.data() + y * grid.width;
+      ops::lattice_slice(grid.corners_at(y * grid.width), blurred.data() + grid.base[static_cast<size_t>(y)], grid.width, 1, false, sums);
+      ops::normalise_weights(sums, grid.width, 3, strength, grid.weight.data() + y * grid.width * 3);
+    }
+  });
 }
 
 }  // namespace clip_es

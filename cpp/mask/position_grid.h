@@ -33,7 +33,7 @@ bool build_position_grid(Context&, int64_t width, int64_t height, float sigma, P
 // pixels (height, width, channels) -> splatted (points, channels) -> blurred (points, channels).
 void filter_to_points(Context&, const PositionGrid&, int64_t channels, const float* pixels, float* splatted, float* blurred);
 
-// As normalise_lattice(); response (height, width).
-void normalise_position_grid(Context&, PositionGrid&, float strength, float* response);
+// As normalise_lattice().
+void normalise_position_grid(Context&, PositionGrid&, float strength);
 
 }  // namespace clip_es

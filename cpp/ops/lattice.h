@@ -43,12 +43,15 @@ void lattice_blur_row(const float* here, const float* before, const float* after
 // overshoot. sums (count): what they make of ones.
 void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight);
 
-// unary (count) = log(score), scores being positive.
+// logs (count) = log(scores), which are positive. logs may be scores.
 void log_scores(const float* scores, int64_t count, float* logs);
 
-// The mean-field update of `count` pixels (Krähenbühl and Koltun 2011, algorithm 1) of `labels` labels, the last of which is implied:
-// q_l ~ exp(unary_l + message_l + sum of the messages), l < labels - 1, and q_last ~ exp(0). All arrays (count, channels) with
-// channels = padded_channels(labels - 1); message becomes q. In the padding unary is kNoLabel, message 0 and stays so.
+// The mean-field update of `count` pixels (Krähenbühl and Koltun 2011, algorithm 1) of `labels` labels. Marginals are kept as excess over
+// 1 / labels: what all labels have in common changes no marginal, and equal labels stay equal to the last bit however many rounds
+// there are. Excesses sum to 0, so the last label's need not be kept, and its message is less the sum of the others':
+//   q_l ~ exp(unary_l + message_l + sum of the messages), l < labels - 1;  q_last ~ exp(0);  message becomes q - 1 / labels.
+// Both (count, channels) with channels = padded_channels(labels - 1), unary relative to the last label's. In the padding unary is kNoLabel,
+// message 0 and stays so.
 constexpr float kNoLabel = -1e30f;
 void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message);
 

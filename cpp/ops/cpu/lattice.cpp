@@ -104,6 +104,18 @@ struct Splat {
   }
 };
 
+struct SplatOne {
+  float weight;
+  template <class V>
+  CLIP_ES_INLINE void run(int64_t, const float* value, float* slot) const {
+    V pixel, sum;
+    pixel.read(value);
+    sum.read(slot);
+    sum.add(pixel, weight);
+    sum.write(slot);
+  }
+};
+
 template <int K>
 struct Slice {
   const LatticeCorners& in;
@@ -235,7 +247,7 @@ CLIP_ES_INLINE void update_few(const float* unary, int64_t count, float* message
     float total = exp_or_zero(-largest);
     for (int l = 0; l < kOthers; ++l) total += x[l] = exp_or_zero(x[l] - largest);
     const float factor = 1.0f / total;
-    for (int l = 0; l < kOthers; ++l) message[i * kStride + l] = x[l] * factor;
+    for (int l = 0; l < kOthers; ++l) message[i * kStride + l] = x[l] * factor - 1.0f / Labels;
     for (int l = kOthers; l < kStride; ++l) message[i * kStride + l] = 0;
   }
 }
@@ -301,7 +313,7 @@ struct Largest {
 // where these hold them, and pass through memory in blocks of 24 otherwise.
 struct Update {
   const float* unary;
-  int64_t count;
+  int64_t labels, count;
   template <int Vectors, bool Tail, class V>
   CLIP_ES_INLINE static void exp_value(Value<V, Vectors, Tail>& x, float largest) {
     for (int i = 0; i < Vectors; ++i) {
@@ -316,6 +328,10 @@ struct Update {
   }
   template <class V>
   CLIP_ES_INLINE void run(float* message) const {
+    float shares[V::kChannels];
+    for (int64_t l = 0; l < V::kChannels; ++l) shares[l] = l < labels - 1 ? 1.0f / static_cast<float>(labels) : 0.0f;
+    V share;
+    share.read(shares);
     for (int64_t i = 0; i < count; ++i) {
       V x, u;
       x.read(message + i * V::kChannels);
@@ -325,6 +341,7 @@ struct Update {
       const float largest = std::max(fold(x, Largest{}), 0.0f);
       exp_value(x, largest);
       scale(x, 1.0f / (fold(x, Sum{}) + exp_or_zero(-largest)));
+      x.add(share, -1.0f);
       x.write(message + i * V::kChannels);
     }
   }
@@ -341,7 +358,9 @@ struct Update {
 };
 
 // Labels beyond what registers hold: the loops of the compiler.
-CLIP_ES_INLINE void update_very_many(const float* unary, int64_t channels, int64_t count, float* message) {
+CLIP_ES_INLINE void update_very_many(const float* unary, int64_t labels, int64_t count, float* message) {
+  const int64_t others = labels - 1, channels = padded_channels(others);
+  const float share = 1.0f / static_cast<float>(labels);
   for (int64_t i = 0; i < count; ++i) {
     float* q = message + i * channels;
     const float* u = unary + i * channels;
@@ -360,7 +379,7 @@ CLIP_ES_INLINE void update_very_many(const float* unary, int64_t channels, int64
       total += q[l];
     }
     const float factor = 1.0f / total;
-    for (int64_t l = 0; l < channels; ++l) q[l] *= factor;
+    for (int64_t l = 0; l < others; ++l) q[l] = q[l] * factor - share;
   }
 }
 
@@ -371,12 +390,11 @@ CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* p
   else for_channels(channels, Splat<6>{in, count}, pixels, slots);
 }
 
-void lattice_splat_within(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t begin, int64_t end) {
-  for (int64_t i = 0; i < count * in.corners; ++i) {
-    if (in.slot[i] < begin || in.slot[i] >= end) continue;
-    const float* pixel = pixels + i / in.corners * channels;
-    for (int64_t c = 0; c < channels; ++c) slots[in.slot[i] * channels + c] += pixel[c] * in.weight[i];
-  }
+CLIP_ES_MULTIVERSION void lattice_splat_within(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots,
+                                              int64_t begin, int64_t end) {
+  for (int64_t i = 0; i < count * in.corners; ++i)
+    if (in.slot[i] >= begin && in.slot[i] < end)
+      for_channels(channels, SplatOne{in.weight[i]}, pixels + i / in.corners * channels, slots + in.slot[i] * channels);
 }
 
 void lattice_splat_ones(const LatticeCorners& in, int64_t count, float* slots) {
@@ -430,14 +448,14 @@ CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, 
   else if (labels == 4) update_few<4>(unary, count, message);
   else if (labels == 5) update_few<5>(unary, count, message);
   else {
-    const Update update{unary, count};
+    const Update update{unary, labels, count};
     const int64_t channels = padded_channels(labels - 1);
     if (channels == 8) update.run<Value<Float8, 1, false>>(message);
     else if (channels == 12) update.run<Value<Float8, 1, true>>(message);
     else if (channels == 16) update.run<Value<Float8, 2, false>>(message);
     else if (channels == 20) update.run<Value<Float8, 2, true>>(message);
     else if (channels == 24) update.run<Value<Float8, 3, false>>(message);
-    else update_very_many(unary, channels, count, message);
+    else update_very_many(unary, labels, count, message);
   }
 }
 
