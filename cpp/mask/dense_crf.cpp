@@ -120,15 +120,12 @@ class MeanField {
       if (collects()) kernel.slots = arena.take<float>(kernel.lattice.vertex_of.size() * channels);
       else kernel.splatted = arena.take<float>(static_cast<size_t>(kernel.largest) * channels);
     }
-    if (has_grid_) {
-      splatted_points_ = arena.take<float>(static_cast<size_t>(grid_.points()) * channels);
-      blurred_points_ = arena.take<float>(static_cast<size_t>(grid_.points()) * channels);
-    }
+    if (has_grid_) points_ = arena.take<float>(static_cast<size_t>(grid_.points()) * channels);
   }
 
   // From what the passes splatted to what they slice.
   void filter() {
-    if (has_grid_) filter_to_points(context_, grid_, channels_, q_.data(), splatted_points_.data(), blurred_points_.data());
+    if (has_grid_) filter_to_points(context_, grid_, channels_, q_.data(), points_.data());
     for (Kernel& kernel : kernels()) {
       if (collects())
         context_.pool.split(kernel.lattice.vertices, 1024, [&](int64_t begin, int64_t end) {
@@ -170,7 +167,7 @@ class MeanField {
     float* q = q_at(tile.x, y);
     bool add = false;
     if (has_grid_) {
-      ops::lattice_slice(grid_.corners_at(y * width_ + tile.x), blurred_points_.data() + grid_.base[static_cast<size_t>(y)] * channels_, tile.width, channels_, add, q);
+      ops::lattice_slice(grid_.corners_at(y * width_ + tile.x), points_.data() + grid_.base[static_cast<size_t>(y)] * channels_, tile.width, channels_, add, q);
       add = true;
     }
     for (const Kernel& kernel : kernels()) {
@@ -225,7 +222,7 @@ class MeanField {
   std::span<Tile> tiles_;
   PositionGrid grid_;
   bool has_grid_ = false;
-  std::span<float> splatted_points_, blurred_points_;  // (points, channels) of the grid
+  std::span<float> points_;  // (points, channels) of the grid: blurred values
   Kernel kernels_[2];
   size_t kernel_count_ = 0;
   std::span<float> unary_;     // (pixels, channels): relative to the last label

@@ -1,6 +1,7 @@
 #include "mask/position_grid.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "ops/lattice.h"
@@ -31,30 +32,23 @@ struct Geometry {
   }
 };
 
-// Points may be shared by several blocks of rows; each writes its own rows alone, so that sums do not depend on the blocks.
-void splat_rows(const PositionGrid& grid, int64_t channels, const float* pixels, int64_t begin, int64_t end, float* points) {
-  std::fill(points + begin * grid.columns * channels, points + end * grid.columns * channels, 0.0f);
-  for (int64_t y = 0; y < grid.height; ++y) {
-    const int64_t low = grid.base[static_cast<size_t>(y)] / grid.columns;
-    if (low + kRowsPerPixelRow <= begin) continue;
-    if (low >= end) break;
-    float* base = points + grid.base[static_cast<size_t>(y)] * channels;
-    const float* row = pixels + y * grid.width * channels;
-    if (low >= begin && low + kRowsPerPixelRow <= end) ops::lattice_splat(grid.corners_at(y * grid.width), row, grid.width, channels, base);
-    else
-      ops::lattice_splat_within(grid.corners_at(y * grid.width), row, grid.width, channels, base, (begin - low) * grid.columns, (end - low) * grid.columns);
-  }
-}
-
-// Axis after axis, each row as soon as the rows it needs are there: a block's rows stay in the cache from the first axis to the last.
-class RowBlur {
+// Splat and blur of a block of the grid's rows, each as soon as the rows it needs are there, so that a row stays in the cache from the first
+// photo row that touches it to the last axis. A block also works on the rows just beyond its own that the blur reads, and a point's sum
+// runs over the photo's rows in order: results do not depend on the blocks.
+class RowFilter {
  public:
-  static constexpr int64_t kRing = 8;
-  RowBlur(const PositionGrid& grid, int64_t channels, const float* from, float* ring, float* to)
-      : grid_(grid), channels_(channels), from_(from), rings_{ring, ring + kRing * grid.columns * channels}, to_(to) {}
+  static constexpr int64_t kRing = 8, kWindow = 64;
+  static int64_t scratch(const PositionGrid& grid, int64_t channels) { return (kWindow + 2 * kRing) * grid.columns * channels; }
+
+  RowFilter(const PositionGrid& grid, int64_t channels, const float* pixels, float* scratch, float* to)
+      : grid_(grid), channels_(channels), width_(grid.columns * channels), pixels_(pixels), window_(scratch), rings_{scratch + kWindow * width_, scratch + (kWindow + kRing) * width_}, to_(to) {}
 
   void run(int64_t begin, int64_t end) {
+    window_start_ = begin - 4 - kRowsPerPixelRow;
+    std::fill(window_, window_ + kWindow * width_, 0.0f);
+    while (y_ < grid_.height && low_row(y_) < window_start_) ++y_;
     for (int64_t row = begin - 3; row < end + 3; ++row) {
+      splat_until(row + 1);
       along<0>(row);
       if (row - 1 >= begin - 2) along<1>(row - 1);
       if (row - 3 >= begin) along<2>(row - 3);
@@ -62,22 +56,35 @@ class RowBlur {
   }
 
  private:
-  float* in_ring(int i, int64_t row) { return rings_[i] + (row & (kRing - 1)) * grid_.columns * channels_; }
+  int64_t low_row(int64_t y) const { return grid_.base[static_cast<size_t>(y)] / grid_.columns; }
+  float* in_window(int64_t row) { return window_ + (row - window_start_) * width_; }
+  float* in_ring(int i, int64_t row) { return rings_[i] + (row & (kRing - 1)) * width_; }
+
+  // The photo's rows that touch `row` or those before it.
+  void splat_until(int64_t row) {
+    if (row >= window_start_ + kWindow - kRowsPerPixelRow) {  // what follows would not fit: the two rows before it move to the front
+      const int64_t kept = window_start_ + kWindow - (row - 2);
+      std::copy(in_window(row - 2), in_window(row - 2) + kept * width_, window_);
+      std::fill(window_ + kept * width_, window_ + kWindow * width_, 0.0f);
+      window_start_ = row - 2;
+    }
+    for (; y_ < grid_.height && low_row(y_) <= row; ++y_)
+      ops::lattice_splat(grid_.corners_at(y_ * grid_.width), pixels_ + y_ * grid_.width * channels_, grid_.width, channels_, in_window(low_row(y_)));
+  }
 
   template <int Axis>
   void along(int64_t row) {
-    const int64_t width = grid_.columns * channels_;
     const auto r = static_cast<size_t>(row);
     const bool inside = row >= 0 && row < grid_.rows;
     const int64_t first = inside ? grid_.first[r] * channels_ : 0, last = inside ? grid_.last[r] * channels_ : 0;
-    float* out = Axis == 2 ? to_ + row * width : in_ring(Axis, row);
+    float* out = Axis == 2 ? to_ + row * width_ : in_ring(Axis, row);
     if (Axis != 2) {
       std::fill(out, out + first, 0.0f);
-      std::fill(out + last, out + width, 0.0f);
+      std::fill(out + last, out + width_, 0.0f);
     }
     if (first == last) return;
     const auto neighbour = [&](int64_t rows_on, int64_t step) {
-      const float* start = Axis == 0 ? from_ + (row + rows_on) * width : in_ring(Axis == 0 ? 0 : Axis - 1, row + rows_on);
+      const float* start = Axis == 0 ? in_window(row + rows_on) : in_ring(Axis == 0 ? 0 : Axis - 1, row + rows_on);
       return start + (step - rows_on * grid_.columns) * channels_ + first;
     };
     constexpr int64_t kOn = Axis == 2 ? -2 : 1;
@@ -86,10 +93,12 @@ class RowBlur {
   }
 
   const PositionGrid& grid_;
-  int64_t channels_;
-  const float* from_;
+  int64_t channels_, width_;
+  const float* pixels_;
+  float* window_;
   float* rings_[2];
   float* to_;
+  int64_t window_start_ = 0, y_ = 0;
 };
 
 }  // namespace
@@ -126,7 +135,7 @@ bool build_position_grid(Context& context, int64_t width, int64_t height, float 
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) / sigma * scale.factor[0];
   std::fill(touched.begin(), touched.end(), uint8_t{0});
   constexpr int64_t kBlock = 64;
-  for (int64_t row = 0; row < height; ++row) {
+  const auto place_row = [&](int64_t row) {
     const float y = static_cast<float>(row) / sigma * scale.factor[1];
     // The corners' last coordinates lie within 3 of the elevated one, -2 y.
     const int64_t low = std::max<int64_t>(static_cast<int64_t>(std::floor(2 * y)) - 2 + kMarginRows, 0);
@@ -142,10 +151,13 @@ bool build_position_grid(Context& context, int64_t width, int64_t height, float 
         const int64_t slot = (point_row - low) * grid.columns + first[i] - first_quotient[static_cast<size_t>(point_row)];
         grid.slot[at + static_cast<size_t>(i)] = static_cast<uint16_t>(slot);
         grid.weight[at + static_cast<size_t>(i)] = weight[i];
-        touched[static_cast<size_t>(low * grid.columns + slot)] = 1;
+        std::atomic_ref(touched[static_cast<size_t>(low * grid.columns + slot)]).store(1, std::memory_order_relaxed);
       }
     }
-  }
+  };
+  context.pool.split(height, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) place_row(row);
+  });
   for (size_t r = 0; r < row_count; ++r) {
     const auto begin = touched.begin() + static_cast<int64_t>(r) * grid.columns, end = begin + grid.columns;
     const auto low = std::find(begin, end, uint8_t{1});
@@ -157,15 +169,14 @@ bool build_position_grid(Context& context, int64_t width, int64_t height, float 
   return true;
 }
 
-void filter_to_points(Context& context, const PositionGrid& grid, int64_t channels, const float* pixels, float* splatted, float* blurred) {
-  context.pool.split(grid.rows, 16, [&](int64_t begin, int64_t end) { splat_rows(grid, channels, pixels, begin, end, splatted); });
+void filter_to_points(Context& context, const PositionGrid& grid, int64_t channels, const float* pixels, float* points) {
   Arena::Scope scope(context.arena);
   const int64_t blocks = std::min<int64_t>(context.pool.size(), (grid.rows + 31) / 32);
-  const auto ring_size = static_cast<size_t>(2 * RowBlur::kRing * grid.columns * channels);
-  const auto rings = context.arena.take<float>(ring_size * static_cast<size_t>(blocks));
+  const int64_t scratch_size = RowFilter::scratch(grid, channels);
+  const auto scratch = context.arena.take<float>(static_cast<size_t>(scratch_size * blocks));
   context.pool.run(blocks, [&](int64_t block, int) {
     const int64_t begin = grid.rows * block / blocks, end = grid.rows * (block + 1) / blocks;
-    RowBlur(grid, channels, splatted, rings.data() + static_cast<size_t>(block) * ring_size, blurred).run(begin, end);
+    RowFilter(grid, channels, pixels, scratch.data() + block * scratch_size, points).run(begin, end);
   });
 }
 
@@ -173,13 +184,13 @@ void normalise_position_grid(Context& context, PositionGrid& grid, float strengt
   Arena::Scope scope(context.arena);
   const int64_t pixels = grid.width * grid.height;
   const auto values = context.arena.take<float>(static_cast<size_t>(pixels));
-  const auto splatted = context.arena.take<float>(static_cast<size_t>(grid.points())), blurred = context.arena.take<float>(static_cast<size_t>(grid.points()));
+  const auto points = context.arena.take<float>(static_cast<size_t>(grid.points()));
   std::fill(values.begin(), values.end(), 1.0f);
-  filter_to_points(context, grid, 1, values.data(), splatted.data(), blurred.data());
+  filter_to_points(context, grid, 1, values.data(), points.data());
   context.pool.split(grid.height, 16, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y) {
       float* sums = values.data() + y * grid.width;
-      ops::lattice_slice(grid.corners_at(y * grid.width), blurred.data() + grid.base[static_cast<size_t>(y)], grid.width, 1, false, sums);
+      ops::lattice_slice(grid.corners_at(y * grid.width), points.data() + grid.base[static_cast<size_t>(y)], grid.width, 1, false, sums);
       ops::normalise_weights(sums, grid.width, 3, strength, grid.weight.data() + y * grid.width * 3);
     }
   });

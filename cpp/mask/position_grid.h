@@ -30,8 +30,8 @@ struct PositionGrid {
 // Everything is taken from the context's arena and lives as long as the caller's scope.
 bool build_position_grid(Context&, int64_t width, int64_t height, float sigma, PositionGrid&);
 
-// pixels (height, width, channels) -> splatted (points, channels) -> blurred (points, channels).
-void filter_to_points(Context&, const PositionGrid&, int64_t channels, const float* pixels, float* splatted, float* blurred);
+// Splat and blur: pixels (height, width, channels) -> points (points, channels), of which only those that exist are written.
+void filter_to_points(Context&, const PositionGrid&, int64_t channels, const float* pixels, float* points);
 
 // As normalise_lattice().
 void normalise_position_grid(Context&, PositionGrid&, float strength);

@@ -16,8 +16,6 @@ struct LatticeCorners {
 
 // slots[slot of corner] += weight * pixels, for every corner of every pixel. pixels (count, channels).
 void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots);
-// The same, but slots outside [begin, end) are left alone.
-void lattice_splat_within(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t begin, int64_t end);
 // The same where every pixel's value is 1, one channel.
 void lattice_splat_ones(const LatticeCorners&, int64_t count, float* slots);
 // pixels = sum over the corners of weight * slots[slot of corner]; with `add`, on top of what stands there.

@@ -143,10 +143,10 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         PositionGrid grid;
         CHECK(build_position_grid(context, width, height, sigma, grid));
         normalise_position_grid(context, grid, 2);
-        const auto splatted = context.arena.take<float>(static_cast<size_t>(grid.points() * channels)), blurred = context.arena.take<float>(splatted.size());
-        filter_to_points(context, grid, channels, pixels.data(), splatted.data(), blurred.data());
+        const auto points = context.arena.take<float>(static_cast<size_t>(grid.points() * channels));
+        filter_to_points(context, grid, channels, pixels.data(), points.data());
         for (int64_t y = 0; y < height; ++y)
-          ops::lattice_slice(grid.corners_at(y * width), blurred.data() + grid.base[static_cast<size_t>(y)] * channels, width, channels, false, got.data() + y * width * channels);
+          ops::lattice_slice(grid.corners_at(y * width), points.data() + grid.base[static_cast<size_t>(y)] * channels, width, channels, false, got.data() + y * width * channels);
         Lattice lattice = build_lattice(context, tiles, width, height, {sigma});
         normalise_lattice(context, tiles, width, lattice, 2);
         const auto vertices = context.arena.take<float>(static_cast<size_t>(lattice.vertices * channels));

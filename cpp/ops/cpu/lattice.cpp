@@ -104,18 +104,6 @@ struct Splat {
   }
 };
 
-struct SplatOne {
-  float weight;
-  template <class V>
-  CLIP_ES_INLINE void run(int64_t, const float* value, float* slot) const {
-    V pixel, sum;
-    pixel.read(value);
-    sum.read(slot);
-    sum.add(pixel, weight);
-    sum.write(slot);
-  }
-};
-
 template <int K>
 struct Slice {
   const LatticeCorners& in;
@@ -388,13 +376,6 @@ CLIP_ES_INLINE void update_very_many(const float* unary, int64_t labels, int64_t
 CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots) {
   if (in.corners == 3) for_channels(channels, Splat<3>{in, count}, pixels, slots);
   else for_channels(channels, Splat<6>{in, count}, pixels, slots);
-}
-
-CLIP_ES_MULTIVERSION void lattice_splat_within(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots,
-                                              int64_t begin, int64_t end) {
-  for (int64_t i = 0; i < count * in.corners; ++i)
-    if (in.slot[i] >= begin && in.slot[i] < end)
-      for_channels(channels, SplatOne{in.weight[i]}, pixels + i / in.corners * channels, slots + in.slot[i] * channels);
 }
 
 void lattice_splat_ones(const LatticeCorners& in, int64_t count, float* slots) {
