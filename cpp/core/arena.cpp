@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,6 +39,14 @@ size_t memory_limit() {
       std::string(size) + " of memory are needed at once and cannot be had: a smaller maxSide, fewer labels or a smaller model needs less");
 }
 
+// Large buffers are read at random too, and an entry of the processor's page table then covers 2 MB of them. A wish: its refusal is no error.
+void advise_huge_pages(void* p, size_t bytes) {
+  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+  const uintptr_t first = (reinterpret_cast<uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t last = (reinterpret_cast<uintptr_t>(p) + bytes) / kHugePage * kHugePage;
+  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
+
 }  // namespace
 
 void FreeAligned::operator()(void* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
@@ -46,6 +55,7 @@ AlignedBytes allocate_aligned(size_t bytes) {
   if (bytes > memory_limit()) refuse(static_cast<double>(bytes));
   void* p = ::operator new[](std::max<size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);
   if (!p) refuse(static_cast<double>(bytes));
+  advise_huge_pages(p, bytes);
   return AlignedBytes(static_cast<std::byte*>(p));
 }
 

@@ -32,4 +32,24 @@ namespace clip_es::ops {
   return p * std::bit_cast<float>((exponent + 127) << 23);
 }
 
+// log x to about 2 units in the last place for positive normal x. Cephes' logf: x = 2^n m, m in [sqrt(1/2), sqrt(2)), a polynomial for log m.
+[[gnu::always_inline]] inline float fast_log(float x) {
+  constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  constexpr int32_t kRootOfHalf = 0x3f3504f3;
+  const int32_t bits = std::bit_cast<int32_t>(x) - kRootOfHalf;
+  const float n = static_cast<float>(bits >> 23);
+  const float m = std::bit_cast<float>((bits & 0x007fffff) + kRootOfHalf) - 1.0f;
+  float p = 7.0376836292e-2f;
+  p = p * m - 1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m - 1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  const float square = m * m;
+  return (p * m * square + n * kLn2Low - 0.5f * square + m) + n * kLn2High;
+}
+
 }  // namespace clip_es::ops

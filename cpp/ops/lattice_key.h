@@ -1,0 +1,64 @@
+// Which points of the permutohedral lattice a pixel lies among, and how a point is named (Adams, Baek and Davis 2010, section 3).
+#pragma once
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+namespace clip_es::ops {
+
+using Key = uint64_t;
+
+// What each feature is multiplied by before it is elevated: the length of E's column times the deviation, in lattice units, of splat,
+// blur and slice together.
+template <int D>
+struct LatticeScale {
+  float factor[D];
+  LatticeScale() {
+    const double deviation = std::sqrt(2.0 / 3.0) * (D + 1);
+    for (int i = 0; i < D; ++i) factor[i] = static_cast<float>(1.0 / std::sqrt((i + 2.0) * (i + 1.0)) * deviation);
+  }
+};
+
+// A lattice point's d + 1 coordinates sum to 0 and leave the same remainder r modulo d + 1, so r and the first d quotients name it.
+// Packed: r in the low 3 bits, then the quotients, each in its own bits and offset so that none is ever negative.
+template <int D>
+struct KeyLayout {
+  int shift[D + 1];
+  int64_t offset[D];  // added to quotient i
+  Key one[D + 1];     // 1 of quotient i; 0 for the last coordinate, which is not stored
+  Key ones = 0;       // 1 of every quotient
+
+  KeyLayout(const int64_t lowest[D], const int64_t highest[D]) {
+    int at = 3;
+    for (int i = 0; i < D; ++i) {
+      offset[i] = 1 - lowest[i];
+      shift[i] = at;
+      one[i] = Key{1} << std::min(at, 63);
+      ones += one[i];
+      at += std::bit_width(static_cast<uint64_t>(highest[i] + offset[i] + 1));
+    }
+    one[D] = 0;
+    shift[D] = at;
+  }
+  bool fits() const { return shift[D] <= 64; }
+
+  // One step along `axis`: -1 in every coordinate but +d in that one, which is r - 1 with one quotient more.
+  Key step(Key key, int axis) const {
+    if ((key & 7) == 0) return key + D - ones + one[axis];
+    return key - 1 + one[axis];
+  }
+};
+
+constexpr int64_t kKeyLanes = 8;
+
+// Keys of the corners and their barycentric weights. scaled (D, stride): features times LatticeScale; the first `count`, a multiple of
+// kKeyLanes, are read. keys, weights (count, D + 1), a corner's place being its remainder. One thread.
+void lattice_keys_2(const KeyLayout<2>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
+void lattice_keys_5(const KeyLayout<5>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
+
+// The same in 2 dimensions for one row of pixels, by coordinates: quotient (count, 3) of the corners' first coordinate by 3, and last (count, 3),
+// their last coordinate. One thread.
+void find_triangles(const float* x, float y, int64_t count, int32_t* quotient, int32_t* last, float* weights);
+
+}  // namespace clip_es::ops
