@@ -1,8 +1,9 @@
-// What the add-on exports: { Segmenter, EncodedImage }.
+// What the add-on exports: { Segmenter, EncodedImage, Crf }.
 #include <dlfcn.h>
 #include <napi.h>
 
 #include "addon_data.h"
+#include "crf_wrap.h"
 #include "encoded_image_wrap.h"
 #include "segmenter_wrap.h"
 
@@ -36,6 +37,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   const Napi::Function encoded_image = EncodedImageWrap::define(env);
   env.SetInstanceData(new AddonData{Napi::Persistent(encoded_image), {}});
   stop_at_exit(env);
+  exports.Set("Crf", CrfWrap::define(env));
   exports.Set("Segmenter", SegmenterWrap::define(env));
   exports.Set("EncodedImage", encoded_image);
   return exports;

@@ -24,12 +24,24 @@ SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
           .max_side = integer(settings, "maxSide")};
 }
 
+CrfSettings to_crf_settings(const Napi::Object& settings) {
+  const auto value = [&](const char* name) { return static_cast<float>(number(settings, name)); };
+  return {.rounds = static_cast<int>(integer(settings, "rounds")),
+          .position_sigma = value("positionSigma"),
+          .position_weight = value("positionWeight"),
+          .bilateral_position_sigma = value("bilateralPositionSigma"),
+          .bilateral_colour_sigma = value("bilateralColourSigma"),
+          .bilateral_weight = value("bilateralWeight"),
+          .released = settings.Get("released").As<Napi::Boolean>().Value()};
+}
+
 SegmentSettings to_segment_settings(const Napi::Object& settings) {
   SegmentSettings out;
   out.refine = settings.Get("refine").As<Napi::Boolean>().Value();
   out.box.threshold = number(settings, "boxThreshold");
   out.mask.background_power = static_cast<float>(number(settings, "backgroundPower"));
   out.mask.ignore_below = static_cast<float>(number(settings, "ignoreBelow"));
+  if (const Napi::Value crf = settings.Get("crf"); !crf.IsUndefined()) out.crf = to_crf_settings(crf.As<Napi::Object>());
   return out;
 }
 
@@ -74,6 +86,7 @@ Napi::Object to_js(Napi::Env env, const StageTimes& times, double waited) {
   out.Set("gradcam", times.gradcam);
   out.Set("refine", times.refine);
   out.Set("mask", times.mask);
+  out.Set("crf", times.crf);
   return out;
 }
 

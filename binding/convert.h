@@ -24,7 +24,10 @@ Image to_image(const Napi::Object&);
 // { precision: 'float32' | 'bfloat16', threads, maxSide (0: no limit) }
 SegmenterSettings to_segmenter_settings(const Napi::Object&);
 
-// { refine, boxThreshold, backgroundPower, ignoreBelow }
+// { rounds, positionSigma, positionWeight, bilateralPositionSigma, bilateralColourSigma, bilateralWeight, released }
+CrfSettings to_crf_settings(const Napi::Object&);
+
+// { refine, boxThreshold, backgroundPower, ignoreBelow, crf?: see to_crf_settings }
 SegmentSettings to_segment_settings(const Napi::Object&);
 
 // { rows: Float32Array (R * E), firstRow: Int32Array (K + 1), background: Float32Array (M * E), values: Uint8Array (K) }

@@ -67,7 +67,11 @@ void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> em
 
 std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& times, const std::atomic<bool>* cancelled) {
   auto encoded = std::make_shared<EncodedImage>();
-  encode_into(context(cancelled), image, *encoded, times);
+  Context c = context(cancelled);
+  encode_into(c, image, *encoded, times);
+  Arena::Scope scope(c.arena);
+  const uint8_t* rgb = to_rgb(c, image);
+  encoded->rgb.assign(rgb, rgb + 3 * image.width * image.height);
   return encoded;
 }
 
@@ -82,7 +86,13 @@ void Segmenter::embeddings(const EncodedImage& encoded, float* image, float* pat
 void Segmenter::segment(const Image& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,
                         const SegmentOutputs& outputs, StageTimes& times, const std::atomic<bool>* cancelled) {
   encode_into(context(cancelled), image, current_, times);
-  segment(current_, texts, value, settings, outputs, times, cancelled);
+  segment(context(cancelled), image, current_, texts, value, settings, outputs, times);
+}
+
+void Segmenter::segment(const EncodedImage& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,
+                        const SegmentOutputs& outputs, StageTimes& times, const std::atomic<bool>* cancelled) {
+  const Image photo{image.rgb.data(), image.width, image.height, 3};
+  segment(context(cancelled), photo, image, texts, value, settings, outputs, times);
 }
 
 // The first half: what does not depend on words.
@@ -108,10 +118,9 @@ void Segmenter::encode_into(Context c, const Image& image, EncodedImage& encoded
 }
 
 // The second half: where each word is.
-void Segmenter::segment(const EncodedImage& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,
-                        const SegmentOutputs& outputs, StageTimes& times, const std::atomic<bool>* cancelled) {
+void Segmenter::segment(Context c, const Image& photo, const EncodedImage& image, const LabelTexts& texts, std::span<const uint8_t> value,
+                        const SegmentSettings& settings, const SegmentOutputs& outputs, StageTimes& times) {
   const FlushDenormals flush;
-  Context c = context(cancelled);
   const int64_t labels = texts.labels(), patches = image.grid.patches(), embedding = model_.shape.embedding;
   const auto map_size = static_cast<size_t>(labels * patches);
   const auto text_count = static_cast<size_t>(labels) + texts.background.size() / static_cast<size_t>(embedding);
@@ -131,9 +140,22 @@ void Segmenter::segment(const EncodedImage& image, const LabelTexts& texts, std:
     refine_cams(c, image.mean_attention.data(), patches, maps.data(), boxes.data(), labels, settings.affinity, refined.data());
     maps = refined;
   }
-  Timer timer(times.mask);
   if (outputs.scores) std::copy_n(probabilities.data(), labels, outputs.scores);
-  make_pseudo_mask(c, maps.data(), image.grid, value, image.width, image.height, settings.mask, outputs.image);
+  if (!settings.crf) {
+    Timer timer(times.mask);
+    make_pseudo_mask(c, maps.data(), image.grid, value, image.width, image.height, settings.mask, outputs.image);
+    return;
+  }
+  const int64_t pixels = image.width * image.height;
+  const auto scores = c.arena.take<float>(static_cast<size_t>((labels + 1) * pixels)), marginals = c.arena.take<float>(scores.size());
+  {
+    Timer timer(times.mask);
+    score_labels(c, maps.data(), image.grid, labels, image.width, image.height, settings.mask, scores.data());
+    if (outputs.image.maps) std::copy(scores.begin() + pixels, scores.end(), outputs.image.maps);
+  }
+  Timer timer(times.crf);
+  dense_crf(c, to_rgb(c, photo), image.width, image.height, scores.data(), labels + 1, *settings.crf, marginals.data());
+  label_scores(c, marginals.data(), value, pixels, settings.mask, outputs.image.mask, outputs.image.confidence);
 }
 
 }  // namespace clip_es

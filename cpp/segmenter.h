@@ -3,14 +3,17 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cam/attention_affinity.h"
 #include "cam/box_mask.h"
 #include "cam/softmax_gradcam.h"
 #include "clip/model.h"
 #include "clip/preprocess.h"
+#include "mask/dense_crf.h"
 #include "mask/pseudo_mask.h"
 
 namespace clip_es {
@@ -26,11 +29,12 @@ struct SegmentSettings {
   BoxSettings box;
   AffinitySettings affinity;
   MaskSettings mask;
+  std::optional<CrfSettings> crf;  // none: the maps decide alone
 };
 
 // Seconds of each stage.
 struct StageTimes {
-  double preprocess = 0, encode = 0, gradcam = 0, refine = 0, mask = 0;
+  double preprocess = 0, encode = 0, gradcam = 0, refine = 0, mask = 0, crf = 0;
 };
 
 struct SegmentOutputs {
@@ -46,6 +50,7 @@ struct EncodedImage {
   std::span<float> mean_attention;  // (patches, patches)
   AlignedBytes memory;              // holds the spans
   size_t bytes = 0;
+  std::vector<uint8_t> rgb;  // the photo, for a CRF, where it outlives the caller's
 };
 
 class Segmenter {
@@ -72,6 +77,8 @@ class Segmenter {
  private:
   Context context(const std::atomic<bool>* cancelled) { return {pool_, arena_, cancelled}; }
   void encode_into(Context, const Image&, EncodedImage&, StageTimes&);
+  void segment(Context, const Image&, const EncodedImage&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&,
+               const SegmentOutputs&, StageTimes&);
 
   SegmenterSettings settings_;
   ThreadPool pool_;

@@ -1,5 +1,6 @@
 export type { ClassFile } from './class_file.js'
 export { ClassSet } from './class_set.js'
+export { type DenseCrfInput, type DenseCrfOptions, type DenseCrfResult, denseCrf } from './dense_crf.js'
 export { EncodedImage } from './encoded_image.js'
 export { ClipEsError, type ErrorCode } from './errors.js'
 export { Segmenter } from './segmenter.js'
@@ -7,6 +8,7 @@ export { backgrounds, classSets, templates } from './text/prompts.js'
 export { tokenize } from './text/tokenizer.js'
 export type {
   ClassSpec,
+  CrfOptions,
   Device,
   Embeddings,
   EmbeddingsOptions,

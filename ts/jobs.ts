@@ -10,12 +10,18 @@ function translate(error: unknown, signal: AbortSignal | undefined): unknown {
   return code?.startsWith('ERR_') ? new ClipEsError(code as ErrorCode, (error as Error).message) : error
 }
 
+/** What runs jobs: a native thread with its queue. */
+interface Cancellable {
+  cancel(id: number): void
+  close?(id: number): Promise<void>
+}
+
 /** What a call does while as many jobs wait as may. */
 export type WhenFull = 'reject' | 'wait'
 
 /** A segmenter's jobs: how many may wait, which to cancel, and that none begins after close(). */
-export class Jobs {
-  readonly native: NativeSegmenter
+export class Jobs<Native extends Cancellable = NativeSegmenter> {
+  readonly native: Native
   readonly #maxQueue: number
   #pending = 0
   #nextId = 0
@@ -26,7 +32,7 @@ export class Jobs {
     for (const id of this.#watched.get(event.target as AbortSignal) ?? []) this.native.cancel(id)
   }
 
-  constructor(native: NativeSegmenter, maxQueue: number) {
+  constructor(native: Native, maxQueue: number) {
     this.native = native
     this.#maxQueue = maxQueue
   }
@@ -37,7 +43,7 @@ export class Jobs {
    */
   async run<T>(
     signal: AbortSignal | undefined,
-    start: (native: NativeSegmenter, id: number) => Promise<T>,
+    start: (native: Native, id: number) => Promise<T>,
     whenFull: WhenFull = 'reject',
   ): Promise<T> {
     if (whenFull === 'wait') while (this.#isFull() && !this.#closing && !signal?.aborted) await this.#change(signal)
@@ -93,7 +99,7 @@ export class Jobs {
 
   /** Waiting jobs reject with ERR_CLOSED, the running one ends, then memory is given back. */
   close(): Promise<void> {
-    this.#closing ??= this.native.close(this.#takeId())
+    this.#closing ??= this.native.close?.(this.#takeId()) ?? Promise.resolve()
     return this.#closing
   }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { ClipEsError } from './errors.js'
-import type { Timings } from './types.js'
+import type { CrfOptions, Timings } from './types.js'
 
 /** Pixels as the add-on takes them: checked, with their channels counted. */
 export interface NativeImage {
@@ -22,11 +22,14 @@ export interface NativeTexts {
   values: Uint8Array
 }
 
+export type NativeCrfSettings = Required<CrfOptions>
+
 export interface NativeSettings {
   refine: boolean
   boxThreshold: number
   backgroundPower: number
   ignoreBelow: number
+  crf: NativeCrfSettings | undefined
 }
 
 export interface NativeOutputs {
@@ -82,7 +85,19 @@ export interface NativeSegmenter {
   cancel(id: number): void
 }
 
+/** The dense CRF by itself, on a native thread of its own. */
+export interface NativeCrf {
+  run(
+    id: number,
+    input: { rgb: Uint8Array | Uint8ClampedArray; width: number; height: number; scores: Float32Array; labels: number },
+    settings: NativeCrfSettings,
+    outputs: { marginals: Float32Array; mask: Uint8Array; confidence: Float32Array },
+  ): Promise<void>
+  cancel(id: number): void
+}
+
 interface Addon {
+  Crf: new (threads: number) => NativeCrf
   Segmenter: new () => NativeSegmenter
 }
 

@@ -13,6 +13,7 @@ import {
   wrong,
 } from './check.js'
 import type { ClassSet } from './class_set.js'
+import { resolveCrf } from './crf_options.js'
 import { ClipEsError, invalid } from './errors.js'
 import type { NativeOutputs, NativeSettings } from './native.js'
 import type { ResultPart, SegmentOptions } from './types.js'
@@ -45,13 +46,6 @@ function resolveLabels(call: string, labels: unknown, names: readonly string[]):
   return indices
 }
 
-function checkCrf(call: string, crf: unknown): void {
-  if (crf === undefined || crf === false) return
-  throw crf === true || typeof crf === 'object'
-    ? invalid(`${call}: crf does not exist yet; leave it out`)
-    : wrong(call, 'crf', crf, 'false')
-}
-
 /** Options of segment(), encoded.segment() and segmentAll(). Throws ERR_INVALID_ARG. */
 export function resolveSegmentOptions(
   call: string,
@@ -70,7 +64,6 @@ export function resolveSegmentOptions(
     'signal',
   ])
   const { refine = true, boxThreshold = 0.4, backgroundPower = 1, ignoreBelow = 0, include = ['mask'] } = given
-  checkCrf(call, given.crf)
   const output = checkOptions(`${call}: output`, given.output, parts)
   const asked = checkArray(call, 'include', include, 0).map((part) => checkOneOf(call, 'include', part, parts))
   return {
@@ -80,6 +73,7 @@ export function resolveSegmentOptions(
       boxThreshold: checkNumber(call, 'boxThreshold', boxThreshold, 0, 1),
       backgroundPower: checkNumber(call, 'backgroundPower', backgroundPower, 0, 1e6),
       ignoreBelow: checkNumber(call, 'ignoreBelow', ignoreBelow, 0, 1),
+      crf: resolveCrf(call, given.crf),
     },
     include: new Set<ResultPart>(['mask', ...asked, ...parts.filter((part) => output[part] !== undefined)]),
     output,

@@ -77,6 +77,21 @@ export interface Embeddings {
 
 export type ResultPart = 'mask' | 'confidence' | 'cams'
 
+/** Settings of the dense CRF; the defaults are the paper's. */
+export interface CrfOptions {
+  /** Of mean-field inference. Default 10. */
+  rounds?: number
+  /** Reach of the position kernel in pixels, and its weight. Default 1 and 3. */
+  positionSigma?: number
+  positionWeight?: number
+  /** Reach of the bilateral kernel in pixels and in colour levels of 255, and its weight. Default 67, 3 and 4. */
+  bilateralPositionSigma?: number
+  bilateralColourSigma?: number
+  bilateralWeight?: number
+  /** Repeat the released pipeline's photo: BGR less Caffe's mean colour, cast to bytes, so that dark values wrap. Default false. */
+  released?: boolean
+}
+
 export interface SegmentOptions {
   /** The image-level labels, as names or indices: which classes are there. Unique, at least one. Default: all. */
   labels?: readonly (string | number)[]
@@ -86,8 +101,8 @@ export interface SegmentOptions {
   boxThreshold?: number
   /** background = (1 - largest map) ^ backgroundPower. Default 1. */
   backgroundPower?: number
-  /** Dense CRF. Default false; not there yet: true is refused. */
-  crf?: boolean
+  /** Let a dense CRF draw the mask along the photo's edges; its winning probability is then the confidence. Default false. */
+  crf?: boolean | CrfOptions
   /** Pixels with a confidence under this become 255. Default 0. */
   ignoreBelow?: number
   /** What to give beside the mask. Default ['mask']. */
@@ -111,6 +126,8 @@ export interface Timings {
   refine: number
   /** Maps at the photo's size and the mask. */
   mask: number
+  /** The dense CRF. */
+  crf: number
 }
 
 export interface SegmentResult {

@@ -20,7 +20,9 @@ Size reduced(int64_t width, int64_t height, int64_t max_side) {
   return {side(width), side(height)};
 }
 
-const uint8_t* as_rgb(Context& context, const Image& image) {
+}  // namespace
+
+const uint8_t* to_rgb(Context& context, const Image& image) {
   if (image.channels == 3) return image.data;
   const int64_t pixels = image.width * image.height, step = image.channels;
   const auto rgb = context.arena.take<uint8_t>(static_cast<size_t>(3 * pixels));
@@ -30,8 +32,6 @@ const uint8_t* as_rgb(Context& context, const Image& image) {
   });
   return rgb.data();
 }
-
-}  // namespace
 
 Grid patch_grid(int64_t width, int64_t height, int64_t patch, int64_t max_side) {
   const Size size = reduced(width, height, max_side);
@@ -48,7 +48,7 @@ void preprocess(Context& context, const Model& model, const Image& image, int64_
     ops::resize_bicubic(context, from, in.width, in.height, out.width, out.height, to.data());
     return to.data();
   };
-  const uint8_t* rgb = as_rgb(context, image);
+  const uint8_t* rgb = to_rgb(context, image);
   if (size.width != image.width || size.height != image.height) rgb = resize(rgb, {image.width, image.height}, size);
   rgb = resize(rgb, size, network);
   ops::extract_patches(context, rgb, grid.height, grid.width, patch, model.mean.data(), model.std.data(), patches);

@@ -13,6 +13,9 @@ struct Image {
   int64_t width, height, channels;
 };
 
+// The photo's own bytes when it is RGB already, else a copy in the arena: (height, width, 3).
+const uint8_t* to_rgb(Context&, const Image&);
+
 struct Grid {
   int64_t height, width;  // in patches
   int64_t patches() const { return height * width; }

@@ -8,6 +8,12 @@
 namespace clip_es {
 namespace {
 
+constexpr int64_t kSmallestPixels = 1 << 14;
+
+float background_score(float largest, const MaskSettings& settings) {
+  return settings.background_power == 1 ? 1 - largest : std::pow(1 - largest, settings.background_power);
+}
+
 // rows[k] is the row of map k. The first of the largest wins, the background standing before the maps.
 void label_row(std::span<const float* const> rows, std::span<const uint8_t> value, int64_t width, const MaskSettings& settings,
                uint8_t* mask, float* confidence) {
@@ -19,8 +25,7 @@ void label_row(std::span<const float* const> rows, std::span<const uint8_t> valu
         largest = rows[k][x];
         winner = k;
       }
-    const float rest = 1 - largest;
-    const float background = settings.background_power == 1 ? rest : std::pow(rest, settings.background_power);
+    const float background = background_score(largest, settings);
     const float score = std::max(background, largest);
     const uint8_t label = background >= largest ? 0 : value[winner];
     if (mask) mask[x] = score < settings.ignore_below ? kIgnored : label;
@@ -53,6 +58,37 @@ void make_pseudo_mask(Context& context, float* maps, const Grid& grid, std::span
     if (outputs.mask || outputs.confidence)
       label_row(rows, value, width, settings, outputs.mask ? outputs.mask + y * width : nullptr,
                 outputs.confidence ? outputs.confidence + y * width : nullptr);
+  });
+}
+
+void score_labels(Context& context, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
+                  const MaskSettings& settings, float* scores) {
+  const int64_t pixels = width * height;
+  const auto unused = context.arena.take<uint8_t>(static_cast<size_t>(labels));
+  make_pseudo_mask(context, maps, grid, unused, width, height, settings, {.maps = scores + pixels});
+  context.pool.split(pixels, kSmallestPixels, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float largest = scores[pixels + i];
+      for (int64_t k = 2; k <= labels; ++k) largest = std::max(largest, scores[k * pixels + i]);
+      scores[i] = background_score(largest, settings);
+    }
+  });
+}
+
+void label_scores(Context& context, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings& settings,
+                  uint8_t* mask, float* confidence) {
+  context.pool.split(pixels, kSmallestPixels, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float largest = scores[i];
+      uint8_t label = 0;
+      for (size_t k = 0; k < value.size(); ++k)
+        if (const float score = scores[static_cast<int64_t>(k + 1) * pixels + i]; score > largest) {
+          largest = score;
+          label = value[k];
+        }
+      if (mask) mask[i] = largest < settings.ignore_below ? kIgnored : label;
+      if (confidence) confidence[i] = largest;
+    }
   });
 }
 

@@ -26,4 +26,11 @@ struct MaskOutputs {
 void make_pseudo_mask(Context&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height,
                       const MaskSettings&, const MaskOutputs&);
 
+// The same maps as scores of all labels, for a CRF: scores (1 + K, height, width), the background first.
+void score_labels(Context&, float* maps, const Grid&, int64_t labels, int64_t width, int64_t height, const MaskSettings&, float* scores);
+
+// scores (1 + K, pixels), the background first -> mask and confidence (pixels each, null when not wanted). Ties go to the lower index.
+void label_scores(Context&, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings&, uint8_t* mask,
+                  float* confidence);
+
 }  // namespace clip_es

@@ -1,0 +1,76 @@
+import { types } from 'node:util'
+import { checkInteger, checkMemory, checkSignal, wrong } from './check.js'
+import { resolveCrfOptions } from './crf_options.js'
+import { invalid } from './errors.js'
+import { checkImage } from './image.js'
+import { Jobs } from './jobs.js'
+import { physicalCores } from './load_options.js'
+import { loadAddon } from './native.js'
+import type { CrfOptions } from './types.js'
+
+/** A photo and how much each label is there, pixel by pixel. */
+export interface DenseCrfInput {
+  /** width * height * 3 bytes. */
+  rgb: Uint8Array | Uint8ClampedArray
+  width: number
+  height: number
+  /** labels * height * width numbers of 0 or more: probabilities, or anything that grows with them. */
+  scores: Float32Array
+  /** How many labels there are, 1 to 255. */
+  labels: number
+}
+
+export interface DenseCrfOptions extends CrfOptions {
+  signal?: AbortSignal
+}
+
+export interface DenseCrfResult {
+  /** height * width: the label that wins. Ties go to the lower one. */
+  mask: Uint8Array
+  /** height * width: its probability. */
+  confidence: Float32Array
+  /** labels * height * width: the marginals, which sum to 1 at every pixel. */
+  marginals: Float32Array
+}
+
+const call = 'denseCrf()'
+
+// One engine for all calls, so that its memory is reused. It keeps no process alive.
+let jobs: Jobs<InstanceType<ReturnType<typeof loadAddon>['Crf']>> | undefined
+
+function checkScores(input: DenseCrfInput, pixels: number): void {
+  const { scores, labels } = input
+  if (!types.isFloat32Array(scores)) throw wrong(call, 'scores', scores, 'a Float32Array of labels * height * width')
+  checkMemory(call, 'scores', scores)
+  if (scores.length !== labels * pixels)
+    throw invalid(
+      `${call}: scores has ${scores.length} elements; ${labels} labels of ${input.width} x ${input.height} need ${labels * pixels}`,
+    )
+}
+
+/**
+ * A fully connected CRF (Krähenbühl and Koltun 2011) by itself: scores of labels become marginals that follow the photo's edges.
+ * @throws ERR_INVALID_ARG, ERR_OUT_OF_MEMORY, ERR_LIBTORCH when the add-on is not there, or the signal's reason.
+ */
+export async function denseCrf(input: DenseCrfInput, options: DenseCrfOptions = {}): Promise<DenseCrfResult> {
+  if (typeof input !== 'object' || input === null) throw wrong(call, 'input', input, '{ rgb, width, height, scores, labels }')
+  const { rgb, width, height, scores, labels } = input
+  const { signal, ...settings } = typeof options === 'object' && options !== null ? options : ({ options } as never)
+  const image = checkImage(call, { data: rgb, width, height }, 2 ** 31)
+  if (image.channels !== 3)
+    throw invalid(`${call}: rgb has ${rgb.length} bytes; ${width} x ${height} needs ${3 * width * height} (RGB)`)
+  checkInteger(call, 'labels', labels, 1, 255)
+  checkScores(input, width * height)
+  const checked = resolveCrfOptions(call, settings)
+  const pixels = width * height
+  const result = {
+    mask: new Uint8Array(pixels),
+    confidence: new Float32Array(pixels),
+    marginals: new Float32Array(scores.length),
+  }
+  jobs ??= new Jobs(new (loadAddon().Crf)(physicalCores()), 1e6)
+  await jobs.run(checkSignal(call, signal), (native, id) =>
+    native.run(id, { rgb, width, height, scores, labels }, checked, result),
+  )
+  return result
+}
