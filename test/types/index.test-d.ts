@@ -156,7 +156,7 @@ expectType<Uint8Array>(result.mask)
 expectType<Float32Array | undefined>(result.confidence)
 expectType<Float32Array | undefined>(result.cams)
 expectType<Timings>(result.timings)
-expectType<Record<'queue' | 'preprocess' | 'encode' | 'gradcam' | 'refine' | 'mask', number>>({ ...result.timings })
+expectType<Record<'queue' | 'preprocess' | 'encode' | 'gradcam' | 'refine' | 'mask' | 'crf', number>>({ ...result.timings })
 expectError(result.logits)
 
 // encode

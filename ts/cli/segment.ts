@@ -17,6 +17,7 @@ export interface SegmentArguments {
   confidence?: true
   json?: true
   refine: boolean
+  crf?: boolean
   boxThreshold?: number
   backgroundPower?: number
   ignoreBelow?: number
@@ -68,6 +69,7 @@ export function segmentCommand(): Command {
     .option('--json', 'a JSON object per photo on standard output, and nothing else there')
     .optionsGroup('How:')
     .option('--model <file>', 'CLIP-ViT archive (default: $CLIP_ES_MODEL, else the embedded demo model)')
+    .option('--crf', "let a dense CRF draw the masks along the photo's edges")
     .option('--no-refine', "leave the maps as they are, without sharpening by the ViT's attention")
     .option('--box-threshold <x>', 'how high a map must be to count as evidence, 0 to 1 (default: 0.4)', numberFrom(0, 1))
     .option('--background-power <x>', 'background = (1 - highest map) ^ x (default: 1)', numberFrom(0, 1e6))

@@ -83,7 +83,7 @@ async function encode(segmenter: Segmenter, { specs, encoding }: AskedClasses, s
 
 /** What to ask the engine for, and what to write: the mask last. */
 function settings(given: SegmentArguments, asked: AskedClasses): Pick<Job, 'options' | 'kinds' | 'colours'> {
-  const { refine, backgroundPower, ignoreBelow, cams, confidence } = given
+  const { refine, crf = false, backgroundPower, ignoreBelow, cams, confidence } = given
   const { labels, boxThreshold, colours } = asked
   const include: SegmentOptions['include'] = [
     'mask',
@@ -93,7 +93,7 @@ function settings(given: SegmentArguments, asked: AskedClasses): Pick<Job, 'opti
   const kinds = (['cams', 'confidence', 'overlay', 'mask'] satisfies ResultKind[]).filter(
     (kind) => kind === 'mask' || given[kind],
   )
-  return { options: { labels, refine, boxThreshold, backgroundPower, ignoreBelow, include }, kinds, colours }
+  return { options: { labels, refine, crf, boxThreshold, backgroundPower, ignoreBelow, include }, kinds, colours }
 }
 
 /** A photo's outcome, failures included; rejects only with what ends the whole run. */
