@@ -134,7 +134,7 @@ struct Times {
 double time_setup(Context& context, const npy::Photo& photo, const CrfSettings& s) {
   const double start = seconds_now();
   Arena::Scope scope(context.arena);
-  const auto tiles = cut_into_tiles(context.arena, photo.width, photo.height, kTileSide);
+  const auto tiles = cut_into_tiles(context.arena, photo.width, photo.height);
   const auto levels = context.arena.take<float>(3 * 256);
   for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<float>(i % 256);
   PositionGrid grid;

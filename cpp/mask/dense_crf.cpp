@@ -48,12 +48,10 @@ std::span<float> colour_levels(Arena& arena, bool released) {
   return levels;
 }
 
-constexpr int64_t kFewChannels = 8;  // beyond them smaller tiles keep a tile's slots in the cache
-
 class MeanField {
  public:
   MeanField(Context& context, int64_t width, int64_t height, int64_t labels)
-      : context_(context), width_(width), height_(height), labels_(labels), channels_(ops::padded_channels(labels - 1)), tiles_(cut_into_tiles(context.arena, width, height, channels_ > kFewChannels ? kTileSide / 2 : kTileSide)) {}
+      : context_(context), width_(width), height_(height), labels_(labels), channels_(ops::padded_channels(labels - 1)), tiles_(cut_into_tiles(context.arena, width, height)) {}
 
   void set_up(const CrfSettings& settings, const uint8_t* rgb) {
     const auto pixels = static_cast<size_t>(width_ * height_);

@@ -1,6 +1,7 @@
 #include "mask/permutohedral_lattice.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -17,8 +18,11 @@ using ops::Key;
 using ops::KeyLayout;
 constexpr uint32_t kNone = 0xffffffffu;
 
-Key hash(Key key) {
+// Keys are fields of small numbers side by side: both halves are needed, or neighbours fall on each other.
+uint64_t hash(Key key) {
   key *= 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio
+  key ^= key >> 32;
+  key *= 0xd6e8feb86659fd93u;
   return key ^ (key >> 32);
 }
 
@@ -52,42 +56,51 @@ class TileTable {
   uint32_t count_ = 0;
 };
 
-// Numbers the distinct keys of the image. An entry holds 32 bits of the hash beside the number.
+// Numbers the distinct keys of the image. Half of all look-ups are for neighbours that do not exist: a byte of the hash for each place, so few
+// bytes that they stay in the cache, answers those.
 class VertexTable {
  public:
   VertexTable(Arena& arena, int64_t slots)
-      : mask_(std::bit_ceil(static_cast<size_t>(slots) * 3 / 2 + 1) - 1), entries_(arena.take<uint64_t>(mask_ + 1)), keys_(arena.take<Key>(static_cast<size_t>(slots))) {}
-  void clear(Context& context) {
-    context.pool.split(static_cast<int64_t>(entries_.size()), 65536, [&](int64_t begin, int64_t end) {
-      std::fill(entries_.begin() + begin, entries_.begin() + end, ~uint64_t{0});
-    });
+      : mask_(std::bit_ceil(static_cast<size_t>(slots) * 3 / 2 + 1) - 1), tags_(arena.take<uint8_t>(mask_ + 1)), numbers_(arena.take<uint32_t>(mask_ + 1)), keys_(arena.take<Key>(static_cast<size_t>(slots))) {}
+  void clear() { std::fill(tags_.begin(), tags_.end(), kEmpty); }
+  // Two steps on the way to find(), each for many keys before the next: what lies where the key should, then what that number stands for.
+  void prefetch(uint64_t h) const {
+    __builtin_prefetch(&tags_[h & mask_]);
+    __builtin_prefetch(&numbers_[h & mask_]);
   }
-  void prefetch(Key key) const { __builtin_prefetch(&entries_[hash(key) & mask_]); }
+  void prefetch_key(uint64_t h) const {
+    const size_t at = h & mask_;
+    __builtin_prefetch(&keys_[tags_[at] == tag_of(h) ? numbers_[at] : 0]);
+  }
   uint32_t insert(Key key) {
-    const Key h = hash(key);
+    const uint64_t h = hash(key);
+    const uint8_t tag = tag_of(h);
     for (size_t at = h & mask_;; at = (at + 1) & mask_) {
-      const uint64_t entry = entries_[at];
-      if (entry == ~uint64_t{0}) {
+      if (tags_[at] == kEmpty) {
+        tags_[at] = tag;
+        numbers_[at] = count_;
         keys_[count_] = key;
-        entries_[at] = (h & ~uint64_t{kNone}) | count_;
         return count_++;
       }
-      if (((entry ^ h) >> 32) == 0 && keys_[static_cast<uint32_t>(entry)] == key) return static_cast<uint32_t>(entry);
+      if (tags_[at] == tag && keys_[numbers_[at]] == key) return numbers_[at];
     }
   }
-  void prefetch_hash(uint64_t h) const { __builtin_prefetch(&entries_[h & mask_]); }
   uint32_t find(Key key, uint64_t h) const {
+    const uint8_t tag = tag_of(h);
     for (size_t at = h & mask_;; at = (at + 1) & mask_) {
-      const uint64_t entry = entries_[at];
-      if (entry == ~uint64_t{0}) return kNone;
-      if (((entry ^ h) >> 32) == 0 && keys_[static_cast<uint32_t>(entry)] == key) return static_cast<uint32_t>(entry);
+      if (tags_[at] == kEmpty) return kNone;
+      if (tags_[at] == tag && keys_[numbers_[at]] == key) return numbers_[at];
     }
   }
   std::span<const Key> keys() const { return keys_.first(count_); }
 
  private:
+  static constexpr uint8_t kEmpty = 0;
+  static uint8_t tag_of(uint64_t h) { return static_cast<uint8_t>(h >> 56 | 1); }  // from the half that the place does not come from
+
   size_t mask_;
-  std::span<uint64_t> entries_;
+  std::span<uint8_t> tags_;
+  std::span<uint32_t> numbers_;
   std::span<Key> keys_;
   uint32_t count_ = 0;
 };
@@ -219,12 +232,12 @@ class Builder {
   }
 
   void join_tiles(VertexTable& table) {
-    table.clear(context_);
+    table.clear();
     constexpr size_t kAhead = 8;
     size_t slot = 0;
     for (const TileKeys& tile : tile_keys_)
       for (size_t s = 0; s < tile.keys.size(); ++s) {
-        if (s + kAhead < tile.keys.size()) table.prefetch(tile.keys[s + kAhead]);
+        if (s + kAhead < tile.keys.size()) table.prefetch(hash(tile.keys[s + kAhead]));
         lattice_.vertex_of[slot++] = table.insert(tile.keys[s]);
       }
     lattice_.vertices = static_cast<int64_t>(table.keys().size());
@@ -234,11 +247,11 @@ class Builder {
     const auto vertices = static_cast<size_t>(lattice_.vertices);
     const std::span<const Key> keys = table.keys();
     const auto next = context_.arena.take<uint32_t>(vertices * (D + 1));
-    const auto followed = context_.arena.take<uint8_t>(vertices * (D + 1));
+    const auto followed = context_.arena.take<uint8_t>((vertices + 1) * (D + 1));  // one more, for those that nothing follows
     std::fill(followed.begin(), followed.end(), uint8_t{0});
     context_.pool.split(lattice_.vertices, 4096, [&](int64_t begin, int64_t end) {
       context_.checkpoint();
-      constexpr int64_t kBlock = 16;  // all look-ups of a block are on their way before the first is waited for
+      constexpr int64_t kBlock = 32;  // all look-ups of a block are on their way before the first is waited for
       uint64_t hashes[kBlock * (D + 1)];
       Key steps[kBlock * (D + 1)];
       for (int64_t first = begin; first < end; first += kBlock) {
@@ -246,13 +259,15 @@ class Builder {
         for (int64_t i = 0; i < count; ++i) {
           steps[i] = layout_.step(keys[static_cast<size_t>(first + i / (D + 1))], static_cast<int>(i % (D + 1)));
           hashes[i] = hash(steps[i]);
-          table.prefetch_hash(hashes[i]);
+          table.prefetch(hashes[i]);
         }
+        for (int64_t i = 0; i < count; ++i) table.prefetch_key(hashes[i]);
         for (int64_t i = 0; i < count; ++i) {
           const uint32_t found = table.find(steps[i], hashes[i]);
-          const size_t row = static_cast<size_t>(i % (D + 1)) * vertices;
-          next[row + static_cast<size_t>(first + i / (D + 1))] = found;
-          if (found != kNone) followed[row + found] = 1;
+          const auto axis = static_cast<size_t>(i % (D + 1));
+          next[axis * vertices + static_cast<size_t>(first + i / (D + 1))] = found;
+          // A vertex follows one other at most; the one more is everybody's.
+          std::atomic_ref(followed[axis * (vertices + 1) + std::min<size_t>(found, vertices)]).store(1, std::memory_order_relaxed);
         }
       }
     });
@@ -261,7 +276,7 @@ class Builder {
       axis.part = context_.arena.take<int64_t>(kParts + 1);
     }
     context_.pool.run(D + 1, [&](int64_t j, int) {
-      lay_chains(next.subspan(static_cast<size_t>(j) * vertices, vertices), followed.subspan(static_cast<size_t>(j) * vertices, vertices), lattice_.axes[j]);
+      lay_chains(next.subspan(static_cast<size_t>(j) * vertices, vertices), followed.subspan(static_cast<size_t>(j) * (vertices + 1), vertices), lattice_.axes[j]);
     });
   }
 
@@ -339,8 +354,8 @@ void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& l
 
 }  // namespace
 
-std::span<Tile> cut_into_tiles(Arena& arena, int64_t width, int64_t height, int64_t side) {
-  const int64_t across = (width + side - 1) / side, down = (height + side - 1) / side;
+std::span<Tile> cut_into_tiles(Arena& arena, int64_t width, int64_t height) {
+  const int64_t across = (width + kTileSide - 1) / kTileSide, down = (height + kTileSide - 1) / kTileSide;
   const auto tiles = arena.take<Tile>(static_cast<size_t>(across * down));
   int64_t pixel = 0;
   for (int64_t j = 0; j < down; ++j)

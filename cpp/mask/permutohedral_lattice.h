@@ -20,8 +20,7 @@ struct Tile {
   int64_t pixels() const { return width * height; }
   int64_t pixel(int64_t row) const { return first_pixel + (row - y) * width; }  // where the photo's row begins
 };
-// No tile's sides are longer than `side`, at most kTileSide.
-std::span<Tile> cut_into_tiles(Arena&, int64_t width, int64_t height, int64_t side);
+std::span<Tile> cut_into_tiles(Arena&, int64_t width, int64_t height);
 
 struct LatticeFeatures {
   float position_sigma;

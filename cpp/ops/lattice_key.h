@@ -9,13 +9,17 @@ namespace clip_es::ops {
 
 using Key = uint64_t;
 
+// A pixel on the border of two simplices lies in either: its values change by nothing, but the points that then exist carry the blur further.
+// So all arithmetic up to the simplex is rounded as in the usual code, step by step (the build forbids fused multiply-adds
+// in lattice_key.cpp), and is the same on every processor.
+
 // What each feature is multiplied by before it is elevated: the length of E's column times the deviation, in lattice units, of splat,
 // blur and slice together.
 template <int D>
 struct LatticeScale {
   float factor[D];
   LatticeScale() {
-    const double deviation = std::sqrt(2.0 / 3.0) * (D + 1);
+    const auto deviation = static_cast<float>(std::sqrt(2.0 / 3.0) * (D + 1));  // rounded where the usual code rounds it
     for (int i = 0; i < D; ++i) factor[i] = static_cast<float>(1.0 / std::sqrt((i + 2.0) * (i + 1.0)) * deviation);
   }
 };

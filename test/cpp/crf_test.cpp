@@ -138,7 +138,7 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
       for (const int64_t channels : {int64_t{1}, int64_t{2}, int64_t{4}, int64_t{20}}) {
         Arena::Scope scope(context.arena);
         const std::vector<float> pixels = random.uniform(width * height * channels);
-        const auto tiles = cut_into_tiles(context.arena, width, height, kTileSide);
+        const auto tiles = cut_into_tiles(context.arena, width, height);
         std::vector<float> got(pixels.size()), want(pixels.size());
         PositionGrid grid;
         CHECK(build_position_grid(context, width, height, sigma, grid));
