@@ -1,8 +1,10 @@
-// clip_es_crf_bench [--photo FILE.ppm] [--maps FILE.npy] [--labels 3,21] [--threads 1,2] [--size 500x375] [--repeat 5] [--scores smooth|random]
+// clip_es_crf_bench [--photo FILE.ppm] [--maps FILE.npy] [--labels 3,21] [--threads 1,2] [--size 500x375] [--repeat 5] [--scores
+// smooth|random]
 //                   [--clock wall|cpu] [--peer PROGRAM]
-// Times the CRF, its lattices and its rounds apart. Without a photo one is made up. With --peer, the program is run on the same files between
-// our own runs, and its marginals and seconds are compared: docs/crf.md says what it is given and what it must leave.
-// --clock cpu counts processor time, for machines that are busy with other work: only sensible with one thread and a peer that does the same.
+// Times the CRF, its lattices and its rounds apart. Without a photo one is made up. With --peer, the program is run on the same files
+// between our own runs, and its marginals and seconds are compared: docs/crf.md says what it is given and what it must leave.
+// --clock cpu counts processor time, for machines that are busy with other work: only sensible with one thread and a peer that does the
+// same.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -61,7 +63,8 @@ std::vector<float> smooth_noise(std::mt19937& random, int64_t width, int64_t hei
   for (float& v : grid) v = uniform(random);
   for (int64_t y = 0; y < height; ++y)
     for (int64_t x = 0; x < width; ++x) {
-      const float gx = static_cast<float>(x * cells) / static_cast<float>(width), gy = static_cast<float>(y * cells) / static_cast<float>(height);
+      const float gx = static_cast<float>(x * cells) / static_cast<float>(width),
+                  gy = static_cast<float>(y * cells) / static_cast<float>(height);
       const auto i = static_cast<int64_t>(gx), j = static_cast<int64_t>(gy);
       const float fx = gx - static_cast<float>(i), fy = gy - static_cast<float>(j);
       const auto at = [&](int64_t a, int64_t b) { return grid[static_cast<size_t>(b * (cells + 1) + a)]; };
@@ -116,10 +119,12 @@ void write_ppm(const std::string& path, const npy::Photo& photo) {
 }
 
 void write_npy(const std::string& path, const std::vector<float>& data, int64_t labels, int64_t height, int64_t width) {
-  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(labels) + ", " + std::to_string(height) + ", " + std::to_string(width) + "), }";
+  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(labels) + ", " + std::to_string(height) +
+                       ", " + std::to_string(width) + "), }";
   while ((10 + header.size() + 1) % 64) header += ' ';
   header += '\n';
-  const char start[10] = {'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<char>(header.size() & 255), static_cast<char>(header.size() >> 8)};
+  const char start[10] = {
+      '\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<char>(header.size() & 255), static_cast<char>(header.size() >> 8)};
   std::ofstream out(path, std::ios::binary);
   out.write(start, sizeof start);
   out << header;
@@ -140,7 +145,8 @@ double time_setup(Context& context, const npy::Photo& photo, const CrfSettings& 
   PositionGrid grid;
   if (!build_position_grid(context, photo.width, photo.height, s.position_sigma, grid)) throw std::runtime_error("no position grid");
   normalise_position_grid(context, grid, s.position_weight);
-  Lattice bilateral = build_lattice(context, tiles, photo.width, photo.height, {s.bilateral_position_sigma, s.bilateral_colour_sigma, photo.rgb.data(), levels.data()});
+  Lattice bilateral = build_lattice(context, tiles, photo.width, photo.height,
+                                    {s.bilateral_position_sigma, s.bilateral_colour_sigma, photo.rgb.data(), levels.data()});
   normalise_lattice(context, tiles, photo.width, bilateral, s.bilateral_weight);
   return seconds_now() - start;
 }
@@ -151,14 +157,16 @@ struct PeerRun {
 
 PeerRun run_peer(const std::string& program, const std::string& folder, const CrfSettings& s) {
   std::ostringstream command;
-  command << program << ' ' << folder << "/photo.ppm " << folder << "/scores.npy " << folder << "/marginals.npy " << s.rounds << ' ' << s.position_sigma << ' '
-          << s.position_weight << ' ' << s.bilateral_position_sigma << ' ' << s.bilateral_colour_sigma << ' ' << s.bilateral_weight;
+  command << program << ' ' << folder << "/photo.ppm " << folder << "/scores.npy " << folder << "/marginals.npy " << s.rounds << ' '
+          << s.position_sigma << ' ' << s.position_weight << ' ' << s.bilateral_position_sigma << ' ' << s.bilateral_colour_sigma << ' '
+          << s.bilateral_weight;
   FILE* pipe = popen(command.str().c_str(), "r");
   if (!pipe) throw std::runtime_error("cannot run " + command.str());
   PeerRun run{-1, -1};
   char line[512];
   while (std::fgets(line, sizeof line, pipe)) std::sscanf(line, "setup %lf rounds %lf", &run.setup, &run.rounds);
-  if (pclose(pipe) != 0 || run.setup < 0) throw std::runtime_error(command.str() + " failed or printed no line 'setup SECONDS rounds SECONDS'");
+  if (pclose(pipe) != 0 || run.setup < 0)
+    throw std::runtime_error(command.str() + " failed or printed no line 'setup SECONDS rounds SECONDS'");
   return run;
 }
 
@@ -182,8 +190,8 @@ void compare(const std::vector<float>& ours, const std::vector<float>& theirs, i
     };
     same += winner(ours) == winner(theirs);
   }
-  std::printf("    marginals: largest difference %.2e, mean %.2e, %zu beyond 1e-3; same label %.4f %%\n", worst, sum / static_cast<double>(ours.size()), beyond,
-              100.0 * static_cast<double>(same) / static_cast<double>(pixels));
+  std::printf("    marginals: largest difference %.2e, mean %.2e, %zu beyond 1e-3; same label %.4f %%\n", worst,
+              sum / static_cast<double>(ours.size()), beyond, 100.0 * static_cast<double>(same) / static_cast<double>(pixels));
 }
 
 void bench(const Options& o, const npy::Photo& photo, const std::vector<float>& scores, int64_t labels) {
@@ -194,7 +202,8 @@ void bench(const Options& o, const npy::Photo& photo, const std::vector<float>& 
     write_ppm(folder + "/photo.ppm", photo);
     write_npy(folder + "/scores.npy", scores, labels, photo.height, photo.width);
   }
-  std::printf("%lld x %lld, %lld labels\n", static_cast<long long>(photo.width), static_cast<long long>(photo.height), static_cast<long long>(labels));
+  std::printf("%lld x %lld, %lld labels\n", static_cast<long long>(photo.width), static_cast<long long>(photo.height),
+              static_cast<long long>(labels));
   std::vector<float> marginals(scores.size());
   std::vector<Times> ours(o.threads.size());
   std::vector<double> peer_setup, peer_total;
@@ -225,11 +234,12 @@ void bench(const Options& o, const npy::Photo& photo, const std::vector<float>& 
   if (!o.peer.empty()) {
     report("peer", peer_setup, peer_total);
     for (size_t t = 0; t < o.threads.size(); ++t)
-      std::printf("    peer / ours with %lld threads: set-up %.1f, all %.1f\n", static_cast<long long>(o.threads[t]), median(peer_setup) / median(ours[t].setup),
-                  median(peer_total) / median(ours[t].total));
+      std::printf("    peer / ours with %lld threads: set-up %.1f, all %.1f\n", static_cast<long long>(o.threads[t]),
+                  median(peer_setup) / median(ours[t].setup), median(peer_total) / median(ours[t].total));
     std::filesystem::remove_all(folder);
   }
-  std::printf("    memory held: %.1f MB, asked for %llu times\n", static_cast<double>(arenas[0]->capacity()) / 1e6, static_cast<unsigned long long>(arenas[0]->allocations()));
+  std::printf("    memory held: %.1f MB, asked for %llu times\n", static_cast<double>(arenas[0]->capacity()) / 1e6,
+              static_cast<unsigned long long>(arenas[0]->allocations()));
 }
 
 Options parse(int argc, char** argv) {
@@ -244,8 +254,11 @@ Options parse(int argc, char** argv) {
     else if (name == "--labels") o.labels = numbers(value);
     else if (name == "--threads") o.threads = numbers(value);
     else if (name == "--repeat") o.repeat = std::max(1, std::stoi(value));
-    else if (name == "--size" && value.find('x') != std::string::npos) o.width = std::stoll(value), o.height = std::stoll(value.substr(value.find('x') + 1));
-    else throw std::runtime_error("unknown option " + name + " " + value + "; known: --photo --maps --labels --threads --size --repeat --scores smooth|random --clock wall|cpu --peer");
+    else if (name == "--size" && value.find('x') != std::string::npos)
+      o.width = std::stoll(value), o.height = std::stoll(value.substr(value.find('x') + 1));
+    else
+      throw std::runtime_error("unknown option " + name + " " + value +
+                               "; known: --photo --maps --labels --threads --size --repeat --scores smooth|random --clock wall|cpu --peer");
   }
   return o;
 }
@@ -257,7 +270,8 @@ int main(int argc, char** argv) try {
   const npy::Photo photo = o.photo.empty() ? made_up_photo(o.width, o.height) : npy::read_ppm(o.photo);
   if (!o.maps.empty()) {
     const npy::Array maps = npy::read(o.maps);
-    if (maps.shape.size() != 3 || maps.shape[1] != photo.height || maps.shape[2] != photo.width) throw std::runtime_error(o.maps + " has not the photo's size");
+    if (maps.shape.size() != 3 || maps.shape[1] != photo.height || maps.shape[2] != photo.width)
+      throw std::runtime_error(o.maps + " has not the photo's size");
     bench(o, photo, with_background(maps.floats(), static_cast<size_t>(photo.width * photo.height)), maps.shape[0] + 1);
     return 0;
   }

@@ -39,7 +39,8 @@ size_t memory_limit() {
       std::string(size) + " of memory are needed at once and cannot be had: a smaller maxSide, fewer labels or a smaller model needs less");
 }
 
-// Large buffers are read at random too, and an entry of the processor's page table then covers 2 MB of them. A wish: its refusal is no error.
+// Large buffers are read at random too, and an entry of the processor's page table then covers 2 MB of them. A wish: its refusal is no
+// error.
 void advise_huge_pages(void* p, size_t bytes) {
   constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
   const uintptr_t first = (reinterpret_cast<uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;

@@ -51,7 +51,12 @@ std::span<float> colour_levels(Arena& arena, bool released) {
 class MeanField {
  public:
   MeanField(Context& context, int64_t width, int64_t height, int64_t labels)
-      : context_(context), width_(width), height_(height), labels_(labels), channels_(ops::padded_channels(labels - 1)), tiles_(cut_into_tiles(context.arena, width, height)) {}
+      : context_(context),
+        width_(width),
+        height_(height),
+        labels_(labels),
+        channels_(ops::padded_channels(labels - 1)),
+        tiles_(cut_into_tiles(context.arena, width, height)) {}
 
   void set_up(const CrfSettings& settings, const uint8_t* rgb) {
     const auto pixels = static_cast<size_t>(width_ * height_);
@@ -64,7 +69,8 @@ class MeanField {
       else add_kernel({settings.position_sigma}, settings.position_weight);
     }
     if (settings.bilateral_weight > 0) {
-      LatticeFeatures features{settings.bilateral_position_sigma, settings.bilateral_colour_sigma, rgb, colour_levels(context_.arena, settings.released).data()};
+      LatticeFeatures features{settings.bilateral_position_sigma, settings.bilateral_colour_sigma, rgb,
+                               colour_levels(context_.arena, settings.released).data()};
       if (settings.released) std::swap(features.channel[0], features.channel[2]);
       add_kernel(features, settings.bilateral_weight);
     }
@@ -127,13 +133,16 @@ class MeanField {
     for (Kernel& kernel : kernels()) {
       if (collects())
         context_.pool.split(kernel.lattice.vertices, 1024, [&](int64_t begin, int64_t end) {
-          ops::lattice_collect(kernel.slots.data(), kernel.lattice.slots_begin.data(), kernel.lattice.slots_of.data(), begin, end, channels_, kernel.after.data());
+          ops::lattice_collect(kernel.slots.data(), kernel.lattice.slots_begin.data(), kernel.lattice.slots_of.data(), begin, end,
+                               channels_, kernel.after.data());
         });
       blur_lattice(context_, kernel.lattice, channels_, kernel.after.data());
     }
   }
 
-  float* fetched_of(const Kernel& kernel, size_t worker) const { return kernel.fetched.data() + static_cast<int64_t>(worker) * kernel.largest * channels_; }
+  float* fetched_of(const Kernel& kernel, size_t worker) const {
+    return kernel.fetched.data() + static_cast<int64_t>(worker) * kernel.largest * channels_;
+  }
   float* splatted_of(const Kernel& kernel, size_t t) const {
     return collects() ? kernel.slots.data() + kernel.lattice.first_slot[t] * channels_ : kernel.splatted.data();
   }
@@ -142,7 +151,9 @@ class MeanField {
     const Tile& tile = tiles_[t];
     for (Kernel& kernel : kernels()) {
       const Lattice& lattice = kernel.lattice;
-      if (!scores) ops::lattice_fetch(kernel.before.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels_, fetched_of(kernel, worker));
+      if (!scores)
+        ops::lattice_fetch(kernel.before.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels_,
+                           fetched_of(kernel, worker));
       if (!marginals) std::fill_n(splatted_of(kernel, t), lattice.slots(t) * channels_, 0.0f);
     }
     for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
@@ -157,7 +168,8 @@ class MeanField {
     if (marginals || collects()) return;
     for (Kernel& kernel : kernels()) {
       const Lattice& lattice = kernel.lattice;
-      ops::lattice_merge(kernel.splatted.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels_, kernel.after.data());
+      ops::lattice_merge(kernel.splatted.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels_,
+                         kernel.after.data());
     }
   }
 
@@ -165,7 +177,8 @@ class MeanField {
     float* q = q_at(tile.x, y);
     bool add = false;
     if (has_grid_) {
-      ops::lattice_slice(grid_.corners_at(y * width_ + tile.x), points_.data() + grid_.base[static_cast<size_t>(y)] * channels_, tile.width, channels_, add, q);
+      ops::lattice_slice(grid_.corners_at(y * width_ + tile.x), points_.data() + grid_.base[static_cast<size_t>(y)] * channels_, tile.width,
+                         channels_, add, q);
       add = true;
     }
     for (const Kernel& kernel : kernels()) {
@@ -200,7 +213,8 @@ class MeanField {
   [[noreturn]] static void refuse_score(const Tile& tile, int64_t y, int64_t label, const float* row) {
     int64_t x = 0;
     while (row[x] >= 0 && row[x] <= std::numeric_limits<float>::max()) ++x;
-    refuse("the score of label " + std::to_string(label) + " at (" + std::to_string(tile.x + x) + ", " + std::to_string(y) + ") is " + std::to_string(row[x]) + "; scores are 0 to 1");
+    refuse("the score of label " + std::to_string(label) + " at (" + std::to_string(tile.x + x) + ", " + std::to_string(y) + ") is " +
+           std::to_string(row[x]) + "; scores are 0 to 1");
   }
 
   void write_marginals(const Tile& tile, int64_t y, float* marginals) {
@@ -223,14 +237,14 @@ class MeanField {
   std::span<float> points_;  // (points, channels) of the grid: blurred values
   Kernel kernels_[2];
   size_t kernel_count_ = 0;
-  std::span<float> unary_;     // (pixels, channels): relative to the last label
-  std::span<float> q_;         // (pixels, channels): messages, then excess marginals
+  std::span<float> unary_;  // (pixels, channels): relative to the last label
+  std::span<float> q_;      // (pixels, channels): messages, then excess marginals
 };
 
 }  // namespace
 
-void dense_crf(Context& context, const uint8_t* rgb, int64_t width, int64_t height, const float* scores, int64_t labels, const CrfSettings& settings,
-               float* marginals) {
+void dense_crf(Context& context, const uint8_t* rgb, int64_t width, int64_t height, const float* scores, int64_t labels,
+               const CrfSettings& settings, float* marginals) {
   check_settings(width, height, labels, settings);
   Arena::Scope scope(context.arena);
   MeanField field(context, width, height, labels);

@@ -56,12 +56,15 @@ class TileTable {
   uint32_t count_ = 0;
 };
 
-// Numbers the distinct keys of the image. Half of all look-ups are for neighbours that do not exist: a byte of the hash for each place, so few
-// bytes that they stay in the cache, answers those.
+// Numbers the distinct keys of the image. Half of all look-ups are for neighbours that do not exist: a byte of the hash for each place, so
+// few bytes that they stay in the cache, answers those.
 class VertexTable {
  public:
   VertexTable(Arena& arena, int64_t slots)
-      : mask_(std::bit_ceil(static_cast<size_t>(slots) * 3 / 2 + 1) - 1), tags_(arena.take<uint8_t>(mask_ + 1)), numbers_(arena.take<uint32_t>(mask_ + 1)), keys_(arena.take<Key>(static_cast<size_t>(slots))) {}
+      : mask_(std::bit_ceil(static_cast<size_t>(slots) * 3 / 2 + 1) - 1),
+        tags_(arena.take<uint8_t>(mask_ + 1)),
+        numbers_(arena.take<uint32_t>(mask_ + 1)),
+        keys_(arena.take<Key>(static_cast<size_t>(slots))) {}
   void clear() { std::fill(tags_.begin(), tags_.end(), kEmpty); }
   // Two steps on the way to find(), each for many keys before the next: what lies where the key should, then what that number stands for.
   void prefetch(uint64_t h) const {
@@ -119,7 +122,8 @@ struct ScaledFeatures {
     if constexpr (D == 5)
       for (size_t c = 0; c < 3; ++c) {
         level[c] = arena.take<float>(256);
-        for (size_t i = 0; i < 256; ++i) level[c][i] = f.levels[static_cast<size_t>(f.channel[c]) * 256 + i] / f.colour_sigma * scale.factor[c + 2];
+        for (size_t i = 0; i < 256; ++i)
+          level[c][i] = f.levels[static_cast<size_t>(f.channel[c]) * 256 + i] / f.colour_sigma * scale.factor[c + 2];
       }
   }
   // The quotients that the elevated features and the neighbours of their simplices can have.
@@ -150,10 +154,17 @@ template <int D>
 class Builder {
  public:
   Builder(Context& context, std::span<const Tile> tiles, int64_t width, int64_t height, const LatticeFeatures& features)
-      : context_(context), tiles_(tiles), width_(width), features_(features), scaled_(context.arena, width, height, features), layout_(scaled_.layout()) {
+      : context_(context),
+        tiles_(tiles),
+        width_(width),
+        features_(features),
+        scaled_(context.arena, width, height, features),
+        layout_(scaled_.layout()) {
     if (!layout_.fits())
-      throw Error(ErrorCode::kInvalidArg, "position sigma " + std::to_string(features.position_sigma) + ", colour sigma " + std::to_string(features.colour_sigma) +
-                                              ": too small for an image of " + std::to_string(width) + " x " + std::to_string(height) + "; the lattice would have more than 2^61 cells");
+      throw Error(ErrorCode::kInvalidArg, "position sigma " + std::to_string(features.position_sigma) + ", colour sigma " +
+                                              std::to_string(features.colour_sigma) + ": too small for an image of " +
+                                              std::to_string(width) + " x " + std::to_string(height) +
+                                              "; the lattice would have more than 2^61 cells");
     const auto pixels = static_cast<size_t>(width * height);
     lattice_.corners = D + 1;
     lattice_.slot = context.arena.take<uint16_t>(pixels * (D + 1));
@@ -181,8 +192,8 @@ class Builder {
     };
     std::vector<Worker> workers;
     for (int i = 0; i < context_.pool.size(); ++i)
-      workers.push_back({TileTable(context_.arena), context_.arena.take<float>(D * kTileSide), context_.arena.take<Key>((D + 1) * kTileSide),
-                         context_.arena.take<float>((D + 1) * kTileSide)});
+      workers.push_back({TileTable(context_.arena), context_.arena.take<float>(D * kTileSide),
+                         context_.arena.take<Key>((D + 1) * kTileSide), context_.arena.take<float>((D + 1) * kTileSide)});
     std::mutex arena_mutex;
     context_.pool.run(static_cast<int64_t>(tiles_.size()), [&](int64_t index, int worker) {
       context_.checkpoint();
@@ -196,7 +207,8 @@ class Builder {
         else ops::lattice_keys_5(layout_, w.scaled.data(), kTileSide, count, w.keys.data(), w.weights.data());
         const int64_t first = (tile.first_pixel + y * tile.width) * (D + 1), corners = tile.width * (D + 1);
         std::copy_n(w.weights.data(), corners, lattice_.weight.data() + first);
-        for (int64_t i = 0; i < corners; ++i) lattice_.slot[static_cast<size_t>(first + i)] = w.table.number(w.keys[static_cast<size_t>(i)]);
+        for (int64_t i = 0; i < corners; ++i)
+          lattice_.slot[static_cast<size_t>(first + i)] = w.table.number(w.keys[static_cast<size_t>(i)]);
       }
       const std::span<const Key> keys = w.table.keys();
       std::span<Key> kept;
@@ -214,7 +226,8 @@ class Builder {
     }
     lattice_.first_slot[tiles_.size()] = slots;
     if (slots >= ops::kLinked)
-      throw Error(ErrorCode::kInvalidArg, "the image touches " + std::to_string(slots) + " lattice points, more than 2^31: larger sigmas or a smaller image need fewer");
+      throw Error(ErrorCode::kInvalidArg, "the image touches " + std::to_string(slots) +
+                                              " lattice points, more than 2^31: larger sigmas or a smaller image need fewer");
     lattice_.vertex_of = context_.arena.take<uint32_t>(static_cast<size_t>(slots));
   }
 
@@ -276,7 +289,8 @@ class Builder {
       axis.part = context_.arena.take<int64_t>(kParts + 1);
     }
     context_.pool.run(D + 1, [&](int64_t j, int) {
-      lay_chains(next.subspan(static_cast<size_t>(j) * vertices, vertices), followed.subspan(static_cast<size_t>(j) * (vertices + 1), vertices), lattice_.axes[j]);
+      lay_chains(next.subspan(static_cast<size_t>(j) * vertices, vertices),
+                 followed.subspan(static_cast<size_t>(j) * (vertices + 1), vertices), lattice_.axes[j]);
     });
   }
 
@@ -326,8 +340,8 @@ void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& l
   const auto each_tile = [&](auto body) {
     context.pool.run(static_cast<int64_t>(tiles.size()), [&](int64_t t, int) {
       const Tile& tile = tiles[static_cast<size_t>(t)];
-      body(tile, lattice.corners_at(tile.first_pixel), slots.data() + lattice.first_slot[static_cast<size_t>(t)], lattice.slots(static_cast<size_t>(t)),
-           lattice.vertex_of.data() + lattice.first_slot[static_cast<size_t>(t)]);
+      body(tile, lattice.corners_at(tile.first_pixel), slots.data() + lattice.first_slot[static_cast<size_t>(t)],
+           lattice.slots(static_cast<size_t>(t)), lattice.vertex_of.data() + lattice.first_slot[static_cast<size_t>(t)]);
     });
   };
   each_tile([](const Tile& tile, const ops::LatticeCorners& corners, float* own, int64_t count, const uint32_t*) {
@@ -346,7 +360,8 @@ void filter_ones(Context& context, std::span<const Tile> tiles, const Lattice& l
   each_tile([&](const Tile& tile, const ops::LatticeCorners& corners, float* own, int64_t count, const uint32_t* vertex_of) {
     ops::lattice_fetch(vertices.data(), vertex_of, count, 1, own);
     for (int64_t y = 0; y < tile.height; ++y) {
-      const ops::LatticeCorners row{corners.slot + y * tile.width * corners.corners, corners.weight + y * tile.width * corners.corners, corners.corners};
+      const ops::LatticeCorners row{corners.slot + y * tile.width * corners.corners, corners.weight + y * tile.width * corners.corners,
+                                    corners.corners};
       ops::lattice_slice(row, own, tile.width, 1, false, sums + (tile.y + y) * width + tile.x);
     }
   });
@@ -394,7 +409,8 @@ void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t wi
   context.pool.run(static_cast<int64_t>(tiles.size()), [&](int64_t t, int) {
     const Tile& tile = tiles[static_cast<size_t>(t)];
     for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
-      ops::normalise_weights(sums.data() + y * width + tile.x, tile.width, lattice.corners, strength, lattice.weight.data() + tile.pixel(y) * lattice.corners);
+      ops::normalise_weights(sums.data() + y * width + tile.x, tile.width, lattice.corners, strength,
+                             lattice.weight.data() + tile.pixel(y) * lattice.corners);
   });
 }
 

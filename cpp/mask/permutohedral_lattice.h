@@ -24,31 +24,29 @@ std::span<Tile> cut_into_tiles(Arena&, int64_t width, int64_t height);
 
 struct LatticeFeatures {
   float position_sigma;
-  float colour_sigma = 0;          // 0: position alone
-  const uint8_t* rgb = nullptr;    // (height, width, 3)
-  const float* levels = nullptr;   // (3, 256): a feature of each byte, before the division by colour_sigma
-  int channel[3] = {0, 1, 2};      // of rgb, in the order of the features
+  float colour_sigma = 0;         // 0: position alone
+  const uint8_t* rgb = nullptr;   // (height, width, 3)
+  const float* levels = nullptr;  // (3, 256): a feature of each byte, before the division by colour_sigma
+  int channel[3] = {0, 1, 2};     // of rgb, in the order of the features
 };
 
 struct Lattice {
-  int64_t corners = 0;                 // d + 1
-  int64_t vertices = 0;                // lattice points that exist
-  std::span<uint16_t> slot;            // (pixels, corners)
-  std::span<float> weight;             // (pixels, corners): barycentric, times what scale_weights() multiplied in
-  std::span<uint32_t> vertex_of;       // (slots): tile after tile
-  std::span<int64_t> first_slot;       // (tiles + 1): where in vertex_of the tile begins
-  std::span<uint32_t> slots_begin;     // (vertices + 1) and (slots): the slots of each vertex, ascending. Empty for a pool of one
+  int64_t corners = 0;              // d + 1
+  int64_t vertices = 0;             // lattice points that exist
+  std::span<uint16_t> slot;         // (pixels, corners)
+  std::span<float> weight;          // (pixels, corners): barycentric, times what scale_weights() multiplied in
+  std::span<uint32_t> vertex_of;    // (slots): tile after tile
+  std::span<int64_t> first_slot;    // (tiles + 1): where in vertex_of the tile begins
+  std::span<uint32_t> slots_begin;  // (vertices + 1) and (slots): the slots of each vertex, ascending. Empty for a pool of one
   std::span<uint32_t> slots_of;
   struct Axis {
-    std::span<uint32_t> entries;       // chains of neighbours, see ops::kLinked
-    std::span<int64_t> part;           // where the entries may be cut: first of each part, and the end
+    std::span<uint32_t> entries;  // chains of neighbours, see ops::kLinked
+    std::span<int64_t> part;      // where the entries may be cut: first of each part, and the end
   };
   Axis axes[6];
 
   int64_t slots(size_t tile) const { return first_slot[tile + 1] - first_slot[tile]; }
-  ops::LatticeCorners corners_at(int64_t pixel) const {
-    return {slot.data() + pixel * corners, weight.data() + pixel * corners, corners};
-  }
+  ops::LatticeCorners corners_at(int64_t pixel) const { return {slot.data() + pixel * corners, weight.data() + pixel * corners, corners}; }
 };
 
 // Everything is taken from the context's arena and lives as long as the caller's scope. Throws Error kInvalidArg where a sigma is so

@@ -32,16 +32,22 @@ struct Geometry {
   }
 };
 
-// Splat and blur of a block of the grid's rows, each as soon as the rows it needs are there, so that a row stays in the cache from the first
-// photo row that touches it to the last axis. A block also works on the rows just beyond its own that the blur reads, and a point's sum
-// runs over the photo's rows in order: results do not depend on the blocks.
+// Splat and blur of a block of the grid's rows, each as soon as the rows it needs are there, so that a row stays in the cache from the
+// first photo row that touches it to the last axis. A block also works on the rows just beyond its own that the blur reads, and a point's
+// sum runs over the photo's rows in order: results do not depend on the blocks.
 class RowFilter {
  public:
   static constexpr int64_t kRing = 8, kWindow = 64;
   static int64_t scratch(const PositionGrid& grid, int64_t channels) { return (kWindow + 2 * kRing) * grid.columns * channels; }
 
   RowFilter(const PositionGrid& grid, int64_t channels, const float* pixels, float* scratch, float* to)
-      : grid_(grid), channels_(channels), width_(grid.columns * channels), pixels_(pixels), window_(scratch), rings_{scratch + kWindow * width_, scratch + (kWindow + kRing) * width_}, to_(to) {}
+      : grid_(grid),
+        channels_(channels),
+        width_(grid.columns * channels),
+        pixels_(pixels),
+        window_(scratch),
+        rings_{scratch + kWindow * width_, scratch + (kWindow + kRing) * width_},
+        to_(to) {}
 
   void run(int64_t begin, int64_t end) {
     window_start_ = begin - 4 - kRowsPerPixelRow;
@@ -69,7 +75,8 @@ class RowFilter {
       window_start_ = row - 2;
     }
     for (; y_ < grid_.height && low_row(y_) <= row; ++y_)
-      ops::lattice_splat(grid_.corners_at(y_ * grid_.width), pixels_ + y_ * grid_.width * channels_, grid_.width, channels_, in_window(low_row(y_)));
+      ops::lattice_splat(grid_.corners_at(y_ * grid_.width), pixels_ + y_ * grid_.width * channels_, grid_.width, channels_,
+                         in_window(low_row(y_)));
   }
 
   template <int Axis>
@@ -89,7 +96,8 @@ class RowFilter {
     };
     constexpr int64_t kOn = Axis == 2 ? -2 : 1;
     const PositionGrid::Steps& steps = grid_.steps[r];
-    ops::lattice_blur_row(neighbour(0, 0), neighbour(-kOn, steps.before[Axis]), neighbour(kOn, steps.after[Axis]), last - first, out + first);
+    ops::lattice_blur_row(neighbour(0, 0), neighbour(-kOn, steps.before[Axis]), neighbour(kOn, steps.after[Axis]), last - first,
+                          out + first);
   }
 
   const PositionGrid& grid_;
@@ -106,7 +114,8 @@ class RowFilter {
 bool build_position_grid(Context& context, int64_t width, int64_t height, float sigma, PositionGrid& grid) {
   Arena& arena = context.arena;
   const ops::LatticeScale<2> scale;
-  const double reach_x = static_cast<double>(width) / sigma * scale.factor[0], reach_y = static_cast<double>(height) / sigma * scale.factor[1];
+  const double reach_x = static_cast<double>(width) / sigma * scale.factor[0],
+               reach_y = static_cast<double>(height) / sigma * scale.factor[1];
   const double columns = reach_x / 3 + 2 * kMarginColumns + 3, rows = 2 * reach_y + 2 * kMarginRows + 6;
   if (columns * kRowsPerPixelRow > 65535 || columns * rows > 4.0 * static_cast<double>(width * height) + 4096) return false;
   grid.width = width;

@@ -11,16 +11,16 @@
 namespace clip_es {
 
 struct PositionGrid {
-  int64_t width = 0, height = 0;      // of the photo
-  int64_t rows = 0, columns = 0;      // of lattice points
-  std::span<uint16_t> slot;           // (height * width, 3): the corners' points, counted from the photo row's base
-  std::span<float> weight;            // (height * width, 3)
-  std::span<int64_t> base;            // (height)
-  std::span<int32_t> first, last;     // (rows): the columns of the points that exist
+  int64_t width = 0, height = 0;   // of the photo
+  int64_t rows = 0, columns = 0;   // of lattice points
+  std::span<uint16_t> slot;        // (height * width, 3): the corners' points, counted from the photo row's base
+  std::span<float> weight;         // (height * width, 3)
+  std::span<int64_t> base;         // (height)
+  std::span<int32_t> first, last;  // (rows): the columns of the points that exist
   struct Steps {
-    int64_t before[3], after[3];      // from a point to its neighbours along each axis
+    int64_t before[3], after[3];  // from a point to its neighbours along each axis
   };
-  std::span<Steps> steps;             // (rows)
+  std::span<Steps> steps;  // (rows)
 
   int64_t points() const { return rows * columns; }
   ops::LatticeCorners corners_at(int64_t pixel) const { return {slot.data() + pixel * 3, weight.data() + pixel * 3, 3}; }

@@ -9,9 +9,9 @@ namespace clip_es::ops {
 
 using Key = uint64_t;
 
-// A pixel on the border of two simplices lies in either: its values change by nothing, but the points that then exist carry the blur further.
-// So all arithmetic up to the simplex is rounded as in the usual code, step by step (the build forbids fused multiply-adds
-// in lattice_key.cpp), and is the same on every processor.
+// A pixel on the border of two simplices lies in either: its values change by nothing, but the points that then exist carry the blur
+// further. So all arithmetic up to the simplex is rounded as in the usual code, step by step (the build forbids fused multiply-adds in
+// lattice_key.cpp), and is the same on every processor.
 
 // What each feature is multiplied by before it is elevated: the length of E's column times the deviation, in lattice units, of splat,
 // blur and slice together.
@@ -61,8 +61,8 @@ constexpr int64_t kKeyLanes = 8;
 void lattice_keys_2(const KeyLayout<2>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
 void lattice_keys_5(const KeyLayout<5>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
 
-// The same in 2 dimensions for one row of pixels, by coordinates: quotient (count, 3) of the corners' first coordinate by 3, and last (count, 3),
-// their last coordinate. One thread.
+// The same in 2 dimensions for one row of pixels, by coordinates: quotient (count, 3) of the corners' first coordinate by 3, and last
+// (count, 3), their last coordinate. One thread.
 void find_triangles(const float* x, float y, int64_t count, int32_t* quotient, int32_t* last, float* weights);
 
 }  // namespace clip_es::ops

@@ -1,13 +1,12 @@
 // The CRF against the sum over all pairs of pixels, its two ways to keep the position kernel's lattice against each other, and what must
 // hold whatever the photo is.
-#include "mask/dense_crf.h"
-
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
 
 #include "check.h"
+#include "mask/dense_crf.h"
 #include "mask/permutohedral_lattice.h"
 #include "mask/position_grid.h"
 #include "ops/lattice.h"
@@ -48,7 +47,8 @@ Scene patches(int64_t width, int64_t height, int64_t labels, uint32_t seed = 1) 
   for (int64_t i = 0; i < width * height; ++i)
     for (int64_t c = 0; c < 3; ++c) {
       const int patch = (i % width * 2 >= width) + 2 * (i / width * 2 >= height);
-      s.rgb.push_back(static_cast<uint8_t>(std::clamp(static_cast<float>(colours[patch][c]) + noise[static_cast<size_t>(i * 3 + c)], 0.0f, 255.0f)));
+      s.rgb.push_back(
+          static_cast<uint8_t>(std::clamp(static_cast<float>(colours[patch][c]) + noise[static_cast<size_t>(i * 3 + c)], 0.0f, 255.0f)));
     }
   s.scores = random.uniform(labels * width * height);
   for (int64_t i = 0; i < width * height; ++i) {
@@ -146,7 +146,8 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         const auto points = context.arena.take<float>(static_cast<size_t>(grid.points() * channels));
         filter_to_points(context, grid, channels, pixels.data(), points.data());
         for (int64_t y = 0; y < height; ++y)
-          ops::lattice_slice(grid.corners_at(y * width), points.data() + grid.base[static_cast<size_t>(y)] * channels, width, channels, false, got.data() + y * width * channels);
+          ops::lattice_slice(grid.corners_at(y * width), points.data() + grid.base[static_cast<size_t>(y)] * channels, width, channels,
+                             false, got.data() + y * width * channels);
         Lattice lattice = build_lattice(context, tiles, width, height, {sigma});
         normalise_lattice(context, tiles, width, lattice, 2);
         const auto vertices = context.arena.take<float>(static_cast<size_t>(lattice.vertices * channels));
@@ -159,14 +160,16 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         };
         each_row([&](size_t t, std::vector<float>& slots) {
           for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y)
-            ops::lattice_splat(lattice.corners_at(tiles[t].pixel(y)), pixels.data() + (y * width + tiles[t].x) * channels, tiles[t].width, channels, slots.data());
+            ops::lattice_splat(lattice.corners_at(tiles[t].pixel(y)), pixels.data() + (y * width + tiles[t].x) * channels, tiles[t].width,
+                               channels, slots.data());
           ops::lattice_merge(slots.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels, vertices.data());
         });
         blur_lattice(context, lattice, channels, vertices.data());
         each_row([&](size_t t, std::vector<float>& slots) {
           ops::lattice_fetch(vertices.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels, slots.data());
           for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y)
-            ops::lattice_slice(lattice.corners_at(tiles[t].pixel(y)), slots.data(), tiles[t].width, channels, false, want.data() + (y * width + tiles[t].x) * channels);
+            ops::lattice_slice(lattice.corners_at(tiles[t].pixel(y)), slots.data(), tiles[t].width, channels, false,
+                               want.data() + (y * width + tiles[t].x) * channels);
         });
         CHECK_BELOW(largest_difference(got, want), 1e-4);
       }
@@ -178,7 +181,9 @@ TEST("a small sigma, which leaves holes in the grid, falls back to the hashed la
   CHECK(!build_position_grid(context_of(3), 50, 40, 0.3f, grid));
   const Scene s = patches(50, 40, 3);
   check_distribution(run(context_of(3), s, {.position_sigma = 0.3f}), 3);
-  CHECK_BELOW(mean_difference(run(context_of(3), s, {.rounds = 1, .position_sigma = 0.3f, .bilateral_weight = 0}), naive(s, {.rounds = 1, .position_sigma = 0.3f, .bilateral_weight = 0})), 0.02);
+  CHECK_BELOW(mean_difference(run(context_of(3), s, {.rounds = 1, .position_sigma = 0.3f, .bilateral_weight = 0}),
+                              naive(s, {.rounds = 1, .position_sigma = 0.3f, .bilateral_weight = 0})),
+              0.02);
 }
 
 TEST("the marginals do not depend on the number of threads, on the run, or on what the memory was used for before") {

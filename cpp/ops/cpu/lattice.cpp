@@ -62,8 +62,8 @@ struct Value {
   }
 };
 
-// Calls a loop, a struct with `template <class Value> static void run(stride, arguments…)`, for all channels: at most 24 at once, the pointers
-// to values moved on in between.
+// Calls a loop, a struct with `template <class Value> static void run(stride, arguments…)`, for all channels: at most 24 at once, the
+// pointers to values moved on in between.
 template <class Loop, class... Pointers>
 CLIP_ES_INLINE void for_channels(int64_t channels, const Loop& loop, Pointers... values) {
   if (channels == 1) return loop.template run<Value<float, 1, false>>(channels, values...);
@@ -197,7 +197,8 @@ struct Blur {
     here.read(at);
     for (int64_t e = 0; e < count; ++e) {
       V::prefetch(vertices + vertex(e + kAhead) * stride);
-      const float link_after = std::bit_cast<float>((entries[e] >> 31) * 0x3f000000u);  // 0.5 where the next entry follows, without a branch
+      const float link_after =
+          std::bit_cast<float>((entries[e] >> 31) * 0x3f000000u);  // 0.5 where the next entry follows, without a branch
       float* next = vertices + vertex(e + 1) * stride;
       after.read(next);
       V blurred = here;
@@ -290,11 +291,15 @@ CLIP_ES_INLINE float fold(const Value<V, Vectors, Tail>& value, const Combine& c
 }
 struct Sum {
   template <class V>
-  CLIP_ES_INLINE void operator()(V& a, const V& b) const { a += b; }
+  CLIP_ES_INLINE void operator()(V& a, const V& b) const {
+    a += b;
+  }
 };
 struct Largest {
   template <class V>
-  CLIP_ES_INLINE void operator()(V& a, const V& b) const { a = a > b ? a : b; }
+  CLIP_ES_INLINE void operator()(V& a, const V& b) const {
+    a = a > b ? a : b;
+  }
 };
 
 // Many labels: the labels are the lanes. unary is so low in the padding that nothing is left of it. The labels' values stay in registers
@@ -382,7 +387,8 @@ void lattice_splat_ones(const LatticeCorners& in, int64_t count, float* slots) {
   for (int64_t i = 0; i < count * in.corners; ++i) slots[in.slot[i]] += in.weight[i];
 }
 
-CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add, float* pixels) {
+CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add,
+                                        float* pixels) {
   if (in.corners == 3) for_channels(channels, Slice<3>{in, count, add}, slots, pixels);
   else for_channels(channels, Slice<6>{in, count, add}, slots, pixels);
 }

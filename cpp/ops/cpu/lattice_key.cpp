@@ -69,7 +69,8 @@ template <int D>
 }
 
 template <int D>
-[[gnu::always_inline]] inline void lattice_keys(const KeyLayout<D>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights) {
+[[gnu::always_inline]] inline void lattice_keys(const KeyLayout<D>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys,
+                                                float* weights) {
   Key start = 0;
   for (int i = 0; i < D; ++i) start += static_cast<Key>(layout.offset[i]) << layout.shift[i];
   for (int64_t first = 0; first < count; first += kLanes) {
@@ -91,11 +92,13 @@ template <int D>
 
 }  // namespace
 
-CLIP_ES_MULTIVERSION void lattice_keys_2(const KeyLayout<2>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights) {
+CLIP_ES_MULTIVERSION void lattice_keys_2(const KeyLayout<2>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys,
+                                         float* weights) {
   lattice_keys<2>(layout, scaled, stride, count, keys, weights);
 }
 
-CLIP_ES_MULTIVERSION void lattice_keys_5(const KeyLayout<5>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights) {
+CLIP_ES_MULTIVERSION void lattice_keys_5(const KeyLayout<5>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys,
+                                         float* weights) {
   lattice_keys<5>(layout, scaled, stride, count, keys, weights);
 }
 

@@ -32,7 +32,8 @@ namespace clip_es::ops {
   return p * std::bit_cast<float>((exponent + 127) << 23);
 }
 
-// log x to about 2 units in the last place for positive normal x. Cephes' logf: x = 2^n m, m in [sqrt(1/2), sqrt(2)), a polynomial for log m.
+// log x to about 2 units in the last place for positive normal x. Cephes' logf: x = 2^n m, m in [sqrt(1/2), sqrt(2)), a polynomial for log
+// m.
 [[gnu::always_inline]] inline float fast_log(float x) {
   constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   constexpr int32_t kRootOfHalf = 0x3f3504f3;
