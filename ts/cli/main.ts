@@ -3,15 +3,17 @@ import { Command, CommanderError } from 'commander'
 import { packageVersion } from '../setup/paths.js'
 import { datasetCommand } from './dataset.js'
 import { demoCommand } from './demo.js'
+import { doctorCommand } from './doctor.js'
 import { evalCommand } from './eval.js'
+import { segmentCommand } from './segment.js'
 import { setupCommand } from './setup.js'
 import { listenForStops, Stopped } from './stop.js'
 import { UsageError } from './usage.js'
 
 const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 
-// A command's file names its options alone and loads what it works with when it runs: `clip-es doctor` must be able to say that
-// sharp does not load, and --help must not wait for it.
+// A command's file names its options and loads what it works with when it runs: `clip-es doctor` must be able to say that sharp
+// does not load, and --help must not wait for it.
 
 /** Errors of use reach run() as exceptions, from every command alike. */
 function throwOnExit(command: Command): Command {
@@ -24,9 +26,11 @@ export function program(): Command {
   const command = new Command('clip-es')
     .description('Give it a photo and words, get a pixel mask for each word.')
     .version(packageVersion())
+    .addCommand(segmentCommand())
     .addCommand(datasetCommand())
     .addCommand(evalCommand())
     .addCommand(setupCommand())
+    .addCommand(doctorCommand())
     .addCommand(demoCommand())
   return throwOnExit(command)
 }

@@ -2,11 +2,10 @@ import { readdirSync } from 'node:fs'
 import { extname, join, posix } from 'node:path'
 import { invalid } from '../errors.js'
 import { nearest } from '../nearest.js'
+import { isPhotoName } from '../photos/names.js'
 import { counted, type Dataset, messageOf } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 import { readLabels } from './labels.js'
-
-const extensions = ['.jpg', '.jpeg', '.png', '.webp', '.avif', '.tif', '.tiff']
 
 /** '/'-separated paths of the photos below a folder, sorted; hidden files and folders are none. */
 function listPhotos(dir: string, below = ''): string[] {
@@ -15,7 +14,7 @@ function listPhotos(dir: string, below = ''): string[] {
     .flatMap((entry) => {
       const path = posix.join(below, entry.name)
       if (entry.isDirectory()) return listPhotos(dir, path)
-      return extensions.includes(extname(entry.name).toLowerCase()) ? [path] : []
+      return isPhotoName(entry.name) ? [path] : []
     })
     .sort()
 }

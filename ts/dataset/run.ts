@@ -71,7 +71,7 @@ async function runItem(item: DatasetItem, parts: RunParts, options: RunOptions):
   const { segmenter, classes, store, journal } = parts
   const { outputs, signal } = options
   const state = photoState(item.photo) // before it is read: a photo replaced meanwhile is done again
-  const image = await decodePhoto(item.photo, options.maxPixels, 'as stored')
+  const image = await decodePhoto(item.photo, options.maxPixels, 'ignored')
   const include = [...outputs].filter((kind) => kind !== 'mask')
   const result = await segmenter.segment(image, classes, { ...options.segment, labels: item.labels, include, signal })
   const files = await encode(result, item, outputs, options.palette)
