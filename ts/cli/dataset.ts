@@ -1,5 +1,7 @@
 import { Command, Option } from 'commander'
+import type { Device, Precision } from '../types.js'
 import { classFileHelp } from './class_sets.js'
+import { device, maxSide } from './segment.js'
 import { integerFrom, numberFrom, words } from './usage.js'
 
 export interface DatasetOptions {
@@ -12,7 +14,8 @@ export interface DatasetOptions {
   classFile?: string
   out: string
   model?: string
-  precision?: 'float32' | 'bfloat16'
+  precision?: Precision
+  device?: Device
   threads?: number
   maxSide?: number
   template?: string
@@ -51,13 +54,10 @@ export function datasetCommand(): Command {
     .option('--class-file <file>', `${classFileHelp}; default: the data set's, or with --folder the embedded model's`)
     .option('-o, --out <dir>', 'folder for the results', 'clip-es-out')
     .option('--model <file>', 'CLIP archive; default $CLIP_ES_MODEL, else the embedded demo model')
-    .addOption(new Option('--precision <name>', 'of the matrix products').choices(['float32', 'bfloat16']))
+    .addOption(new Option('--precision <name>', 'of the matrix products').choices(['auto', 'float32', 'bfloat16', 'int8']))
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N', device)
     .option('--threads <n>', 'default: the physical cores', integerFrom(1, 1024))
-    .option(
-      '--max-side <n>',
-      'longest side that enters the network; larger photos are reduced first',
-      integerFrom(1, 2 ** 31 - 1),
-    )
+    .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)
     .option('--template <text>', "prompt with {} for the class, instead of the class file's")
     .option('--background <words>', "words that compete with the classes, instead of the class file's", words)
     .option('--box-threshold <t>', "of the refinement's boxes, instead of the class file's", numberFrom(0, 1))
@@ -72,6 +72,6 @@ export function datasetCommand(): Command {
     .option('--json', 'a JSON object a line on standard output', false)
     .action(async (options: DatasetOptions) => {
       const { dataset } = await import('./dataset_run.js')
-      await dataset(options)
+      if (!(await dataset(options))) process.exitCode = 1
     })
 }

@@ -63,6 +63,6 @@ export function evalCommand(): Command {
     .action(async (results: string, options: EvalOptions) => {
       const { evaluate } = await import('./eval_run.js')
       const { thresholds = numbers(0, 1)(someThresholds), powers = numbers(0, 1e6)(somePowers) } = options
-      await evaluate(results, { ...options, thresholds, powers })
+      if (!(await evaluate(results, { ...options, thresholds, powers }))) process.exitCode = 1
     })
 }

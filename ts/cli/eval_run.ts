@@ -68,8 +68,8 @@ function namesOf(manifest: Manifest | undefined, { classFile }: EvalOptions): st
   return ['background', ...file.classes.map(({ name }) => name)]
 }
 
-/** Runs `clip-es eval`. The exit status is 1 when any picture could not be compared. */
-export async function evaluate(results: string, options: EvalOptions): Promise<void> {
+/** Runs `clip-es eval`. False when any picture could not be compared, after the rest was. */
+export async function evaluate(results: string, options: EvalOptions): Promise<boolean> {
   const isCams = options.cams || options.search || options.threshold !== undefined || options.backgroundPower !== undefined
   const plan = await asUsage(() => planOf(results, options, isCams ? 'cams' : 'mask'))
   const signal = stopSignal()
@@ -110,7 +110,7 @@ export async function evaluate(results: string, options: EvalOptions): Promise<v
   } finally {
     progress.stop()
   }
-  if (failures.length) process.exitCode = 1
+  return failures.length === 0
 }
 
 const ruleOf = ({ threshold, backgroundPower = 1 }: EvalOptions): CamRule =>

@@ -5,6 +5,7 @@ import { datasetCommand } from './dataset.js'
 import { demoCommand } from './demo.js'
 import { doctorCommand } from './doctor.js'
 import { evalCommand } from './eval.js'
+import { reportCommand } from './report.js'
 import { segmentCommand } from './segment.js'
 import { setupCommand } from './setup.js'
 import { listenForStops, Stopped } from './stop.js'
@@ -29,6 +30,7 @@ export function program(): Command {
     .addCommand(segmentCommand())
     .addCommand(datasetCommand())
     .addCommand(evalCommand())
+    .addCommand(reportCommand())
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(demoCommand())

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { basename, extname, join } from 'node:path'
+import { basename, isAbsolute, join } from 'node:path'
 import { invalid } from '../errors.js'
+import { stemOf } from '../photos/names.js'
 import { counted, type Dataset, messageOf } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 
@@ -55,9 +56,10 @@ export function readCocoDataset(dir: string, annotations: string, index: LabelIn
     })
   let unlabelled = 0
   for (const { id: number, file_name } of images) {
-    const id = String(file_name).slice(0, String(file_name).length - extname(String(file_name)).length)
+    const id = stemOf(String(file_name))
     const photo = join(folder, String(file_name))
     try {
+      if (isAbsolute(id) || id.split('/').includes('..')) throw invalid('its file_name leads out of the folder')
       if (!existsSync(photo)) throw invalid(`there is no photo ${photo}`)
       const labels = index.resolve(words.get(number) as Set<string>)
       if (labels.length) dataset.items.push({ id, photo, labels })

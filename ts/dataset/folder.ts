@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs'
-import { extname, join, posix } from 'node:path'
+import { join, posix } from 'node:path'
 import { invalid } from '../errors.js'
 import { nearest } from '../nearest.js'
-import { isPhotoName } from '../photos/names.js'
+import { isPhotoName, stemOf } from '../photos/names.js'
 import { counted, type Dataset, messageOf } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 import { readLabels } from './labels.js'
@@ -19,8 +19,6 @@ function listPhotos(dir: string, below = ''): string[] {
     .sort()
 }
 
-const stem = (path: string): string => path.slice(0, path.length - extname(path).length)
-
 const most = 1000 // photos to look through for a similar name: a labels file may be wrong in every line
 
 /** Finds photos by their paths in the folder, with or without extension. */
@@ -30,7 +28,7 @@ class PhotoIndex {
 
   constructor(readonly paths: readonly string[]) {
     this.#paths = new Set(paths)
-    for (const path of paths) this.#byStem.set(stem(path), [...(this.#byStem.get(stem(path)) ?? []), path])
+    for (const path of paths) this.#byStem.set(stemOf(path), [...(this.#byStem.get(stemOf(path)) ?? []), path])
   }
 
   find(name: string): string {
@@ -64,12 +62,12 @@ export function readFolder(dir: string, labelsFile: string, index: LabelIndex): 
       if (named.has(path)) throw invalid(`${path} is in ${labelsFile} under two names; keep one`)
       named.add(path)
       const labels = index.resolve(words)
-      const other = taken.get(stem(path))
+      const other = taken.get(stemOf(path))
       if (other !== undefined)
         throw invalid(`its results would have the same names as those of ${other}; rename one of the photos`)
       if (labels.length) {
-        taken.set(stem(path), path)
-        dataset.items.push({ id: stem(path), photo: join(dir, path), labels })
+        taken.set(stemOf(path), path)
+        dataset.items.push({ id: stemOf(path), photo: join(dir, path), labels })
       } else unlabelled++
     } catch (error) {
       dataset.failures.push({ id: name, message: messageOf(error) })

@@ -24,7 +24,7 @@ const folderOf = (out: string): string => join(out, 'journal')
 
 /** What identifies a photo's content well enough to see that it was replaced. */
 export function photoState(photo: string): { bytes: number; modified: number } {
-  const { size, mtimeMs } = statSync(photo)
+  const { size, mtimeMs } = statSync(photo, { throwIfNoEntry: false }) ?? { size: 0, mtimeMs: 0 } // the reader says that it is gone
   return { bytes: size, modified: Math.floor(mtimeMs) }
 }
 

@@ -14,7 +14,8 @@ export interface RunSettings {
   /** The model's fingerprint. */
   model: string
   precision: string
-  maxSide: number | 'Infinity'
+  /** A number, or 'Infinity', which JSON cannot hold as one. */
+  maxSide: string
   classes: readonly ClassEntry[]
   template: string | readonly string[]
   fusion: string
