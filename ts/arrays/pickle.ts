@@ -81,6 +81,7 @@ class Machine {
 
   #line(): string {
     const end = this.bytes.indexOf(0x0a, this.#at)
+    if (end < 0) throw new RangeError()
     return this.#take(end - this.#at + 1)
       .toString('utf8')
       .trimEnd()

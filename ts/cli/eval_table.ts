@@ -1,3 +1,4 @@
+import { counted } from '../dataset/dataset.js'
 import type { Evaluation } from '../evaluate/evaluation.js'
 import { type RuleScore, ruleName } from '../metrics/cam_rule.js'
 
@@ -16,7 +17,7 @@ export function evalTable(evaluation: Evaluation): string {
     row('%', ['IoU', 'boundary', 'precision', 'recall'], width),
     ...labels.map(({ name, ...of }) => row(name, [of.iou, of.boundaryIou, of.precision, of.recall].map(hundredths), width)),
     row('mean', [miou, boundaryMiou].map(hundredths), width),
-    `pixel accuracy ${hundredths(pixelAccuracy)} %, ${images} pictures, ${labels.length} labels${
+    `pixel accuracy ${hundredths(pixelAccuracy)} %, ${counted(images, 'picture')}, ${counted(labels.length, 'label')}${
       ignored ? `, ${hundredths(ignored)} % of the pixels ignored by the masks` : ''
     }`,
   ].join('\n')
