@@ -230,8 +230,8 @@ test('missing, damaged and foreign files are listed, and the rest is compared', 
 test('a wrong command line is said with what would be right', () => {
   for (const [args, message] of [
     [['none'], /there is no folder none/],
-    [['masks'], /name the folder of the ground truth with --truth/],
-    [['masks', '--truth', 'none'], /there is no folder none of ground truth/],
+    [['masks'], /name the ground truth with --truth/],
+    [['masks', '--truth', 'none'], /there is no ground truth none/],
     [['masks', '--truth', 'truth'], /name the classes with --class-file/],
     [['masks', '--truth', 'truth', '--class-file', classFile, '--cams'], /there are no CAMs/],
     [['cams', '--truth', 'truth', '--class-file', classFile], /there are no masks/],

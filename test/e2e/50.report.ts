@@ -8,6 +8,7 @@ import { makeDemoSet } from './demo_set.js'
 
 const root = join(__dirname, '../..')
 const main = join(root, 'dist/cli/main.js')
+delete process.env.CLIP_ES_MODEL // the tester's own is not the one that knows these scenes
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-report-'))
 const clipEs = (...args: string[]): SpawnSyncReturns<string> =>
   spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', cwd: folder, maxBuffer: 1e8 })

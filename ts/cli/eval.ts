@@ -40,7 +40,10 @@ export function evalCommand(): Command {
   return new Command('eval')
     .description('compare masks or CAMs with ground truth: IoU, boundary IoU, pixel accuracy')
     .argument('[results]', "what clip-es dataset made, or a folder of masks or of the released code's .npy CAMs", 'clip-es-out')
-    .option('--truth <dir>', 'ground truth as palette or grey PNGs; default: SegmentationClass of the VOC that was segmented')
+    .option(
+      '--truth <path>',
+      "folder of palette or grey PNGs, or COCO's annotations (.json); default: what the VOC or COCO that was segmented has",
+    )
     .option('--list <file>', 'which photos: an ID a line; default: the VOC split that was segmented, else every result')
     .option('--class-file <file>', `${classFileHelp}; default: the one that was used`)
     .option('--cams', 'evaluate CAMs instead of masks', false)

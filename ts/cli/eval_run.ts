@@ -6,7 +6,8 @@ import { type Manifest, readManifest } from '../dataset/manifest.js'
 import { resultFolder } from '../dataset/store.js'
 import { vocRoot, vocSplit } from '../dataset/voc.js'
 import { type Evaluation, Evaluator } from '../evaluate/evaluation.js'
-import { listIds, readCamsOf, readIdList, readResult, readTruth } from '../evaluate/files.js'
+import { listIds, readCamsOf, readIdList, readResult } from '../evaluate/files.js'
+import { fittingTruth, openTruth, type Truth } from '../evaluate/truth.js'
 import { inLanes } from '../lanes.js'
 import { type CamRule, CamSearch, type RuleScore } from '../metrics/cam_rule.js'
 import { meanOfNumbers } from '../metrics/confusion.js'
@@ -23,9 +24,9 @@ const lanes = 4
 
 /** What to compare with what. */
 interface Plan {
-  /** Folder of the masks or CAMs, and of their truths. */
+  /** Folder of the masks or CAMs. */
   results: string
-  truth: string
+  truth: { path: string; of: Truth }
   ids: string[]
   /** Background and the classes. */
   names: string[]
@@ -39,18 +40,21 @@ function planOf(results: string, options: EvalOptions, what: 'mask' | 'cams'): P
   const manifest = readManifest(results)
   const inside = resultFolder(results, what)
   const folder = existsSync(inside) ? inside : results
-  const truth = options.truth ?? vocTruth(manifest)
-  if (truth === undefined) throw new UsageError('eval: name the folder of the ground truth with --truth')
-  if (!existsSync(truth)) throw new UsageError(`eval: there is no folder ${truth} of ground truth`)
+  const truth = options.truth ?? ownTruth(manifest)
+  if (truth === undefined) throw new UsageError('eval: name the ground truth with --truth')
+  if (!existsSync(truth)) throw new UsageError(`eval: there is no ground truth ${truth}`)
   const ids = idsOf(folder, manifest, options, what)
   if (!ids.length)
     throw new UsageError(`eval: there are no ${what === 'mask' ? 'masks (.png)' : 'CAMs (.npz, .npy)'} in ${folder}`)
+  const names = namesOf(manifest, options)
   const out = options.out ?? join(results, what === 'mask' ? 'eval.json' : 'eval-cams.json')
-  return { results: folder, truth, ids, names: namesOf(manifest, options), out }
+  return { results: folder, truth: { path: truth, of: openTruth(truth, names) }, ids, names, out }
 }
 
-function vocTruth(manifest: Manifest | undefined): string | undefined {
-  const { kind, voc } = manifest?.source ?? {}
+/** The ground truth that VOC and COCO bring along. */
+function ownTruth(manifest: Manifest | undefined): string | undefined {
+  const { kind, voc, annotations } = manifest?.source ?? {}
+  if (kind === 'coco') return annotations
   return kind === 'voc' && voc !== undefined ? join(vocRoot(voc), 'SegmentationClass') : undefined
 }
 
@@ -97,7 +101,7 @@ export async function evaluate(results: string, options: EvalOptions): Promise<b
       format: 1,
       version: packageVersion(),
       results: resolve(plan.results),
-      truth: resolve(plan.truth),
+      truth: resolve(plan.truth.path),
       what: isCams ? 'cams' : 'masks',
       ...(rule && { rule }),
       ...evaluator.figures(),
@@ -117,8 +121,8 @@ const ruleOf = ({ threshold, backgroundPower = 1 }: EvalOptions): CamRule =>
   threshold === undefined ? { power: backgroundPower } : { threshold }
 
 async function addOne({ results, truth }: Plan, id: string, rule: CamRule | undefined, evaluator: Evaluator): Promise<void> {
-  const { file, data, width, height } = await readResult(results, id, rule)
-  evaluator.add(id, data, await readTruth(join(truth, `${id}.png`), file, width, height), width, height)
+  const result = await readResult(results, id, rule)
+  evaluator.add(id, result.data, await fittingTruth(truth.of, id, result), result.width, result.height)
 }
 
 /** All rules, best first. */
@@ -133,7 +137,7 @@ async function searchRules(
   await inLanes(ids, lanes, signal, (id) =>
     attempt(id, async () => {
       const { file, cams } = await readCamsOf(results, id)
-      search.add(cams, await readTruth(join(truth, `${id}.png`), file, cams.width, cams.height))
+      search.add(cams, await fittingTruth(truth.of, id, { file, ...cams }))
     }),
   )
   const scores = rules.map((rule) => {

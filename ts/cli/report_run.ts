@@ -4,6 +4,7 @@ import sharp from 'sharp'
 import { readJournal } from '../dataset/journal.js'
 import { type Manifest, readManifest } from '../dataset/manifest.js'
 import { type Evaluation, type ImageFigures, readEvaluation } from '../evaluate/evaluation.js'
+import { openTruth } from '../evaluate/truth.js'
 import { writeWhole } from '../render/write_file.js'
 import { drawCharts } from '../report/charts.js'
 import { reportPage } from '../report/page.js'
@@ -24,8 +25,14 @@ export async function report(results: string, options: ReportOptions): Promise<v
   sharp.concurrency(1)
   const { best, worst } = choose(evaluation.perImage, options.pictures)
   const photoOf = photoFinder(results, options.photos)
+  const truths = await asUsage(() =>
+    openTruth(
+      evaluation.truth,
+      evaluation.labels.map(({ name }) => name),
+    ),
+  )
   const draw = (list: ImageFigures[]): Promise<Example[]> =>
-    Promise.all(list.map((figures) => drawExample(evaluation, figures, photoOf)))
+    Promise.all(list.map((figures) => drawExample(evaluation, truths, figures, photoOf)))
   const page = reportPage({
     title: options.title ?? titleOf(manifest, evaluation),
     evaluation,

@@ -2,25 +2,27 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, isAbsolute, join } from 'node:path'
 import { invalid } from '../errors.js'
 import { stemOf } from '../photos/names.js'
+import type { CocoShape } from './coco_shapes.js'
 import { counted, type Dataset, messageOf } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 
-interface CocoFile {
-  images: { id: number; file_name: string }[]
-  annotations: { image_id: number; category_id: number }[]
+/** What is read of an instances_….json. */
+export interface CocoFile {
+  images: { id: number; file_name: string; width: number; height: number }[]
+  annotations: { image_id: number; category_id: number; area?: number; iscrowd?: number; segmentation?: CocoShape }[]
   categories: { id: number; name: string }[]
 }
 
-function readCoco(file: string): CocoFile {
+/** Throws ERR_INVALID_ARG for what is no such file. */
+export function readCoco(file: string): CocoFile {
   let value: Record<string, unknown>
   try {
     value = JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
-    throw invalid(`--annotations: ${file} cannot be read (${messageOf(error)})`)
+    throw invalid(`${file} cannot be read (${messageOf(error)})`)
   }
   for (const key of ['images', 'annotations', 'categories'])
-    if (!Array.isArray(value?.[key]))
-      throw invalid(`--annotations: ${file} has no list '${key}'; COCO's instances_….json is expected`)
+    if (!Array.isArray(value?.[key])) throw invalid(`${file} has no list '${key}'; COCO's instances_….json is expected`)
   return value as unknown as CocoFile
 }
 

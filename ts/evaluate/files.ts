@@ -47,13 +47,6 @@ export async function readCamsOf(folder: string, id: string): Promise<{ file: st
   }
 }
 
-/** A truth that fits a result in size, else an error that names both. */
-export async function readTruth(file: string, result: string, width: number, height: number): Promise<Uint8Array> {
-  const truth = await readMap(file)
-  if (truth.width === width && truth.height === height) return truth.data
-  throw invalid(`${result} is ${width} x ${height}, but its truth ${file} is ${truth.width} x ${truth.height}`)
-}
-
 /** A mask to evaluate: a file's, or one made from CAMs. */
 export async function readResult(folder: string, id: string, rule: CamRule | undefined): Promise<LabelMap & { file: string }> {
   if (rule === undefined) {

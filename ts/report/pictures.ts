@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import sharp from 'sharp'
 import type { Evaluation, ImageFigures } from '../evaluate/evaluation.js'
-import { readResult, readTruth } from '../evaluate/files.js'
+import { readResult } from '../evaluate/files.js'
+import { fittingTruth, type Truth } from '../evaluate/truth.js'
 import { ignored } from '../metrics.js'
 import { type Colour, hexColour, vividColour } from '../palette.js'
 import { decodePhoto } from '../photos/decode.js'
@@ -23,12 +23,14 @@ const widest = 480
 /** @param photoOf where a picture's photo is */
 export async function drawExample(
   evaluation: Evaluation,
+  truths: Truth,
   figures: ImageFigures,
   photoOf: (id: string) => string | undefined,
 ): Promise<Example> {
   const { id } = figures
-  const { file, data, width, height } = await readResult(evaluation.results, id, evaluation.rule)
-  const truth = await readTruth(join(evaluation.truth, `${id}.png`), file, width, height)
+  const result = await readResult(evaluation.results, id, evaluation.rule)
+  const truth = await fittingTruth(truths, id, result)
+  const { data, width, height } = result
   const photo = await readPhoto(photoOf(id), width, height)
   const ground = photo ?? { data: new Uint8Array(width * height).fill(110), width, height }
   const values = [...new Set([...truth, ...data])].filter((value) => value !== 0 && value !== ignored).sort((a, b) => a - b)
