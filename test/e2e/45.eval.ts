@@ -232,6 +232,7 @@ test('a wrong command line is said with what would be right', () => {
     [['none'], /there is no folder none/],
     [['masks'], /name the ground truth with --truth/],
     [['masks', '--truth', 'none'], /there is no ground truth none/],
+    [['masks', '--truth', 'truth', '--list', 'none.txt'], /there is no list none\.txt/],
     [['masks', '--truth', 'truth'], /name the classes with --class-file/],
     [['masks', '--truth', 'truth', '--class-file', classFile, '--cams'], /there are no CAMs/],
     [['cams', '--truth', 'truth', '--class-file', classFile], /there are no masks/],

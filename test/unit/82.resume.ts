@@ -46,16 +46,21 @@ function refused(work: () => unknown, message: RegExp): void {
 }
 
 test('the same settings may go on in a folder, others not unless they overwrite', () => {
-  assert.is(claimFolder(out, manifest(), false), false)
-  assert.is(claimFolder(out, manifest(), false), false)
-  assert.is(claimFolder(out, manifest(), true), false, 'the same results again')
+  const discarded: unknown[] = []
+  const claim = (change: Partial<RunSettings>, overwrite: boolean) =>
+    claimFolder(out, manifest(change), overwrite, () => discarded.push(readManifest(out)?.settings.boxThreshold))
+  claim({}, false)
+  claim({}, false)
+  claim({}, true)
+  assert.equal(discarded, [], 'the same results again are not other ones')
   refused(
-    () => claimFolder(out, manifest({ boxThreshold: 0.7, background: ['sky', 'sea'] }), false),
+    () => claim({ boxThreshold: 0.7, background: ['sky', 'sea'] }, false),
     /holds results of other settings: background was \["sky"\] and is \["sky","sea"\]; boxThreshold was 0\.4 and is 0\.7\. .*--overwrite/,
   )
   assert.is(readManifest(out)?.settings.boxThreshold, 0.4)
-  assert.is(claimFolder(out, manifest({ boxThreshold: 0.7 }), true), true)
+  claim({ boxThreshold: 0.7 }, true)
   assert.is(readManifest(out)?.settings.boxThreshold, 0.7)
+  assert.equal(discarded, [0.4], 'discarded while the manifest still tells of them')
 })
 
 test('a damaged manifest is refused by name', () => {

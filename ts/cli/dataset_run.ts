@@ -55,6 +55,8 @@ async function prepare(
 ): Promise<Plan> {
   const specs = file.classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
   const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encodingOf(options, file), signal }))
+  const dropped = classes.droppedBackground.join(', ')
+  if (dropped) console.error(`clip-es: background words left out, because a class goes by them: ${dropped}`)
   const settings = settingsOf(kind, options, file, segmenter, classes)
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf } = settings
   const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
@@ -88,17 +90,23 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
   const journal = await asUsage(() => new Journal(out, shard))
   try {
     const before = readJournal(out)
-    const outdated = await asUsage(() => claimFolder(out, plan.manifest, overwrite))
     const store = new ResultStore(out, shard)
-    if (outdated) for (const { id, failed } of before.values()) if (failed === undefined) store.remove(id)
-    const { outputs, settings } = plan.run
-    const mine = shardOf(found.items, part, of)
-    const left = mine.filter((item) => overwrite || !store.has(item.id, outputs) || !isDone(before.get(item.id), item, settings))
-    // What the annotations alone tell is said once, by the first shard.
-    const told = part === 1 ? found : { ...found, failures: [], notes: [] }
-    const done = await work(left, mine.length - left.length, told, { ...plan, store, journal }, options)
-    store.close()
-    return done
+    try {
+      const discard = () => {
+        for (const { id, failed } of before.values()) if (failed === undefined) store.remove(id)
+      }
+      await asUsage(() => claimFolder(out, plan.manifest, overwrite, discard))
+      const { outputs, settings } = plan.run
+      const mine = shardOf(found.items, part, of)
+      const isLeft = (item: DatasetItem) =>
+        overwrite || !store.has(item.id, outputs) || !isDone(before.get(item.id), item, settings)
+      const left = mine.filter(isLeft)
+      // What the annotations alone tell is said once, by the first shard.
+      const told = part === 1 ? found : { ...found, failures: [], notes: [] }
+      return await work(left, mine.length - left.length, told, { ...plan, store, journal }, options)
+    } finally {
+      store.close()
+    }
   } finally {
     journal.close()
   }

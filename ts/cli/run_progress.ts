@@ -1,7 +1,8 @@
 import { SingleBar } from 'cli-progress'
 
-/** '2 h 05 min', '3 min 20 s', '12 s'. */
+/** '2 h 05 min', '3 min 20 s', '12 s'; '–' for what is not known yet. */
 export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '–'
   const whole = Math.round(seconds)
   const [h, min, s] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60]
   const two = (value: number): string => String(value).padStart(2, '0')

@@ -73,10 +73,10 @@ function differences(was: RunSettings, now: RunSettings): string[] {
 
 /**
  * Leaves the folder's manifest saying what is done now.
- * @throws ERR_INVALID_ARG when its results are of other settings and `overwrite` is false
- * @returns whether there were results of other settings, which are worth nothing now
+ * @param discard removes results of other settings; called before they are forgotten, so that a process killed meanwhile forgets none
+ * @throws ERR_INVALID_ARG when there are such results and `overwrite` is false
  */
-export function claimFolder(out: string, manifest: Manifest, overwrite: boolean): boolean {
+export function claimFolder(out: string, manifest: Manifest, overwrite: boolean, discard: () => void): void {
   const before = readManifest(out)
   // Compared as they are read back: a default that is undefined does not stand in a file.
   const changed = before === undefined ? [] : differences(before.settings, JSON.parse(JSON.stringify(manifest.settings)))
@@ -84,6 +84,6 @@ export function claimFolder(out: string, manifest: Manifest, overwrite: boolean)
     throw invalid(
       `${out} holds results of other settings: ${changed.join('; ')}. Choose another folder with --out, or replace them with --overwrite`,
     )
+  if (changed.length) discard()
   writeWhole(fileOf(out), `${JSON.stringify(manifest, null, 1)}\n`)
-  return changed.length > 0
 }

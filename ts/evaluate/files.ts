@@ -20,6 +20,7 @@ export function listIds(folder: string, extensions: readonly string[], below = '
 
 /** The ids of a list: the first word of each line, with folders, without extension. */
 export function readIdList(file: string): string[] {
+  if (!existsSync(file)) throw invalid(`there is no list ${file}`)
   const words = readFileSync(file, 'utf8')
     .split(/\r\n|\r|\n/)
     .map((line) => line.trim().split(/\s+/)[0] as string)
