@@ -16,10 +16,26 @@ void stay_loaded() {
   if (dladdr(reinterpret_cast<void*>(&stay_loaded), &self)) dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
+// process.exit() on the main thread runs no environment clean-up hooks but the C library's: LibTorch's tables would be destroyed,
+// or be built still, under a thread that uses them. The event is emitted before.
+void stop_at_exit(Napi::Env env) {
+  const Napi::Value process = env.Global().Get("process");
+  const Napi::Value on = process.IsObject() ? process.As<Napi::Object>().Get("on") : env.Undefined();
+  if (!on.IsFunction()) return;  // a context of node:vm
+  const auto listener = Napi::Function::New(
+      env,
+      [](const Napi::CallbackInfo& info) {
+        for (JobQueue* queue : info.Env().GetInstanceData<AddonData>()->queues) queue->stop();
+      },
+      "stopClipEs");
+  on.As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), listener});
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   stay_loaded();
   const Napi::Function encoded_image = EncodedImageWrap::define(env);
-  env.SetInstanceData(new AddonData{Napi::Persistent(encoded_image)});
+  env.SetInstanceData(new AddonData{Napi::Persistent(encoded_image), {}});
+  stop_at_exit(env);
   exports.Set("Segmenter", SegmenterWrap::define(env));
   exports.Set("EncodedImage", encoded_image);
   return exports;

@@ -2,10 +2,13 @@
 #pragma once
 #include <napi.h>
 
+#include "job_queue.h"
+
 namespace clip_es::binding {
 
 struct AddonData {
   Napi::FunctionReference encoded_image;  // the class's constructor
+  JobQueues queues;                       // that are open
 };
 
 }  // namespace clip_es::binding

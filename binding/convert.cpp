@@ -58,6 +58,7 @@ Napi::Object to_js(Napi::Env env, const Model& model) {
   set("embedding", model.shape.embedding);
   set("context", model.shape.context);
   set("vocabulary", model.shape.vocabulary);
+  out.Set("logitScale", model.logit_scale);
   char fingerprint[17];
   std::snprintf(fingerprint, sizeof fingerprint, "%016llx", static_cast<unsigned long long>(model.fingerprint));
   out.Set("fingerprint", fingerprint);

@@ -13,6 +13,8 @@ Napi::Value EncodedImageWrap::wrap(Napi::Env env, const Napi::FunctionReference&
   EncodedImageWrap& self = *Unwrap(object);
   self.reported_ = static_cast<int64_t>(image->bytes);
   self.image_ = std::move(image);
+  object.Set("gridWidth", static_cast<double>(self.image_->grid.width));
+  object.Set("gridHeight", static_cast<double>(self.image_->grid.height));
   Napi::MemoryManagement::AdjustExternalMemory(env, self.reported_);
   return object;
 }

@@ -1,7 +1,7 @@
 #include "job_queue.h"
 
 #include <algorithm>
-#include <new>
+#include <system_error>
 
 #include "core/error.h"
 
@@ -17,6 +17,8 @@ void run(Job& job) {
   }
 }
 
+Failure stopped() { return {"ERR_CLOSED", "the segmenter's thread has ended: it was closed, or its process or worker thread is exiting"}; }
+
 // JavaScript is gone: its references are not ours to release any more.
 void forget(std::unique_ptr<Job> job) {
   for (Napi::ObjectReference& reference : job->kept) reference.SuppressDestruct();
@@ -28,12 +30,20 @@ void check(napi_env env, napi_status status) {
 
 }  // namespace
 
-JobQueue::JobQueue(Napi::Env env) : env_(env) {
-  check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "clip-es"), 0, 1, nullptr, nullptr, this, settle, &settled_));
+JobQueue::JobQueue(Napi::Env env, JobQueues& siblings) : env_(env), siblings_(siblings) {
+  check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "clip-es"), 0, 1, nullptr, nullptr, this, settle,
+                                             &settled_));
   check(env, napi_unref_threadsafe_function(env, settled_));
+  try {
+    thread_ = std::thread([this] { loop(); });
+  } catch (const std::system_error& error) {
+    napi_release_threadsafe_function(settled_, napi_tsfn_abort);
+    throw Napi::Error(env, to_js(env, {name_of(ErrorCode::kOutOfMemory), std::string("the system starts no further thread (") +
+                                                                             error.what() + "): close segmenters that are not needed"}));
+  }
   // Registered after the function's own hook and therefore run before it: the thread ends while it may still hand jobs over.
   check(env, napi_add_env_cleanup_hook(env, at_exit, this));
-  thread_ = std::thread([this] { loop(); });
+  siblings_.insert(this);
 }
 
 JobQueue::~JobQueue() {
@@ -45,25 +55,30 @@ JobQueue::~JobQueue() {
 void JobQueue::at_exit(void* self) {
   auto& queue = *static_cast<JobQueue*>(self);
   queue.stop();
+  queue.siblings_.erase(&queue);
+  // What was handed over and not settled comes to settle() once more, without JavaScript.
   napi_release_threadsafe_function(std::exchange(queue.settled_, nullptr), napi_tsfn_abort);
 }
 
 void JobQueue::stop() {
-  std::deque<std::unique_ptr<Job>> forgotten;
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
     if (running_) running_->cancelled = true;
-    forgotten.swap(waiting_);
   }
   wake_.notify_one();
-  thread_.join();
-  for (auto& job : forgotten) forget(std::move(job));
+  if (thread_.joinable()) thread_.join();
+  reject_waiting(stopped());
 }
 
 Napi::Promise JobQueue::push(Napi::Env env, std::unique_ptr<Job> job) {
   const Napi::Promise promise = job->deferred.Promise();
   if (pending_++ == 0) check(env, napi_ref_threadsafe_function(env, settled_));
+  if (stopping_) {  // by this thread alone
+    job->failure = stopped();
+    hand_over(std::move(job));
+    return promise;
+  }
   {
     std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(job));
@@ -131,12 +146,22 @@ void JobQueue::settle(napi_env raw_env, napi_value, void* self, void* raw_job) {
   const Napi::HandleScope scope(env);
   auto& queue = *static_cast<JobQueue*>(self);
   if (--queue.pending_ == 0) napi_unref_threadsafe_function(env, queue.settled_);
-  if (job->failure) return job->deferred.Reject(to_js(env, *job->failure));
   try {
-    job->deferred.Resolve(job->result(env));
-  } catch (const Napi::Error& error) {
-    job->deferred.Reject(error.Value());
+    settle(env, *job);
+  } catch (const Napi::Error&) {
+    // worker.terminate() has come between: no JavaScript runs here any more, and nobody waits for the promise.
   }
+}
+
+void JobQueue::settle(Napi::Env env, Job& job) {
+  if (job.failure) return job.deferred.Reject(to_js(env, *job.failure));
+  Napi::Value result;
+  try {
+    result = job.result(env);
+  } catch (const Napi::Error& error) {
+    return job.deferred.Reject(error.Value());
+  }
+  job.deferred.Resolve(result);
 }
 
 }  // namespace clip_es::binding

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -31,10 +32,14 @@ struct Job {
   double waited = 0;  // seconds in the queue
 };
 
+class JobQueue;
+using JobQueues = std::set<JobQueue*>;
+
 // All methods are called on the JavaScript thread.
 class JobQueue {
  public:
-  explicit JobQueue(Napi::Env);
+  // Enters itself into `siblings` for its life. Throws Napi::Error when the system starts no further thread.
+  JobQueue(Napi::Env, JobQueues& siblings);
   ~JobQueue();
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
@@ -44,15 +49,18 @@ class JobQueue {
   void cancel(uint32_t id);
   // Settles all waiting jobs with this failure; the running one is left to end.
   void reject_waiting(const Failure&);
+  // Cancels the running job, rejects the waiting ones and all that come, and waits until the thread has ended.
+  void stop();
 
  private:
   static void at_exit(void* self);
   static void settle(napi_env, napi_value, void* self, void* job);
+  static void settle(Napi::Env, Job&);
   void loop();
-  void stop();  // tells the running job to stop, forgets the waiting ones, joins the thread
   void hand_over(std::unique_ptr<Job>);
 
   Napi::Env env_;
+  JobQueues& siblings_;
   napi_threadsafe_function settled_ = nullptr;  // carries finished jobs to the JavaScript thread
   int pending_ = 0;                             // pushed and not settled; while there are any, the event loop stays alive
   std::mutex mutex_;

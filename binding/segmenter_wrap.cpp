@@ -1,11 +1,23 @@
 #include "segmenter_wrap.h"
 
+#include <malloc.h>
+
 #include "addon_data.h"
 #include "convert.h"
 #include "encoded_image_wrap.h"
 #include "torch/library.h"
 
 namespace clip_es::binding {
+namespace {
+
+// glibc keeps what a thread has freed for threads to come: 20 MB for each segmenter that ever ran beside others.
+void give_memory_back() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+}  // namespace
 
 Napi::Function SegmenterWrap::define(Napi::Env env) {
   return DefineClass(env, "Segmenter",
@@ -13,13 +25,15 @@ Napi::Function SegmenterWrap::define(Napi::Env env) {
                          InstanceMethod<&SegmenterWrap::open>("open"),
                          InstanceMethod<&SegmenterWrap::encode_text>("encodeText"),
                          InstanceMethod<&SegmenterWrap::encode>("encode"),
+                         InstanceMethod<&SegmenterWrap::embeddings>("embeddings"),
                          InstanceMethod<&SegmenterWrap::segment>("segment"),
                          InstanceMethod<&SegmenterWrap::close>("close"),
                          InstanceMethod<&SegmenterWrap::cancel>("cancel"),
                      });
 }
 
-SegmenterWrap::SegmenterWrap(const Napi::CallbackInfo& info) : ObjectWrap(info), queue_(info.Env()) {}
+SegmenterWrap::SegmenterWrap(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), queue_(info.Env(), info.Env().GetInstanceData<AddonData>()->queues) {}
 
 void SegmenterWrap::Finalize(Napi::BasicEnv env) { Napi::MemoryManagement::AdjustExternalMemory(env, -reported_); }
 
@@ -61,8 +75,16 @@ Napi::Value SegmenterWrap::encode(const Napi::CallbackInfo& info) {
     StageTimes times;
     *encoded = segmenter_->encode(image, times, &cancelled);
   };
-  job->result = [encoded](Napi::Env env) {
-    return EncodedImageWrap::wrap(env, env.GetInstanceData<AddonData>()->encoded_image, *encoded);
+  job->result = [encoded](Napi::Env env) { return EncodedImageWrap::wrap(env, env.GetInstanceData<AddonData>()->encoded_image, *encoded); };
+  return queue_.push(info.Env(), std::move(job));
+}
+
+Napi::Value SegmenterWrap::embeddings(const Napi::CallbackInfo& info) {
+  auto job = new_job(info, {1, 2});
+  if (!info[3].IsUndefined()) job->kept.push_back(Napi::Persistent(info[3].As<Napi::Object>()));
+  job->work = [this, encoded = EncodedImageWrap::Unwrap(info[1].As<Napi::Object>())->image(), image = elements<float>(info[2]),
+               patches = elements<float>(info[3])](const std::atomic<bool>& cancelled) {
+    segmenter_->embeddings(*encoded, image.data(), patches.data(), &cancelled);
   };
   return queue_.push(info.Env(), std::move(job));
 }
@@ -74,7 +96,8 @@ Napi::Value SegmenterWrap::segment(const Napi::CallbackInfo& info) {
   const Image image = is_encoded ? Image{} : to_image(source);
   auto times = std::make_shared<StageTimes>();
   auto job = new_job(info, {1, 2, 4});
-  job->work = [this, encoded, image, times, texts = Texts(info[2].As<Napi::Object>()), settings = to_segment_settings(info[3].As<Napi::Object>()),
+  job->work = [this, encoded, image, times, texts = Texts(info[2].As<Napi::Object>()),
+               settings = to_segment_settings(info[3].As<Napi::Object>()),
                outputs = to_outputs(info[4].As<Napi::Object>())](const std::atomic<bool>& cancelled) {
     if (encoded) segmenter_->segment(*encoded, texts.view(), texts.values, settings, outputs, *times, &cancelled);
     else segmenter_->segment(image, texts.view(), texts.values, settings, outputs, *times, &cancelled);
@@ -86,8 +109,12 @@ Napi::Value SegmenterWrap::segment(const Napi::CallbackInfo& info) {
 Napi::Value SegmenterWrap::close(const Napi::CallbackInfo& info) {
   queue_.reject_waiting({"ERR_CLOSED", "the segmenter was closed before this job began; load another one"});
   auto job = new_job(info, {});
-  job->work = [this](const std::atomic<bool>&) { segmenter_.reset(); };
+  job->work = [this](const std::atomic<bool>&) {
+    segmenter_.reset();
+    give_memory_back();
+  };
   job->result = [this](Napi::Env env) {
+    queue_.stop();  // its thread is idle: this was the last job
     Napi::MemoryManagement::AdjustExternalMemory(env, -std::exchange(reported_, 0));
     return env.Undefined();
   };

@@ -19,6 +19,7 @@ class SegmenterWrap : public Napi::ObjectWrap<SegmenterWrap> {
   Napi::Value open(const Napi::CallbackInfo&);         // (id, libtorch, archive, settings) -> model
   Napi::Value encode_text(const Napi::CallbackInfo&);  // (id, tokens: Int32Array, embeddings: Float32Array) -> undefined
   Napi::Value encode(const Napi::CallbackInfo&);       // (id, image) -> EncodedImage
+  Napi::Value embeddings(const Napi::CallbackInfo&);   // (id, EncodedImage, image: Float32Array, patches?: Float32Array) -> undefined
   Napi::Value segment(const Napi::CallbackInfo&);      // (id, image | EncodedImage, texts, settings, outputs) -> timings
   Napi::Value close(const Napi::CallbackInfo&);        // (id) -> undefined; waiting jobs reject with ERR_CLOSED
   void cancel(const Napi::CallbackInfo&);              // (id)

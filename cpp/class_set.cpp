@@ -58,7 +58,8 @@ struct Array {
 Array find_array(const Json& header, std::string_view body, const std::string& name, const std::string& dtype, size_t dimensions) {
   const Json& entry = member(header, name);
   const Json::Array &shape = member(entry, "shape").array("shape"), &offsets = member(entry, "data_offsets").array("data_offsets");
-  require(member(entry, "dtype").text("dtype") == dtype && shape.size() == dimensions && offsets.size() == 2, "array " + name + " is of another kind");
+  require(member(entry, "dtype").text("dtype") == dtype && shape.size() == dimensions && offsets.size() == 2,
+          "array " + name + " is of another kind");
   Array out;
   double count = 1;
   for (const Json& size : shape) {
@@ -66,7 +67,8 @@ Array find_array(const Json& header, std::string_view body, const std::string& n
     count *= static_cast<double>(out.sizes.back());
   }
   const int64_t begin = whole(offsets[0], "an offset"), end = whole(offsets[1], "an offset");
-  require(begin <= end && end <= static_cast<int64_t>(body.size()) && static_cast<double>(end - begin) == 4 * count, "array " + name + " does not fit the file");
+  require(begin <= end && end <= static_cast<int64_t>(body.size()) && static_cast<double>(end - begin) == 4 * count,
+          "array " + name + " does not fit the file");
   out.bytes = body.substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
   return out;
 }
@@ -96,9 +98,11 @@ ClassSet parse(const std::string& bytes) {
                .rows = rows.elements<float, float>(),
                .first_row = find_array(header, body, "first_row", "I32", 1).elements<int32_t, int64_t>(),
                .background_rows = background.elements<float, float>()};
-  bool ok = !set.names.empty() && set.first_row.size() == set.names.size() + 1 && set.first_row.front() == 0 && set.first_row.back() == rows.sizes[0];
+  bool ok = !set.names.empty() && set.first_row.size() == set.names.size() + 1 && set.first_row.front() == 0 &&
+            set.first_row.back() == rows.sizes[0];
   for (size_t i = 1; ok && i < set.first_row.size(); ++i) ok = set.first_row[i - 1] < set.first_row[i];
-  ok = ok && background.sizes[0] == static_cast<int64_t>(set.background.size()) && (set.background.empty() || background.sizes[1] == set.embedding);
+  ok = ok && background.sizes[0] == static_cast<int64_t>(set.background.size()) &&
+       (set.background.empty() || background.sizes[1] == set.embedding);
   require(ok, "its classes and rows do not agree");
   for (const std::vector<float>* values : {&set.rows, &set.background_rows})
     for (const float value : *values) require(std::isfinite(value), "an embedding is not finite");
@@ -108,10 +112,17 @@ ClassSet parse(const std::string& bytes) {
 }  // namespace
 
 ClassSet ClassSet::subset(std::span<const int64_t> classes) const {
-  ClassSet out{.model = model, .names = {}, .background = background, .embedding = embedding, .rows = {}, .first_row = {0}, .background_rows = background_rows};
+  ClassSet out{.model = model,
+               .names = {},
+               .background = background,
+               .embedding = embedding,
+               .rows = {},
+               .first_row = {0},
+               .background_rows = background_rows};
   for (const int64_t c : classes) {
     if (c < 0 || c >= static_cast<int64_t>(names.size()))
-      throw Error(ErrorCode::kInvalidArg, "class " + std::to_string(c) + " is not among the " + std::to_string(names.size()) + " of the class set");
+      throw Error(ErrorCode::kInvalidArg,
+                  "class " + std::to_string(c) + " is not among the " + std::to_string(names.size()) + " of the class set");
     const auto index = static_cast<size_t>(c);
     out.names.push_back(names[index]);
     out.rows.insert(out.rows.end(), rows.begin() + first_row[index] * embedding, rows.begin() + first_row[index + 1] * embedding);

@@ -17,8 +17,8 @@ struct ClassSet {
   std::string model;  // fingerprint of the archive that encoded it
   std::vector<std::string> names, background;
   int64_t embedding = 0;
-  std::vector<float> rows;           // (R, E)
-  std::vector<int64_t> first_row;    // (C + 1)
+  std::vector<float> rows;             // (R, E)
+  std::vector<int64_t> first_row;      // (C + 1)
   std::vector<float> background_rows;  // (M, E)
 
   // The texts of a softmax over all classes and the background.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cam/embeddings.h"
 #include "clip/image_tower.h"
 #include "clip/text_tower.h"
 #include "core/denormals.h"
@@ -48,7 +49,10 @@ Model load(Context context, const std::string& archive, const SegmenterSettings&
 }  // namespace
 
 Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settings, const std::atomic<bool>* cancelled)
-    : settings_(settings), pool_(settings.threads, torch::use_one_thread), model_(load(context(cancelled), archive, settings)), gradcam_weights_([&] {
+    : settings_(settings),
+      pool_(settings.threads, torch::use_one_thread),
+      model_(load(context(cancelled), archive, settings)),
+      gradcam_weights_([&] {
         Context c = context(cancelled);
         return GradCamWeights(c, model_);
       }()) {}
@@ -65,6 +69,14 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
   auto encoded = std::make_shared<EncodedImage>();
   encode_into(context(cancelled), image, *encoded, times);
   return encoded;
+}
+
+void Segmenter::embeddings(const EncodedImage& encoded, float* image, float* patches, const std::atomic<bool>* cancelled) {
+  const FlushDenormals flush;
+  Context c = context(cancelled);
+  const std::vector<double> embedding = image_embedding(model_, encoded.last_block);
+  std::copy(embedding.begin(), embedding.end(), image);
+  if (patches) patch_embeddings(c, model_, encoded.last_block, patches);
 }
 
 void Segmenter::segment(const Image& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,

@@ -54,16 +54,18 @@ class Segmenter {
   Segmenter(const std::string& archive, const SegmenterSettings&, const std::atomic<bool>* cancelled = nullptr);
 
   const Model& model() const { return model_; }
-  size_t bytes() const;                                            // of weights and workspace
-  uint64_t allocations() const { return arena_.allocations(); }    // of workspace, ever: steady state adds none
+  size_t bytes() const;                                          // of weights and workspace
+  uint64_t allocations() const { return arena_.allocations(); }  // of workspace, ever: steady state adds none
 
   // One call at a time; each throws Cancelled at the next checkpoint once *cancelled is true.
   // tokens (T, context) -> embeddings (T, embedding), unit rows.
   void encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled = nullptr);
   std::shared_ptr<EncodedImage> encode(const Image&, StageTimes&, const std::atomic<bool>* cancelled = nullptr);
+  // image (embedding) and, unless null, patches (grid.patches(), embedding): unit rows in the space of texts.
+  void embeddings(const EncodedImage&, float* image, float* patches, const std::atomic<bool>* cancelled = nullptr);
   // value (K): what the mask holds for each label.
-  void segment(const EncodedImage&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&, const SegmentOutputs&, StageTimes&,
-               const std::atomic<bool>* cancelled = nullptr);
+  void segment(const EncodedImage&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&, const SegmentOutputs&,
+               StageTimes&, const std::atomic<bool>* cancelled = nullptr);
   void segment(const Image&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&, const SegmentOutputs&, StageTimes&,
                const std::atomic<bool>* cancelled = nullptr);
 

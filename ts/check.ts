@@ -1,4 +1,4 @@
-import { inspect } from 'node:util'
+import { inspect, types } from 'node:util'
 import { invalid } from './errors.js'
 import { nearest } from './nearest.js'
 
@@ -56,6 +56,7 @@ export function checkText(call: string, name: string, value: unknown): string {
   throw wrong(call, name, value, 'a text that is not empty')
 }
 
+/** A copy of an array of so many elements; holes become undefined. */
 export function checkArray(
   call: string,
   name: string,
@@ -64,7 +65,7 @@ export function checkArray(
   highest = Number.POSITIVE_INFINITY,
 ): readonly unknown[] {
   if (!Array.isArray(value)) throw wrong(call, name, value, 'an array')
-  if (value.length >= lowest && value.length <= highest) return value
+  if (value.length >= lowest && value.length <= highest) return Array.from(value)
   throw invalid(
     `${call}: ${name} has ${value.length} elements; expected ${lowest}${highest === Number.POSITIVE_INFINITY ? ' or more' : ` to ${highest}`}`,
   )
@@ -80,14 +81,15 @@ export function checkUnique(call: string, name: string, values: readonly string[
 }
 
 export function checkSignal(call: string, signal: unknown): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal
+  if (signal === undefined || Object.prototype.toString.call(signal) === '[object AbortSignal]')
+    return signal as AbortSignal | undefined
   throw wrong(call, 'signal', signal, 'an AbortSignal')
 }
 
 /** Memory that native code may read or write while JavaScript goes on: of this thread alone, and of a fixed size. */
 export function checkMemory(call: string, name: string, array: ArrayBufferView): void {
   const buffer = array.buffer as ArrayBufferLike & { resizable?: boolean; growable?: boolean; detached?: boolean }
-  if (buffer instanceof SharedArrayBuffer)
+  if (types.isSharedArrayBuffer(buffer))
     throw invalid(`${call}: ${name} lies in a SharedArrayBuffer, which other threads may change; copy it first`)
   if (buffer.resizable)
     throw invalid(`${call}: ${name} lies in a resizable ArrayBuffer, which may shrink while it is in use; copy it first`)

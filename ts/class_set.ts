@@ -1,4 +1,5 @@
 import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, wrong } from './check.js'
+import { type ClassSetData, mostClasses } from './class_set_data.js'
 import { writeClassSet } from './class_set_file.js'
 import { invalid } from './errors.js'
 import type { NativeTexts } from './native.js'
@@ -7,28 +8,6 @@ import { backgrounds, fillTemplate, templates } from './text/prompts.js'
 import type { ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
 
 const fusions: readonly Fusion[] = ['sentence', 'feature', 'cam']
-
-/** More classes would leave no byte of the mask for background and ignore. */
-export const mostClasses = 254
-
-/** What a class set is made of; the file of save() holds the same. */
-export interface ClassSetData {
-  names: readonly string[]
-  background: readonly string[]
-  droppedBackground: readonly string[]
-  templates: readonly string[]
-  fusion: Fusion
-  /** Of the model whose text tower made the embeddings. */
-  fingerprint: string
-  /** Length of an embedding. */
-  embedding: number
-  /** R * embedding, unit rows: one per class, or one per synonym when they are fused as CAMs. */
-  rows: Float32Array
-  /** C + 1: class c owns rows firstRow[c] to firstRow[c + 1] - 1. */
-  firstRow: Int32Array
-  /** M * embedding, unit rows. */
-  backgroundRows: Float32Array
-}
 
 /** Encoded classes and background words: immutable, reusable for every image of the model they were encoded for. */
 export class ClassSet {

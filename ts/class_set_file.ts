@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
-import type { ClassSetData } from './class_set.js'
+import { type ClassSetData, mostClasses } from './class_set_data.js'
 import { ClipEsError, invalid } from './errors.js'
 
 // A class set is a safetensors file: eight bytes of the header's length, a JSON header, raw little-endian arrays.
@@ -50,7 +50,7 @@ export async function writeClassSet(file: string, data: ClassSetData): Promise<v
     await writeFile(temporary, Buffer.concat(bytes))
     await rename(temporary, file)
   } catch (cause) {
-    await rm(temporary, { force: true })
+    await rm(temporary, { force: true }).catch(() => {}) // fails where the folder is none; `cause` says so
     throw invalid(`save(): cannot write ${file}: ${(cause as Error).message}`)
   }
 }
@@ -112,6 +112,7 @@ function parse(bytes: Buffer): ClassSetData {
   const background = array('background', 'F32', 2)
   const firstRow = array('first_row', 'I32', 1).integers
   const names = texts('names')
+  require(names.length <= mostClasses && new Set(names).size === names.length, 'its names are too many, or one stands twice')
   require(names.length > 0 && firstRow.length === names.length + 1 && firstRow[0] === 0, 'its classes and rows do not agree')
   require(firstRow.every((row, i) => i === 0 || row > (firstRow[i - 1] as number)) &&
     firstRow.at(-1) === rows.sizes[0], 'its classes and rows do not agree')

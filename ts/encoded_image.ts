@@ -1,36 +1,41 @@
 import type { ClassSet } from './class_set.js'
 import { ClipEsError } from './errors.js'
 import type { NativeEncodedImage } from './native.js'
-import type { SegmentOptions, SegmentResult } from './types.js'
+import type { Embeddings, EmbeddingsOptions, SegmentOptions, SegmentResult } from './types.js'
 
-/** @internal How an encoded image is segmented: its segmenter's own way. */
-export type SegmentEncoded = (
-  image: EncodedImage,
-  native: NativeEncodedImage,
-  classes: ClassSet,
-  options?: SegmentOptions,
-) => Promise<SegmentResult>
+/** @internal What an encoded image asks of the segmenter that made it. */
+export interface EncodedImageOwner {
+  segment(image: EncodedImage, native: NativeEncodedImage, classes: ClassSet, options?: SegmentOptions): Promise<SegmentResult>
+  embeddings(image: EncodedImage, native: NativeEncodedImage, options?: EmbeddingsOptions): Promise<Embeddings>
+}
 
 /** A photo's features, kept so that new words cost milliseconds. Holds native memory until dispose(), or until it is collected. */
 export class EncodedImage {
   readonly width: number
   readonly height: number
+  /** How many patches the network saw in each direction. */
+  readonly grid: { readonly width: number; readonly height: number }
   readonly #native: NativeEncodedImage
-  readonly #segment: SegmentEncoded
+  readonly #owner: EncodedImageOwner
   #disposed = false
 
   /** @internal Made by `Segmenter.encode`. */
-  constructor(size: { width: number; height: number }, native: NativeEncodedImage, segment: SegmentEncoded) {
+  constructor(size: { width: number; height: number }, native: NativeEncodedImage, owner: EncodedImageOwner) {
     this.width = size.width
     this.height = size.height
+    this.grid = Object.freeze({ width: native.gridWidth, height: native.gridHeight })
     this.#native = native
-    this.#segment = segment
+    this.#owner = owner
   }
 
   /** As `Segmenter.segment`, without encoding the photo again. */
   async segment(classes: ClassSet, options?: SegmentOptions): Promise<SegmentResult> {
-    if (this.#disposed) throw new ClipEsError('ERR_CLOSED', 'this encoded image was disposed; encode the photo again')
-    return await this.#segment(this, this.#native, classes, options)
+    return await this.#owner.segment(this, this.#usable(), classes, options)
+  }
+
+  /** The photo in the space of texts: as a whole, the way scores pool it, and patch by patch when asked for. */
+  async embeddings(options?: EmbeddingsOptions): Promise<Embeddings> {
+    return await this.#owner.embeddings(this, this.#usable(), options)
   }
 
   /** Gives the memory back, once jobs that read it have ended. Does nothing the second time. */
@@ -41,5 +46,10 @@ export class EncodedImage {
 
   [Symbol.dispose](): void {
     this.dispose()
+  }
+
+  #usable(): NativeEncodedImage {
+    if (this.#disposed) throw new ClipEsError('ERR_CLOSED', 'this encoded image was disposed; encode the photo again')
+    return this.#native
   }
 }

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { checkInteger, checkMemory, checkNumber, wrong } from './check.js'
 import { invalid } from './errors.js'
 import type { NativeImage } from './native.js'
@@ -16,7 +17,8 @@ export function checkImage(call: string, image: ImageData, maxPixels: number): N
   const largest = 2 ** 31 - 1
   const width = checkInteger(call, 'image.width', image.width, 1, largest)
   const height = checkInteger(call, 'image.height', image.height, 1, largest)
-  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray))
+  if (!(types.isUint8Array(data) || types.isUint8ClampedArray(data)))
+    // of any realm: Jest and vm have arrays of their own
     throw wrong(
       call,
       'image.data',

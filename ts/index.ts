@@ -8,6 +8,8 @@ export { tokenize } from './text/tokenizer.js'
 export type {
   ClassSpec,
   Device,
+  Embeddings,
+  EmbeddingsOptions,
   EncodeClassesOptions,
   Fusion,
   ImageData,

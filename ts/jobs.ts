@@ -21,6 +21,10 @@ export class Jobs {
   #nextId = 0
   #closing: Promise<void> | undefined
   readonly #waiters = new Set<() => void>()
+  readonly #watched = new Map<AbortSignal, Set<number>>()
+  readonly #onAbort = (event: Event) => {
+    for (const id of this.#watched.get(event.target as AbortSignal) ?? []) this.native.cancel(id)
+  }
 
   constructor(native: NativeSegmenter, maxQueue: number) {
     this.native = native
@@ -46,8 +50,7 @@ export class Jobs {
         `${this.#maxQueue} jobs wait already; await some results first, use segmentAll(), or raise maxQueue`,
       )
     const id = this.#takeId()
-    const cancel = () => this.native.cancel(id)
-    signal?.addEventListener('abort', cancel, { once: true })
+    if (signal) this.#watch(signal, id)
     this.#pending++
     try {
       return await start(this.native, id)
@@ -55,9 +58,24 @@ export class Jobs {
       throw translate(error, signal)
     } finally {
       this.#pending--
-      signal?.removeEventListener('abort', cancel)
+      if (signal) this.#unwatch(signal, id)
       for (const wake of this.#waiters) wake()
     }
+  }
+
+  /** Cancels a job when the signal aborts. One listener serves all jobs of a signal: Node warns of a leak when there are more than ten. */
+  #watch(signal: AbortSignal, id: number): void {
+    const ids = this.#watched.get(signal) ?? new Set()
+    this.#watched.set(signal, ids.add(id))
+    signal.addEventListener('abort', this.#onAbort) // does nothing where it is a listener already
+  }
+
+  #unwatch(signal: AbortSignal, id: number): void {
+    const ids = this.#watched.get(signal)
+    ids?.delete(id)
+    if (ids?.size) return
+    this.#watched.delete(signal)
+    signal.removeEventListener('abort', this.#onAbort)
   }
 
   /** Resolves when a job ends or the signal aborts. */

@@ -42,6 +42,7 @@ export interface NativeModel {
   layers: number
   resolution: number
   embedding: number
+  logitScale: number
   context: number
   vocabulary: number
   fingerprint: string
@@ -50,6 +51,8 @@ export interface NativeModel {
 
 /** Keeps a photo's features until it is disposed or collected. */
 export interface NativeEncodedImage {
+  readonly gridWidth: number
+  readonly gridHeight: number
   dispose(): void
 }
 
@@ -65,6 +68,8 @@ export interface NativeSegmenter {
   /** tokens (T * context) -> embeddings (T * embedding), filled in place. */
   encodeText(id: number, tokens: Int32Array, embeddings: Float32Array): Promise<void>
   encode(id: number, image: NativeImage): Promise<NativeEncodedImage>
+  /** image (embedding) and patches (gridHeight * gridWidth * embedding), filled in place. */
+  embeddings(id: number, encoded: NativeEncodedImage, image: Float32Array, patches: Float32Array | undefined): Promise<void>
   segment(
     id: number,
     image: NativeImage | NativeEncodedImage,

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import {
   checkArray,
   checkBoolean,
@@ -105,11 +106,13 @@ function memory<T extends Uint8Array | Float32Array>(
       )
     }
   }
-  if (!(given instanceof type)) throw wrong(call, `output.${part}`, given, `a ${type.name}`)
-  if (given.length !== length)
-    throw invalid(`${call}: output.${part} has ${given.length} elements; this image and these labels need ${length}`)
-  checkMemory(call, `output.${part}`, given)
-  return given
+  if (!(type.name === 'Uint8Array' ? types.isUint8Array(given) : types.isFloat32Array(given)))
+    throw wrong(call, `output.${part}`, given, `a ${type.name}`)
+  const own = given as T
+  if (own.length !== length)
+    throw invalid(`${call}: output.${part} has ${own.length} elements; this image and these labels need ${length}`)
+  checkMemory(call, `output.${part}`, own)
+  return own
 }
 
 function checkApart(call: string, views: [string, ArrayBufferView][]): void {

@@ -1,4 +1,4 @@
-import { checkOptions, checkSignal, checkText, wrong } from './check.js'
+import { checkBoolean, checkOptions, checkSignal, checkText, wrong } from './check.js'
 import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
 import { readClassSet } from './class_set_file.js'
 import { EncodedImage } from './encoded_image.js'
@@ -14,6 +14,8 @@ import { findLibTorch } from './setup/find.js'
 import { encodePrompt } from './text/tokenizer.js'
 import type {
   ClassSpec,
+  Embeddings,
+  EmbeddingsOptions,
   EncodeClassesOptions,
   ImageData,
   LoadOptions,
@@ -29,6 +31,7 @@ export class Segmenter {
   readonly #jobs: Jobs
   readonly #options: ResolvedLoadOptions
   readonly #fingerprint: string
+  readonly #logitScale: number
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions) {
     const { patch, width, layers, resolution, embedding, context, precision } = model
@@ -48,6 +51,7 @@ export class Segmenter {
     this.#jobs = jobs
     this.#options = options
     this.#fingerprint = model.fingerprint
+    this.#logitScale = model.logitScale
   }
 
   /**
@@ -133,7 +137,10 @@ export class Segmenter {
     const given = checkOptions<{ signal?: AbortSignal }>('encode()', options, ['signal'])
     const signal = checkSignal('encode()', given.signal)
     const native = await this.#jobs.run(signal, (segmenter, id) => segmenter.encode(id, checked))
-    return new EncodedImage(checked, native, (...args) => this.#segment(...args))
+    return new EncodedImage(checked, native, {
+      segment: (...args) => this.#segment(...args),
+      embeddings: (...args) => this.#embeddings(...args),
+    })
   }
 
   /** Results in the order of the images, with bounded memory. A bad image rejects the iterator; leaving the loop cancels what is in flight. */
@@ -191,6 +198,23 @@ export class Segmenter {
       ...(parts as { mask: Uint8Array }),
       timings,
     }
+  }
+
+  async #embeddings(
+    image: EncodedImage,
+    native: NativeEncodedImage,
+    options: EmbeddingsOptions | undefined,
+  ): Promise<Embeddings> {
+    const call = 'embeddings()'
+    const given = checkOptions<EmbeddingsOptions>(call, options, ['patches', 'signal'])
+    const size = this.model.embedding
+    const out: Embeddings = { logitScale: this.#logitScale, image: new Float32Array(size) }
+    if (checkBoolean(call, 'patches', given.patches ?? false))
+      out.patches = new Float32Array(image.grid.height * image.grid.width * size)
+    await this.#jobs.run(checkSignal(call, given.signal), (segmenter, id) =>
+      segmenter.embeddings(id, native, out.image, out.patches),
+    )
+    return out
   }
 
   #checkClasses(call: string, classes: ClassSet): void {

@@ -61,6 +61,20 @@ export interface EncodeClassesOptions {
   signal?: AbortSignal
 }
 
+export interface EmbeddingsOptions {
+  /** Each patch's, too. Default false. */
+  patches?: boolean
+  signal?: AbortSignal
+}
+
+/** Unit vectors of `model.embedding` numbers: their product with a text's, times `logitScale`, is the text's logit. */
+export interface Embeddings {
+  logitScale: number
+  image: Float32Array
+  /** grid.height * grid.width rows. */
+  patches?: Float32Array
+}
+
 export type ResultPart = 'mask' | 'confidence' | 'cams'
 
 export interface SegmentOptions {

@@ -26,8 +26,8 @@ GradCamWeights::GradCamWeights(Context& context, const Model& model) {
     fc_gamma[static_cast<size_t>(i)] = static_cast<float>(gamma_sum / static_cast<double>(width));
     fc_offset[static_cast<size_t>(i)] += static_cast<float>(beta_sum);
   }
-  torch::matmul(context, torch::transposed(torch::matrix(out_proj, width, width)), torch::transposed(torch::matrix(scaled.data(), hidden, width)),
-                product.data());
+  torch::matmul(context, torch::transposed(torch::matrix(out_proj, width, width)),
+                torch::transposed(torch::matrix(scaled.data(), hidden, width)), product.data());
   composite = torch::Linear(product, {}, hidden, torch::Precision::kFloat32);
   out_proj_column_sums.assign(static_cast<size_t>(width), 0);
   for (int64_t row = 0; row < width; ++row)
@@ -95,10 +95,12 @@ void run_last_block(Context& context, const Model& model, const float* x, LastBl
     double sum = 0;
     for (int64_t i = 0; i < patches; ++i) sum += last.z_hat[static_cast<size_t>(i * width + c)];
     const auto channel = static_cast<size_t>(c);
-    last.pooled[channel] = static_cast<float>(sum / static_cast<double>(patches)) * model.ln_post.gamma[channel] + model.ln_post.beta[channel];
+    last.pooled[channel] =
+        static_cast<float>(sum / static_cast<double>(patches)) * model.ln_post.gamma[channel] + model.ln_post.beta[channel];
   }
   context.checkpoint();
-  const torch::MatrixView out_proj = torch::matrix(w.out_proj.weight(), width, width), z_hat = torch::matrix(last.z_hat.data(), patches, width);
+  const torch::MatrixView out_proj = torch::matrix(w.out_proj.weight(), width, width),
+                          z_hat = torch::matrix(last.z_hat.data(), patches, width);
   torch::matmul(context, z_hat, torch::matrix(w.c_proj.weight(), width, hidden), last.omega.data());
   torch::matmul(context, torch::matrix(h_hat.data(), patches, width), out_proj, last.h_hat_out.data());
   torch::matmul(context, z_hat, out_proj, last.z_hat_out.data());

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cam/embeddings.h"
 #include "ops/gradcam.h"
 #include "torch/matmul.h"
 
@@ -24,20 +25,6 @@ double dot(const double* a, const double* b, int64_t count) {
   double sum = 0;
   for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
   return sum;
-}
-
-// f / |f|, in double: the few products of this size cost nothing, and what follows subtracts nearly equal numbers.
-std::vector<double> image_embedding(const Model& model, const LastBlock& last) {
-  const int64_t width = model.image.width, size = model.shape.embedding;
-  std::vector<double> f(static_cast<size_t>(size), 0.0);
-  for (int64_t c = 0; c < width; ++c)
-    for (int64_t e = 0; e < size; ++e)
-      f[static_cast<size_t>(e)] += static_cast<double>(last.pooled[static_cast<size_t>(c)]) * model.image_projection[static_cast<size_t>(c * size + e)];
-  const double norm = std::sqrt(dot(f.data(), f.data(), size));
-  if (!std::isfinite(norm) || norm == 0)
-    throw Error(ErrorCode::kModelFormat, "the image tower gives no finite embedding: its weights overflow, or are zero");
-  for (double& value : f) value /= norm;
-  return f;
 }
 
 // One row per label (the mean of its synonyms) and background text: (C, E).
@@ -66,7 +53,8 @@ void softmax_without(std::span<const double> logits, int64_t left_out, std::span
 }
 
 // Steps 1 and 2: dz (R, D) of every row of texts, and the logits and probabilities on the way.
-std::vector<double> score_gradients(const Model& model, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities) {
+std::vector<double> score_gradients(const Model& model, const LastBlock& last, const LabelTexts& texts, float* logits,
+                                    float* probabilities) {
   const int64_t size = model.shape.embedding, width = model.image.width;
   const std::vector<double> f = image_embedding(model, last), all = competing_texts(texts, size);
   const auto count = all.size() / static_cast<size_t>(size);
@@ -95,12 +83,14 @@ std::vector<double> score_gradients(const Model& model, const LastBlock& last, c
 }
 
 // Steps 2 to 5 for some rows of dz (rows, D) -> cams (rows, N), not normalised.
-void explain(Context& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, std::span<const double> dz, float* cams) {
+void explain(Context& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, std::span<const double> dz,
+             float* cams) {
   const BlockWeights& w = model.image_blocks.back();
   const int64_t width = model.image.width, hidden = w.c_fc.outputs(), patches = last.n - 1, rows = static_cast<int64_t>(dz.size()) / width;
   auto take = [&](int64_t r, int64_t c) { return context.arena.take<float>(static_cast<size_t>(r * c)); };
   Arena::Scope scope(context.arena);
-  const auto a = take(rows, width), scaled_dz = take(rows, width), b = take(rows, patches), alpha = take(rows, hidden), a_out = take(rows, width);
+  const auto a = take(rows, width), scaled_dz = take(rows, width), b = take(rows, patches), alpha = take(rows, hidden),
+             a_out = take(rows, width);
   for (int64_t row = 0; row < rows; ++row) {
     double mean = 0;
     for (int64_t c = 0; c < width; ++c) mean += dz[static_cast<size_t>(row * width + c)] / static_cast<double>(width);
@@ -111,34 +101,38 @@ void explain(Context& context, const Model& model, const GradCamWeights& weights
     }
   }
   const torch::MatrixView a_rows = torch::matrix(a.data(), rows, width);
-  torch::matmul(context, torch::matrix(scaled_dz.data(), rows, width), torch::transposed(torch::matrix(last.z_hat.data(), patches, width)), b.data());
+  torch::matmul(context, torch::matrix(scaled_dz.data(), rows, width), torch::transposed(torch::matrix(last.z_hat.data(), patches, width)),
+                b.data());
   torch::matmul(context, a_rows, torch::matrix(w.c_proj.weight(), width, hidden), alpha.data());
   torch::matmul(context, a_rows, torch::matrix(w.out_proj.weight(), width, width), a_out.data());
 
   const auto out_gradient = take(rows * patches, width), qkv_gradient = take(rows, 3 * width), channels = take(rows, width);
-  ops::mlp_gradient(context, {.patches = patches,
-                              .width = width,
-                              .hidden = hidden,
-                              .classes = rows,
-                              .activation = model.image.activation,
-                              .u = last.u.data(),
-                              .omega = last.omega.data(),
-                              .rstd_2 = last.rstd_2.data(),
-                              .rstd_post = last.rstd_post.data(),
-                              .h_hat_out = last.h_hat_out.data(),
-                              .z_hat_out = last.z_hat_out.data(),
-                              .alpha = alpha.data(),
-                              .b = b.data(),
-                              .a_out = a_out.data(),
-                              .composite = weights.composite.weight(),
-                              .fc_gamma = weights.fc_gamma.data(),
-                              .fc_offset = weights.fc_offset.data(),
-                              .out_proj_column_sums = weights.out_proj_column_sums.data()},
+  ops::mlp_gradient(context,
+                    {.patches = patches,
+                     .width = width,
+                     .hidden = hidden,
+                     .classes = rows,
+                     .activation = model.image.activation,
+                     .u = last.u.data(),
+                     .omega = last.omega.data(),
+                     .rstd_2 = last.rstd_2.data(),
+                     .rstd_post = last.rstd_post.data(),
+                     .h_hat_out = last.h_hat_out.data(),
+                     .z_hat_out = last.z_hat_out.data(),
+                     .alpha = alpha.data(),
+                     .b = b.data(),
+                     .a_out = a_out.data(),
+                     .composite = weights.composite.weight(),
+                     .fc_gamma = weights.fc_gamma.data(),
+                     .fc_offset = weights.fc_offset.data(),
+                     .out_proj_column_sums = weights.out_proj_column_sums.data()},
                     out_gradient.data());
   ops::attention_gradient_sums(context, {last.qkv.data(), width, model.image.heads}, last.n, last.attended.data(), last.log_sum_exp.data(),
                                out_gradient.data(), rows, qkv_gradient.data());
-  torch::matmul(context, torch::matrix(qkv_gradient.data(), rows, 3 * width), torch::matrix(w.in_proj.weight(), 3 * width, width), channels.data());
-  torch::matmul(context, torch::matrix(channels.data(), rows, width), torch::transposed(torch::matrix(last.y.data() + width, patches, width)), cams);
+  torch::matmul(context, torch::matrix(qkv_gradient.data(), rows, 3 * width), torch::matrix(w.in_proj.weight(), 3 * width, width),
+                channels.data());
+  torch::matmul(context, torch::matrix(channels.data(), rows, width),
+                torch::transposed(torch::matrix(last.y.data() + width, patches, width)), cams);
 }
 
 // Negative evidence is dropped, then min-max, twice as released: the second removes what the first's 1e-7 leaves.
@@ -154,7 +148,8 @@ void softmax_gradcam(Context& context, const Model& model, const GradCamWeights&
                      float* logits, float* probabilities, float* cams) {
   const int64_t patches = last.n - 1, width = model.image.width, rows = static_cast<int64_t>(texts.rows.size()) / model.shape.embedding;
   if (texts.labels() == 1 && texts.background.empty())
-    throw Error(ErrorCode::kInvalidArg, "one label and no background: a softmax over one text is always 1 and says nothing; give background words or more labels");
+    throw Error(ErrorCode::kInvalidArg,
+                "one label and no background: a softmax over one text is always 1 and says nothing; give background words or more labels");
   const std::vector<double> dz = score_gradients(model, last, texts, logits, probabilities);
   const int64_t group = std::max<int64_t>(static_cast<int64_t>(kGradientBytes / sizeof(float)) / (patches * width), 1);
   Arena::Scope scope(context.arena);

@@ -13,26 +13,26 @@ namespace clip_es {
 // What the closed form wants of a model's weights, made once at load.
 struct GradCamWeights {
   explicit GradCamWeights(Context&, const Model&);
-  torch::Linear composite;                   // (width, 4 width): out_proj^T LN_2 W1^T, an MLP gradient's way back to attention's output
-  std::vector<float> fc_gamma;               // (4 width): W1 gamma_2 / width
-  std::vector<float> fc_offset;              // (4 width): b1 + W1 beta_2
-  std::vector<float> out_proj_column_sums;   // (width)
+  torch::Linear composite;                  // (width, 4 width): out_proj^T LN_2 W1^T, an MLP gradient's way back to attention's output
+  std::vector<float> fc_gamma;              // (4 width): W1 gamma_2 / width
+  std::vector<float> fc_offset;             // (4 width): b1 + W1 beta_2
+  std::vector<float> out_proj_column_sums;  // (width)
 };
 
 // The last block's forward pass of one image, as far as the backward pass needs it: nothing here depends on words.
 // n tokens, N = n - 1 patches, D width, H heads.
 struct LastBlock {
   int64_t n = 0;
-  std::span<float> y;              // (n, D): ln_1's output, the activation that GradCAM explains
-  std::span<float> qkv;            // (n, 3 D)
-  std::span<float> attended;       // (n, D): attention before out_proj
-  std::span<float> log_sum_exp;    // (H, n)
-  std::span<float> u;              // (N, 4 D): c_fc's output
-  std::span<float> rstd_2, rstd_post;  // (N): of ln_2 and ln_post
-  std::span<float> omega;          // (N, 4 D): W2^T z_hat, z_hat = ln_post's normalised input
-  std::span<float> z_hat;          // (N, D)
+  std::span<float> y;                     // (n, D): ln_1's output, the activation that GradCAM explains
+  std::span<float> qkv;                   // (n, 3 D)
+  std::span<float> attended;              // (n, D): attention before out_proj
+  std::span<float> log_sum_exp;           // (H, n)
+  std::span<float> u;                     // (N, 4 D): c_fc's output
+  std::span<float> rstd_2, rstd_post;     // (N): of ln_2 and ln_post
+  std::span<float> omega;                 // (N, 4 D): W2^T z_hat, z_hat = ln_post's normalised input
+  std::span<float> z_hat;                 // (N, D)
   std::span<float> h_hat_out, z_hat_out;  // (N, D): h_hat and z_hat times out_proj
-  std::span<float> pooled;         // (D): mean over patches of ln_post's output
+  std::span<float> pooled;                // (D): mean over patches of ln_post's output
 
   // Floats that the spans need for an image of n tokens; bind() lays them over `memory`.
   static size_t floats(const Model&, int64_t n);
@@ -47,15 +47,15 @@ void run_last_block(Context&, const Model&, const float* x, LastBlock&, float* m
 
 // The texts of one image's softmax. A label whose synonyms are fused as CAMs has several rows; it competes with the mean of them.
 struct LabelTexts {
-  std::span<const float> rows;            // (R, E), unit rows
-  std::span<const int64_t> first_row;     // (K + 1): label k owns rows [first_row[k], first_row[k + 1])
-  std::span<const float> background;      // (M, E), unit rows
+  std::span<const float> rows;         // (R, E), unit rows
+  std::span<const int64_t> first_row;  // (K + 1): label k owns rows [first_row[k], first_row[k + 1])
+  std::span<const float> background;   // (M, E), unit rows
   int64_t labels() const { return static_cast<int64_t>(first_row.size()) - 1; }
 };
 
 // logits (K + M), probabilities (K + M): of the labels, then the background. cams (K, N): each min-max normalised.
 // Throws Error kInvalidArg when there is one text in all: a softmax of one says nothing.
-void softmax_gradcam(Context&, const Model&, const GradCamWeights&, const LastBlock&, const LabelTexts&, float* logits, float* probabilities,
-                     float* cams);
+void softmax_gradcam(Context&, const Model&, const GradCamWeights&, const LastBlock&, const LabelTexts&, float* logits,
+                     float* probabilities, float* cams);
 
 }  // namespace clip_es

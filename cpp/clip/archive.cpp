@@ -14,10 +14,10 @@ using Kind = Pickle::Kind;
 using Ref = Pickle::Ref;
 
 // Generous for any CLIP, and a bound on what a hostile file can make us allocate.
-constexpr uint64_t kLargestPickle = 8 << 20;     // ViT-L/14: some 200 KB
+constexpr uint64_t kLargestPickle = 8 << 20;  // ViT-L/14: some 200 KB
 constexpr uint64_t kLargestExtraFile = 1 << 20;
-constexpr size_t kMostVisits = 1'000'000;        // values looked at in search of tensors: shared ones count every time
-constexpr int kDeepest = 64;                     // modules within modules
+constexpr size_t kMostVisits = 1'000'000;  // values looked at in search of tensors: shared ones count every time
+constexpr int kDeepest = 64;               // modules within modules
 constexpr size_t kLongestName = 512;
 constexpr size_t kMostDimensions = 16;
 constexpr int64_t kMostElements = int64_t{1} << 48;
@@ -29,11 +29,11 @@ struct DTypeInfo {
   uint64_t size;
 };
 constexpr DTypeInfo kDTypes[] = {
-    {DType::kFloat16, "HalfStorage", "float16", 2},   {DType::kBFloat16, "BFloat16Storage", "bfloat16", 2},
-    {DType::kFloat32, "FloatStorage", "float32", 4},  {DType::kFloat64, "DoubleStorage", "float64", 8},
-    {DType::kUInt8, "ByteStorage", "uint8", 1},       {DType::kInt8, "CharStorage", "int8", 1},
-    {DType::kInt16, "ShortStorage", "int16", 2},      {DType::kInt32, "IntStorage", "int32", 4},
-    {DType::kInt64, "LongStorage", "int64", 8},       {DType::kBool, "BoolStorage", "bool", 1},
+    {DType::kFloat16, "HalfStorage", "float16", 2},  {DType::kBFloat16, "BFloat16Storage", "bfloat16", 2},
+    {DType::kFloat32, "FloatStorage", "float32", 4}, {DType::kFloat64, "DoubleStorage", "float64", 8},
+    {DType::kUInt8, "ByteStorage", "uint8", 1},      {DType::kInt8, "CharStorage", "int8", 1},
+    {DType::kInt16, "ShortStorage", "int16", 2},     {DType::kInt32, "IntStorage", "int32", 4},
+    {DType::kInt64, "LongStorage", "int64", 8},      {DType::kBool, "BoolStorage", "bool", 1},
 };
 
 const DTypeInfo* find_dtype(std::string_view storage) {
@@ -48,13 +48,9 @@ const char* name_of(DType dtype) {
   return "unknown";
 }
 
-std::string as_text(const std::vector<std::byte>& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+std::string as_text(const std::vector<std::byte>& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
-[[noreturn]] void fail(const ZipFile& zip, const std::string& what) {
-  throw Error(ErrorCode::kModelFormat, zip.path() + ": " + what);
-}
+[[noreturn]] void fail(const ZipFile& zip, const std::string& what) { throw Error(ErrorCode::kModelFormat, zip.path() + ": " + what); }
 
 // PyTorch puts everything into one folder, "archive/" or called like the file.
 std::string find_root(const ZipFile& zip) {
@@ -69,8 +65,9 @@ std::string find_root(const ZipFile& zip) {
     root = name.substr(0, slash + 1);
   }
   if (root.empty())
-    fail(zip, "it is a zip file without data.pkl, so neither a TorchScript archive nor a torch.save file; write an archive with "
-              "tools/export_archive.py");
+    fail(zip,
+         "it is a zip file without data.pkl, so neither a TorchScript archive nor a torch.save file; write an archive with "
+         "tools/export_archive.py");
   return root;
 }
 
@@ -129,8 +126,8 @@ class TensorFinder {
   void add(const Pickle::Value& call, const std::string& name) {
     const auto& arguments = items(call.arguments, 4, name);
     const Storage storage = read_storage(arguments[0], name);
-    ArchiveTensor tensor{storage.dtype, integers(arguments[2], name), integers(arguments[3], name),
-                         integer(arguments[1], name), storage.record};
+    ArchiveTensor tensor{storage.dtype, integers(arguments[2], name), integers(arguments[3], name), integer(arguments[1], name),
+                         storage.record};
     check_extent(tensor, storage.elements, name);
     if (!tensors_.emplace(name, std::move(tensor)).second) refuse(name, "is there twice");
   }
@@ -156,8 +153,8 @@ class TensorFinder {
     if (!entry->stored) refuse(name, "lies in record " + record + ", which is compressed; PyTorch stores it plain");
     const int64_t elements = integer(id[4], name);
     if (elements < 0 || static_cast<uint64_t>(elements) > entry->size / info->size)
-      refuse(name, "has a storage of " + std::to_string(elements) + " " + info->name + " elements, but record " + record +
-                       " has " + std::to_string(entry->size) + " bytes");
+      refuse(name, "has a storage of " + std::to_string(elements) + " " + info->name + " elements, but record " + record + " has " +
+                       std::to_string(entry->size) + " bytes");
     return {info->dtype, record, elements};
   }
 
@@ -178,8 +175,7 @@ class TensorFinder {
     }
     if (!possible) refuse(name, what + ", which no tensor has");
     if (!empty && last >= storage_elements)
-      refuse(name, what + ", which reach element " + std::to_string(last) + " of a storage that has " +
-                       std::to_string(storage_elements));
+      refuse(name, what + ", which reach element " + std::to_string(last) + " of a storage that has " + std::to_string(storage_elements));
   }
 
   const std::vector<Ref>& items(Ref ref, size_t least, const std::string& name) const {

@@ -23,7 +23,8 @@ class Parameters {
     const std::vector<int64_t>& shape = found->second.shape;
     bool ok = shape.size() == dimensions;
     for (const int64_t size : shape) ok = ok && size > 0;
-    if (!ok) refuse("tensor " + name + " is " + to_string(shape) + ", expected " + std::to_string(dimensions) + " dimensions, none of them zero");
+    if (!ok)
+      refuse("tensor " + name + " is " + to_string(shape) + ", expected " + std::to_string(dimensions) + " dimensions, none of them zero");
     return shape;
   }
 
@@ -31,20 +32,23 @@ class Parameters {
   std::vector<float> read(const std::string& name, const std::vector<int64_t>& expected) const {
     if (cancelled_ && cancelled_->load(std::memory_order_relaxed)) throw Cancelled{};
     const std::vector<int64_t> found = shape(name, expected.size());
-    if (found != expected)
-      refuse("tensor " + name + " is " + to_string(found) + ", but the other tensors say " + to_string(expected));
+    if (found != expected) refuse("tensor " + name + " is " + to_string(found) + ", but the other tensors say " + to_string(expected));
     int64_t count = 1;
     for (const int64_t size : expected) count *= size;
     std::vector<float> values(static_cast<size_t>(count));
     archive_.read(name, values);
     for (const float value : values)
-      if (!std::isfinite(value)) refuse("tensor " + name + " holds a value that is not finite (" + std::to_string(value) + "): the weights are damaged");
+      if (!std::isfinite(value))
+        refuse("tensor " + name + " holds a value that is not finite (" + std::to_string(value) + "): the weights are damaged");
     return values;
   }
 
-  LayerNormWeights layer_norm(const std::string& name, int64_t width) const { return {read(name + ".weight", {width}), read(name + ".bias", {width})}; }
+  LayerNormWeights layer_norm(const std::string& name, int64_t width) const {
+    return {read(name + ".weight", {width}), read(name + ".bias", {width})};
+  }
 
-  torch::Linear linear(const std::string& weight, const std::string& bias, int64_t outputs, int64_t inputs, torch::Precision precision) const {
+  torch::Linear linear(const std::string& weight, const std::string& bias, int64_t outputs, int64_t inputs,
+                       torch::Precision precision) const {
     return torch::Linear(read(weight, {outputs, inputs}), read(bias, {outputs}), inputs, precision);
   }
 
@@ -79,7 +83,8 @@ int64_t heads(const Parameters& p, const char* tower, int64_t width, int64_t con
   const int64_t count = configured ? configured : width / kHeadSize;
   if (count == 0 || width % count != 0 || (!configured && width % kHeadSize != 0))
     p.refuse(std::string("the ") + tower + " tower's width " + std::to_string(width) + " does not divide into " +
-             (configured ? std::to_string(configured) + " heads" : "heads of 64") + "; clip-es.json in the archive can say how many heads there are");
+             (configured ? std::to_string(configured) + " heads" : "heads of 64") +
+             "; clip-es.json in the archive can say how many heads there are");
   return count;
 }
 
@@ -100,7 +105,8 @@ void read_image_tower(const Parameters& p, const ModelConfig& config, Model& mod
   model.shape.resolution = grid_side(p, positions) * patch;
   model.shape.embedding = embedding;
   model.image = {width, heads(p, "image", width, config.image_heads), config.activation};
-  model.patch_embedding = torch::Linear(p.read("visual.conv1.weight", {width, 3, patch, patch}), {}, 3 * patch * patch, torch::Precision::kFloat32);
+  model.patch_embedding =
+      torch::Linear(p.read("visual.conv1.weight", {width, 3, patch, patch}), {}, 3 * patch * patch, torch::Precision::kFloat32);
   model.class_embedding = p.read("visual.class_embedding", {width});
   model.positional_embedding = p.read("visual.positional_embedding", {positions, width});
   model.ln_pre = p.layer_norm("visual.ln_pre", width);
@@ -118,8 +124,8 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
   const auto tokens = p.shape("token_embedding.weight", 2), projection = p.shape("text_projection", 2);
   const int64_t width = tokens[1], layers = p.count_blocks("transformer.resblocks.");
   if (projection[1] != model.shape.embedding)
-    p.refuse("tensor visual.proj is " + to_string(std::vector{model.shape.width, model.shape.embedding}) + ", but text_projection says the embedding is " +
-             std::to_string(projection[1]));
+    p.refuse("tensor visual.proj is " + to_string(std::vector{model.shape.width, model.shape.embedding}) +
+             ", but text_projection says the embedding is " + std::to_string(projection[1]));
   model.shape.vocabulary = tokens[0];
   model.shape.context = p.shape("positional_embedding", 2)[0];
   model.shape.text_width = width;
@@ -135,7 +141,8 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
 
 float read_logit_scale(const Parameters& p, const Archive& archive) {
   const auto found = archive.tensors().find("logit_scale");
-  const std::vector<int64_t> shape = found == archive.tensors().end() || found->second.shape.empty() ? std::vector<int64_t>{} : std::vector<int64_t>{1};
+  const std::vector<int64_t> shape =
+      found == archive.tensors().end() || found->second.shape.empty() ? std::vector<int64_t>{} : std::vector<int64_t>{1};
   const float scale = std::exp(p.read("logit_scale", shape)[0]);
   if (!std::isfinite(scale)) p.refuse("tensor logit_scale overflows: e^x is not finite");
   return scale;
@@ -165,7 +172,8 @@ size_t Model::bytes() const {
     for (const BlockWeights& b : blocks) bytes += b.in_proj.bytes() + b.out_proj.bytes() + b.c_fc.bytes() + b.c_proj.bytes();
     return bytes;
   };
-  const size_t vectors = token_embedding.size() + text_positional_embedding.size() + text_projection.size() + positional_embedding.size() + image_projection.size();
+  const size_t vectors = token_embedding.size() + text_positional_embedding.size() + text_projection.size() + positional_embedding.size() +
+                         image_projection.size();
   return sum(image_blocks) + sum(text_blocks) + patch_embedding.bytes() + vectors * sizeof(float);
 }
 

@@ -34,7 +34,7 @@ struct Model {
 
   // text tower
   TransformerShape text;
-  std::vector<float> token_embedding;           // (vocabulary, text_width)
+  std::vector<float> token_embedding;            // (vocabulary, text_width)
   std::vector<float> text_positional_embedding;  // (context, text_width)
   LayerNormWeights ln_final;
   std::vector<BlockWeights> text_blocks;

@@ -19,11 +19,13 @@ int64_t head_count(const Json& value, const std::string& what) {
 
 std::array<float, 3> channels(const Json& value, const std::string& what, bool positive) {
   const Json::Array& items = value.array(what);
-  if (items.size() != 3) throw Error(ErrorCode::kModelFormat, what + " has " + std::to_string(items.size()) + " numbers, expected 3 (red, green, blue)");
+  if (items.size() != 3)
+    throw Error(ErrorCode::kModelFormat, what + " has " + std::to_string(items.size()) + " numbers, expected 3 (red, green, blue)");
   std::array<float, 3> out;
   for (size_t i = 0; i < 3; ++i) {
     out[i] = static_cast<float>(items[i].number(what));
-    if (!std::isfinite(out[i]) || (positive && out[i] <= 0)) throw Error(ErrorCode::kModelFormat, what + " holds " + std::to_string(out[i]) + ", which cannot normalise pixels");
+    if (!std::isfinite(out[i]) || (positive && out[i] <= 0))
+      throw Error(ErrorCode::kModelFormat, what + " holds " + std::to_string(out[i]) + ", which cannot normalise pixels");
   }
   return out;
 }

@@ -16,19 +16,59 @@ constexpr int kNewestProtocol = 5;
 
 // Names and numbers of CPython's Lib/pickletools.py; those left out are never written for data, or by protocol 0 and 1 alone.
 enum Op : uint8_t {
-  kMark = '(', kStop = '.', kPop = '0', kPopMark = '1', kDup = '2', kNone = 'N',
-  kBinInt = 'J', kBinInt1 = 'K', kBinInt2 = 'M', kLong1 = 0x8a, kLong4 = 0x8b, kBinFloat = 'G',
-  kNewTrue = 0x88, kNewFalse = 0x89,
-  kBinUnicode = 'X', kShortBinUnicode = 0x8c, kBinUnicode8 = 0x8d,
-  kBinString = 'T', kShortBinString = 'U',
-  kBinBytes = 'B', kShortBinBytes = 'C', kBinBytes8 = 0x8e, kByteArray8 = 0x96,
-  kEmptyTuple = ')', kTuple = 't', kTuple1 = 0x85, kTuple2 = 0x86, kTuple3 = 0x87,
-  kEmptyList = ']', kList = 'l', kAppend = 'a', kAppends = 'e',
-  kEmptySet = 0x8f, kFrozenSet = 0x91, kAddItems = 0x90,
-  kEmptyDict = '}', kDict = 'd', kSetItem = 's', kSetItems = 'u',
-  kBinGet = 'h', kLongBinGet = 'j', kBinPut = 'q', kLongBinPut = 'r', kMemoize = 0x94,
-  kGlobal = 'c', kStackGlobal = 0x93, kReduce = 'R', kNewObj = 0x81, kNewObjEx = 0x92, kBuild = 'b', kBinPersId = 'Q',
-  kProto = 0x80, kFrame = 0x95,
+  kMark = '(',
+  kStop = '.',
+  kPop = '0',
+  kPopMark = '1',
+  kDup = '2',
+  kNone = 'N',
+  kBinInt = 'J',
+  kBinInt1 = 'K',
+  kBinInt2 = 'M',
+  kLong1 = 0x8a,
+  kLong4 = 0x8b,
+  kBinFloat = 'G',
+  kNewTrue = 0x88,
+  kNewFalse = 0x89,
+  kBinUnicode = 'X',
+  kShortBinUnicode = 0x8c,
+  kBinUnicode8 = 0x8d,
+  kBinString = 'T',
+  kShortBinString = 'U',
+  kBinBytes = 'B',
+  kShortBinBytes = 'C',
+  kBinBytes8 = 0x8e,
+  kByteArray8 = 0x96,
+  kEmptyTuple = ')',
+  kTuple = 't',
+  kTuple1 = 0x85,
+  kTuple2 = 0x86,
+  kTuple3 = 0x87,
+  kEmptyList = ']',
+  kList = 'l',
+  kAppend = 'a',
+  kAppends = 'e',
+  kEmptySet = 0x8f,
+  kFrozenSet = 0x91,
+  kAddItems = 0x90,
+  kEmptyDict = '}',
+  kDict = 'd',
+  kSetItem = 's',
+  kSetItems = 'u',
+  kBinGet = 'h',
+  kLongBinGet = 'j',
+  kBinPut = 'q',
+  kLongBinPut = 'r',
+  kMemoize = 0x94,
+  kGlobal = 'c',
+  kStackGlobal = 0x93,
+  kReduce = 'R',
+  kNewObj = 0x81,
+  kNewObjEx = 0x92,
+  kBuild = 'b',
+  kBinPersId = 'Q',
+  kProto = 0x80,
+  kFrame = 0x95,
 };
 
 }  // namespace
@@ -269,9 +309,7 @@ class Pickle::Machine {
   std::unordered_map<uint32_t, Ref> memo_;
 };
 
-Pickle::Pickle(std::vector<std::byte> bytes, const std::string& name) : bytes_(std::move(bytes)) {
-  root_ = Machine(*this, name).run();
-}
+Pickle::Pickle(std::vector<std::byte> bytes, const std::string& name) : bytes_(std::move(bytes)) { root_ = Machine(*this, name).run(); }
 
 bool Pickle::is_global(Ref ref, std::string_view module, std::string_view name) const {
   const Value& value = values_[ref];

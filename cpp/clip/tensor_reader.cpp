@@ -17,8 +17,8 @@ struct Float16 {
   float value() const {
     const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
     const uint32_t magnitude = bits & 0x7fff;
-    const uint32_t normal = (magnitude << 13) + (112u << 23);              // exponent bias 15 -> 127
-    const uint32_t special = (magnitude << 13) | (255u << 23);             // infinity, NaN
+    const uint32_t normal = (magnitude << 13) + (112u << 23);                            // exponent bias 15 -> 127
+    const uint32_t special = (magnitude << 13) | (255u << 23);                           // infinity, NaN
     const float small = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;  // subnormal or zero
     const uint32_t finite = magnitude < 0x0400 ? std::bit_cast<uint32_t>(small) : normal;
     return std::bit_cast<float>(sign | (magnitude < 0x7c00 ? finite : special));
@@ -55,12 +55,10 @@ std::vector<Axis> axes_in_record_order(const ArchiveTensor& tensor) {
   std::stable_sort(axes.begin(), axes.end(), [](const Axis& a, const Axis& b) { return a.stride > b.stride; });
   std::vector<Axis> merged;
   for (const Axis& axis : axes) {
-    const bool continues = !merged.empty() && merged.back().stride == axis.size * axis.stride &&
-                           merged.back().out_stride == axis.size * axis.out_stride;
-    if (continues)
-      merged.back() = {merged.back().size * axis.size, axis.stride, axis.out_stride};
-    else
-      merged.push_back(axis);
+    const bool continues =
+        !merged.empty() && merged.back().stride == axis.size * axis.stride && merged.back().out_stride == axis.size * axis.out_stride;
+    if (continues) merged.back() = {merged.back().size * axis.size, axis.stride, axis.out_stride};
+    else merged.push_back(axis);
   }
   if (merged.empty()) merged.push_back({1, 1, 1});  // a single element
   return merged;

@@ -11,9 +11,7 @@ namespace {
 constexpr int64_t kGroupTokens = 2048;  // about this many tokens share a matrix product: enough to be fast, small enough to abort
 
 // Tokens up to and with the end-of-text, which has the largest id.
-int64_t prompt_length(std::span<const int32_t> prompt) {
-  return std::max_element(prompt.begin(), prompt.end()) - prompt.begin() + 1;
-}
+int64_t prompt_length(std::span<const int32_t> prompt) { return std::max_element(prompt.begin(), prompt.end()) - prompt.begin() + 1; }
 
 void check_ids(const Model& model, std::span<const int32_t> tokens) {
   for (const int32_t id : tokens)
@@ -41,7 +39,8 @@ void pool(Context& context, const Model& model, std::span<const ops::Sequence> s
     std::copy_n(x + (s.begin + s.length - 1) * width, width, pooled.data() + i * width);
   }
   ops::layer_norm(context, pooled.data(), count, width, model.ln_final.gamma.data(), model.ln_final.beta.data(), pooled.data());
-  torch::matmul(context, torch::matrix(pooled.data(), count, width), torch::matrix(model.text_projection.data(), width, embedding), embeddings);
+  torch::matmul(context, torch::matrix(pooled.data(), count, width), torch::matrix(model.text_projection.data(), width, embedding),
+                embeddings);
   for (int64_t i = 0; i < count; ++i) {
     float* row = embeddings + i * embedding;
     double squares = 0;

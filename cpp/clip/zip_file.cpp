@@ -20,18 +20,18 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "zip fields and PyTorch's storages are little-endian");
 
 // Layouts: PKWARE's APPNOTE.TXT 6.3.10, section 4.3. Offsets of fields stand where they are read.
-constexpr size_t kLocalHeaderSize = 30;         // 4.3.7
-constexpr size_t kDirectoryEntrySize = 46;      // 4.3.12
-constexpr size_t kEndRecord64Size = 56;         // 4.3.14
-constexpr size_t kEndLocator64Size = 20;        // 4.3.15
-constexpr size_t kEndRecordSize = 22;           // 4.3.16
+constexpr size_t kLocalHeaderSize = 30;     // 4.3.7
+constexpr size_t kDirectoryEntrySize = 46;  // 4.3.12
+constexpr size_t kEndRecord64Size = 56;     // 4.3.14
+constexpr size_t kEndLocator64Size = 20;    // 4.3.15
+constexpr size_t kEndRecordSize = 22;       // 4.3.16
 constexpr size_t kLongestComment = 0xffff;
-constexpr uint16_t kZip64Extra = 0x0001;        // 4.5.3
-constexpr uint16_t kEncrypted = 1 << 0;         // 4.4.4
-constexpr uint16_t kMaximum16 = 0xffff;         // "see the zip64 record instead"
+constexpr uint16_t kZip64Extra = 0x0001;  // 4.5.3
+constexpr uint16_t kEncrypted = 1 << 0;   // 4.4.4
+constexpr uint16_t kMaximum16 = 0xffff;   // "see the zip64 record instead"
 constexpr uint32_t kMaximum32 = 0xffffffff;
 constexpr uint64_t kLargestDirectory = 64 << 20;  // ours: some 500,000 records; a ViT-L/14 has about 1,000
-constexpr size_t kPiece = 1 << 20;              // bytes read at a time while verifying
+constexpr size_t kPiece = 1 << 20;                // bytes read at a time while verifying
 
 template <class T>
 T field(std::span<const std::byte> bytes, size_t at) {
@@ -44,9 +44,7 @@ bool has_signature(std::span<const std::byte> bytes, size_t at, const char (&sig
   return std::memcmp(bytes.data() + at, signature, 4) == 0;
 }
 
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+std::string_view as_text(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 bool contains(uint64_t size, uint64_t offset, uint64_t length) { return offset <= size && length <= size - offset; }
 
@@ -105,8 +103,7 @@ const char* name_other_format(std::string_view start) {
     return "is a bare Python pickle; load it in Python and write an archive with tools/export_archive.py";
   if (start.size() > 8 && start[8] == '{' && start.substr(4, 4) == std::string_view("\0\0\0\0", 4))
     return "is a safetensors file; write an archive from it with tools/export_archive.py";
-  if (start.starts_with("version https://git-lfs"))
-    return "is a Git LFS pointer, not the file it stands for; run: git lfs pull";
+  if (start.starts_with("version https://git-lfs")) return "is a Git LFS pointer, not the file it stands for; run: git lfs pull";
   if (start.starts_with("<!DOCTYPE") || start.starts_with("<!doctype") || start.starts_with("<html"))
     return "is a web page; the download went wrong, download the archive again";
   if (start.starts_with("PK\3\4")) return "is cut short: the directory at the zip's end is missing; download it again";
@@ -179,9 +176,7 @@ uint64_t ZipFile::fingerprint() const {
 }
 
 void ZipFile::open() {
-  const auto refuse = [this](const std::string& why) {
-    throw Error(ErrorCode::kModelRead, path_ + ": cannot be opened: " + why);
-  };
+  const auto refuse = [this](const std::string& why) { throw Error(ErrorCode::kModelRead, path_ + ": cannot be opened: " + why); };
   // O_NONBLOCK: without it, a FIFO would be waited for.
   file_.fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat status;
@@ -300,8 +295,9 @@ void ZipFile::refuse_as_no_zip() const {
   const auto bytes = std::span(start).first(std::min<uint64_t>(start.size(), size_));
   read_file(0, bytes);
   if (const char* other = name_other_format(as_text(bytes))) throw Error(ErrorCode::kModelFormat, path_ + " " + other);
-  throw Error(ErrorCode::kModelFormat, path_ + " is not a TorchScript archive (not a zip file, or cut short): download it again, "
-                                               "or write one with tools/export_archive.py");
+  throw Error(ErrorCode::kModelFormat, path_ +
+                                           " is not a TorchScript archive (not a zip file, or cut short): download it again, "
+                                           "or write one with tools/export_archive.py");
 }
 
 }  // namespace clip_es

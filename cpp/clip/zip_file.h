@@ -16,7 +16,7 @@ struct ZipEntry {
   uint64_t offset;  // of the first byte, in the file
   uint64_t size;    // bytes in the file
   uint32_t crc32;
-  bool stored;      // false: compressed, so the bytes in the file are not the record's
+  bool stored;  // false: compressed, so the bytes in the file are not the record's
 };
 
 // Not thread-safe: verify() remembers what it has verified.

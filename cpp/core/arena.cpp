@@ -1,12 +1,13 @@
 #include "core/arena.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <limits>
 #include <new>
 #include <string>
-#include <unistd.h>
 
 #include "core/error.h"
 
@@ -32,7 +33,9 @@ size_t memory_limit() {
 [[noreturn]] void refuse(double bytes) {
   char size[64];
   std::snprintf(size, sizeof size, "%.1f GB", bytes / 1e9);
-  throw Error(ErrorCode::kOutOfMemory, std::string(size) + " of memory are needed at once and cannot be had: a smaller maxSide, fewer labels or a smaller model needs less");
+  throw Error(
+      ErrorCode::kOutOfMemory,
+      std::string(size) + " of memory are needed at once and cannot be had: a smaller maxSide, fewer labels or a smaller model needs less");
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ class Arena {
     size_t chunk_, used_;
   };
 
-  size_t capacity() const;           // bytes held
+  size_t capacity() const;                               // bytes held
   uint64_t allocations() const { return allocations_; }  // how often memory was asked of the system, ever
 
  private:

@@ -37,8 +37,8 @@ uint32_t crc32(std::span<const std::byte> bytes, uint32_t crc) {
   for (; bytes.size() >= 8; bytes = bytes.subspan(8)) {
     const uint32_t low = load(bytes.data()) ^ crc;
     const uint32_t high = load(bytes.data() + 4);
-    crc = t[7][low & 0xff] ^ t[6][low >> 8 & 0xff] ^ t[5][low >> 16 & 0xff] ^ t[4][low >> 24] ^
-          t[3][high & 0xff] ^ t[2][high >> 8 & 0xff] ^ t[1][high >> 16 & 0xff] ^ t[0][high >> 24];
+    crc = t[7][low & 0xff] ^ t[6][low >> 8 & 0xff] ^ t[5][low >> 16 & 0xff] ^ t[4][low >> 24] ^ t[3][high & 0xff] ^ t[2][high >> 8 & 0xff] ^
+          t[1][high >> 16 & 0xff] ^ t[0][high >> 24];
   }
   for (const std::byte b : bytes) crc = crc >> 8 ^ t[0][(crc ^ static_cast<uint32_t>(b)) & 0xff];
   return ~crc;

@@ -1,22 +1,34 @@
 #include "core/thread_pool.h"
 
 #include <algorithm>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "core/denormals.h"
+#include "core/error.h"
 
 namespace clip_es {
 
 ThreadPool::ThreadPool(int threads, std::function<void()> on_start) {
-  for (int worker = 1; worker < threads; ++worker)
-    threads_.emplace_back([this, worker, on_start] {
-      const FlushDenormals flush;
-      if (on_start) on_start();
-      work(worker);
-    });
+  try {
+    for (int worker = 1; worker < threads; ++worker)
+      threads_.emplace_back([this, worker, on_start] {
+        const FlushDenormals flush;
+        if (on_start) on_start();
+        work(worker);
+      });
+  } catch (const std::system_error& error) {
+    const std::string started = std::to_string(size());
+    close();
+    throw Error(ErrorCode::kOutOfMemory, "only " + started + " of " + std::to_string(threads) + " threads could be started (" +
+                                             error.what() + "): fewer threads, or fewer segmenters, need less");
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { close(); }
+
+void ThreadPool::close() {
   {
     std::lock_guard lock(mutex_);
     closing_ = true;

@@ -13,7 +13,7 @@ namespace clip_es {
 
 class ThreadPool {
  public:
-  // `on_start` runs once on each thread the pool starts, before any work.
+  // `on_start` runs once on each thread the pool starts, before any work. Throws Error kOutOfMemory when the system starts no more.
   explicit ThreadPool(int threads, std::function<void()> on_start = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -29,6 +29,7 @@ class ThreadPool {
   void split(int64_t rows, int64_t smallest, const std::function<void(int64_t begin, int64_t end)>& body);
 
  private:
+  void close();
   void work(int worker);
   void take_indices(int worker);
 

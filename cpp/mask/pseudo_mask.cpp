@@ -9,8 +9,8 @@ namespace clip_es {
 namespace {
 
 // rows[k] is the row of map k. The first of the largest wins, the background standing before the maps.
-void label_row(std::span<const float* const> rows, std::span<const uint8_t> value, int64_t width, const MaskSettings& settings, uint8_t* mask,
-               float* confidence) {
+void label_row(std::span<const float* const> rows, std::span<const uint8_t> value, int64_t width, const MaskSettings& settings,
+               uint8_t* mask, float* confidence) {
   for (int64_t x = 0; x < width; ++x) {
     float largest = rows[0][x];
     size_t winner = 0;
@@ -35,7 +35,8 @@ void make_pseudo_mask(Context& context, float* maps, const Grid& grid, std::span
   const int64_t labels = static_cast<int64_t>(value.size());
   for (int64_t k = 0; k < labels; ++k) ops::min_max(maps + k * grid.patches(), grid.patches());
   Arena::Scope scope(context.arena);
-  const auto vertical = context.arena.take<ops::Tap>(static_cast<size_t>(height)), horizontal = context.arena.take<ops::Tap>(static_cast<size_t>(width));
+  const auto vertical = context.arena.take<ops::Tap>(static_cast<size_t>(height)),
+             horizontal = context.arena.take<ops::Tap>(static_cast<size_t>(width));
   ops::bilinear_taps(grid.height, height, vertical);
   ops::bilinear_taps(grid.width, width, horizontal);
   const auto scratch = context.arena.take<float>(outputs.maps ? 0 : static_cast<size_t>(context.pool.size() * labels * width));

@@ -23,7 +23,7 @@ struct MaskOutputs {
 };
 
 // maps (K, grid): min-max normalised here, in place, then enlarged bilinearly with half-pixel centres. value (K): the mask's byte of each.
-void make_pseudo_mask(Context&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height, const MaskSettings&,
-                      const MaskOutputs&);
+void make_pseudo_mask(Context&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height,
+                      const MaskSettings&, const MaskOutputs&);
 
 }  // namespace clip_es

@@ -11,15 +11,15 @@ namespace clip_es::ops {
 struct MlpGradient {
   int64_t patches, width, hidden, classes;
   Activation activation;
-  const float *u, *omega;                // (N, F)
-  const float *rstd_2, *rstd_post;       // (N)
-  const float *h_hat_out, *z_hat_out;    // (N, D)
-  const float* alpha;                    // (G, F): W2^T a
-  const float* b;                        // (G, N)
-  const float* a_out;                    // (G, D): out_proj^T a
-  const float* composite;                // (D, F)
-  const float *fc_gamma, *fc_offset;     // (F)
-  const float* out_proj_column_sums;     // (D)
+  const float *u, *omega;              // (N, F)
+  const float *rstd_2, *rstd_post;     // (N)
+  const float *h_hat_out, *z_hat_out;  // (N, D)
+  const float* alpha;                  // (G, F): W2^T a
+  const float* b;                      // (G, N)
+  const float* a_out;                  // (G, D): out_proj^T a
+  const float* composite;              // (D, F)
+  const float *fc_gamma, *fc_offset;   // (F)
+  const float* out_proj_column_sums;   // (D)
 };
 
 // out_gradient (G, N, D): the gradient of attention's output. With e = act'(u) rstd_post (alpha - b omega):

@@ -37,7 +37,8 @@ void resize_bicubic(Context&, const uint8_t* image, int64_t width, int64_t heigh
 
 // Cuts image (gh * patch, gw * patch, 3) into patches, normalised as (byte / 255 - mean) / std: out (gh * gw, 3 * patch * patch),
 // a row in the order channel, y, x, as the convolution's weights are stored.
-void extract_patches(Context&, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3], const float std[3], float* out);
+void extract_patches(Context&, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3], const float std[3],
+                     float* out);
 
 // One bilinear tap: index and index + 1 (clamped to the last) with weights 1 - fraction and fraction.
 struct Tap {

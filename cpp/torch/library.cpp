@@ -56,7 +56,8 @@ void load_library(const std::string& folder) {
   std::lock_guard lock(loading);
   if (folder == loaded_folder) return;
   if (!loaded_folder.empty())
-    throw Error(ErrorCode::kLibTorch, "this process already uses the LibTorch at " + loaded_folder + "; " + folder + " cannot be loaded beside it");
+    throw Error(ErrorCode::kLibTorch,
+                "this process already uses the LibTorch at " + loaded_folder + "; " + folder + " cannot be loaded beside it");
   const std::string file = library_file(folder);
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) throw Error(ErrorCode::kLibTorch, "LibTorch does not load: " + std::string(dlerror()) + kRemedy);

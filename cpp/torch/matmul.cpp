@@ -16,7 +16,8 @@ Tensor wrap(const MatrixView& m) { return wrap(m.data, {m.rows, m.columns}, {m.r
 
 // LibTorch resizes a result of the wrong shape in silence; the shapes are checked here instead.
 void require_same(int64_t a, int64_t b) {
-  if (a != b) throw Error(ErrorCode::kLibTorch, "inner dimensions of a matrix product differ: " + std::to_string(a) + " and " + std::to_string(b));
+  if (a != b)
+    throw Error(ErrorCode::kLibTorch, "inner dimensions of a matrix product differ: " + std::to_string(a) + " and " + std::to_string(b));
 }
 
 }  // namespace

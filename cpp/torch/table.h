@@ -11,16 +11,16 @@
 namespace clip_es::torch {
 
 // Every LibTorch from 2.11 on has these.
-#define CLIP_ES_TORCH_FUNCTIONS(X)                                                                        \
-  X(aoti_torch_abi_version)                                                                               \
-  X(aoti_torch_device_type_cpu)                                                                           \
-  X(aoti_torch_dtype_float32)                                                                             \
-  X(aoti_torch_dtype_bfloat16)                                                                            \
-  X(aoti_torch_layout_strided)                                                                            \
-  X(aoti_torch_grad_mode_set_enabled)                                                                     \
-  X(aoti_torch_create_tensor_from_blob_v2)                                                                \
-  X(aoti_torch_delete_tensor_object)                                                                      \
-  X(aoti_torch_cpu_addmm_out)                                                                             \
+#define CLIP_ES_TORCH_FUNCTIONS(X)         \
+  X(aoti_torch_abi_version)                \
+  X(aoti_torch_device_type_cpu)            \
+  X(aoti_torch_dtype_float32)              \
+  X(aoti_torch_dtype_bfloat16)             \
+  X(aoti_torch_layout_strided)             \
+  X(aoti_torch_grad_mode_set_enabled)      \
+  X(aoti_torch_create_tensor_from_blob_v2) \
+  X(aoti_torch_delete_tensor_object)       \
+  X(aoti_torch_cpu_addmm_out)              \
   X(aoti_torch_cpu_mm_out)
 
 #define X(name) inline decltype(&::name) name = nullptr;
@@ -33,7 +33,8 @@ inline const char* (*torch_exception_get_what_without_backtrace)() = nullptr;
 // Turns a C function's error code into ours.
 inline void check(AOTITorchError code, const char* function) {
   if (code == AOTI_TORCH_SUCCESS) return;
-  const char* what = torch_exception_get_what_without_backtrace ? torch_exception_get_what_without_backtrace() : "no details before LibTorch 2.13";
+  const char* what =
+      torch_exception_get_what_without_backtrace ? torch_exception_get_what_without_backtrace() : "no details before LibTorch 2.13";
   throw Error(ErrorCode::kLibTorch, std::string(function) + " failed: " + what);
 }
 

@@ -55,9 +55,7 @@ void check_refused(const std::string& bytes, const std::string& part) {
 }
 
 // An archive whose data.pkl is this program.
-std::string with_pickle(const std::string& program) {
-  return make_zip({{"data.pkl", "\x80\x02" + program}, {"data/0", kThreeFloats}});
-}
+std::string with_pickle(const std::string& program) { return make_zip({{"data.pkl", "\x80\x02" + program}, {"data/0", kThreeFloats}}); }
 
 std::string repeated(const std::string& part, size_t count) {
   std::string whole;
@@ -157,10 +155,22 @@ TEST("a compressed record is refused only when it is needed") {
 TEST("a tensor outside its storage is refused, whatever overflows") {
   const int64_t huge = INT64_MAX, big = int64_t{1} << 40;
   const std::vector<fixture::TensorCode> bad = {
-      {{4}, {1}, 0, 3},          {{3}, {1}, 1, 3},          {{2}, {3}, 0, 3},          {{3}, {1}, -1, 3},
-      {{-1}, {1}, 0, 3},         {{3}, {-1}, 2, 3},         {{3}, {1}, 0, 4},          {{3}, {1}, 0, -1},
-      {{3}, {}, 0, 3},           {{}, {1}, 0, 3},           {{huge}, {1}, 0, 3},       {{huge}, {huge}, 0, 3},
-      {{1}, {1}, huge, 3},       {{2}, {huge}, 1, 3},       {{1}, {1}, 3, 3},          {{}, {}, 3, 3},
+      {{4}, {1}, 0, 3},
+      {{3}, {1}, 1, 3},
+      {{2}, {3}, 0, 3},
+      {{3}, {1}, -1, 3},
+      {{-1}, {1}, 0, 3},
+      {{3}, {-1}, 2, 3},
+      {{3}, {1}, 0, 4},
+      {{3}, {1}, 0, -1},
+      {{3}, {}, 0, 3},
+      {{}, {1}, 0, 3},
+      {{huge}, {1}, 0, 3},
+      {{huge}, {huge}, 0, 3},
+      {{1}, {1}, huge, 3},
+      {{2}, {huge}, 1, 3},
+      {{1}, {1}, 3, 3},
+      {{}, {}, 3, 3},
       {{INT64_MIN}, {huge}, 0, 3},
       {{huge, huge}, {1, 1}, 0, 3},
       {{big, big}, {0, 0}, 0, 3},
@@ -200,10 +210,14 @@ TEST("a pickle made to exhaust memory, stack or time is refused") {
 
 TEST("a pickle that breaks its own rules is refused with the byte") {
   const std::pair<std::string, std::string> programs[] = {
-      {"N", "is cut short"},          {"X\xff\xff\xff\xff", "is cut short"}, {"cmodule", "is cut short"}, {".", "stack is empty"},
-      {"t.", "mark is missing"},      {"(.", "stack is empty"},            {"N(a.", "stack is empty"}, {"NNa.", "takes none"},
-      {"](Nu.", "without a value"},   {"h\x01.", "memo 1 is not set"},     {"\xff.", "0xff is not known"}, {"I1\n.", "0x49"},
-      {"\x80\x06.", "newer than 5"},  {"NN\x93.", "not a text"},           {"N\x80", "is cut short"},
+      {"N", "is cut short"},          {"X\xff\xff\xff\xff", "is cut short"},
+      {"cmodule", "is cut short"},    {".", "stack is empty"},
+      {"t.", "mark is missing"},      {"(.", "stack is empty"},
+      {"N(a.", "stack is empty"},     {"NNa.", "takes none"},
+      {"](Nu.", "without a value"},   {"h\x01.", "memo 1 is not set"},
+      {"\xff.", "0xff is not known"}, {"I1\n.", "0x49"},
+      {"\x80\x06.", "newer than 5"},  {"NN\x93.", "not a text"},
+      {"N\x80", "is cut short"},
   };
   for (const auto& [program, part] : programs) check_refused(with_pickle(program), part);
   check_refused(with_pickle("NNN\xff."), "archive/data.pkl: at byte 5");

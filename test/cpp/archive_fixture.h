@@ -86,9 +86,7 @@ inline std::string make_zip(const Records& records, const std::string& root = "a
 }
 
 // --- pickle instructions
-inline std::string text(std::string_view value) {
-  return 'X' + bytes_of(static_cast<uint32_t>(value.size())) + std::string(value);
-}
+inline std::string text(std::string_view value) { return 'X' + bytes_of(static_cast<uint32_t>(value.size())) + std::string(value); }
 inline std::string integer(int64_t value) { return "\x8a\x08" + bytes_of(value); }
 inline std::string integers(const std::vector<int64_t>& values) {
   std::string code = "(";

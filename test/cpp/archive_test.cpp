@@ -28,8 +28,7 @@ std::vector<float> read(const Archive& archive, const std::string& name) {
 }
 
 const char* name_of_dtype(DType dtype) {
-  constexpr const char* kNames[] = {"float16", "bfloat16", "float32", "float64", "uint8",
-                                    "int8",    "int16",    "int32",   "int64",   "bool"};
+  constexpr const char* kNames[] = {"float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool"};
   return kNames[static_cast<size_t>(dtype)];
 }
 
@@ -84,16 +83,14 @@ TEST("views of one storage keep their own elements in their own order") {
   std::vector<float> base(24);
   std::iota(base.begin(), base.end(), 0.0f);
   CHECK(read(archive, "base") == base);
-  CHECK(read(archive, "transposed") ==
-        counted({0, 6, 12, 18, 1, 7, 13, 19, 2, 8, 14, 20, 3, 9, 15, 21, 4, 10, 16, 22, 5, 11, 17, 23}));
+  CHECK(read(archive, "transposed") == counted({0, 6, 12, 18, 1, 7, 13, 19, 2, 8, 14, 20, 3, 9, 15, 21, 4, 10, 16, 22, 5, 11, 17, 23}));
   CHECK(read(archive, "column") == counted({2, 8, 14, 20}));
   CHECK(read(archive, "strided") == counted({6, 9, 18, 21}));
   CHECK(read(archive, "expanded") == std::vector<float>(15, 13.0f));
   CHECK(read(archive, "rows_repeated") == counted({4, 4, 4, 10, 10, 10, 16, 16, 16, 22, 22, 22}));
   CHECK(read(archive, "overlapping") == counted({5, 6, 7, 8, 7, 8, 9, 10, 9, 10, 11, 12}));
   CHECK(read(archive, "scalar") == counted({23}));
-  CHECK(read(archive, "permuted") ==
-        counted({0, 4, 8, 12, 16, 20, 1, 5, 9, 13, 17, 21, 2, 6, 10, 14, 18, 22, 3, 7, 11, 15, 19, 23}));
+  CHECK(read(archive, "permuted") == counted({0, 4, 8, 12, 16, 20, 1, 5, 9, 13, 17, 21, 2, 6, 10, 14, 18, 22, 3, 7, 11, 15, 19, 23}));
   CHECK(read(archive, "empty").empty());
   CHECK(archive.tensors().at("transposed").record == archive.tensors().at("base").record);
 }
@@ -110,8 +107,7 @@ TEST("modules and lists give dotted names") {
 TEST("float16, bfloat16 and float64 come as the nearest float32") {
   const Archive archive(small_archive("views.pt"));
   const double tiny = std::ldexp(1.0, -24);
-  const double halves[] = {0.0,  -0.0,      1.0,         -2.5,     65504.0,   std::ldexp(1.0, -14),
-                           tiny, -3 * tiny, 1023 * tiny, INFINITY, -INFINITY, NAN};
+  const double halves[] = {0.0, -0.0, 1.0, -2.5, 65504.0, std::ldexp(1.0, -14), tiny, -3 * tiny, 1023 * tiny, INFINITY, -INFINITY, NAN};
   const std::vector<float> read_halves = read(archive, "as_float16");
   CHECK(std::ranges::equal(read_halves, halves, same));
   CHECK(read(archive, "as_bfloat16") == counted({-12, -9, -6, -3, 0, 3, 6, 9}));

@@ -99,7 +99,8 @@ TEST("attention_with_mean gives attention's result and adds its weighted mean ov
         const std::vector<float> qkv = random.normal(3 * n * shape.width);
         const std::vector<float> start = random.uniform((n - 1) * (n - 1));
         std::vector<float> out(static_cast<size_t>(n * shape.width)), mean = start;
-        ops::attention_with_mean(context_with(threads), {qkv.data(), shape.width, shape.heads}, n, out.data(), nullptr, 0.125f, mean.data());
+        ops::attention_with_mean(context_with(threads), {qkv.data(), shape.width, shape.heads}, n, out.data(), nullptr, 0.125f,
+                                 mean.data());
         CHECK(out == run(context_with(threads), qkv, shape, n, false).out);
         const Matrix p = reference::mean_over_heads(reference::attention(Matrix(n, 3 * shape.width, qkv), shape.heads, false));
         std::vector<double> want;

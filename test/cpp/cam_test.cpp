@@ -58,7 +58,9 @@ std::vector<float> joined(const std::vector<float>& a, const std::vector<float>&
   return all;
 }
 
-Matrix rows_of(const std::vector<float>& values, int64_t columns) { return {static_cast<int64_t>(values.size()) / columns, columns, values}; }
+Matrix rows_of(const std::vector<float>& values, int64_t columns) {
+  return {static_cast<int64_t>(values.size()) / columns, columns, values};
+}
 
 double largest_relative(const std::vector<float>& got, const std::vector<double>& want) {
   double worst = 0, size = 0;
@@ -84,7 +86,8 @@ TEST("the textbook GradCAM is the limit of the score's differences") {
       Matrix up = y, down = y;
       up(i, c) += 1e-5;
       down(i, c) -= 1e-5;
-      const auto high = reference::class_probabilities(model.naive, x, up, texts), low = reference::class_probabilities(model.naive, x, down, texts);
+      const auto high = reference::class_probabilities(model.naive, x, up, texts),
+                 low = reference::class_probabilities(model.naive, x, down, texts);
       for (int64_t k = 0; k < 2; ++k)
         weights(k, c) += (high[static_cast<size_t>(k)] - low[static_cast<size_t>(k)]) / 2e-5 / static_cast<double>(n - 1);
     }
@@ -99,10 +102,12 @@ TEST("softmax_gradcam equals the textbook's CAM for 1, 3 and 20 labels, heads of
       for (const int64_t labels : {1, 3, 20}) {
         const int64_t background = labels == 3 ? 0 : 7, embedding = 40;
         const TestModel model = random_last_block(random, shape, embedding);
-        const std::vector<float> x = random.normal(n * shape.width), rows = random.unit_rows(labels, embedding), rest = random.unit_rows(background, embedding);
+        const std::vector<float> x = random.normal(n * shape.width), rows = random.unit_rows(labels, embedding),
+                                 rest = random.unit_rows(background, embedding);
         const reference::GradCam want =
             reference::softmax_gradcam(model.naive, rows_of(x, shape.width), rows_of(joined(rows, rest), embedding), labels);
-        const CamResult got = explain(context_with(labels == 3 ? 1 : 3), model.fast, x, rows, std::vector<int64_t>(static_cast<size_t>(labels), 1), rest);
+        const CamResult got =
+            explain(context_with(labels == 3 ? 1 : 3), model.fast, x, rows, std::vector<int64_t>(static_cast<size_t>(labels), 1), rest);
         worst = std::max(worst, largest_difference(got.cams, normalised(want.cams)));
         worst_logit = std::max(worst_logit, largest_relative(got.logits, want.logits));
         CHECK_BELOW(largest_difference(got.probabilities, want.probabilities), 1e-5);
@@ -127,16 +132,20 @@ TEST("softmax_gradcam keeps its digits when a label's probability is 1 in float3
   const std::vector<float> x = random.normal(n * kSmall.width), rest = random.unit_rows(7, embedding);
   std::vector<float> rows = random.unit_rows(2, embedding);
   // The first label's text goes to where its logit is largest: up the gradient that the texts' own logits give.
-  const reference::GradCam probe = reference::softmax_gradcam(model.naive, rows_of(x, kSmall.width), [&] {
-    Matrix axes(embedding, embedding);
-    for (int64_t e = 0; e < embedding; ++e) axes(e, e) = 1;
-    return axes;
-  }(), 1);
+  const reference::GradCam probe = reference::softmax_gradcam(
+      model.naive, rows_of(x, kSmall.width),
+      [&] {
+        Matrix axes(embedding, embedding);
+        for (int64_t e = 0; e < embedding; ++e) axes(e, e) = 1;
+        return axes;
+      }(),
+      1);
   for (int64_t e = 0; e < embedding; ++e) {
     float& value = rows[static_cast<size_t>(e)];
     value = 0.3f * value + 0.9f * static_cast<float>(probe.logits[static_cast<size_t>(e)] / 100);
   }
-  const reference::GradCam want = reference::softmax_gradcam(model.naive, rows_of(x, kSmall.width), rows_of(joined(rows, rest), embedding), 2);
+  const reference::GradCam want =
+      reference::softmax_gradcam(model.naive, rows_of(x, kSmall.width), rows_of(joined(rows, rest), embedding), 2);
   CHECK(want.probabilities[0] > 1 - 1e-8);
   const CamResult got = explain(test_context(), model.fast, x, rows, {1, 1}, rest);
   CHECK_BELOW(largest_difference(got.cams, normalised(want.cams)), 2e-5);
@@ -181,7 +190,8 @@ TEST("the CAMs of one label do not depend on how many labels' gradients share a 
   const TestModel model = random_last_block(random, kSmall, embedding);
   const std::vector<float> x = random.normal(n * kSmall.width), rows = random.unit_rows(20, embedding);
   const CamResult all = explain(test_context(), model.fast, x, rows, std::vector<int64_t>(20, 1), {});
-  const CamResult one = explain(test_context(), model.fast, x, {rows.begin(), rows.begin() + embedding}, {1}, {rows.begin() + embedding, rows.end()});
+  const CamResult one =
+      explain(test_context(), model.fast, x, {rows.begin(), rows.begin() + embedding}, {1}, {rows.begin() + embedding, rows.end()});
   const std::vector<float> first(all.cams.begin(), all.cams.begin() + n - 1);
   CHECK_BELOW(largest_difference(first, one.cams), 2e-5);
   CHECK_BELOW(largest_difference(all.logits, one.logits), 1e-5);
@@ -190,8 +200,19 @@ TEST("the CAMs of one label do not depend on how many labels' gradients share a 
 TEST("one label and no background is refused: a softmax of one says nothing") {
   Random random(6);
   const TestModel model = random_last_block(random, kSmall, 16);
-  CHECK_ERROR(explain(test_context(), model.fast, random.normal(5 * kSmall.width), random.unit_rows(1, 16), {1}, {}), ErrorCode::kInvalidArg,
-              "no background");
+  CHECK_ERROR(explain(test_context(), model.fast, random.normal(5 * kSmall.width), random.unit_rows(1, 16), {1}, {}),
+              ErrorCode::kInvalidArg, "no background");
+}
+
+TEST("softmax_gradcam explains a label even when e^logit of all others underflows in double") {
+  Random random(8);
+  TestModel model = random_last_block(random, kSmall, 16);
+  const std::vector<float> x = random.normal(20 * kSmall.width), rows = random.unit_rows(2, 16), rest = random.unit_rows(3, 16);
+  model.fast.logit_scale = 1e5f;
+  const CamResult got = explain(test_context(), model.fast, x, rows, {1, 1}, rest);
+  for (const float value : got.cams) CHECK(value >= 0 && value <= 1);
+  for (const float value : got.probabilities) CHECK(value == 0 || value == 1);
+  for (const auto first : {got.cams.begin(), got.cams.begin() + 19}) CHECK(*std::max_element(first, first + 19) > 0.99f);
 }
 
 TEST("two labels with the same words have CAMs of numbers, not NaN") {
@@ -211,7 +232,7 @@ TEST("box_mask equals the flood fill at grids of 1 x 1, 1 x N and odd sizes, at 
         std::vector<float> cam = random.uniform(height * width);
         for (float& value : cam) value = value < 0.3f ? 0 : value * value;
         std::vector<uint8_t> mask(cam.size(), 9);
-        box_mask(test_context(), cam.data(), height, width, {static_cast<float>(threshold)}, mask.data());
+        box_mask(test_context(), cam.data(), height, width, {threshold}, mask.data());
         CHECK(mask == reference::box_mask(cam, height, width, threshold));
       }
 }
@@ -224,7 +245,7 @@ TEST("the threshold of box_mask is Python's int(threshold * maximum) for every 8
       for (int value = 0; value <= maximum; ++value) cam[static_cast<size_t>(2 * value)] = static_cast<float>((value + 0.5) / 255.0);
       cam[static_cast<size_t>(2 * maximum)] = static_cast<float>(std::min((maximum + 0.5) / 255.0, 1.0));
       std::vector<uint8_t> mask(cam.size());
-      box_mask(test_context(), cam.data(), 2, 520, {static_cast<float>(threshold)}, mask.data());
+      box_mask(test_context(), cam.data(), 2, 520, {threshold}, mask.data());
       const auto limit = static_cast<int>(threshold * maximum);
       for (int value = 0; value <= maximum; ++value) CHECK(mask[static_cast<size_t>(2 * value)] == (value > limit));
     }
@@ -248,7 +269,7 @@ TEST("cells that touch at a corner are one component, and a box at the far borde
 }
 
 TEST("a CAM of zeros has no box") {
-  for (const float threshold : {0.0f, 0.4f, 1.0f}) {
+  for (const double threshold : {0.0, 0.4, 1.0}) {
     const std::vector<float> cam(35);
     std::vector<uint8_t> mask(35, 1);
     box_mask(test_context(), cam.data(), 5, 7, {threshold}, mask.data());

@@ -37,38 +37,37 @@ double largest_difference(const A& a, const B& b) {
 
 #define CHECK_JOIN2(a, b) a##b
 #define CHECK_JOIN(a, b) CHECK_JOIN2(a, b)
-#define TEST(sentence)                                                                                          \
-  static void CHECK_JOIN(test_, __LINE__)();                                                                    \
-  [[maybe_unused]] static const bool CHECK_JOIN(added_, __LINE__) =                                             \
-      check::add(__FILE__, sentence, CHECK_JOIN(test_, __LINE__));                                              \
+#define TEST(sentence)                                                                                                           \
+  static void CHECK_JOIN(test_, __LINE__)();                                                                                     \
+  [[maybe_unused]] static const bool CHECK_JOIN(added_, __LINE__) = check::add(__FILE__, sentence, CHECK_JOIN(test_, __LINE__)); \
   static void CHECK_JOIN(test_, __LINE__)()
 
-#define CHECK(condition)                                                    \
-  do {                                                                      \
+#define CHECK(condition)                                                        \
+  do {                                                                          \
     if (!(condition)) check::fail(__FILE__, __LINE__, "CHECK(" #condition ")"); \
   } while (0)
 
 // value < limit, both printed when it fails.
-#define CHECK_BELOW(value, limit)                                                                       \
-  do {                                                                                                  \
-    const double v_ = (value), l_ = (limit);                                                            \
-    if (!(v_ < l_)) {                                                                                   \
-      std::ostringstream s_;                                                                            \
-      s_ << #value " = " << v_ << ", expected below " << l_;                                            \
-      check::fail(__FILE__, __LINE__, s_.str());                                                        \
-    }                                                                                                   \
+#define CHECK_BELOW(value, limit)                            \
+  do {                                                       \
+    const double v_ = (value), l_ = (limit);                 \
+    if (!(v_ < l_)) {                                        \
+      std::ostringstream s_;                                 \
+      s_ << #value " = " << v_ << ", expected below " << l_; \
+      check::fail(__FILE__, __LINE__, s_.str());             \
+    }                                                        \
   } while (0)
 
 // Runs the statement; it must throw clip_es::Error with this code and a message that contains `part`.
-#define CHECK_ERROR(statement, expected_code, part)                                                     \
-  do {                                                                                                  \
-    bool thrown_ = false;                                                                               \
-    try {                                                                                               \
-      statement;                                                                                        \
-    } catch (const clip_es::Error& e_) {                                                                \
-      thrown_ = true;                                                                                   \
-      if (e_.code != (expected_code) || std::string(e_.what()).find(part) == std::string::npos)         \
+#define CHECK_ERROR(statement, expected_code, part)                                                                       \
+  do {                                                                                                                    \
+    bool thrown_ = false;                                                                                                 \
+    try {                                                                                                                 \
+      statement;                                                                                                          \
+    } catch (const clip_es::Error& e_) {                                                                                  \
+      thrown_ = true;                                                                                                     \
+      if (e_.code != (expected_code) || std::string(e_.what()).find(part) == std::string::npos)                           \
         check::fail(__FILE__, __LINE__, std::string("unexpected error: ") + clip_es::name_of(e_.code) + " " + e_.what()); \
-    }                                                                                                   \
-    if (!thrown_) check::fail(__FILE__, __LINE__, "no error from " #statement);                         \
+    }                                                                                                                     \
+    if (!thrown_) check::fail(__FILE__, __LINE__, "no error from " #statement);                                           \
   } while (0)

@@ -73,10 +73,39 @@ void mutate_file(Random& random, std::string& bytes) {
 
 // Instructions that a flip of a byte seldom makes, and sizes that overflow.
 void mutate_pickle(Random& random, std::string& program) {
-  static const std::string kParts[] = {"(",  ")",  "]",  "}",  "t",  "u",  "s",  "e",  "a",  "0",  "1",  "2", "R", "b", "Q", "N",
-                                       "q\1", "h\1", "h\2", "l", "d", "\x81", "\x85", "\x86", "\x87", "\x93", "\x94",
-                                       fixture::integer(INT64_MAX), fixture::integer(-1), fixture::integer(1 << 20),
-                                       "ctorch._utils\n_rebuild_tensor_v2\n", "ctorch\nHalfStorage\n", fixture::text("0")};
+  static const std::string kParts[] = {"(",
+                                       ")",
+                                       "]",
+                                       "}",
+                                       "t",
+                                       "u",
+                                       "s",
+                                       "e",
+                                       "a",
+                                       "0",
+                                       "1",
+                                       "2",
+                                       "R",
+                                       "b",
+                                       "Q",
+                                       "N",
+                                       "q\1",
+                                       "h\1",
+                                       "h\2",
+                                       "l",
+                                       "d",
+                                       "\x81",
+                                       "\x85",
+                                       "\x86",
+                                       "\x87",
+                                       "\x93",
+                                       "\x94",
+                                       fixture::integer(INT64_MAX),
+                                       fixture::integer(-1),
+                                       fixture::integer(1 << 20),
+                                       "ctorch._utils\n_rebuild_tensor_v2\n",
+                                       "ctorch\nHalfStorage\n",
+                                       fixture::text("0")};
   for (size_t changes = 1 + below(random, 3); changes > 0; --changes) {
     if (random() % 3 == 0) flip(random, program, 0, program.size());
     else if (random() % 2) splice(random, program);
@@ -169,8 +198,7 @@ int main(int argc, char** argv) {
   }
   size_t wrong = 0;
   for (const Counts& counts : {files, programs, texts}) {
-    std::cout << counts.what << ": " << counts.accepted << " accepted, " << counts.refused << " refused, " << counts.wrong
-              << " wrong\n";
+    std::cout << counts.what << ": " << counts.accepted << " accepted, " << counts.refused << " refused, " << counts.wrong << " wrong\n";
     wrong += counts.wrong;
   }
   return wrong ? 1 : 0;

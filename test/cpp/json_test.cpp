@@ -11,9 +11,7 @@ namespace {
 std::string text_of(std::string_view json) { return Json::parse(json).text("value"); }
 double number_of(std::string_view json) { return Json::parse(json).number("value"); }
 
-void check_refused(std::string_view json, const std::string& part) {
-  CHECK_ERROR(Json::parse(json), ErrorCode::kModelFormat, part);
-}
+void check_refused(std::string_view json, const std::string& part) { CHECK_ERROR(Json::parse(json), ErrorCode::kModelFormat, part); }
 
 }  // namespace
 

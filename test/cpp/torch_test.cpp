@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
 
 #include "check.h"
 #include "support.h"
@@ -42,8 +43,9 @@ MatrixView view(const std::vector<float>& memory, int64_t rows, int64_t columns,
 int run_alone(const std::string& sentence) {
   std::array<char, 4096> program{};
   if (readlink("/proc/self/exe", program.data(), program.size() - 1) < 0) throw std::runtime_error("cannot tell this program's path");
-  const std::string command = "'" + std::string(program.data()) + "' --only '" + sentence + "' >/dev/null 2>&1";
-  return std::system(command.c_str());
+  std::ostringstream command;
+  command << std::quoted(program.data()) << " --only " << std::quoted(sentence) << " >/dev/null 2>&1";
+  return std::system(command.str().c_str());
 }
 
 // The body in a process that has loaded no LibTorch: a child where this one has.
@@ -75,7 +77,8 @@ TEST("matmul equals the triple loop for plain, transposed and strided views of o
     for (const int64_t inner : {1, 7, 64, 130})
       for (const int64_t columns : {1, 2, 33})
         for (int layout = 0; layout < 16; ++layout) {
-          const std::vector<float> a_memory = random.normal((rows + 11) * (inner + 11) + 5), b_memory = random.normal((inner + 11) * (columns + 11) + 5);
+          const std::vector<float> a_memory = random.normal((rows + 11) * (inner + 11) + 5),
+                                   b_memory = random.normal((inner + 11) * (columns + 11) + 5);
           const MatrixView a = view(a_memory, rows, inner, layout % 4), b = view(b_memory, inner, columns, layout / 4);
           const int64_t stride = columns + (layout % 3);
           std::vector<float> out(static_cast<size_t>(rows * stride), 9.0f);
@@ -134,11 +137,13 @@ TEST("a float32 linear layer equals the twin with and without bias, for 1 to 130
         const int64_t inputs = 96, outputs = 70;
         const std::vector<float> x = random.normal(rows * inputs), weight = random.normal(outputs * inputs, 0.1f);
         const std::vector<float> bias = random.normal(outputs);
-        const torch::Linear layer(weight, with_bias ? std::span<const float>(bias) : std::span<const float>(), inputs, torch::Precision::kFloat32);
+        const torch::Linear layer(weight, with_bias ? std::span<const float>(bias) : std::span<const float>(), inputs,
+                                  torch::Precision::kFloat32);
         CHECK(layer.inputs() == inputs && layer.outputs() == outputs);
         std::vector<float> y(static_cast<size_t>(rows * outputs));
         layer(context_with(threads), x.data(), rows, y.data());
-        const std::vector<double> b = with_bias ? std::vector<double>(bias.begin(), bias.end()) : std::vector<double>(static_cast<size_t>(outputs));
+        const std::vector<double> b =
+            with_bias ? std::vector<double>(bias.begin(), bias.end()) : std::vector<double>(static_cast<size_t>(outputs));
         CHECK_BELOW(largest_difference(y, reference::linear(Matrix(rows, inputs, x), {Matrix(outputs, inputs, weight), b}).values), 1e-5);
       }
 }
@@ -150,8 +155,10 @@ TEST("a bfloat16 linear layer is the product of the rounded numbers, rounded onc
     for (const int64_t rows : {1, 33, 130})
       for (const bool with_bias : {false, true}) {
         const int64_t inputs = 96, outputs = 70;
-        const std::vector<float> x = random.normal(rows * inputs), weight = random.normal(outputs * inputs, 0.1f), bias = random.normal(outputs);
-        const torch::Linear layer(weight, with_bias ? std::span<const float>(bias) : std::span<const float>(), inputs, torch::Precision::kBFloat16);
+        const std::vector<float> x = random.normal(rows * inputs), weight = random.normal(outputs * inputs, 0.1f),
+                                 bias = random.normal(outputs);
+        const torch::Linear layer(weight, with_bias ? std::span<const float>(bias) : std::span<const float>(), inputs,
+                                  torch::Precision::kBFloat16);
         std::vector<float> y(static_cast<size_t>(rows * outputs));
         layer(context_with(threads), x.data(), rows, y.data());
         const std::vector<float> b = with_bias ? rounded_to_bfloat16(bias) : std::vector<float>(static_cast<size_t>(outputs));

@@ -11,7 +11,11 @@ export function writeWhole(file: string, data: string | Uint8Array): void {
     writeFileSync(temporary, data)
     renameSync(temporary, file)
   } catch (error) {
-    rmSync(temporary, { force: true })
+    try {
+      rmSync(temporary, { force: true })
+    } catch {
+      // what kept it from being written keeps it from being removed: the first error says more
+    }
     throw error
   }
 }

@@ -2,9 +2,11 @@ import { createWriteStream, existsSync, statSync } from 'node:fs'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ReadableStream } from 'node:stream/web'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Progress } from './progress.js'
 
-const mostAttempts = 8
+const mostAttempts = 6
+const firstPause = 100 // milliseconds, doubled each time
 
 const sizeOf = (file: string): number => (existsSync(file) ? statSync(file).size : 0)
 
@@ -34,20 +36,23 @@ async function request(url: string, file: string, progress: Progress): Promise<v
   })
   const body = Readable.fromWeb(response.body as ReadableStream)
   await pipeline(body, count, createWriteStream(file, { flags: resumed ? 'a' : 'w' }))
-  if (done < total) throw new Error(`${url} ended after ${done} of ${total} bytes`)
+  if (done < total) throw new TypeError(`${url} ended after ${done} of ${total} bytes`)
 }
 
+/** fetch and its bodies report what the network does as TypeErrors; a full disk or a wrong status is none. */
+const isOfNetwork = (error: unknown): boolean => error instanceof TypeError
+
 /**
- * Downloads a URL to a file. What the file already holds is kept and the rest asked for; a connection that breaks
- * is taken up again as long as each attempt brings something. The content is not checked here.
+ * Downloads a URL to a file. What the file already holds is kept and the rest asked for; a connection that breaks after it has
+ * brought something is taken up again a few times. The content is not checked here.
  */
 export async function download(url: string, file: string, progress: Progress): Promise<void> {
   for (let attempt = 1; ; ++attempt) {
-    const before = sizeOf(file)
     try {
       return await request(url, file, progress)
     } catch (error) {
-      if (attempt === mostAttempts || sizeOf(file) <= before) throw error
+      if (attempt === mostAttempts || !existsSync(file) || !isOfNetwork(error)) throw error
+      await sleep(firstPause * 2 ** (attempt - 1))
     }
   }
 }

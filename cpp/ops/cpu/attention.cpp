@@ -57,8 +57,8 @@ void attend(const AttentionInput& in, const Block& block, int64_t tokens, bool c
   }
 }
 
-void attend_all(Context& context, const AttentionInput& in, std::span<const Sequence> sequences, bool causal, float* out, float* log_sum_exp,
-                float mean_weight, float* mean) {
+void attend_all(Context& context, const AttentionInput& in, std::span<const Sequence> sequences, bool causal, float* out,
+                float* log_sum_exp, float mean_weight, float* mean) {
   int64_t longest = 0, count = 0, tokens = 0;
   for (const Sequence& s : sequences) {
     longest = std::max(longest, s.length);
@@ -72,7 +72,8 @@ void attend_all(Context& context, const AttentionInput& in, std::span<const Sequ
   for (const Sequence& s : sequences)
     for (int64_t first = 0; first < s.length; first += kBlock) blocks[next++] = {s, first};
   context.pool.run(count, [&](int64_t index, int worker) {
-    attend(in, blocks[static_cast<size_t>(index)], tokens, causal, scores.data() + worker * kBlock * longest, out, log_sum_exp, mean_weight, mean);
+    attend(in, blocks[static_cast<size_t>(index)], tokens, causal, scores.data() + worker * kBlock * longest, out, log_sum_exp, mean_weight,
+           mean);
   });
 }
 
@@ -80,7 +81,8 @@ void attend_all(Context& context, const AttentionInput& in, std::span<const Sequ
 
 float AttentionInput::scale() const { return 1.0f / std::sqrt(static_cast<float>(width / heads)); }
 
-void attention(Context& context, const AttentionInput& in, std::span<const Sequence> sequences, bool causal, float* out, float* log_sum_exp) {
+void attention(Context& context, const AttentionInput& in, std::span<const Sequence> sequences, bool causal, float* out,
+               float* log_sum_exp) {
   attend_all(context, in, sequences, causal, out, log_sum_exp, 0, nullptr);
 }
 

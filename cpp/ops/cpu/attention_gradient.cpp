@@ -91,7 +91,8 @@ void attention_gradient_sums(Context& context, const AttentionInput& in, int64_t
   std::fill_n(qkv_gradient, classes * 3 * in.width, 0.0f);
   context.pool.run(in.heads, [&](int64_t head, int worker) {
     const Head job{in, n, classes, head, size, out, log_sum_exp, out_gradient};
-    job.run(scores.data() + worker * kBlock * n, packed.data() + worker * kBlock * columns, product.data() + worker * n * columns, qkv_gradient);
+    job.run(scores.data() + worker * kBlock * n, packed.data() + worker * kBlock * columns, product.data() + worker * n * columns,
+            qkv_gradient);
   });
 }
 

@@ -44,7 +44,8 @@ CLIP_ES_MULTIVERSION void finish_row(const MlpGradient& in, int64_t patch, int64
 void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) {
   const int64_t workers = context.pool.size(), blocks = (in.patches + kBlock - 1) / kBlock, tile = kBlock * in.hidden;
   Arena::Scope scope(context.arena);
-  const auto slopes = context.arena.take<float>(static_cast<size_t>(workers * tile)), es = context.arena.take<float>(static_cast<size_t>(workers * tile));
+  const auto slopes = context.arena.take<float>(static_cast<size_t>(workers * tile)),
+             es = context.arena.take<float>(static_cast<size_t>(workers * tile));
   context.pool.run(blocks, [&](int64_t block, int worker) {
     const int64_t first = block * kBlock, count = std::min(kBlock, in.patches - first);
     float *slope = slopes.data() + worker * tile, *e = es.data() + worker * tile;

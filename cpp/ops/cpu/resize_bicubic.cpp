@@ -44,13 +44,14 @@ Weights make_weights(Arena& arena, int64_t in_size, int64_t out_size) {
     const auto high = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), in_size);
     double sum = 0;
     for (int64_t i = low; i < high; ++i) {
-      const double value = bicubic((static_cast<double>(i) - centre + 0.5) / stretch);
+      const double value = bicubic((static_cast<double>(i) - centre + 0.5) * (1 / stretch));  // a product, as Pillow's
       exact[static_cast<size_t>(i - low)] = value;
       sum += value;
     }
     for (int64_t i = low; i < high; ++i) {
       const double value = exact[static_cast<size_t>(i - low)] / sum * (1 << kFractionBits);
-      w.weights[pixel * static_cast<size_t>(w.taps) + static_cast<size_t>(i - low)] = static_cast<int32_t>(value < 0 ? value - 0.5 : value + 0.5);
+      w.weights[pixel * static_cast<size_t>(w.taps) + static_cast<size_t>(i - low)] =
+          static_cast<int32_t>(value < 0 ? value - 0.5 : value + 0.5);
     }
     w.first[pixel] = static_cast<int32_t>(low);
     w.count[pixel] = static_cast<int32_t>(high - low);
@@ -98,7 +99,8 @@ void resize_columns(Context& context, const uint8_t* in, int64_t in_height, int6
 
 }  // namespace
 
-void resize_bicubic(Context& context, const uint8_t* image, int64_t width, int64_t height, int64_t out_width, int64_t out_height, uint8_t* out) {
+void resize_bicubic(Context& context, const uint8_t* image, int64_t width, int64_t height, int64_t out_width, int64_t out_height,
+                    uint8_t* out) {
   Arena::Scope scope(context.arena);
   if (width == out_width && height == out_height) {
     std::copy_n(image, width * height * kChannels, out);

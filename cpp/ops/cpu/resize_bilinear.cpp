@@ -16,7 +16,8 @@ void bilinear_taps(int64_t in_size, int64_t out_size, std::span<Tap> taps) {
   }
 }
 
-CLIP_ES_MULTIVERSION void resize_bilinear_row(const float* map, int64_t width, const Tap& vertical, std::span<const Tap> horizontal, float* out) {
+CLIP_ES_MULTIVERSION void resize_bilinear_row(const float* map, int64_t width, const Tap& vertical, std::span<const Tap> horizontal,
+                                              float* out) {
   const float* top = map + vertical.low * width;
   const float* bottom = map + vertical.high * width;
   const float v = vertical.fraction;

@@ -37,7 +37,8 @@ Matrix attention_gradient(const Matrix& qkv, int64_t heads, const Matrix& out_gr
   const Attention forward = attention(qkv, heads, false);
   Matrix gradient(qkv.rows, qkv.columns);
   for (int64_t head = 0; head < heads; ++head) {
-    const Matrix q = columns(qkv, head * size, size), k = columns(qkv, width + head * size, size), v = columns(qkv, 2 * width + head * size, size);
+    const Matrix q = columns(qkv, head * size, size), k = columns(qkv, width + head * size, size),
+                 v = columns(qkv, 2 * width + head * size, size);
     const Matrix& p = forward.probabilities[static_cast<size_t>(head)];
     const Matrix d_out = columns(out_gradient, head * size, size);
     const Matrix dp = matmul(d_out, transposed(v));

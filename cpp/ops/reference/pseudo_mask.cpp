@@ -1,8 +1,9 @@
 // All scores of all pixels: background = (1 - the largest map) ^ power, then the maps; the first of the largest is the label.
+#include "mask/pseudo_mask.h"
+
 #include <algorithm>
 #include <cmath>
 
-#include "mask/pseudo_mask.h"
 #include "ops/reference/reference.h"
 
 namespace clip_es::reference {

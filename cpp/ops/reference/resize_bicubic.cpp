@@ -1,6 +1,6 @@
-// What Pillow's Image.resize(size, BICUBIC) gives for 8-bit RGB (libImaging/Resample.c), output pixel by output pixel. A pixel is a weighted
-// sum of the input pixels under a cubic filter centred on it, the filter widened when the picture shrinks; weights sum to one, are rounded
-// to 22 fractional bits, and the sum is rounded and clamped to a byte. First along rows, then along columns.
+// What Pillow's Image.resize(size, BICUBIC) gives for 8-bit RGB (libImaging/Resample.c), output pixel by output pixel. A pixel is a
+// weighted sum of the input pixels under a cubic filter centred on it, the filter widened when the picture shrinks; weights sum to one, are
+// rounded to 22 fractional bits, and the sum is rounded and clamped to a byte. First along rows, then along columns.
 #include <algorithm>
 #include <cmath>
 

@@ -1,0 +1,215 @@
+// Where the engine's time goes, stage by stage, on a synthetic photo with random texts: speed does not depend on their values.
+//   clip_es_bench --libtorch DIR --model FILE [--size WxH] [--labels K] [--threads T] [--precision float32|bfloat16] [--repeat R]
+// Beside it a matrix product of the encoder's largest shape on the same threads: what LibTorch gives on this machine at best.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "segmenter.h"
+#include "torch/library.h"
+#include "torch/linear.h"
+
+using namespace clip_es;
+
+namespace {
+
+constexpr int64_t kBackgroundTexts = 25;  // as many as the paper's list for VOC
+constexpr const char* kUsage =
+    "usage: clip_es_bench --libtorch DIR --model FILE [--size WxH] [--labels K] [--threads T] [--precision float32|bfloat16] [--repeat "
+    "R]\n";
+
+struct BenchOptions {
+  std::string libtorch, model;
+  int64_t width = 500, height = 375, labels = 3;
+  int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), repeat = 5;
+  torch::Precision precision = torch::Precision::kFloat32;
+};
+
+[[noreturn]] void usage(const std::string& what) {
+  std::fprintf(stderr, "%s\n%s", what.c_str(), kUsage);
+  std::exit(2);
+}
+
+int64_t positive(const std::string& name, const std::string& text, int64_t most) {
+  char* end = nullptr;
+  const long long value = std::strtoll(text.c_str(), &end, 10);
+  if (text.empty() || *end || value < 1 || value > most)
+    usage(name + " is " + text + ", expected a number from 1 to " + std::to_string(most));
+  return value;
+}
+
+BenchOptions parse(int argc, char** argv) {
+  BenchOptions o;
+  if (const char* folder = std::getenv("CLIP_ES_LIBTORCH")) o.libtorch = folder;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
+    if (name == "--libtorch") o.libtorch = value;
+    else if (name == "--model") o.model = value;
+    else if (name == "--labels") o.labels = positive(name, value, 254);
+    else if (name == "--threads") o.threads = static_cast<int>(positive(name, value, 1024));
+    else if (name == "--repeat") o.repeat = static_cast<int>(positive(name, value, 100000));
+    else if (name == "--size") {
+      const size_t x = value.find('x');
+      if (x == std::string::npos) usage("--size is " + value + ", expected WxH");
+      o.width = positive(name, value.substr(0, x), 100000);
+      o.height = positive(name, value.substr(x + 1), 100000);
+    } else if (name == "--precision" && (value == "float32" || value == "bfloat16")) {
+      o.precision = value == "float32" ? torch::Precision::kFloat32 : torch::Precision::kBFloat16;
+    } else {
+      usage("cannot read " + name + " " + value);
+    }
+  }
+  if (o.libtorch.empty() || o.model.empty()) usage("--model and --libtorch (or CLIP_ES_LIBTORCH) are needed");
+  return o;
+}
+
+std::vector<float> unit_rows(int64_t rows, int64_t columns) {
+  std::mt19937 generator(1);
+  std::normal_distribution<float> draw;
+  std::vector<float> values(static_cast<size_t>(rows * columns));
+  for (float& value : values) value = draw(generator);
+  for (auto row = values.begin(); row != values.end(); row += columns) {
+    float squares = 0;
+    for (auto v = row; v != row + columns; ++v) squares += *v * *v;
+    for (auto v = row; v != row + columns; ++v) *v /= std::sqrt(squares);
+  }
+  return values;
+}
+
+// Soft shapes and some noise, so that maps and components are not trivial.
+std::vector<uint8_t> synthetic_photo(int64_t width, int64_t height) {
+  std::mt19937 generator(2);
+  std::vector<uint8_t> rgb;
+  for (int64_t y = 0; y < height; ++y)
+    for (int64_t x = 0; x < width; ++x)
+      for (int c = 0; c < 3; ++c) {
+        const double wave = std::sin(0.02 * static_cast<double>(x) + c) * std::cos(0.03 * static_cast<double>(y));
+        rgb.push_back(static_cast<uint8_t>(128 + 100 * wave + static_cast<double>(generator() % 27)));
+      }
+  return rgb;
+}
+
+// Floating-point operations of the matrix products, two to a multiplication; the rest is small beside them.
+struct Work {
+  double encode, gradcam;
+};
+Work count_work(const Model& model, const Grid& grid, int64_t labels) {
+  const auto n = static_cast<double>(grid.patches() + 1), N = n - 1, D = static_cast<double>(model.shape.width);
+  const double block = 24 * n * D * D + 4 * n * n * D;  // 12 D^2 weights; scores and their sum
+  const double shared = 8 * N * D * D + 4 * N * D * D;  // last block: omega, h_hat and z_hat through out_proj
+  const double patches = 6 * N * D * static_cast<double>(model.shape.patch * model.shape.patch);
+  const double per_label = 8 * N * D * D + 2 * n * n * D;  // the composite matrix; P^T dO
+  return {static_cast<double>(model.shape.layers) * block + shared + patches, 2 * n * n * D + static_cast<double>(labels) * per_label};
+}
+
+template <class Body>
+double seconds(Body body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// GFLOP/s of c_fc alone, on threads of its own: the best of some runs.
+double gemm_probe(const BenchOptions& o, const Model& model, int64_t tokens) {
+  const int64_t width = model.shape.width, hidden = 4 * width;
+  const std::vector<float> weight = unit_rows(hidden, width), bias(static_cast<size_t>(hidden)), x = unit_rows(tokens, width);
+  std::vector<float> y(static_cast<size_t>(tokens * hidden));
+  const torch::Linear layer(weight, bias, width, o.precision);
+  ThreadPool pool(o.threads, torch::use_one_thread);
+  Arena arena;
+  Context context{pool, arena};
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 10; ++i) best = std::min(best, seconds([&] { layer(context, x.data(), tokens, y.data()); }));
+  return 2.0 * static_cast<double>(tokens * width * hidden) / best / 1e9;
+}
+
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void print_row(const char* stage, double time, double total, double flops) {
+  std::printf("  %-12s %9.4f s %6.1f %%", stage, time, 100 * time / total);
+  if (flops > 0) std::printf(" %9.2f GFLOP %8.1f GFLOP/s", flops / 1e9, flops / time / 1e9);
+  std::printf("\n");
+}
+
+void run(const BenchOptions& o) {
+  torch::load_library(o.libtorch);
+  torch::use_one_thread();
+  std::unique_ptr<Segmenter> segmenter;
+  const double load_time = seconds([&] {
+    segmenter = std::make_unique<Segmenter>(o.model, SegmenterSettings{.precision = o.precision, .threads = o.threads, .max_side = 0});
+  });
+  const Model& model = segmenter->model();
+  const Grid grid = patch_grid(o.width, o.height, model.shape.patch, 0);
+
+  const std::vector<uint8_t> rgb = synthetic_photo(o.width, o.height);
+  const std::vector<float> texts = unit_rows(o.labels + kBackgroundTexts, model.shape.embedding);
+  const auto own = static_cast<size_t>(o.labels * model.shape.embedding);
+  std::vector<int64_t> first_row;
+  std::vector<uint8_t> value, mask(static_cast<size_t>(o.width * o.height));
+  for (int64_t k = 0; k <= o.labels; ++k) first_row.push_back(k);
+  for (int64_t k = 1; k <= o.labels; ++k) value.push_back(static_cast<uint8_t>(k));
+  const LabelTexts label_texts{std::span(texts).first(own), first_row, std::span(texts).subspan(own)};
+
+  // The fastest run, as whatever else runs on the machine only adds.
+  StageTimes best;
+  double best_total = std::numeric_limits<double>::infinity();
+  uint64_t settled = 0;
+  constexpr int kWarmUp = 2;
+  for (int i = 0; i < o.repeat + kWarmUp; ++i) {
+    if (i == kWarmUp) settled = segmenter->allocations();
+    StageTimes times;
+    const double total = seconds([&] {
+      segmenter->segment({rgb.data(), o.width, o.height, 3}, label_texts, value, {}, {{mask.data()}, nullptr}, times);
+    });
+    if (i < kWarmUp || total >= best_total) continue;
+    best = times;
+    best_total = total;
+  }
+
+  const Work work = count_work(model, grid, o.labels);
+  const bool float32 = o.precision == torch::Precision::kFloat32;
+  std::printf("%s: patch %ld, width %ld, %ld layers; LibTorch %s, %s, %d threads\n", o.model.c_str(), static_cast<long>(model.shape.patch),
+              static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers), torch::version().c_str(),
+              float32 ? "float32" : "bfloat16", o.threads);
+  std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs\n\n",
+              static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(o.labels),
+              static_cast<long>(kBackgroundTexts), load_time, o.repeat);
+  print_row("preprocess", best.preprocess, best_total, 0);
+  print_row("encode", best.encode, best_total, work.encode);
+  print_row("gradcam", best.gradcam, best_total, work.gradcam);
+  print_row("refine", best.refine, best_total, 0);
+  print_row("mask", best.mask, best_total, 0);
+  print_row("total", best_total, best_total, 0);
+  const double peak = peak_megabytes();  // before the probe's own matrices
+  std::printf("\n  matrix product (%ld, %ld) x (%ld, %ld): %.1f GFLOP/s\n", static_cast<long>(grid.patches() + 1),
+              static_cast<long>(model.shape.width), static_cast<long>(model.shape.width), static_cast<long>(4 * model.shape.width),
+              gemm_probe(o, model, grid.patches() + 1));
+  std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak,
+              static_cast<double>(segmenter->bytes()) / 1e6, static_cast<unsigned long>(segmenter->allocations() - settled));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const BenchOptions options = parse(argc, argv);
+  try {
+    run(options);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 1;
+  }
+}

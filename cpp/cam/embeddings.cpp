@@ -1,0 +1,43 @@
+#include "cam/embeddings.h"
+
+#include <cmath>
+
+#include "torch/matmul.h"
+
+namespace clip_es {
+
+std::vector<double> image_embedding(const Model& model, const LastBlock& last) {
+  const int64_t width = model.image.width, size = model.shape.embedding;
+  std::vector<double> f(static_cast<size_t>(size), 0.0);
+  for (int64_t c = 0; c < width; ++c)
+    for (int64_t e = 0; e < size; ++e)
+      f[static_cast<size_t>(e)] +=
+          static_cast<double>(last.pooled[static_cast<size_t>(c)]) * model.image_projection[static_cast<size_t>(c * size + e)];
+  double squares = 0;
+  for (const double value : f) squares += value * value;
+  const double norm = std::sqrt(squares);
+  if (!std::isfinite(norm) || norm == 0)
+    throw Error(ErrorCode::kModelFormat, "the image tower gives no finite embedding: its weights overflow, or are zero");
+  for (double& value : f) value /= norm;
+  return f;
+}
+
+void patch_embeddings(Context& context, const Model& model, const LastBlock& last, float* patches) {
+  const int64_t count = last.n - 1, width = model.image.width, size = model.shape.embedding;
+  Arena::Scope scope(context.arena);
+  const auto z = context.arena.take<float>(static_cast<size_t>(count * width));
+  for (int64_t i = 0; i < count * width; ++i) {
+    const auto channel = static_cast<size_t>(i % width);
+    z[static_cast<size_t>(i)] = last.z_hat[static_cast<size_t>(i)] * model.ln_post.gamma[channel] + model.ln_post.beta[channel];
+  }
+  torch::matmul(context, torch::matrix(z.data(), count, width), torch::matrix(model.image_projection.data(), width, size), patches);
+  for (int64_t i = 0; i < count; ++i) {
+    float* row = patches + i * size;
+    double squares = 0;
+    for (int64_t e = 0; e < size; ++e) squares += static_cast<double>(row[e]) * row[e];
+    const double norm = squares > 0 ? std::sqrt(squares) : 1;
+    for (int64_t e = 0; e < size; ++e) row[e] = static_cast<float>(row[e] / norm);
+  }
+}
+
+}  // namespace clip_es

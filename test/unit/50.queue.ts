@@ -1,0 +1,284 @@
+import { getEventListeners } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type ClassSet, ClipEsError, type ImageData, type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
+import { crop, load, reasonOf, rejects, type Scene, scene } from './support.js'
+
+let segmenter: Segmenter
+let classes: ClassSet
+let photo: Scene
+let small: ImageData
+let large: ImageData // runs long enough for others to wait behind it
+let huge: ImageData // runs long enough to be still at it after a pause
+
+const withoutTimings = ({ timings, ...rest }: SegmentResult) => rest
+
+test.before(async () => {
+  segmenter = await load()
+  photo = await scene('scene01')
+  classes = await segmenter.encodeClasses(photo.labels, { background: photo.background })
+  small = crop(photo, 64, 48)
+  const grey = (width: number, height: number) => {
+    const data = Uint8Array.from({ length: width * height }, (_, i) => photo.data[3 * (i % (320 * 240))] as number)
+    return { data, width, height }
+  }
+  large = grey(640, 480)
+  huge = grey(1024, 768)
+})
+
+test.after(() => segmenter.close())
+
+/** With a segmenter of its own, which is closed afterwards. */
+async function withSegmenter(options: LoadOptions, use: (own: Segmenter) => Promise<void>): Promise<void> {
+  const own = await load(undefined, options)
+  try {
+    await use(own)
+  } finally {
+    await own.close()
+  }
+}
+
+test('results come in the order of the calls, whatever each is and however long it takes', async () => {
+  const settled: string[] = []
+  const calls: [string, () => Promise<unknown>][] = [
+    ['large', () => segmenter.segment(large, classes)],
+    ['small', () => segmenter.segment(small, classes)],
+    ['words', () => segmenter.encodeClasses(['cat', 'dog'])],
+    ['encode', () => segmenter.encode(photo)],
+    ['photo', () => segmenter.segment(photo, classes)],
+    ['last', () => segmenter.segment(small, classes)],
+  ]
+  await Promise.all(calls.map(([name, call]) => call().then(() => settled.push(name))))
+  assert.equal(
+    settled,
+    calls.map(([name]) => name),
+  )
+})
+
+test('what waits in the queue does not change what comes out', async () => {
+  const alone = withoutTimings(await segmenter.segment(photo, classes, { include: ['confidence', 'cams'] }))
+  const [, together, , again] = await Promise.all([
+    segmenter.segment(small, classes),
+    segmenter.segment(photo, classes, { include: ['confidence', 'cams'] }),
+    segmenter.segment(large, classes),
+    segmenter.segment(photo, classes, { include: ['confidence', 'cams'] }),
+  ])
+  assert.equal(withoutTimings(together as SegmentResult), alone)
+  assert.equal(withoutTimings(again as SegmentResult), alone)
+})
+
+test('the event loop goes on while a job runs', async () => {
+  let turns = 0
+  const timer = setInterval(() => turns++, 1)
+  await segmenter.segment(large, classes)
+  clearInterval(timer)
+  assert.ok(turns > 3, `${turns} turns`)
+})
+
+test('a job that waited says so in its timings', async () => {
+  const [, second, third] = await Promise.all([large, large, small].map((image) => segmenter.segment(image, classes)))
+  assert.ok(second && third && third.timings.queue >= second.timings.encode)
+})
+
+test('an abort before the call rejects with its reason, and nothing is queued', async () => {
+  await withSegmenter({ maxQueue: 1 }, async (own) => {
+    const reason = new Error('never mind')
+    const jobs = [own.segment(large, classes), own.segment(small, classes)]
+    assert.is(await reasonOf(own.segment(small, classes, { signal: AbortSignal.abort(reason) })), reason)
+    assert.equal(
+      (await Promise.all(jobs)).map(({ width }) => width),
+      [640, 64],
+    )
+  })
+})
+
+test('an abort in the queue rejects with its reason and leaves the running image alone', async () => {
+  const expected = withoutTimings(await segmenter.segment(large, classes))
+  const settled: string[] = []
+  const controller = new AbortController()
+  const running = segmenter.segment(large, classes).finally(() => settled.push('running'))
+  const waiting = segmenter.segment(small, classes, { signal: controller.signal }).finally(() => settled.push('waiting'))
+  const behind = segmenter.segment(small, classes).finally(() => settled.push('behind'))
+  const reason = { not: 'an error' }
+  controller.abort(reason)
+  assert.is(await reasonOf(waiting), reason)
+  assert.equal(settled, ['waiting'])
+  assert.equal(withoutTimings(await running), expected)
+  assert.is((await behind).width, 64)
+  assert.equal(settled, ['waiting', 'running', 'behind'])
+})
+
+test('an abort of the running image rejects with its reason, and the one behind it is whole', async () => {
+  const expected = withoutTimings(await segmenter.segment(photo, classes))
+  const controller = new AbortController()
+  const pixels = huge.width * huge.height
+  const output = { mask: new Uint8Array(pixels), confidence: new Float32Array(pixels) }
+  const running = segmenter.segment(huge, classes, { signal: controller.signal, output })
+  const behind = segmenter.segment(photo, classes)
+  const reason = new Error('enough')
+  await delay(5)
+  controller.abort(reason)
+  assert.is(await reasonOf(running), reason)
+  // From here on the memory is the caller's again.
+  output.mask.fill(7)
+  output.confidence.fill(7)
+  assert.equal(withoutTimings(await behind), expected)
+  assert.ok(output.mask.every((value) => value === 7) && output.confidence.every((value) => value === 7))
+})
+
+test('one signal aborts all its jobs, running and waiting, and no other', async () => {
+  const controller = new AbortController()
+  const { signal } = controller
+  const mine = [large, small, small].map((image) => segmenter.segment(image, classes, { signal }))
+  const theirs = segmenter.segment(small, classes)
+  const words = segmenter.encodeClasses(['cat'], { signal })
+  const encoded = segmenter.encode(small, { signal })
+  controller.abort()
+  for (const reason of await Promise.all([...mine, words, encoded].map(reasonOf))) assert.is(reason, signal.reason)
+  assert.is(signal.reason.name, 'AbortError')
+  assert.is((await theirs).width, 64)
+})
+
+test("AbortSignal.timeout()'s TimeoutError is what the call rejects with", async () => {
+  const running = segmenter.segment(large, classes)
+  const signal = AbortSignal.timeout(1)
+  const reason = await reasonOf(segmenter.segment(large, classes, { signal }))
+  assert.is(reason, signal.reason)
+  assert.is((reason as Error).name, 'TimeoutError')
+  assert.is((await running).width, 640)
+})
+
+test('an abort after the result changes nothing, and no listener stays behind', async () => {
+  const controller = new AbortController()
+  const { signal } = controller
+  const warnings: Error[] = []
+  const listen = (warning: Error) => warnings.push(warning)
+  process.on('warning', listen)
+  const results = await Promise.all(Array.from({ length: 40 }, () => segmenter.segment(small, classes, { signal })))
+  assert.is(getEventListeners(signal, 'abort').length, 0)
+  controller.abort()
+  assert.is((await Promise.all(results)).length, 40)
+  assert.is(getEventListeners(signal, 'abort').length, 0)
+  await delay(1)
+  process.off('warning', listen)
+  assert.equal(warnings, [])
+})
+
+test('a full queue refuses with ERR_QUEUE_FULL at once, and takes jobs again when it has room', async () => {
+  await withSegmenter({ maxQueue: 1 }, async (own) => {
+    const running = own.segment(large, classes)
+    const waiting = own.segment(small, classes)
+    const message = ['1 jobs wait already', 'segmentAll()', 'maxQueue']
+    await rejects(own.segment(small, classes), 'ERR_QUEUE_FULL', ...message)
+    await rejects(own.encode(small), 'ERR_QUEUE_FULL', ...message)
+    await rejects(own.encodeClasses(['cat']), 'ERR_QUEUE_FULL', ...message)
+    assert.is((await running).width, 640)
+    const next = own.segment(small, classes)
+    assert.is((await waiting).width, 64)
+    assert.is((await next).width, 64)
+  })
+})
+
+test('an aborted job leaves its place in the queue to another', async () => {
+  await withSegmenter({ maxQueue: 1 }, async (own) => {
+    const controller = new AbortController()
+    const running = own.segment(large, classes)
+    const waiting = own.segment(small, classes, { signal: controller.signal })
+    controller.abort()
+    await reasonOf(waiting)
+    const next = own.segment(small, classes)
+    await rejects(own.segment(small, classes), 'ERR_QUEUE_FULL')
+    assert.equal([(await running).width, (await next).width], [640, 64])
+  })
+})
+
+test('close() rejects what waits with ERR_CLOSED and lets the running image end', async () => {
+  const own = await load()
+  const settled: string[] = []
+  const running = own.segment(huge, classes).finally(() => settled.push('running'))
+  const waiting = [own.segment(small, classes), own.encode(small), own.encodeClasses(['cat'])]
+  await delay(5) // the first has begun
+  const closed = own.close().then(() => settled.push('closed'))
+  await Promise.all(waiting.map((promise) => rejects(promise, 'ERR_CLOSED', 'was closed before this job began')))
+  assert.equal(settled, [])
+  assert.is((await running).mask.length, 1024 * 768)
+  await closed
+  assert.equal(settled, ['running', 'closed'])
+})
+
+test('close() may be called again, and every call after it rejects with ERR_CLOSED', async () => {
+  const own = await load()
+  const [first, second] = [own.close(), own.close()]
+  await rejects(own.segment(small, classes), 'ERR_CLOSED', 'load another one')
+  await Promise.all([first, second])
+  await own.close()
+  await own[Symbol.asyncDispose]()
+  await rejects(own.segment(small, classes), 'ERR_CLOSED', 'load another one')
+  await rejects(own.encode(small), 'ERR_CLOSED')
+  await rejects(own.encodeClasses(['cat']), 'ERR_CLOSED')
+  await rejects(own.segmentAll([small], classes).next(), 'ERR_CLOSED')
+  assert.is(own.model.patch, 16)
+  const reason = new Error('first')
+  assert.is(await reasonOf(own.segment(small, classes, { signal: AbortSignal.abort(reason) })), reason)
+})
+
+test('an abort of the running image while it is being closed settles both', async () => {
+  const own = await load()
+  const controller = new AbortController()
+  const running = own.segment(huge, classes, { signal: controller.signal })
+  await delay(5)
+  const closed = own.close()
+  controller.abort('now')
+  assert.is(await reasonOf(running), 'now')
+  assert.is(await closed, undefined)
+})
+
+test('Symbol.asyncDispose closes, as at the end of a block with await using', async () => {
+  let outer: Segmenter
+  {
+    await using inner = await load()
+    outer = inner
+    assert.is((await inner.segment(small, classes)).width, 64)
+  }
+  await rejects(outer.segment(small, classes), 'ERR_CLOSED')
+})
+
+test('every promise settles, as a result, with the reason of its signal, or with a code', async () => {
+  for (let round = 0; round < 6; round++) {
+    const own = await load(undefined, { maxQueue: 12 })
+    const encoded = await own.encode(small)
+    const calls = Array.from({ length: 30 }, (_, i) => {
+      const controller = new AbortController()
+      const { signal } = controller
+      const started = [
+        () => own.segment(photo, classes, { signal }),
+        () => own.encodeClasses(['cat', 'dog'], { signal }),
+        () => encoded.segment(classes, { signal }),
+        () => own.encode(small, { signal }),
+        () => own.segmentAll([small, small], classes, { signal }).next(),
+      ][(i * 7 + round) % 5]?.() as Promise<unknown>
+      if (i % 3 === 0) setTimeout(() => controller.abort(new Error('aborted')), (i * 5 + round) % 11)
+      return { signal, outcome: Promise.allSettled([started]) }
+    })
+    const closing = delay(4 * round).then(() => own.close())
+    for (const { signal, outcome } of calls) {
+      const [settled] = await outcome
+      if (settled.status === 'fulfilled' || settled.reason === signal.reason) continue
+      assert.instance(settled.reason, ClipEsError, String(settled.reason))
+      assert.match(settled.reason.code, /^ERR_(CLOSED|QUEUE_FULL)$/)
+    }
+    await closing
+  }
+})
+
+test('segmenters work side by side', async () => {
+  const expected = withoutTimings(await segmenter.segment(photo, classes))
+  const several = await Promise.all([load(), load(undefined, { threads: 1 }), Segmenter.load(segmenter.model.path)])
+  const results = await Promise.all([segmenter, ...several].flatMap((one) => [1, 2].map(() => one.segment(photo, classes))))
+  for (const result of results) assert.equal(withoutTimings(result), expected)
+  await Promise.all(several.map((one) => one.close()))
+  assert.equal(withoutTimings(await segmenter.segment(photo, classes)), expected)
+})
+
+test.run()

@@ -1,0 +1,381 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ClassSet, ImageData, LoadOptions, Segmenter, SegmentOptions, SegmentResult } from '../../ts/index.js'
+import { crop, load, reasonOf, rejects, type Scene, scene } from './support.js'
+
+let segmenter: Segmenter
+let classes: ClassSet
+let photo: Scene
+let images: ImageData[] // of different sizes, to know their results by
+
+test.before(async () => {
+  segmenter = await load()
+  photo = await scene('scene01')
+  classes = await segmenter.encodeClasses(photo.labels, { background: photo.background })
+  images = Array.from({ length: 8 }, (_, i) => crop(photo, 40 + 8 * i, 48))
+})
+
+test.after(() => segmenter.close())
+
+const widths = (from: { width: number }[]) => from.map(({ width }) => width)
+const withoutTimings = ({ timings, ...rest }: SegmentResult) => rest
+
+type Images = Iterable<ImageData> | AsyncIterable<ImageData>
+
+async function collect(from: Images, options?: SegmentOptions, by = segmenter): Promise<SegmentResult[]> {
+  const results = []
+  for await (const result of by.segmentAll(from, classes, options)) results.push(result)
+  return results
+}
+
+/** The results until the loop fails, and what it fails with. */
+async function until(
+  from: Images,
+  options?: SegmentOptions,
+  by = segmenter,
+): Promise<{ results: SegmentResult[]; reason: unknown }> {
+  const results: SegmentResult[] = []
+  const loop = async () => {
+    for await (const result of by.segmentAll(from, classes, options)) results.push(result)
+  }
+  return { reason: await reasonOf(loop()), results }
+}
+
+function* generate() {
+  yield* images
+}
+
+async function* generateAsync() {
+  for (const image of images) {
+    await delay(1)
+    yield image
+  }
+}
+
+/** An iterable that says what was asked of it. */
+function watched(from: ImageData[]) {
+  const log = { taken: 0, returned: 0 }
+  const iterator = from[Symbol.iterator]()
+  const iterable: Iterable<ImageData> = {
+    [Symbol.iterator]: () => ({
+      next() {
+        log.taken++
+        return iterator.next()
+      },
+      return() {
+        log.returned++
+        return { done: true, value: undefined }
+      },
+    }),
+  }
+  return { log, iterable }
+}
+
+/** With a segmenter of its own, which is closed afterwards. */
+async function withSegmenter(options: LoadOptions, use: (own: Segmenter) => Promise<void>): Promise<void> {
+  const own = await load(undefined, options)
+  try {
+    await use(own)
+  } finally {
+    await own.close()
+  }
+}
+
+test('arrays, sets, generators and async generators give the results of segment(), in their order', async () => {
+  const options = { labels: ['panda', 'elephant'], include: ['confidence', 'cams'] } as const
+  const expected = []
+  for (const image of images) expected.push(withoutTimings(await segmenter.segment(image, classes, options)))
+  for (const source of [images, new Set(images), generate(), generateAsync()])
+    assert.equal((await collect(source, options)).map(withoutTimings), expected)
+})
+
+test('no images give no results', async () => {
+  assert.equal(await collect([]), [])
+  assert.equal(await collect((async function* () {})()), [])
+})
+
+test('nothing is asked of the source before the first result is', async () => {
+  const { log, iterable } = watched(images)
+  const iterator = segmenter.segmentAll(iterable, classes)
+  await delay(1)
+  assert.is(log.taken, 0)
+  await iterator.return()
+  assert.equal(log, { taken: 0, returned: 0 })
+})
+
+test('the source is read at most three images ahead of the results', async () => {
+  const { log, iterable } = watched([...images, ...images, ...images])
+  let results = 0
+  let furthest = 0
+  for await (const _ of segmenter.segmentAll(iterable, classes)) {
+    furthest = Math.max(furthest, log.taken - results)
+    results++
+    await delay(results % 4) // while the caller is busy, too
+    furthest = Math.max(furthest, log.taken - results)
+  }
+  assert.is(results, 24)
+  assert.ok(furthest > 1 && furthest <= 3, `${furthest} images`)
+  assert.equal(log, { taken: 25, returned: 0 })
+})
+
+test('a source that waits for each result before it makes the next image gets them one by one', async () => {
+  let received = 0
+  let seen = () => {}
+  async function* patient() {
+    for (const [i, image] of images.entries()) {
+      yield image
+      while (received <= i)
+        await new Promise<void>((resolve) => {
+          seen = resolve
+        })
+    }
+  }
+  for await (const { width } of segmenter.segmentAll(patient(), classes)) {
+    assert.is(width, images[received]?.width)
+    received++
+    seen()
+  }
+  assert.is(received, 8)
+})
+
+test('leaving the loop closes the source, and waits until it is closed', async () => {
+  const { log, iterable } = watched(images)
+  for await (const { width } of segmenter.segmentAll(iterable, classes)) {
+    assert.is(width, 40)
+    break
+  }
+  assert.is(log.returned, 1)
+  assert.ok(log.taken <= 4)
+  let cleaned = false
+  async function* careful() {
+    try {
+      yield* images
+    } finally {
+      await delay(5)
+      cleaned = true
+    }
+  }
+  for await (const _ of segmenter.segmentAll(careful(), classes)) break
+  assert.ok(cleaned)
+  assert.is((await segmenter.segment(photo, classes)).width, 320)
+})
+
+test('leaving the loop cancels what is in flight: an image behind a stranger in the queue does not wait for it', async () => {
+  const large = { data: new Uint8Array(640 * 480), width: 640, height: 480 }
+  const ended: string[] = []
+  let reached = () => {}
+  let open = () => {}
+  const gate = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  const atGate = new Promise<void>((resolve) => {
+    reached = resolve
+  })
+  async function* gated() {
+    yield* [photo, large]
+    reached()
+    await gate
+    yield large
+  }
+  const loop = async () => {
+    for await (const _ of segmenter.segmentAll(gated(), classes)) break
+    ended.push('loop')
+  }
+  const before = segmenter.segment(large, classes) // holds the queue until everybody stands in it
+  const left = loop()
+  await atGate
+  const stranger = segmenter.segment(large, classes).then(() => ended.push('stranger'))
+  open()
+  await Promise.all([before, left, stranger])
+  assert.equal(ended, ['loop', 'stranger'])
+})
+
+test('leaving the loop does not wait for a source that never makes another image', async () => {
+  async function* stuck() {
+    yield* images.slice(0, 1)
+    await new Promise(() => {})
+  }
+  for await (const _ of segmenter.segmentAll(stuck(), classes)) break
+  assert.is((await segmenter.segment(photo, classes)).width, 320)
+})
+
+test('an error that leaves the loop is the one that the caller sees', async () => {
+  const mine = new Error('mine')
+  const { log, iterable } = watched(images)
+  const loop = async () => {
+    for await (const _ of segmenter.segmentAll(iterable, classes)) throw mine
+  }
+  assert.is(await reasonOf(loop()), mine)
+  assert.is(log.returned, 1)
+})
+
+test('a bad image rejects after the results of the images before it, and closes the source', async () => {
+  const bad = { ...photo, width: 321 }
+  for (const place of [0, 1, 2, 3, 7]) {
+    const { log, iterable } = watched([...images.slice(0, place), bad, ...images.slice(place)])
+    const { results, reason } = await until(iterable)
+    assert.equal(widths(results), widths(images.slice(0, place)))
+    await rejects(Promise.reject(reason), 'ERR_INVALID_ARG', 'segmentAll(): image.data has 230400 bytes; 321 x 240 needs')
+    assert.is(log.returned, 1)
+    assert.ok(log.taken <= place + 3)
+  }
+  for (const nothing of [undefined, null, 'photo.jpg'])
+    await rejects(collect([nothing as unknown as ImageData]), 'ERR_INVALID_ARG', 'segmentAll(): image is')
+})
+
+test('a source that throws does so after the results of the images before', async () => {
+  const failure = new Error('the disk is gone')
+  for (const count of [0, 1, 2, 3, 5]) {
+    const sync = function* () {
+      yield* images.slice(0, count)
+      throw failure
+    }
+    const later = async function* () {
+      yield* images.slice(0, count)
+      await delay(1)
+      throw failure
+    }
+    for (const source of [sync(), later()]) {
+      const { results, reason } = await until(source)
+      assert.is(reason, failure)
+      assert.equal(widths(results), widths(images.slice(0, count)))
+    }
+  }
+})
+
+test('after the end, in whichever way, nothing more comes', async () => {
+  const iterator = segmenter.segmentAll([images[0] as ImageData, { ...photo, width: 1 }], classes)
+  assert.is((await iterator.next()).value?.width, 40)
+  await rejects(iterator.next(), 'ERR_INVALID_ARG')
+  assert.equal(await iterator.next(), { done: true, value: undefined })
+})
+
+test('output is refused, since no memory holds more than one result', async () => {
+  const output = { mask: new Uint8Array(40 * 48) }
+  await rejects(collect(images, { output }), 'ERR_INVALID_ARG', 'segmentAll(): output', 'more than one image', 'segment()')
+})
+
+test('a wrong argument rejects the first result and asks nothing of the source', async () => {
+  const wrong: [unknown, unknown, unknown, ...string[]][] = [
+    [undefined, classes, {}, 'images is undefined', 'an iterable or async iterable'],
+    [null, classes, {}, 'images is null', 'an iterable'],
+    ['photos/', classes, {}, "images is 'photos/'", 'an iterable'],
+    [images[0], classes, {}, 'images is {', 'an iterable'],
+    [images, ['panda'], {}, 'classes is', 'encodeClasses()'],
+    [images, classes, { labels: ['pandas'] }, "unknown label 'pandas'", "did you mean 'panda'?"],
+    [images, classes, { refine: 1 }, 'refine is 1', 'true or false'],
+    [images, classes, null, 'options is null', 'an object'],
+    [images, classes, { signal: {} }, 'signal is {}', 'an AbortSignal'],
+  ]
+  for (const [source, set, options, ...parts] of wrong) {
+    const iterator = segmenter.segmentAll(source as ImageData[], set as ClassSet, options as SegmentOptions)
+    await rejects(iterator.next(), 'ERR_INVALID_ARG', 'segmentAll(): ', ...parts)
+  }
+  const { log, iterable } = watched(images)
+  await rejects(collect(iterable, { labels: [9] }), 'ERR_INVALID_ARG')
+  assert.is(log.taken, 0)
+})
+
+test('a full queue is waited for and never seen, by loops beside each other and beside other calls', async () => {
+  await withSegmenter({ maxQueue: 1 }, async (own) => {
+    const busy = async () => {
+      for (let i = 0; i < 10; i++) await own.segment(photo, classes)
+    }
+    const first = busy()
+    const loops = [collect(images, {}, own), collect(generate(), {}, own), collect(generateAsync(), {}, own)]
+    const calls = [first].map((promise) => promise.catch((error: { code: string }) => assert.is(error.code, 'ERR_QUEUE_FULL')))
+    for (const results of await Promise.all(loops)) assert.equal(widths(results), widths(images))
+    await Promise.all(calls)
+  })
+})
+
+test('images that are refused while the queue is full leave their turn to the next loop', async () => {
+  await withSegmenter({ maxQueue: 1 }, async (own) => {
+    const calls = [own.segment(photo, classes), own.segment(photo, classes)]
+    const bad = [{ ...photo, width: 1 }]
+    const controller = new AbortController()
+    const loops = [until(bad, {}, own), until(bad, {}, own), until(images, { signal: controller.signal }, own)]
+    const good = collect(images, {}, own)
+    controller.abort()
+    for (const { results } of await Promise.all(loops)) assert.equal(results, [])
+    await Promise.all(calls)
+    assert.equal(widths(await good), widths(images))
+  })
+})
+
+test('an abort before the loop rejects with its reason and asks nothing of the source', async () => {
+  const { log, iterable } = watched(images)
+  const reason = new Error('not today')
+  assert.is(await reasonOf(collect(iterable, { signal: AbortSignal.abort(reason) })), reason)
+  assert.is(log.taken, 0)
+})
+
+test('an abort in the loop rejects with its reason and closes the source', async () => {
+  const { log, iterable } = watched(images)
+  const controller = new AbortController()
+  const reason = { any: 'value' }
+  const widthsSeen: number[] = []
+  const loop = async () => {
+    for await (const { width } of segmenter.segmentAll(iterable, classes, { signal: controller.signal })) {
+      widthsSeen.push(width)
+      if (widthsSeen.length === 2) controller.abort(reason)
+    }
+  }
+  assert.is(await reasonOf(loop()), reason)
+  assert.equal(widthsSeen, [40, 48])
+  assert.is(log.returned, 1)
+  assert.is((await segmenter.segment(photo, classes)).width, 320)
+})
+
+test('an abort while the source is silent rejects at once', async () => {
+  const controller = new AbortController()
+  const reason = new Error('waited long enough')
+  async function* silent() {
+    yield* images.slice(0, 2)
+    await new Promise(() => {})
+  }
+  const seen: number[] = []
+  const loop = async () => {
+    for await (const { width } of segmenter.segmentAll(silent(), classes, { signal: controller.signal })) {
+      seen.push(width)
+      if (seen.length === 2) setTimeout(() => controller.abort(reason), 5) // when the loop waits for the third
+    }
+  }
+  assert.is(await reasonOf(loop()), reason)
+  assert.equal(seen, [40, 48])
+})
+
+test('an abort while the queue is full rejects at once', async () => {
+  await withSegmenter({ maxQueue: 1 }, async (own) => {
+    const settled: string[] = []
+    const grey = new Uint8Array(1024 * 768)
+    const running = own.segment({ data: grey, width: 1024, height: 768 }, classes).finally(() => settled.push('running'))
+    const waiting = own.segment(photo, classes)
+    const controller = new AbortController()
+    const loop = until(images, { signal: controller.signal }, own)
+    await delay(5)
+    controller.abort('enough')
+    assert.is((await loop).reason, 'enough')
+    assert.equal(settled, [])
+    await Promise.all([running, waiting])
+  })
+})
+
+test('close() rejects the loop with ERR_CLOSED and closes the source', async () => {
+  const own = await load()
+  const { log, iterable } = watched([...images, ...images])
+  const results: SegmentResult[] = []
+  const loop = async () => {
+    for await (const result of own.segmentAll(iterable, classes)) {
+      results.push(result)
+      if (results.length === 2) await own.close()
+    }
+  }
+  await rejects(loop(), 'ERR_CLOSED')
+  assert.equal(widths(results.slice(0, 2)), [40, 48])
+  assert.ok(results.length <= 5)
+  assert.is(log.returned, 1)
+})
+
+test.run()
