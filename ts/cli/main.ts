@@ -1,8 +1,11 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { packageVersion } from '../setup/paths.js'
+import { datasetCommand } from './dataset.js'
 import { demoCommand } from './demo.js'
 import { doctorCommand } from './doctor.js'
+import { evalCommand } from './eval.js'
+import { reportCommand } from './report.js'
 import { segmentCommand } from './segment.js'
 import { setupCommand } from './setup.js'
 import { listenForStops, Stopped } from './stop.js'
@@ -25,6 +28,9 @@ export function program(): Command {
     .description('Give it a photo and words, get a pixel mask for each word.')
     .version(packageVersion())
     .addCommand(segmentCommand())
+    .addCommand(datasetCommand())
+    .addCommand(evalCommand())
+    .addCommand(reportCommand())
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(demoCommand())

@@ -27,12 +27,12 @@ export interface SegmentArguments {
   precision?: Precision
 }
 
-function device(text: string): Device {
+export function device(text: string): Device {
   if (/^(auto|cpu|cuda(:\d+)?)$/.test(text)) return text as Device
   throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.')
 }
 
-const maxSide = (text: string): number => (text === 'none' ? Number.POSITIVE_INFINITY : integerFrom(1, 2 ** 31 - 1)(text))
+export const maxSide = (text: string): number => (text === 'none' ? Number.POSITIVE_INFINITY : integerFrom(1, 2 ** 31 - 1)(text))
 
 const examples = `
 Examples:

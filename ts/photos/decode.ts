@@ -41,11 +41,11 @@ function checkMetadata({ format, depth, width, height }: Metadata, maxPixels: nu
 }
 
 /**
- * Reads a JPEG, PNG, WebP, AVIF or TIFF file. EXIF orientation is obeyed; grey, palette, 16-bit and CMYK pixels and embedded colour
- * profiles are converted; alpha is dropped, as by `segment()`. Damaged files are refused, harmless oddities of a header are not.
+ * Reads a JPEG, PNG, WebP, AVIF or TIFF file. Grey, palette, 16-bit and CMYK pixels and embedded colour profiles are converted;
+ * EXIF orientation is obeyed, or not: annotations of data sets mean the pixels as they are stored; alpha is dropped, as by `segment()`. Damaged files are refused, harmless oddities of a header are not.
  * @throws an error whose message goes on from the file's name: "it is …", "there is no such file"
  */
-export async function decodePhoto(file: string, maxPixels: number): Promise<Photo> {
+export async function decodePhoto(file: string, maxPixels: number, orientation: 'obeyed' | 'ignored' = 'obeyed'): Promise<Photo> {
   const bytes = await readBytes(file)
   if (!bytes.length) throw invalid('it is empty')
   const image = sharp(bytes, { failOn: 'error', limitInputPixels: false })
@@ -53,8 +53,7 @@ export async function decodePhoto(file: string, maxPixels: number): Promise<Phot
     throw invalid(`it is no image, or a damaged one (${firstLine(error)}); ${readable}`)
   })
   checkMetadata(metadata, maxPixels)
-  const { data, info } = await image
-    .autoOrient()
+  const { data, info } = await (orientation === 'obeyed' ? image.autoOrient() : image)
     .removeAlpha()
     .toColourspace('srgb')
     .raw()

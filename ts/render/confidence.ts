@@ -7,7 +7,8 @@ const white = 65535
 export async function encodeConfidence(confidence: Float32Array, width: number, height: number): Promise<Buffer> {
   if (confidence.length !== width * height)
     throw invalid(`encodeConfidence(): ${confidence.length} numbers; ${width} x ${height} needs ${width * height}`)
-  const levels = Uint16Array.from(confidence, (value) => Math.round(white * value))
+  const levels = new Uint16Array(confidence.length)
+  for (let i = 0; i < levels.length; i++) levels[i] = Math.round(white * (confidence[i] as number)) // from() with a function takes 20 times as long
   return await sharp(levels, { raw: { width, height, channels: 1 } })
     .toColourspace('grey16')
     .png()
