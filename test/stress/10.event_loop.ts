@@ -6,7 +6,7 @@ import { physicalCores } from '../../ts/load_options.js'
 import { run } from './child.js'
 
 const rounds = 6
-const seconds = 5 // about 4,000 samples, of which the 99.9th percentile is the fourth worst; 24,000 in all
+const seconds = 4 // about 3,500 samples, of which the 99.9th percentile is the fourth worst; 20,000 in all
 const limit = 5 // milliseconds
 
 /**

@@ -188,7 +188,7 @@ test('worker threads are terminated while promises settle, and the others go on'
       const segmenter = await load({ threads: 1 })
       const classes = await words(segmenter)
       const statuses = new Set<number>()
-      for (let i = 0; i < 60; i++) {
+      for (let i = 0; i < 40; i++) {
         const worker = new Worker(smallJobs, { eval: true })
         await once(worker, 'message')
         await sleep((i * 7) % 30)
@@ -253,7 +253,7 @@ test('a worker thread is terminated, or exits, in the middle of a load or of a l
 // Processes that end
 
 test('process.exit() in the middle of a load ends the process with its status', () => {
-  for (const wait of [0, 40, 80, 120, 180, 250, 400]) {
+  for (const wait of [0, 40, 80, 130, 250]) {
     const ended = end(
       async ({ load, sleep }, wait) => {
         void load()
