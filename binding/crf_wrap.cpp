@@ -17,7 +17,7 @@ Napi::Function CrfWrap::define(Napi::Env env) {
 
 CrfWrap::CrfWrap(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
-      pool_(info[0].As<Napi::Number>().Int32Value()),
+      threads_(info[0].As<Napi::Number>().Int32Value()),
       queue_(info.Env(), info.Env().GetInstanceData<AddonData>()->queues) {}
 
 Napi::Value CrfWrap::run(const Napi::CallbackInfo& info) {
@@ -33,7 +33,8 @@ Napi::Value CrfWrap::run(const Napi::CallbackInfo& info) {
                mask = elements<uint8_t>(output.Get("mask")),
                confidence = elements<float>(output.Get("confidence"))](const std::atomic<bool>& cancelled) {
     const FlushDenormals flush;
-    Context context{pool_, arena_, &cancelled};
+    if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_);
+    Context context{*pool_, arena_, &cancelled};
     dense_crf(context, rgb.data(), width, height, scores.data(), labels, settings, marginals.data());
     std::vector<uint8_t> others(static_cast<size_t>(labels - 1));
     std::iota(others.begin(), others.end(), uint8_t{1});

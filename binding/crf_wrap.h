@@ -2,6 +2,8 @@
 #pragma once
 #include <napi.h>
 
+#include <memory>
+
 #include "core/context.h"
 #include "job_queue.h"
 
@@ -18,7 +20,8 @@ class CrfWrap : public Napi::ObjectWrap<CrfWrap> {
   Napi::Value run(const Napi::CallbackInfo&);
   void cancel(const Napi::CallbackInfo&);  // (id)
 
-  ThreadPool pool_;
+  int threads_;
+  std::unique_ptr<ThreadPool> pool_;  // started by a job, whose promise rejects where the system starts no more threads
   Arena arena_;
   JobQueue queue_;  // last, so that its thread ends before what it works on
 };
