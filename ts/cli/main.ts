@@ -1,16 +1,20 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
-import { packageRoot } from '../setup/paths.js'
+import { packageVersion } from '../setup/paths.js'
+import { datasetCommand } from './dataset.js'
 import { demoCommand } from './demo.js'
+import { doctorCommand } from './doctor.js'
+import { evalCommand } from './eval.js'
+import { reportCommand } from './report.js'
+import { segmentCommand } from './segment.js'
 import { setupCommand } from './setup.js'
+import { listenForStops, Stopped } from './stop.js'
+import { UsageError } from './usage.js'
 
-const exitStatus = { failed: 1, usage: 2, interrupted: 130 }
+const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 
-function packageVersion(): string {
-  return (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }).version
-}
+// A command's file names its options and loads what it works with when it runs: `clip-es doctor` must be able to say that sharp
+// does not load, and --help must not wait for it.
 
 /** Errors of use reach run() as exceptions, from every command alike. */
 function throwOnExit(command: Command): Command {
@@ -23,20 +27,29 @@ export function program(): Command {
   const command = new Command('clip-es')
     .description('Give it a photo and words, get a pixel mask for each word.')
     .version(packageVersion())
+    .addCommand(segmentCommand())
+    .addCommand(datasetCommand())
+    .addCommand(evalCommand())
+    .addCommand(reportCommand())
     .addCommand(setupCommand())
+    .addCommand(doctorCommand())
     .addCommand(demoCommand())
   return throwOnExit(command)
 }
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitStatus.usage // commander has printed it
+  if (error instanceof UsageError || error instanceof Stopped) {
+    console.error(`clip-es: ${error.message}`)
+    return error instanceof Stopped ? error.status : exitStatus.usage
+  }
   const expected = error instanceof Error && 'code' in error
   console.error(expected ? `clip-es: ${error.message}` : error)
   return exitStatus.failed
 }
 
 async function run(): Promise<void> {
-  process.on('SIGINT', () => process.exit(exitStatus.interrupted))
+  listenForStops()
   await program().parseAsync()
 }
 

@@ -45,11 +45,14 @@ function newestSource(): number {
   return Math.max(...[...files, join(root, 'CMakeLists.txt')].map((file) => statSync(file).mtimeMs))
 }
 
+/** True in a checkout whose C++ was changed after the add-on was built. */
+export const isOutdated = (file: string): boolean => isCheckout() && statSync(file).mtimeMs < newestSource()
+
 /** Why the add-on must be built, or undefined. */
 function reasonToBuild(file: string | undefined, build: boolean): string | undefined {
   if (build) return 'as asked'
   if (!file) return 'there is none for this platform'
-  if (isCheckout() && statSync(file).mtimeMs < newestSource()) return 'the sources are newer'
+  if (isOutdated(file)) return 'the sources are newer'
   const failed = loadFailure(file)
   return failed && `${relative(packageRoot(), file)} does not load (${failed})`
 }

@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { ClipEsError } from '../errors.js'
 import { download, innermostMessage } from './download.js'
 import { libraryFile, oldestVersion } from './find.js'
+import { glibcVersion } from './glibc.js'
 import { claimLeftover, ownPath, removeLeftovers } from './own_files.js'
 import { cacheFolder, fetchedFolder, fetchedVersion } from './paths.js'
 import { pipDownload } from './pip.js'
@@ -39,10 +40,7 @@ interface Fetched {
 const failure = (message: string, cause?: unknown): ClipEsError => new ClipEsError('ERR_LIBTORCH', message, { cause })
 
 function requireSupportedPlatform(): void {
-  const report = process.report as { excludeNetwork?: boolean } & NodeJS.ProcessReport
-  report.excludeNetwork = true // asking for it may wait for DNS
-  const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } }
-  const libc = header.glibcVersionRuntime ? 'glibc' : 'musl'
+  const libc = glibcVersion() ? 'glibc' : 'musl'
   if (process.platform === 'linux' && process.arch === 'x64' && libc === 'glibc') return
   throw failure(
     `no LibTorch is fetched for ${process.platform}-${process.arch} (${libc}), only for linux-x64 with glibc: ` +

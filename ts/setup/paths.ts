@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 
 /** The folder of this package's package.json; dist/setup and ts/setup are equally deep. */
 export const packageRoot = (): string => resolve(__dirname, '..', '..')
+
+export const packageVersion = (): string =>
+  (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }).version
 
 /** Where set-up keeps what it fetched: $CLIP_ES_CACHE, else $XDG_CACHE_HOME/clip-es, else ~/.cache/clip-es. */
 export function cacheFolder(): string {

@@ -1,0 +1,173 @@
+import { spawnSync } from 'node:child_process'
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { isDone, Journal, type JournalEntry, photoState, readJournal } from '../../ts/dataset/journal.js'
+import { claimFolder, type Manifest, type RunSettings, readManifest, settingsHash } from '../../ts/dataset/manifest.js'
+import { ResultStore, resultFile } from '../../ts/dataset/store.js'
+
+let out: string
+test.before.each(() => {
+  out = mkdtempSync(join(tmpdir(), 'clip-es-'))
+})
+test.after.each(() => rmSync(out, { recursive: true }))
+
+const settings: RunSettings = {
+  set: 'folder',
+  model: '0123456789abcdef',
+  precision: 'float32',
+  maxSide: '1024',
+  classes: [{ name: 'cat' }, { name: 'dog', synonyms: undefined }],
+  template: 'a clean origami {}.',
+  fusion: 'sentence',
+  background: ['sky'],
+  boxThreshold: 0.4,
+  backgroundPower: 1,
+  ignoreBelow: 0,
+  refine: true,
+  crf: false,
+}
+const manifest = (change: Partial<RunSettings> = {}): Manifest => ({
+  format: 1,
+  version: '0.1.0',
+  model: '/models/x.pt',
+  source: { kind: 'folder', folder: '/photos' },
+  settings: { ...settings, ...change },
+})
+
+function refused(work: () => unknown, message: RegExp): void {
+  assert.throws(work, (error: { code: string; message: string }) => {
+    assert.is(error.code, 'ERR_INVALID_ARG')
+    assert.match(error.message, message)
+    return true
+  })
+}
+
+test('the same settings may go on in a folder, others not unless they overwrite', () => {
+  assert.is(claimFolder(out, manifest(), false), false)
+  assert.is(claimFolder(out, manifest(), false), false)
+  assert.is(claimFolder(out, manifest(), true), false, 'the same results again')
+  refused(
+    () => claimFolder(out, manifest({ boxThreshold: 0.7, background: ['sky', 'sea'] }), false),
+    /holds results of other settings: background was \["sky"\] and is \["sky","sea"\]; boxThreshold was 0\.4 and is 0\.7\. .*--overwrite/,
+  )
+  assert.is(readManifest(out)?.settings.boxThreshold, 0.4)
+  assert.is(claimFolder(out, manifest({ boxThreshold: 0.7 }), true), true)
+  assert.is(readManifest(out)?.settings.boxThreshold, 0.7)
+})
+
+test('a damaged manifest is refused by name', () => {
+  writeFileSync(join(out, 'manifest.json'), '{"format":1,')
+  refused(() => readManifest(out), /manifest\.json: .*delete it/)
+  writeFileSync(join(out, 'manifest.json'), '{"format":2}')
+  refused(() => readManifest(out), /format 2; this version knows 1/)
+})
+
+test('a hash names settings', () => {
+  assert.is(settingsHash(settings), settingsHash({ ...settings }))
+  assert.is.not(settingsHash(settings), settingsHash({ ...settings, refine: false }))
+})
+
+const entry = (id: string, more: Partial<JournalEntry> = {}): JournalEntry => ({
+  ...{ id, photo: `/photos/${id}.jpg`, labels: [0], bytes: 1, modified: 2, settings: 's' },
+  ...more,
+})
+
+test('a journal survives a line cut short anywhere, and goes on after it', () => {
+  const journal = new Journal(out, '1-of-1')
+  journal.add(entry('a'))
+  journal.close()
+  const file = join(out, 'journal/1-of-1.jsonl')
+  const whole = JSON.stringify(entry('b'))
+  for (let length = 0; length < whole.length; length++) {
+    writeFileSync(file, `${JSON.stringify(entry('a'))}\n${whole.slice(0, length)}`)
+    const next = new Journal(out, '1-of-1')
+    next.add(entry('c'))
+    next.close()
+    assert.equal([...readJournal(out).keys()], ['a', 'c'], `cut at ${length}`)
+  }
+})
+
+test('the journals of all shards count, and a failure does not undo a success', () => {
+  const [first, second] = [new Journal(out, '1-of-2'), new Journal(out, '2-of-2')]
+  first.add(entry('a'))
+  second.add(entry('b', { failed: 'it is empty' }))
+  second.add(entry('a', { failed: 'the disk was full' }))
+  const entries = readJournal(out)
+  assert.is(entries.get('a')?.failed, undefined)
+  assert.is(entries.get('b')?.failed, 'it is empty')
+  second.add(entry('b'))
+  assert.is(readJournal(out).get('b')?.failed, undefined)
+  first.close()
+  second.close()
+})
+
+test('two processes cannot do the same shard at once; one that is dead leaves no trace', () => {
+  const journal = new Journal(out, '1-of-1')
+  refused(() => new Journal(out, '1-of-1'), /process \d+ is working on this part/)
+  new Journal(out, '1-of-2').close()
+  journal.close()
+  new Journal(out, '1-of-1').close()
+  const { pid } = spawnSync(process.execPath, ['-e', ''])
+  writeFileSync(join(out, 'journal/1-of-1.lock'), `${hostname()} ${pid} 12345\n`)
+  new Journal(out, '1-of-1').close()
+  writeFileSync(join(out, 'journal/1-of-1.lock'), `${hostname()} ${process.pid} 1\n`) // the number is taken again by another process
+  new Journal(out, '1-of-1').close()
+})
+
+test('a photo is done when it, its labels and the settings are what they were', () => {
+  const photo = join(out, 'x.jpg')
+  writeFileSync(photo, 'abc')
+  const item = { id: 'x', photo, labels: [0, 2] }
+  const done = entry('x', { ...photoState(photo), photo, labels: [0, 2] })
+  assert.ok(isDone(done, item, 's'))
+  assert.not(isDone(undefined, item, 's'))
+  assert.not(isDone(done, item, 't'), 'other settings')
+  assert.not(isDone({ ...done, failed: 'why' }, item, 's'))
+  assert.not(isDone(done, { ...item, labels: [0] }, 's'), 'other labels')
+  appendFileSync(photo, 'd')
+  assert.not(isDone(done, item, 's'), 'another size')
+  writeFileSync(photo, 'xyz')
+  utimesSync(photo, 1e9, 1e9)
+  assert.not(isDone(done, item, 's'), 'another time')
+})
+
+test('results are written all or none', () => {
+  const store = new ResultStore(out, '1-of-1')
+  store.save('a/x', new Map([['mask', Buffer.from('m')]] as const))
+  assert.is(readFileSync(resultFile(out, 'mask', 'a/x'), 'utf8'), 'm')
+  assert.ok(store.has('a/x', ['mask']))
+  assert.not(store.has('a/x', ['mask', 'cams']))
+  mkdirSync(join(out, 'confidence')) // a folder stands where the second file's folder would have to be made
+  writeFileSync(join(out, 'confidence/b'), '')
+  assert.throws(() =>
+    store.save(
+      'b/y',
+      new Map([
+        ['mask', Buffer.from('m')],
+        ['confidence', Buffer.from('c')],
+      ] as const),
+    ),
+  )
+  assert.not(existsSync(resultFile(out, 'mask', 'b/y')))
+  assert.not(existsSync(join(out, '.partial-1-of-1/mask')))
+  store.remove('a/x')
+  assert.not(store.has('a/x', ['mask']))
+  store.close()
+  assert.not(existsSync(join(out, '.partial-1-of-1')))
+})
+
+test('what a killed process left unfinished is cleared away', () => {
+  mkdirSync(join(out, '.partial-1-of-1'))
+  writeFileSync(join(out, '.partial-1-of-1/mask'), 'half')
+  new ResultStore(out, '1-of-1')
+  assert.not(existsSync(join(out, '.partial-1-of-1/mask')))
+})
+
+test('a name that leads out of the folder has no place', () => {
+  for (const id of ['../x', 'a/../../x', '/etc/x']) refused(() => resultFile(out, 'mask', id), /leads out of the folder/)
+})
+
+test.run()

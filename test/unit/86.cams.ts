@@ -1,0 +1,136 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readCams } from '../../ts/arrays/cam_file.js'
+import { readNpy } from '../../ts/arrays/npy.js'
+import { type CamRule, CamSearch, cutoff, maskFromCams } from '../../ts/metrics/cam_rule.js'
+import { Confusion } from '../../ts/metrics/confusion.js'
+import { encodeCams } from '../../ts/render/npz.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'clip-es-'))
+test.after(() => rmSync(folder, { recursive: true }))
+
+const cams = (keys: number[], ...values: number[]) => ({
+  keys,
+  maps: Float32Array.from(values),
+  width: values.length / keys.length,
+  height: 1,
+})
+
+test('background wins up to the threshold, ties included; of equal maps the first', () => {
+  const maps = cams([4, 2], 0.1, 0.5, 0.75, 0.9, /**/ 0.2, 0.5, 0.5, 0.9)
+  assert.equal([...maskFromCams(maps, { threshold: 0.5 })], [0, 0, 5, 5])
+  assert.equal([...maskFromCams(maps, { threshold: 0.125 })], [3, 5, 5, 5])
+  assert.equal([...maskFromCams(maps, { threshold: 1 })], [0, 0, 0, 0])
+})
+
+test("the paper's background is (1 - largest map) to a power", () => {
+  const maps = cams([0], 0.3, 0.39, 0.5, 0.6)
+  assert.equal([...maskFromCams(maps, { power: 1 })], [0, 0, 0, 1])
+  assert.equal([...maskFromCams(maps, { power: 2 })], [0, 1, 1, 1], '0.61^2 = 0.372')
+  assert.equal([...maskFromCams(maps, { power: 0 })], [0, 0, 0, 0], 'background is 1')
+  assert.is(cutoff({ power: 1 }), 0.5)
+})
+
+test('a search counts what each rule alone would', () => {
+  const numbers = Array.from({ length: 600 }, (_, i) => ((i * 7919) % 257) / 256)
+  const maps = { keys: [3, 0, 1], maps: Float32Array.from(numbers), width: 20, height: 10 }
+  const truth = Uint8Array.from({ length: 200 }, (_, i) => [0, 1, 2, 4, 255][(i * 31) % 5] as number)
+  const rules: CamRule[] = [
+    ...[0, 0.25, 0.5, 0.9, 1].map((threshold) => ({ threshold })),
+    ...[0, 0.5, 1, 3.7, 16].map((power) => ({ power })),
+  ]
+  const search = new CamSearch(5, rules)
+  search.add(maps, truth)
+  search.add(maps, truth)
+  for (const rule of rules) {
+    const alone = new Confusion(5)
+    const score = 'power' in rule ? (m: number) => (1 - m) ** rule.power : () => rule.threshold
+    const mask = truth.map((_, i) => {
+      const values = maps.keys.map((_key, k) => maps.maps[k * 200 + i] as number)
+      const most = Math.max(...values)
+      return most > score(most) ? (maps.keys[values.indexOf(most)] as number) + 1 : 0
+    })
+    alone.add(mask, truth)
+    alone.add(maskFromCams(maps, rule), truth)
+    assert.equal([...search.confusion(rule).counts], [...alone.counts], JSON.stringify(rule))
+  }
+})
+
+test('maps of another size, and keys that are no class, are refused', () => {
+  const search = new CamSearch(3, [{ threshold: 0.5 }])
+  assert.throws(() => search.add(cams([0], 0.1, 0.2), new Uint8Array(3)), /maps of 2 x 1 pixels and a truth of 3/)
+  assert.throws(() => search.add(cams([2], 0.1), new Uint8Array(1)), /class id 2, but the 2 classes are 0 to 1/)
+})
+
+async function readAs(name: string, bytes: Uint8Array) {
+  const path = join(folder, name)
+  writeFileSync(path, bytes)
+  return await readCams(path)
+}
+
+async function rejected(work: Promise<unknown>, message: RegExp): Promise<void> {
+  await work.then(
+    () => assert.unreachable(),
+    (error: Error) => assert.match(error.message, message),
+  )
+}
+
+test('our own .npz is read as it was written', async () => {
+  const maps = Float32Array.from([0, 0.25, 0.5, 1, 0.125, 2 ** -24])
+  const read = await readAs('a.npz', await encodeCams([7, 70], maps, 3, 1))
+  assert.equal(read, { keys: [7, 70], maps, width: 3, height: 1 })
+})
+
+// numpy.save of {"keys": array([3, 14]), "attn_highres": (arange(12).reshape(2, 2, 3) / 16).astype(float16)}, by numpy 2.4 and, the second,
+// in the older protocol 3. The third has an object whose pickle calls os.system.
+const released = [
+  'k05VTVBZAQB2AHsnZGVzY3InOiAnfE8nLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoKSwgfSAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAqABJVOAQAAAAAAAIwWbnVtcHkuX2NvcmUubXVsdGlhcnJheZSMDF9yZWNvbnN0cnVjdJSTlIwFbnVtcHmUjAduZGFycmF5lJOUSwCFlEMBYpSHlFKUKEsBKWgDjAVkdHlwZZSTlIwCTziUiYiHlFKUKEsDjAF8lE5OTkr/////Sv////9LP3SUYoldlH2UKIwEa2V5c5RoAmgFSwCFlGgHh5RSlChLAUsChZRoC4wCaTiUiYiHlFKUKEsDjAE8lE5OTkr/////Sv////9LAHSUYolDEAMAAAAAAAAADgAAAAAAAACUdJRijAxhdHRuX2hpZ2hyZXOUaAJoBUsAhZRoB4eUUpQoSwFLAksCSwOHlGgLjAJmMpSJiIeUUpQoSwNoG05OTkr/////Sv////9LAHSUYolDGAAAACwAMAAyADQANQA2ADcAOIA4ADmAOZR0lGJ1YXSUYi4=',
+  'k05VTVBZAQB2AHsnZGVzY3InOiAnfE8nLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoKSwgfSAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAqAA2NudW1weS5fY29yZS5tdWx0aWFycmF5Cl9yZWNvbnN0cnVjdApxAGNudW1weQpuZGFycmF5CnEBSwCFcQJDAWJxA4dxBFJxBShLASljbnVtcHkKZHR5cGUKcQZYAgAAAE84cQeJiIdxCFJxCShLA1gBAAAAfHEKTk5OSv////9K/////0s/dHELYoldcQx9cQ0oWAQAAABrZXlzcQ5oAGgBSwCFcQ9oA4dxEFJxEShLAUsChXESaAZYAgAAAGk4cROJiIdxFFJxFShLA1gBAAAAPHEWTk5OSv////9K/////0sAdHEXYolDEAMAAAAAAAAADgAAAAAAAABxGHRxGWJYDAAAAGF0dG5faGlnaHJlc3EaaABoAUsAhXEbaAOHcRxScR0oSwFLAksCSwOHcR5oBlgCAAAAZjJxH4mIh3EgUnEhKEsDaBZOTk5K/////0r/////SwB0cSJiiUMYAAAALAAwADIANAA1ADYANwA4gDgAOYA5cSN0cSRidWF0cSViLg==',
+] as const
+const hostile =
+  'k05VTVBZAQB2AHsnZGVzY3InOiAnfE8nLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoKSwgfSAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAqABJWkAAAAAAAAAIwWbnVtcHkuX2NvcmUubXVsdGlhcnJheZSMDF9yZWNvbnN0cnVjdJSTlIwFbnVtcHmUjAduZGFycmF5lJOUSwCFlEMBYpSHlFKUKEsBKWgDjAVkdHlwZZSTlIwCTziUiYiHlFKUKEsDjAF8lE5OTkr/////Sv////9LP3SUYoldlIwFcG9zaXiUjAZzeXN0ZW2Uk5SMBHRydWWUhZRSlGF0lGIu'
+
+test("the released code's .npy, a pickled dictionary, is read", async () => {
+  for (const [i, text] of released.entries())
+    assert.equal(await readAs(`${i}.npy`, Buffer.from(text, 'base64')), {
+      keys: [3, 14],
+      maps: Float32Array.from({ length: 12 }, (_, n) => n / 16),
+      width: 3,
+      height: 2,
+    })
+})
+
+test('a pickle that calls anything but numpy is refused, and one that is cut short anywhere', async () => {
+  await rejected(readAs('hostile.npy', Buffer.from(hostile, 'base64')), /calls posix\.system, which is not allowed/)
+  for (const whole of released.map((text) => Buffer.from(text, 'base64')))
+    for (let length = 0; length < whole.length; length++)
+      await rejected(
+        readAs('cut.npy', whole.subarray(0, length)),
+        /cut short|no \.npy|damaged|needs \d+ bytes|no dictionary|has no array/,
+      )
+})
+
+test('files that hold something else are refused', async () => {
+  await rejected(readAs('none.npz', Buffer.from('nothing')), /damaged, or no \.npz/)
+  const npz = await encodeCams([7], Float32Array.from([0, 1]), 2, 1)
+  await rejected(readAs('half.npz', npz.subarray(0, npz.length / 2)), /damaged, or no \.npz/)
+})
+
+test('arrays of numbers are read by their type', () => {
+  const npy = (descr: string, shape: string, bytes: Buffer) => {
+    const head = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }\n`
+    const length = Buffer.alloc(2)
+    length.writeUInt16LE(head.length)
+    return Buffer.concat([Buffer.from('\x93NUMPY\x01\x00', 'latin1'), length, Buffer.from(head), bytes])
+  }
+  assert.equal([...readNpy(npy('<f4', '(2,)', Buffer.from(Float32Array.from([0.5, -2]).buffer))).values], [0.5, -2])
+  assert.equal([...readNpy(npy('|u1', '(1, 3)', Buffer.from([1, 2, 255]))).values], [1, 2, 255])
+  assert.throws(() => readNpy(npy('>f4', '(2,)', Buffer.alloc(8))), /type >f4, which is not read/)
+  assert.throws(() => readNpy(npy('<c8', '(1,)', Buffer.alloc(8))), /type <c8/)
+  assert.throws(() => readNpy(npy('<f4', '(3,)', Buffer.alloc(8))), /needs 12 bytes; there are 8/)
+})
+
+test.run()

@@ -1,0 +1,90 @@
+import { basename, resolve } from 'node:path'
+import type { ClassFile } from '../class_file.js'
+import { ClassSet } from '../class_set.js'
+import { readCocoDataset } from '../dataset/coco.js'
+import type { Dataset } from '../dataset/dataset.js'
+import { readFolder } from '../dataset/folder.js'
+import { LabelIndex } from '../dataset/label_index.js'
+import type { RunSettings } from '../dataset/manifest.js'
+import { readVoc } from '../dataset/voc.js'
+import { embeddedModel } from '../model_path.js'
+import type { Segmenter } from '../segmenter.js'
+import { backgrounds, classSets, templates } from '../text/prompts.js'
+import type { EncodeClassesOptions } from '../types.js'
+import { classFileNamed } from './class_sets.js'
+import type { DatasetOptions } from './dataset.js'
+import { UsageError } from './usage.js'
+
+export type Kind = 'voc' | 'coco' | 'folder'
+
+/** The option that a kind cannot do without, and the kinds that an option says something to. */
+const needed = { voc: 'split', coco: 'annotations', folder: 'labels' } as const
+const meant = { split: ['voc'], annotations: ['coco'], labels: ['folder', 'voc'] } as const satisfies Record<string, Kind[]>
+
+/** Which kind of data set is asked for, with all that it needs. Throws UsageError. */
+export function kindOf(options: DatasetOptions): Kind {
+  const kind = (['voc', 'coco', 'folder'] as const).find((name) => options[name] !== undefined)
+  if (kind === undefined)
+    throw new UsageError(
+      'dataset: name a data set: --voc DIR --split NAME, --coco DIR --annotations FILE, or --folder DIR --labels FILE',
+    )
+  if (options[needed[kind]] === undefined) throw new UsageError(`dataset: --${kind} needs --${needed[kind]}`)
+  for (const [option, kinds] of Object.entries(meant) as [keyof typeof meant, readonly Kind[]][])
+    if (options[option] !== undefined && !kinds.includes(kind))
+      throw new UsageError(`dataset: --${option} says nothing to --${kind}; leave it out`)
+  return kind
+}
+
+/** The class file of --class-file, else the kind's own. Throws UsageError, ERR_INVALID_ARG. */
+export function classesFor(kind: Kind, file: string | undefined, model: string): ClassFile {
+  if (file !== undefined) return classFileNamed(file)
+  if (kind !== 'folder') return classSets[kind]
+  if (model === embeddedModel()) return classFileNamed('emoji')
+  throw new UsageError('dataset: --folder needs --class-file, which names the classes and fixes their numbers in the masks')
+}
+
+/** Whole paths of everything that the command line names, so that other commands find it from elsewhere. */
+export function sourceOf(kind: Kind, options: DatasetOptions): Record<string, string> {
+  const { voc, split, coco, annotations, folder, labels } = options
+  const paths = Object.entries({ voc, coco, annotations, folder, labels }).filter((entry) => entry[1] !== undefined)
+  const whole = Object.fromEntries(paths.map(([name, path]) => [name, resolve(path as string)]))
+  return { kind, ...(split === undefined ? {} : { split }), ...whole }
+}
+
+/** The photos and their labels. Throws ERR_INVALID_ARG when there is nothing to begin with. */
+export async function readDataset(kind: Kind, options: DatasetOptions, file: ClassFile): Promise<Dataset> {
+  const index = new LabelIndex(file.classes.map(({ name }) => name))
+  const { voc = '', split = '', coco = '', annotations = '', folder = '', labels } = sourceOf(kind, options)
+  if (kind === 'voc') return await readVoc(voc, split, index, labels)
+  return kind === 'coco' ? readCocoDataset(coco, annotations, index) : readFolder(folder, labels ?? '', index)
+}
+
+/** What the prompts are made of: flags, else the class file, else the paper. */
+export function encodingOf(options: DatasetOptions, file: ClassFile): Required<Omit<EncodeClassesOptions, 'signal'>> {
+  return {
+    template: options.template ?? file.template ?? templates.clip_es,
+    background: options.background ?? file.background ?? backgrounds.voc,
+    fusion: file.fusion ?? 'sentence',
+  }
+}
+
+/** Everything that results depend on but photos and labels, with every default filled in. */
+export function settingsOf(
+  kind: Kind,
+  options: DatasetOptions,
+  file: ClassFile,
+  segmenter: Segmenter,
+  classes: ClassSet,
+): RunSettings {
+  const { split, annotations = '', maxSide = 1024, backgroundPower, ignoreBelow, refine, crf } = options
+  return {
+    set: { voc: `voc ${split}`, coco: `coco ${basename(annotations)}`, folder: 'folder' }[kind],
+    model: ClassSet.fingerprint(classes),
+    precision: segmenter.model.precision,
+    maxSide: String(maxSide),
+    classes: file.classes,
+    ...encodingOf(options, file),
+    boxThreshold: options.boxThreshold ?? file.boxThreshold ?? 0.4,
+    ...{ backgroundPower, ignoreBelow, refine, crf },
+  }
+}

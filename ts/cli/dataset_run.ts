@@ -1,0 +1,138 @@
+import { resolve } from 'node:path'
+import sharp from 'sharp'
+import type { ClassFile } from '../class_file.js'
+import { counted, type Dataset, type DatasetItem, shardOf } from '../dataset/dataset.js'
+import { isDone, Journal, readJournal } from '../dataset/journal.js'
+import { claimFolder, type Manifest, settingsHash } from '../dataset/manifest.js'
+import { type RunOptions, type RunParts, runItems } from '../dataset/run.js'
+import { type OutputKind, ResultStore } from '../dataset/store.js'
+import { resolveModelPath } from '../model_path.js'
+import { maskPalette } from '../palette.js'
+import { resolveSegmentOptions } from '../segment_options.js'
+import { Segmenter } from '../segmenter.js'
+import { packageVersion } from '../setup/paths.js'
+import type { LoadOptions } from '../types.js'
+import type { DatasetOptions } from './dataset.js'
+import { classesFor, encodingOf, type Kind, kindOf, readDataset, settingsOf, sourceOf } from './dataset_plan.js'
+import { makeOutFolder } from './out_folder.js'
+import { duration, RunProgress, rateText } from './run_progress.js'
+import { stopSignal } from './stop.js'
+import { asUsage } from './usage.js'
+
+const maxPixels = 100e6 // as the engine's default
+
+/** Runs `clip-es dataset`. False when any photo failed, after the rest was done. */
+export async function dataset(options: DatasetOptions): Promise<boolean> {
+  const kind = kindOf(options)
+  const signal = stopSignal()
+  const model = resolveModelPath(options.model)
+  const file = await asUsage(() => classesFor(kind, options.classFile, model))
+  const found = await asUsage(() => readDataset(kind, options, file))
+  makeOutFolder('dataset', options.out)
+  sharp.concurrency(1) // the cores belong to the engine
+  const { precision, threads, maxSide, device } = options
+  const segmenter = await Segmenter.load(model, { precision, threads, maxSide, device, signal } satisfies LoadOptions)
+  try {
+    const plan = await prepare(segmenter, kind, options, file, signal)
+    return await runShard(plan, found, options)
+  } finally {
+    await segmenter.close()
+  }
+}
+
+/** What a run needs besides photos and a place. */
+interface Plan extends Pick<RunParts, 'segmenter' | 'classes'> {
+  manifest: Manifest
+  run: RunOptions
+}
+
+async function prepare(
+  segmenter: Segmenter,
+  kind: Kind,
+  options: DatasetOptions,
+  file: ClassFile,
+  signal: AbortSignal,
+): Promise<Plan> {
+  const specs = file.classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
+  const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encodingOf(options, file), signal }))
+  const settings = settingsOf(kind, options, file, segmenter, classes)
+  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf } = settings
+  const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
+  await asUsage(() => resolveSegmentOptions('dataset', segment, classes))
+  const outputs: OutputKind[] = ['mask', ...(['confidence', 'cams'] as const).filter((output) => options[output])]
+  return {
+    ...{ segmenter, classes },
+    manifest: {
+      format: 1,
+      version: packageVersion(),
+      model: segmenter.model.path,
+      source: sourceOf(kind, options),
+      settings,
+    },
+    run: {
+      segment,
+      outputs: new Set(outputs),
+      palette: maskPalette(file.classes.map(({ colour }) => colour)),
+      maxPixels,
+      settings: settingsHash(settings),
+      signal,
+    },
+  }
+}
+
+/** Finds out what is left to do in the folder of results, and does it. */
+async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Promise<boolean> {
+  const { out, overwrite } = options
+  const { part, of } = options.shard ?? { part: 1, of: 1 }
+  const shard = `${part}-of-${of}`
+  const journal = await asUsage(() => new Journal(out, shard))
+  try {
+    const before = readJournal(out)
+    const outdated = await asUsage(() => claimFolder(out, plan.manifest, overwrite))
+    const store = new ResultStore(out, shard)
+    if (outdated) for (const { id, failed } of before.values()) if (failed === undefined) store.remove(id)
+    const { outputs, settings } = plan.run
+    const mine = shardOf(found.items, part, of)
+    const left = mine.filter((item) => overwrite || !store.has(item.id, outputs) || !isDone(before.get(item.id), item, settings))
+    // What the annotations alone tell is said once, by the first shard.
+    const told = part === 1 ? found : { ...found, failures: [], notes: [] }
+    const done = await work(left, mine.length - left.length, told, { ...plan, store, journal }, options)
+    store.close()
+    return done
+  } finally {
+    journal.close()
+  }
+}
+
+/** Says what there is to do, does it, and says what was done. */
+async function work(
+  left: readonly DatasetItem[],
+  already: number,
+  { failures, notes }: Dataset,
+  { run, ...parts }: Plan & RunParts,
+  { out, json }: DatasetOptions,
+): Promise<boolean> {
+  const say = (line: string) => json || console.log(line)
+  say(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(out)}`)
+  for (const note of notes) say(note)
+  const progress = new RunProgress(left.length, json ? 'json' : 'text')
+  try {
+    for (const { id, message } of failures) progress.listFailure(id, message)
+    await runItems(left, parts, run, {
+      done: ({ id, labels }) => {
+        const names = labels.map((label) => parts.classes.names[label] as string)
+        progress.done(id, { labels: names }, names.join(', '))
+      },
+      failed: ({ id }, message) => progress.failed(id, message),
+    })
+  } finally {
+    progress.stop()
+  }
+  const { seconds, failures: failed } = progress
+  const done = left.length + failures.length - failed
+  if (json) console.log(JSON.stringify({ event: 'end', done, already, failed, seconds: Number(seconds.toFixed(3)) }))
+  say(
+    `${counted(done, 'photo')} done in ${duration(seconds)}${done ? ` (${rateText(done / seconds)})` : ''}${failed ? `, ${failed} failed: listed above` : ''}`,
+  )
+  return failed === 0
+}

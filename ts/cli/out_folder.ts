@@ -1,0 +1,15 @@
+import { accessSync, constants, mkdirSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { invalid } from '../errors.js'
+
+/** Makes the folder that --out names, before any work is done for it. Throws ERR_INVALID_ARG when it cannot be written. */
+export function makeOutFolder(command: string, out: string): void {
+  try {
+    mkdirSync(out, { recursive: true })
+    accessSync(out, constants.W_OK)
+  } catch (error) {
+    throw invalid(
+      `${command}: cannot write to the folder ${resolve(out)} (${(error as Error).message}); choose another one with --out`,
+    )
+  }
+}

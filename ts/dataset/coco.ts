@@ -1,0 +1,73 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { basename, isAbsolute, join } from 'node:path'
+import { invalid } from '../errors.js'
+import { stemOf } from '../photos/names.js'
+import { counted, type Dataset, messageOf } from './dataset.js'
+import type { LabelIndex } from './label_index.js'
+
+interface CocoFile {
+  images: { id: number; file_name: string }[]
+  annotations: { image_id: number; category_id: number }[]
+  categories: { id: number; name: string }[]
+}
+
+function readCoco(file: string): CocoFile {
+  let value: Record<string, unknown>
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw invalid(`--annotations: ${file} cannot be read (${messageOf(error)})`)
+  }
+  for (const key of ['images', 'annotations', 'categories'])
+    if (!Array.isArray(value?.[key]))
+      throw invalid(`--annotations: ${file} has no list '${key}'; COCO's instances_….json is expected`)
+  return value as unknown as CocoFile
+}
+
+/** The folder of the photos: the one given, or one inside it that is named as COCO does. */
+function photoFolder(dir: string, annotations: string, images: CocoFile['images']): string {
+  const split = /(train|val|test)\d{4}/.exec(basename(annotations))?.[0]
+  const places = [dir, join(dir, 'images'), ...(split ? [join(dir, split), join(dir, 'images', split)] : [])]
+  const folder = places.find((place) => images.some(({ file_name }) => existsSync(join(place, String(file_name)))))
+  if (folder === undefined) throw invalid(`--coco: none of the photos of ${annotations} is in ${places.join(', ')}`)
+  return folder
+}
+
+/**
+ * COCO: the photos of an annotations file with the categories of their objects, crowds included.
+ * @throws ERR_INVALID_ARG when the file cannot be read or none of its photos is there
+ */
+export function readCocoDataset(dir: string, annotations: string, index: LabelIndex): Dataset {
+  const { images, annotations: objects, categories } = readCoco(annotations)
+  const folder = photoFolder(dir, annotations, images)
+  const names = new Map(categories.map(({ id, name }) => [id, name]))
+  const words = new Map<number, Set<string>>(images.map(({ id }) => [id, new Set()]))
+  const strays = new Map<number, number>()
+  for (const { image_id, category_id } of objects) {
+    const of = words.get(image_id)
+    if (of) of.add(names.get(category_id) ?? `category ${category_id}`)
+    else strays.set(image_id, (strays.get(image_id) ?? 0) + 1)
+  }
+  const dataset: Dataset = { items: [], failures: [], notes: [] }
+  for (const [id, count] of strays)
+    dataset.failures.push({
+      id: `image ${id}`,
+      message: `${counted(count, 'annotation')} of it, but it is not among the images of ${annotations}`,
+    })
+  let unlabelled = 0
+  for (const { id: number, file_name } of images) {
+    const id = stemOf(String(file_name))
+    const photo = join(folder, String(file_name))
+    try {
+      if (isAbsolute(id) || id.split('/').includes('..')) throw invalid('its file_name leads out of the folder')
+      if (!existsSync(photo)) throw invalid(`there is no photo ${photo}`)
+      const labels = index.resolve(words.get(number) as Set<string>)
+      if (labels.length) dataset.items.push({ id, photo, labels })
+      else unlabelled++
+    } catch (error) {
+      dataset.failures.push({ id, message: messageOf(error) })
+    }
+  }
+  if (unlabelled) dataset.notes.push(`${counted(unlabelled, 'photo')} without objects left out`)
+  return dataset
+}

@@ -1,0 +1,33 @@
+/** A photo of a data set and what is in it. */
+export interface DatasetItem {
+  /** Where results go: a relative path without extension, such as '2007_000032' or 'cats/1'. */
+  id: string
+  /** The photo's path. */
+  photo: string
+  /** Indices into the class file, ascending, at least one. */
+  labels: number[]
+}
+
+/** A photo that cannot be done, or could not be. */
+export interface Failure {
+  /** The photo's id, or what the annotations call it. */
+  id: string
+  message: string
+}
+
+/** What a data set's annotations say, before any photo is opened. */
+export interface Dataset {
+  items: DatasetItem[]
+  failures: Failure[]
+  /** What is no failure, but may surprise: photos without labels. */
+  notes: string[]
+}
+
+/** '1 photo', '2 photos'. */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+
+/** The i-th of n equal parts: each item is in exactly one. `part` counts from 1. */
+export const shardOf = <T>(items: readonly T[], part: number, of: number): T[] => items.filter((_, i) => i % of === part - 1)
+
+/** The message of whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,95 @@
+import { readFileSync } from 'node:fs'
+import { extname } from 'node:path'
+import { CsvError, parse } from 'csv-parse/sync'
+import { invalid } from '../errors.js'
+import { messageOf } from './dataset.js'
+
+/** The image-level labels of a file, by what it calls the photos, in its order. */
+export type LabelsFile = Map<string, string[]>
+
+const readers: Readonly<Record<string, (text: string, add: (photo: string, words: string[]) => void) => void>> = {
+  '.csv': readCsv,
+  '.json': readJson,
+  '.txt': readTxt,
+}
+
+/**
+ * Reads image-level labels. A photo may stand more than once: its labels are those of all its lines.
+ * - `.txt`: `PHOTO LABEL LABEL …` a line, `_` for a blank; empty lines and lines that begin with `#` count for nothing.
+ * - `.csv`: the photo, then its labels, in columns or in one with `;` or `|` between them; a header is known by `image`, `photo`, `file`, … in
+ *   its first column.
+ * - `.json`: `{ "PHOTO": ["LABEL", …] }`, `{ "PHOTO": { "labels": […] } }` or `[{ "image": "PHOTO", "labels": […] }]`.
+ * @throws ERR_INVALID_ARG naming the file and, where there is one, the line
+ */
+export function readLabels(path: string): LabelsFile {
+  const reader = readers[extname(path).toLowerCase()]
+  if (reader === undefined)
+    throw invalid(`${path}: labels are read from ${Object.keys(readers).join(', ')} files; this one is '${extname(path)}'`)
+  const labels: LabelsFile = new Map()
+  try {
+    reader(readText(path), (photo, words) => {
+      const known = labels.get(photo)
+      if (known === undefined) labels.set(photo, words)
+      else known.push(...words)
+    })
+  } catch (error) {
+    throw invalid(`${path}: ${messageOf(error)}`)
+  }
+  if (!labels.size) throw invalid(`${path}: there is no photo in it`)
+  return labels
+}
+
+function readText(path: string): string {
+  const bytes = readFileSync(path)
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes) // drops a byte-order mark
+  } catch {
+    throw invalid('is not UTF-8 text; save it as UTF-8')
+  }
+}
+
+function readTxt(text: string, add: (photo: string, words: string[]) => void): void {
+  for (const line of text.split(/\r\n|\r|\n/)) {
+    const [photo, ...words] = line.trim().split(/\s+/)
+    if (photo && !photo.startsWith('#')) add(photo, words)
+  }
+}
+
+const photoColumns = ['image', 'photo', 'file', 'filename', 'file_name', 'image_id', 'id', 'name', 'path']
+
+function readCsv(text: string, add: (photo: string, words: string[]) => void): void {
+  let rows: string[][]
+  try {
+    rows = parse(text, { bom: true, relax_column_count: true, skip_empty_lines: true, trim: true })
+  } catch (error) {
+    if (error instanceof CsvError) throw invalid(error.message) // it names the line
+    throw error
+  }
+  const hasHeader = photoColumns.includes(rows[0]?.[0]?.toLowerCase() ?? '')
+  for (const [photo = '', ...cells] of rows.slice(hasHeader ? 1 : 0)) {
+    const words = cells.flatMap((cell) => cell.split(/[;|]/)).map((word) => word.trim())
+    if (photo !== '')
+      add(
+        photo,
+        words.filter((word) => word !== ''),
+      )
+  }
+}
+
+function readJson(text: string, add: (photo: string, words: string[]) => void): void {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw invalid(`is no JSON (${messageOf(error)})`)
+  }
+  if (typeof value !== 'object' || value === null) throw invalid('must be an object or a list of photos with their labels')
+  for (const [key, entry] of Object.entries(value)) {
+    const photo = Array.isArray(value) ? photoColumns.map((name) => entry?.[name]).find((name) => typeof name === 'string') : key
+    const words = Array.isArray(entry) ? entry : entry?.labels
+    if (typeof photo !== 'string') throw invalid(`[${key}] names no photo; write { "image": "…", "labels": ["…"] }`)
+    if (!Array.isArray(words) || !words.every((word) => typeof word === 'string'))
+      throw invalid(`'${photo}' has no list of labels; write ["…", "…"]`)
+    add(photo, [...words])
+  }
+}

@@ -1,0 +1,96 @@
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { nearest } from '../nearest.js'
+import { cacheFolder } from '../setup/paths.js'
+import { megabytes } from '../setup/progress.js'
+import { type Check, ok, warning, wrong } from './check.js'
+
+const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_LIBTORCH_URL', 'CLIP_ES_CACHE']
+const ofTests = ['CLIP_ES_GOLDEN_FULL', 'CLIP_ES_SECOND_LIBTORCH']
+
+/** A mirror's address may hold a password, and the doctor's words are made to be shown. */
+const withoutPassword = (value: string): string => value.replace(/(:\/\/)[^/@\s]+@/, '$1…@')
+
+/** The variables that are set and begin with CLIP_ES_. */
+export function environmentCheck(): Check {
+  const name = 'variables'
+  const set = Object.entries(process.env).filter(([key, value]) => key.startsWith('CLIP_ES_') && value)
+  const values = Object.fromEntries(set.map(([key, value]) => [key, withoutPassword(value as string)]))
+  const detail = Object.entries(values).map(([key, value]) => `${key}=${value}`)
+  const unknown = set.map(([key]) => key).filter((key) => ![...variables, ...ofTests].includes(key))
+  if (!unknown.length) return ok(name, detail.join(' ') || 'no CLIP_ES_… variable is set', values)
+  const remedies = unknown.map((key) => {
+    const meant = nearest(key, variables)
+    return `${key} means nothing here${meant ? `; did you mean ${meant}?` : ': unset it'}`
+  })
+  return warning(name, detail.join(' '), remedies.join('; '), values)
+}
+
+/** sharp, which reads photos and draws overlays: does it load, with every format? */
+export async function sharpCheck(): Promise<Check> {
+  const name = 'sharp'
+  const remedy = 'install it anew: npm install --include=optional sharp'
+  try {
+    const { default: sharp } = await import('sharp')
+    const wanted = {
+      JPEG: sharp.format.jpeg,
+      PNG: sharp.format.png,
+      WebP: sharp.format.webp,
+      AVIF: sharp.format.heif,
+      TIFF: sharp.format.tiff,
+    }
+    const reads = (format: keyof typeof wanted): boolean => wanted[format]?.input.buffer === true
+    const formats = (Object.keys(wanted) as (keyof typeof wanted)[]).filter(reads)
+    const missing = (Object.keys(wanted) as (keyof typeof wanted)[]).filter((format) => !reads(format))
+    const values = { version: sharp.versions.sharp, libvips: sharp.versions.vips, formats }
+    const detail = `${values.version} with libvips ${values.libvips}: ${formats.join(', ')}`
+    if (missing.length) return wrong(name, `${detail}; not ${missing.join(', ')}`, remedy, values)
+    return ok(name, detail, values)
+  } catch (error) {
+    return wrong(name, `it does not load: ${(error as Error).message.trim().split('\n')[0]}`, remedy)
+  }
+}
+
+/** NVIDIA GPUs, as far as their driver tells. */
+export function gpuCheck(): Check {
+  const name = 'GPU'
+  const onCpu = 'this version computes on the CPU'
+  const query = ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader']
+  const run = spawnSync('nvidia-smi', query, { encoding: 'utf8', timeout: 20_000 })
+  if (run.error) return ok(name, `none found (no nvidia-smi); ${onCpu}`, { gpus: [] })
+  if (run.status !== 0) {
+    const said = `${run.stdout}${run.stderr}`.trim().split('\n')[0]
+    return warning(name, `nvidia-smi fails: ${said}`, `nothing, for now: ${onCpu}; a later one will need the driver in order`)
+  }
+  const gpus = run.stdout
+    .trim()
+    .split('\n')
+    .filter((line) => line.includes(','))
+    .map((line) => line.split(',').map((part) => part.trim()))
+  const shown = gpus.map(([model, driver, memory]) => `${model}, ${memory}, driver ${driver}`).join('; ')
+  return ok(name, `${shown || 'none'}; ${onCpu}`, { gpus: gpus.map(([model, driver, memory]) => ({ model, driver, memory })) })
+}
+
+function sizeOf(path: string): number {
+  const info = statSync(path, { throwIfNoEntry: false })
+  if (!info?.isDirectory()) return info?.size ?? 0
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => !entry.isSymbolicLink())
+    .reduce((sum, entry) => sum + sizeOf(join(path, entry.name)), 0)
+}
+
+/** Where set-up keeps what it fetched. */
+export function cacheCheck(): Check {
+  const name = 'cache'
+  const folder = cacheFolder()
+  if (!existsSync(folder)) return ok(name, `${folder}, not there yet`, { folder, bytes: 0 })
+  try {
+    const bytes = sizeOf(folder)
+    accessSync(folder, constants.W_OK)
+    return ok(name, `${folder}, ${megabytes(bytes)}`, { folder, bytes })
+  } catch (error) {
+    const remedy = 'set CLIP_ES_CACHE to a folder that you may write'
+    return warning(name, `${folder} cannot be used (${(error as Error).message})`, remedy, { folder })
+  }
+}

@@ -1,0 +1,27 @@
+import { realpathSync } from 'node:fs'
+import { basename, dirname, extname, join, resolve, sep } from 'node:path'
+
+const extensions: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp', '.avif', '.tif', '.tiff'])
+
+/** What messages call them. */
+export const extensionsRead = '.jpg, .jpeg, .png, .webp, .avif, .tif, .tiff'
+
+/** Whether a file in a folder is taken for a photo, by its extension. */
+export const isPhotoName = (name: string): boolean => extensions.has(extname(name).toLowerCase())
+
+/** A photo's name without its extension; other names stay whole. */
+export const stemOf = (name: string): string => (isPhotoName(name) ? name.slice(0, -extname(name).length) : name)
+
+/** Whether a path is a folder or lies in it; both absolute. */
+export const isWithin = (path: string, folder: string): boolean =>
+  path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep)
+
+/** A folder's absolute path without links, as far as it exists. */
+export function realFolder(folder: string): string {
+  const path = resolve(folder)
+  try {
+    return realpathSync(path)
+  } catch {
+    return dirname(path) === path ? path : join(realFolder(dirname(path)), basename(path))
+  }
+}
