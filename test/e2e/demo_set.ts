@@ -95,3 +95,6 @@ export async function makeDemoSet(folder: string, count: number, seed = 1): Prom
   writeFileSync(join(folder, 'labels.csv'), `image,labels\n${lines.join('\n')}\n`)
   return made
 }
+
+// npx tsx test/e2e/demo_set.ts FOLDER COUNT
+if (require.main === module) void makeDemoSet(process.argv[2] as string, Number(process.argv[3]))

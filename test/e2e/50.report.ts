@@ -1,0 +1,143 @@
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { makeDemoSet } from './demo_set.js'
+
+const root = join(__dirname, '../..')
+const main = join(root, 'dist/cli/main.js')
+const folder = mkdtempSync(join(tmpdir(), 'clip-es-report-'))
+const clipEs = (...args: string[]): SpawnSyncReturns<string> =>
+  spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', cwd: folder, maxBuffer: 1e8 })
+
+test.before(async () => {
+  assert.ok(existsSync(main), `${main} is missing: npm run build`)
+  await makeDemoSet(join(folder, 'demo'), 240)
+})
+test.after(() => rmSync(folder, { recursive: true, force: true }))
+
+/** The commands of a page's console blocks, each with what it says it prints. */
+function examples(markdown: string): { command: string; lines: string[] }[] {
+  const blocks = [...markdown.matchAll(/^```console\n([^`]*)^```$/gm)].map(([, block]) => block as string)
+  return blocks.flatMap((block) =>
+    block
+      .trimEnd()
+      .split(/^\$ /m)
+      .slice(1)
+      .map((text) => {
+        const [command, ...lines] = text.trimEnd().split('\n')
+        return { command: command as string, lines }
+      }),
+  )
+}
+
+const numbers = (line: string): number[] => (line.match(/\d+(\.\d+)?/g) ?? []).map(Number)
+const words = (line: string): string => line.replace(/\d+(\.\d+)?/g, '#').replace(/\s+/g, ' ')
+
+/** Whether a line is as the page shows it: … stands for anything, times and rates are the machine's own, percentages are within 0.3. */
+function isAsShown(shown: string, line: string): boolean {
+  if (shown.startsWith('…')) return line.endsWith(shown.slice(1))
+  if (/\d\/s/.test(shown)) return words(line).replace(/ \(.*| in .*/, '') === words(shown).replace(/ \(.*| in .*/, '')
+  if (shown.includes('…')) {
+    const [begin, end] = shown.split('…') as [string, string]
+    return line.startsWith(begin) && line.endsWith(end)
+  }
+  const [a, b] = [numbers(shown), numbers(line)]
+  return words(line) === words(shown) && a.every((value, i) => Math.abs(value - (b[i] as number)) <= 0.3)
+}
+
+test('the worked example in docs/datasets.md runs as it is written, and prints what it shows', () => {
+  const all = examples(readFileSync(join(root, 'docs/datasets.md'), 'utf8'))
+  assert.is(all.length, 4)
+  for (const { command, lines } of all) {
+    const [program, ...args] = command.split(' ')
+    assert.is(program, 'clip-es')
+    const { status, stdout, stderr } = clipEs(...args)
+    assert.is(status, 0, stderr)
+    const printed = stdout.trimEnd().split('\n')
+    for (const shown of lines)
+      assert.ok(
+        shown === '…' || printed.some((line) => isAsShown(shown, line)),
+        `${command}: '${shown}' is not in:\n${stdout.slice(0, 4000)}`,
+      )
+  }
+})
+
+const page = () => readFileSync(join(folder, 'demo-out/report.html'), 'utf8')
+
+test('the page is one file: no script, nothing from elsewhere, pictures within', () => {
+  assert.not.match(page(), /<script|<link[^>]+href="(?!data:)|@import|url\(|src="(?!data:)/)
+  assert.is(page().match(/<img /g)?.length, 36, 'six best and six worst, three pictures each')
+  assert.is(page().match(/<svg /g)?.length, 4)
+})
+
+test('it has every label with its figures, the means, and how the masks were made', () => {
+  const { labels, miou } = JSON.parse(readFileSync(join(folder, 'demo-out/eval.json'), 'utf8'))
+  for (const { name, iou } of labels) {
+    const row = new RegExp(`</span>${name}</td>[^]*?<td>${(100 * iou).toFixed(1)}</td>`.replace('[^]', '[\\s\\S]'))
+    if (iou !== null) assert.match(page(), row)
+  }
+  assert.ok(page().includes(`<dd>${(100 * miou).toFixed(1)} %</dd>`))
+  assert.match(page(), /<dt>Prompt<\/dt><dd>a clean origami \{\}\.<\/dd>/)
+})
+
+test('names of photos and folders are text, whatever is in them', () => {
+  const file = join(folder, 'demo-out/eval.json')
+  const before = readFileSync(file, 'utf8')
+  const evaluation = JSON.parse(before)
+  evaluation.failures = [{ id: '<img src=x>', message: 'a & b' }]
+  writeFileSync(file, JSON.stringify(evaluation))
+  const { status } = clipEs('report', 'demo-out', '--title', '<b>Mine</b>', '-o', 'other.html', '--pictures', '2')
+  writeFileSync(file, before)
+  assert.is(status, 0)
+  const other = readFileSync(join(folder, 'other.html'), 'utf8')
+  assert.match(other, /<h1>&#60;b&#62;Mine/)
+  assert.match(other, /<b>&#60;img src=x&#62;<\/b>: a &#38; b/)
+  assert.is(other.match(/<img /g)?.length, 12)
+})
+
+test('without photos the masks are drawn on grey, and without an evaluation it says what is missing', () => {
+  assert.is(clipEs('eval', 'demo-out/masks', '--truth', 'demo/truth', '--class-file', 'emoji').status, 0)
+  assert.is(clipEs('report', 'demo-out/masks', '--pictures', '1').status, 0)
+  const bare = readFileSync(join(folder, 'demo-out/masks/report.html'), 'utf8')
+  assert.is(bare.match(/<img /g)?.length, 4)
+  assert.is(clipEs('report', 'demo-out/masks', '--pictures', '1', '--photos', 'demo/photos').status, 0)
+  assert.is(readFileSync(join(folder, 'demo-out/masks/report.html'), 'utf8').match(/<img /g)?.length, 6)
+  const { status, stderr } = clipEs('report', 'demo')
+  assert.is(status, 2)
+  assert.match(stderr, /demo has no eval\.json; make it first: clip-es eval demo --truth DIR/)
+})
+
+// ---------------------------------------------------------------- in a browser
+const chromium = ['chromium', 'chromium-browser', 'google-chrome'].find((name) => spawnSync('which', [name]).status === 0)
+const browserTest: typeof test.skip = chromium ? test : test.skip
+if (!chromium) console.log('skipped: no chromium is installed: the report is not opened in a browser')
+
+const inspector = `<script>addEventListener('load', () => {
+  const broken = [...document.images].filter((image) => !image.naturalWidth).length
+  const wide = document.documentElement.scrollWidth > innerWidth
+  const flat = [...document.querySelectorAll('svg')].filter((svg) => svg.getBoundingClientRect().height < 150).length
+  document.body.innerHTML = '<pre>' + JSON.stringify({ images: document.images.length, broken, wide, flat }) + '</pre>'
+})</script>`
+
+browserTest('a browser shows it with every picture and chart, no console message, and no sideways scrolling', () => {
+  const file = join(folder, 'inspected.html')
+  writeFileSync(file, page().replace('</body>', `${inspector}</body>`))
+  for (const size of ['1280,900', '500,900']) {
+    const profile = mkdtempSync(join(folder, 'browser-'))
+    const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--enable-logging=stderr']
+    const args = [...flags, `--user-data-dir=${profile}`, `--window-size=${size}`, '--dump-dom', `file://${file}`]
+    const { stdout, stderr } = spawnSync(chromium as string, args, { encoding: 'utf8', timeout: 60_000, maxBuffer: 1e8 })
+    const report = stdout.match(/<pre>(.*)<\/pre>/)?.[1]
+    assert.ok(report, `${stdout.slice(0, 300)} ${stderr.slice(-300)}`)
+    assert.equal(JSON.parse(report as string), { images: 36, broken: 0, wide: false, flat: 0 }, size)
+    assert.equal(
+      stderr.split('\n').filter((line) => line.includes('CONSOLE')),
+      [],
+    )
+  }
+})
+
+test.run()
