@@ -26,7 +26,7 @@ async function doctor(json: boolean): Promise<boolean> {
   const { packageVersion } = await import('../setup/paths.js')
   const checks: Check[] = []
   if (!json) console.log(`clip-es ${packageVersion()}\n`)
-  for await (const check of examine()) {
+  for (const check of examine()) {
     checks.push(check)
     if (!json) console.log(lines(check))
   }

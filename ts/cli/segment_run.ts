@@ -45,8 +45,8 @@ async function work(
   report: Report,
 ): Promise<Failure[]> {
   sharp.concurrency(1) // the cores belong to the engine
-  const outcomes: Outcome[] = []
-  const failures = () => outcomes.filter((outcome) => 'error' in outcome)
+  const failures: Failure[] = []
+  let done = 0
   const { device, precision, threads, maxSide, out } = given
   const begin = performance.now()
   let segmenter: Segmenter | undefined
@@ -56,18 +56,22 @@ async function work(
     const job: Job = { segmenter, classes, signal, ...settings(given, asked) }
     report.start()
     for await (const outcome of inOrder(placed, window, (photo) => tryPhoto(photo, job))) {
-      outcomes.push(outcome)
+      if ('error' in outcome) failures.push(outcome)
+      else done++
       report.photo(outcome)
     }
   } catch (error) {
-    if (!(error instanceof Stopped)) throw error
-    throw new Stopped(`${error.message}; ${summary(placed.length, outcomes.length - failures().length, out)}`, error.status)
+    const progress = summary(placed.length, done, out)
+    if (error instanceof Stopped) throw new Stopped(`${error.message}; ${progress}`, error.status)
+    const { code, message } = error as NodeJS.ErrnoException
+    if (!fatal.includes(code)) throw error
+    throw Object.assign(new Error(`${message}; ${progress}. Make room, or choose another folder with --out`), { code })
   } finally {
     report.end()
     await segmenter?.close()
   }
-  report.summary(summary(placed.length, outcomes.length - failures().length, out, (performance.now() - begin) / 1000))
-  return failures()
+  report.summary(summary(placed.length, done, out, (performance.now() - begin) / 1000))
+  return failures
 }
 
 async function encode(segmenter: Segmenter, { specs, encoding }: AskedClasses, signal: AbortSignal): Promise<ClassSet> {

@@ -5,14 +5,14 @@ import { chosenModelCheck, embeddedModelCheck, untriedCheck } from './model.js'
 import { cacheCheck, environmentCheck, gpuCheck, sharpCheck } from './surroundings.js'
 
 /** Everything that clip-es needs or uses, looked at in the order in which one thing needs another. */
-export async function* examine(): AsyncGenerator<Check, void, undefined> {
+export function* examine(): Generator<Check, void, undefined> {
   yield nodeCheck()
   yield platformCheck()
   yield processorCheck()
   yield memoryCheck()
   yield environmentCheck()
   yield cacheCheck()
-  const sharp = await sharpCheck()
+  const sharp = sharpCheck()
   yield sharp
   const libtorch = libTorchCheck()
   yield libtorch

@@ -28,21 +28,15 @@ export function environmentCheck(): Check {
 }
 
 /** sharp, which reads photos and draws overlays: does it load, with every format? */
-export async function sharpCheck(): Promise<Check> {
+export function sharpCheck(): Check {
   const name = 'sharp'
   const remedy = 'install it anew: npm install --include=optional sharp'
   try {
-    const { default: sharp } = await import('sharp')
-    const wanted = {
-      JPEG: sharp.format.jpeg,
-      PNG: sharp.format.png,
-      WebP: sharp.format.webp,
-      AVIF: sharp.format.heif,
-      TIFF: sharp.format.tiff,
-    }
-    const reads = (format: keyof typeof wanted): boolean => wanted[format]?.input.buffer === true
-    const formats = (Object.keys(wanted) as (keyof typeof wanted)[]).filter(reads)
-    const missing = (Object.keys(wanted) as (keyof typeof wanted)[]).filter((format) => !reads(format))
+    const sharp = require('sharp') as typeof import('sharp')
+    const { jpeg, png, webp, heif, tiff } = sharp.format
+    const wanted = Object.entries({ JPEG: jpeg, PNG: png, WebP: webp, AVIF: heif, TIFF: tiff })
+    const formats = wanted.filter(([, format]) => format?.input.buffer).map(([format]) => format)
+    const missing = wanted.map(([format]) => format).filter((format) => !formats.includes(format))
     const values = { version: sharp.versions.sharp, libvips: sharp.versions.vips, formats }
     const detail = `${values.version} with libvips ${values.libvips}: ${formats.join(', ')}`
     if (missing.length) return wrong(name, `${detail}; not ${missing.join(', ')}`, remedy, values)

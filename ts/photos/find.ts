@@ -30,36 +30,40 @@ type Listed = { paths: string[]; notFound: NotFound[] }
 const nothing = (path: string, reason: string): Listed => ({ paths: [], notFound: [{ path, reason }] })
 
 /** Undefined where there is nothing. Throws when it cannot be known. */
-const kindOf = (path: string): Stats | undefined => statSync(path, { throwIfNoEntry: false })
+function kindOf(path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw error
+  }
+}
 
 /**
- * The photos in a folder and below it.
+ * Adds the photos in a folder and below it.
  * @param results never a source of photos
  * @param above real paths of the folders on the way down: a link to one of them would never end
  */
-function walk(folder: string, results: string, above: readonly string[] = []): Listed {
-  const listed: Listed = { paths: [], notFound: [] }
+function walk(folder: string, results: string, listed: Listed, above: readonly string[] = []): void {
   const real = realpathSync(folder)
-  if (above.includes(real) || (above.length && real === results)) return listed
+  if (above.includes(real) || (above.length && real === results)) return
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.name.startsWith('.')) continue
     const path = join(folder, entry.name)
     try {
       const kind = entry.isSymbolicLink() ? kindOf(path) : entry
-      if (kind?.isDirectory()) {
-        const below = walk(path, results, [...above, real])
-        listed.paths.push(...below.paths)
-        listed.notFound.push(...below.notFound)
-      } else if (isPhotoName(entry.name) && (kind?.isFile() ?? true)) listed.paths.push(path) // a link to nothing: reading it will tell
+      if (kind?.isDirectory()) walk(path, results, listed, [...above, real])
+      else if (isPhotoName(entry.name) && (kind?.isFile() ?? true)) listed.paths.push(path) // a link to nothing: reading it will tell
     } catch (error) {
       listed.notFound.push({ path, reason: (error as Error).message }) // it may not be listed
     }
   }
-  return listed
 }
 
 function listFolder(folder: string, results: string): Listed {
-  const listed = walk(folder, results)
+  const listed: Listed = { paths: [], notFound: [] }
+  walk(folder, results, listed)
   if (listed.paths.length || listed.notFound.length) return listed
   return nothing(folder, `there is no photo in it (${extensionsRead})`)
 }
@@ -78,7 +82,7 @@ async function listPattern(pattern: string, results: string): Promise<Listed> {
   const listed: Listed = { paths: [], notFound: [] }
   for (const path of found.map(normalize)) {
     if (!inResults && isWithin(realFolder(path), results)) continue
-    if (kindOf(path)?.isDirectory()) listed.paths.push(...walk(path, results).paths)
+    if (kindOf(path)?.isDirectory()) walk(path, results, listed)
     else if (isPhotoName(path)) listed.paths.push(path)
   }
   return listed.paths.length ? listed : nothing(pattern, `no photo has a name like that (${extensionsRead})`)
@@ -107,7 +111,7 @@ export async function findPhotos(args: readonly string[], out: string): Promise<
   const found: Found = { photos: [], notFound: [], walked: [] }
   for (const arg of args) {
     const { paths, notFound, folder } = await list(arg, results)
-    found.notFound.push(...notFound)
+    found.notFound = found.notFound.concat(notFound)
     if (folder) found.walked.push(arg)
     for (const path of paths.sort()) {
       const file = resolve(path)

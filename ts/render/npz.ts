@@ -7,7 +7,8 @@ const step = 1 << 18 // numbers converted at a time: the whole array in float16 
 
 /** The head of a .npy file (numpy.lib.format, version 1.0): padded so that the data begin at a multiple of 64 bytes. */
 function npyHead(descr: string, shape: readonly number[]): Buffer {
-  const dictionary = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${shape.map((n) => `${n},`).join(' ')}), }`
+  const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})` // as Python writes them
+  const dictionary = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }`
   const start = 10 // magic, version and the header's own length
   const length = Math.ceil((start + dictionary.length + 1) / 64) * 64 - start
   const head = Buffer.alloc(start, '\x93NUMPY\x01\x00', 'latin1')
@@ -21,8 +22,8 @@ function* float16Chunks(head: Buffer, values: Float32Array): Generator<Buffer> {
 }
 
 /**
- * CAMs as the released CLIP-ES files hold them, for numpy.load: `keys` int64 (K), 0-based class ids, and `attn_highres` float16
- * (K, height, width).
+ * CAMs for numpy.load, under the names of the released CLIP-ES files: `keys` int64 (K), 0-based class ids, and `attn_highres`
+ * float16 (K, height, width).
  * @param cams K * height * width
  */
 export async function encodeCams(keys: readonly number[], cams: Float32Array, width: number, height: number): Promise<Buffer> {

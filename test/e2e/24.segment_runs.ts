@@ -1,0 +1,259 @@
+// `clip-es segment` among its circumstances: many photos, wrong command lines, interrupts, closed pipes, full and closed folders.
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { decodeLabels } from '../../ts/render/png.js'
+import { jsonLines, main, scenes, Workplace } from './support.js'
+
+const place = new Workplace()
+const words = ['--classes', 'elephant,television,panda']
+const many = 40
+
+test.before(() => {
+  for (const name of ['a/x.png', 'b/x.png', 'b/deep/y.png', 'with space/ü.png']) cpSync(scene(1), place.path(name))
+  for (let i = 0; i < many; i++) cpSync(scene((i % 12) + 1), place.path(`many/p${String(i).padStart(2, '0')}.png`))
+})
+test.after(() => place.remove())
+
+const scene = (n: number): string => join(scenes, `scene${String(n).padStart(2, '0')}.png`)
+
+// ---------------------------------------------------------------- many photos
+test('folders and globs in one command, results under the paths of the photos, in order, and again without taking them for photos', () => {
+  const paths = ['a/x.png', 'b/deep/y.png', 'b/x.png', 'with space/ü.png']
+  for (let time = 0; time < 2; time++) {
+    const { status, stdout, stderr } = place.run(['segment', 'a', 'b/**/*.png', '.', ...words, '--json', '-o', 'out'])
+    assert.is(status, 0, stderr)
+    const found = jsonLines(stdout).map((line) => String(line.path))
+    assert.equal(
+      found.filter((path) => !path.startsWith('many')),
+      paths,
+    )
+    assert.is(found.length, paths.length + many)
+    assert.equal(
+      place.files('out').filter((path) => !path.startsWith('many')),
+      paths,
+    )
+  }
+})
+
+const hasScript = spawnSync('script', ['--version']).status === 0
+if (!hasScript) console.log('skipped: the bar on a terminal: there is no script command to make one')
+const terminalTest: typeof test.skip = hasScript ? test : test.skip
+
+terminalTest('on a terminal a bar shows count, rate and time left, then a summary; the cursor comes back', () => {
+  const command = [process.execPath, main, 'segment', 'many', ...words, '-o', 'bar'].join(' ')
+  const { stdout, status } = spawnSync('script', ['-qec', command, '/dev/null'], {
+    encoding: 'utf8',
+    cwd: place.folder,
+    env: place.env(),
+  })
+  assert.is(status, 0, stdout)
+  assert.match(stdout, / \d+ of 40 \| [\d.]+ (photos\/s|s a photo) \| \d+ (s|min) left/)
+  assert.match(stdout, /40 of 40 photos done in \d+ s; results are in bar\r\n$/)
+  assert.not.match(stdout, /many\/p00\.png/)
+  assert.ok(stdout.lastIndexOf('\u001b[?25h') > stdout.lastIndexOf('\u001b[?25l'))
+})
+
+// ---------------------------------------------------------------- wrong command lines
+const wrong: [what: string, args: string[], message: RegExp][] = [
+  ['a misspelt option', ['a', '--clases', 'cat'], /unknown option '--clases'\n\(Did you mean --classes\?\)/],
+  ['no photo', ['--classes', 'cat'], /missing required argument 'photo'/],
+  [
+    'a number out of range',
+    ['a', ...words, '--box-threshold', '1.5'],
+    /'--box-threshold <x>' argument '1\.5' is invalid\. Expected a number from 0 to 1/,
+  ],
+  ['no number', ['a', ...words, '--ignore-below', 'much'], /argument 'much' is invalid\. Expected a number from 0 to 1/],
+  ['no whole number', ['a', ...words, '--threads', '1.5'], /Expected a whole number from 1 to 1024/],
+  ['an unknown precision', ['a', ...words, '--precision', 'half'], /Allowed choices are auto, float32, bfloat16/],
+  ['an unknown device', ['a', ...words, '--device', 'gpu'], /Expected auto, cpu, cuda or cuda:N/],
+  ['an empty word', ['a', '--classes', 'cat,,dog'], /There is nothing between two of its commas/],
+  ['a class twice', ['a', '--classes', 'cat,dog,cat'], /classes has 'cat' twice/],
+  ['an unknown label', ['a', ...words, '--labels', 'elefant'], /--labels: unknown class 'elefant'; did you mean 'elephant'\?/],
+  ['a label twice', ['a', ...words, '--labels', 'panda,panda'], /--labels has panda twice/],
+  [
+    'a class that the class file lacks',
+    ['a', '--class-file', 'voc', '--classes', 'cats'],
+    /--classes: unknown class of voc 'cats'; did you mean 'cat'\?/,
+  ],
+  ['a template without a place', ['a', ...words, '--template', 'a photo'], /must be a string with \{\} in it exactly once/],
+  ['one class and no background', ['a', '--classes', 'cat', '--background', ''], /one class and no background word/],
+  ['a class file that is not there', ['a', '--class-file', 'vok.json'], /vok\.json: cannot be read/],
+  [
+    'a class file with a mistake',
+    ['a', '--class-file', 'mistake.json'],
+    /mistake\.json: line 2: clases is not known \(did you mean classes\?\)/,
+  ],
+  ['results among the photos', ['a', ...words, '-o', 'a'], /the results would lie among the photos of a/],
+  ['a result in the photo’s place', ['a/x.png', ...words, '-o', '.'], /would overwrite the photo/],
+]
+
+test('a wrong command line ends with 2, says what is wrong and what is right, and does nothing', () => {
+  writeFileSync(place.path('mistake.json'), '{\n  "clases": []\n}')
+  const before = place.files('.')
+  for (const [what, args, message] of wrong) {
+    const { status, stdout, stderr } = place.run(['segment', ...args])
+    assert.is(status, 2, what)
+    assert.is(stdout, '', what)
+    assert.match(stderr, message, what)
+    assert.not.match(stderr, /\n {4}at /, what)
+  }
+  assert.equal(place.files('.'), before)
+})
+
+test('without classes the examples are shown', () => {
+  const { status, stderr } = place.run(['segment', 'a'])
+  assert.is(status, 2)
+  assert.match(stderr, /there is nothing to look for/)
+  assert.match(stderr, /clip-es segment photo\.jpg --classes cat,dog/)
+  assert.match(stderr, /clip-es segment scene\.png --class-file emoji/)
+})
+
+test('where there is no photo, that is the error, and no folder is made', () => {
+  mkdirSync(place.path('empty'))
+  const { status, stdout, stderr } = place.run(['segment', 'empty', 'absent.png', ...words, '-o', 'none'])
+  assert.is(status, 1)
+  assert.is(stdout.split('\n').length, 3)
+  assert.match(
+    stderr,
+    /^clip-es: there is no photo to work on:\n {2}empty: there is no photo in it .+\n {2}absent\.png: there is no such file/,
+  )
+  assert.match(stderr, /Name photos, folders of photos, or globs in quotes/)
+  assert.not.ok(place.files('.').some((path) => path.startsWith('none')))
+})
+
+test('models that cannot be used end with 1 and say why', () => {
+  writeFileSync(place.path('text.pt'), 'no model')
+  const run = (...args: string[]) => place.run(['segment', 'a', ...words, ...args, '--json'])
+  const absent = run('--model', 'absent.pt')
+  assert.equal([absent.status, absent.stdout], [1, ''])
+  assert.match(absent.stderr, /^clip-es: .*absent\.pt: cannot be opened: No such file or directory\n$/)
+  const text = run('--model', 'text.pt')
+  assert.equal([text.status, text.stdout], [1, ''])
+  assert.match(text.stderr, /text\.pt is not a TorchScript archive/)
+  const cuda = run('--device', 'cuda')
+  assert.equal([cuda.status, cuda.stdout], [1, ''])
+  assert.match(cuda.stderr, /'cuda' cannot be used/)
+  const fromVariable = place.run(['segment', 'a', ...words], { CLIP_ES_MODEL: place.path('absent.pt') })
+  assert.is(fromVariable.status, 1)
+  assert.match(fromVariable.stderr, /absent\.pt: cannot be opened/)
+})
+
+test('a prompt that is too long for the model is a wrong command line', () => {
+  const { status, stderr } = place.run(['segment', 'a', '--classes', `panda,${'very '.repeat(100)}long`])
+  assert.is(status, 2)
+  assert.match(stderr, /has 105 tokens, 30 more than the model's 75/)
+})
+
+// ---------------------------------------------------------------- folders that cannot be written
+test('a folder that cannot be written is named before the model is loaded', () => {
+  writeFileSync(place.path('file'), '')
+  const { status, stdout, stderr } = place.run(['segment', 'a', ...words, '-o', 'file/out'])
+  assert.equal([status, stdout], [1, ''])
+  assert.match(
+    stderr,
+    /^clip-es: segment: cannot write to the folder .*file\/out \(ENOTDIR.*\); choose another one with --out\n$/,
+  )
+})
+
+test('a result that cannot be written fails its photo alone', () => {
+  mkdirSync(place.path('blocked/a/x.png/full'), { recursive: true }) // a folder where the mask should be
+  const { status, stderr } = place.run(['segment', 'a', 'b', ...words, '-o', 'blocked'])
+  assert.is(status, 1)
+  assert.match(stderr, /1 failed, everything else is done:\n {2}a\/x\.png: E/)
+  assert.equal(place.files('blocked'), ['b/deep/y.png', 'b/x.png'])
+})
+
+mkdirSync(place.path('small'))
+const hasSmall = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', place.path('small')]).status === 0
+if (!hasSmall) console.log('skipped: a full disk: this user may not mount a small one')
+const fullTest: typeof test.skip = hasSmall ? test : test.skip
+
+fullTest('a full disk ends the work at once, with whole files only', async () => {
+  const { status, stderr } = place.run(['segment', 'many', ...words, '--overlay', '-o', 'small'])
+  const files = place.files('small')
+  assert.is(spawnSync('umount', [place.path('small')]).status, 0)
+  assert.is(status, 1)
+  assert.match(
+    stderr,
+    /clip-es: ENOSPC: .+; \d of 40 photos done; results are in small\. Make room, or choose another folder with --out\n$/,
+  )
+  assert.equal(
+    files.filter((path) => path.includes('.tmp')),
+    [],
+  )
+})
+
+// ---------------------------------------------------------------- stopped from outside
+/** Every file is whole: no temporary one, every mask with all its pixels. */
+async function assertWhole(folder: string): Promise<number> {
+  const files = place.files(folder)
+  assert.equal(
+    files.filter((path) => path.includes('.tmp')),
+    [],
+  )
+  for (const path of files.filter((name) => /p\d+\.png$/.test(name))) {
+    const { data } = await decodeLabels(readFileSync(place.path(folder, path)))
+    assert.is(data.length, 320 * 240)
+    assert.ok(files.includes(path.replace('.png', '_overlay.png')), `${path} is there, and its overlay is not`)
+    assert.ok(files.includes(path.replace('.png', '.npz')), `${path} is there, and its CAMs are not`)
+  }
+  return files.filter((name) => /p\d+\.png$/.test(name)).length
+}
+
+for (const [signal, expected] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  test(`${signal} in the middle: whole files only, how far it came, and the status ${expected}`, async () => {
+    const out = `stopped-${signal}`
+    const { child, ended } = place.start(['segment', 'many', ...words, '--overlay', '--cams', '-o', out])
+    let lines = 0
+    child.stdout?.on('data', (text: Buffer) => {
+      const before = lines
+      lines += text.toString().split('\n').length - 1
+      if (before < 3 && lines >= 3) child.kill(signal)
+    })
+    const { status, stderr } = await ended
+    assert.is(status, expected)
+    const whole = await assertWhole(out)
+    const [, said] = stderr.match(/clip-es: (?:interrupted|ended by SIGTERM); (\d+) of 40 photos done; results are in /) ?? []
+    assert.ok(whole >= 3 && whole < many, String(whole))
+    assert.ok(Number(said) >= 3 && Number(said) <= whole, stderr)
+  })
+
+test('SIGINT while the model loads ends with 130, too', async () => {
+  const { child, ended } = place.start(['segment', 'many', ...words, '-o', 'early'])
+  child.stderr?.once('data', () => child.kill('SIGINT')) // the notice comes just before
+  const { status, stderr } = await ended
+  assert.is(status, 130)
+  assert.match(stderr, /interrupted; \d+ of 40 photos done/)
+})
+
+test('a reader that leaves stops the work without a crash', async () => {
+  for (const json of [[], ['--json']]) {
+    const { child, ended } = place.start(['segment', 'many', ...words, ...json, '-o', 'left'])
+    child.stdout?.once('data', () => child.stdout?.destroy())
+    const { status, stderr } = await ended
+    assert.is(status, 1)
+    assert.match(stderr, /clip-es: nobody reads the standard output any more; \d+ of 40 photos done; results are in left\n$/)
+  }
+})
+
+test('an output that cannot be written is an error', async () => {
+  const full = openSync('/dev/full', 'w')
+  const child = spawn(process.execPath, [main, 'segment', 'a', ...words, '--json'], {
+    cwd: place.folder,
+    env: place.env(),
+    stdio: ['ignore', full, 'pipe'],
+  })
+  let stderr = ''
+  child.stderr?.on('data', (text: Buffer) => (stderr += text))
+  assert.equal(await once(child, 'close'), [1, null])
+  assert.match(stderr, /clip-es: standard output cannot be written \(ENOSPC/)
+})
+
+test.run()

@@ -1,0 +1,186 @@
+// `clip-es doctor`: what it says of this installation, and of ones that are wrong in one thing each.
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Check } from '../../ts/doctor/check.js'
+import { findLibTorch } from '../../ts/setup/find.js'
+import { main, root, Workplace } from './support.js'
+
+const place = new Workplace()
+const libtorch = findLibTorch()
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+const names = [
+  'Node.js',
+  'platform',
+  'processor',
+  'memory',
+  'variables',
+  'cache',
+  'sharp',
+  'LibTorch',
+  'add-on',
+  'engine',
+  'model',
+  'GPU',
+]
+
+test.after(() => place.remove())
+
+interface Report {
+  version: string
+  ok: boolean
+  checks: Check[]
+}
+
+function examine(env: Record<string, string> = {}): { status: number | null; report: Report; check: (name: string) => Check } {
+  const { status, stdout, stderr } = place.run(['doctor', '--json'], { CLIP_ES_LIBTORCH: libtorch.folder, ...env })
+  assert.is(stderr, '')
+  const report = JSON.parse(stdout) as Report
+  const check = (name: string): Check => {
+    const found = report.checks.find((one) => one.name === name)
+    assert.ok(found, `no check named ${name}`)
+    return found as Check
+  }
+  return { status, report, check }
+}
+
+test('a working installation: every thing has its line, none is wrong, and the scene proves the engine', () => {
+  const { status, report, check } = examine()
+  assert.equal([status, report.ok, report.version], [0, true, version])
+  assert.equal(
+    report.checks.map(({ name }) => name),
+    names,
+  )
+  for (const one of report.checks) {
+    assert.ok(one.detail.length > 3, one.name)
+    assert.is('remedy' in one, one.status !== 'ok', one.name)
+  }
+  assert.is(check('LibTorch').values?.version, libtorch.version)
+  assert.match(check('LibTorch').detail, /from \$CLIP_ES_LIBTORCH; it loads$/)
+  assert.match(check('add-on').detail, /clip_es.*\.node, .+ it loads/)
+  assert.match(
+    check('engine').detail,
+    /^a scene's masks are right \(IoU elephant 0\.8\d\d, television 0\.6\d\d, panda 0\.4\d\d\) in \d+ ms/,
+  )
+  assert.match(check('sharp').detail, /JPEG, PNG, WebP, AVIF, TIFF$/)
+  assert.match(check('variables').detail, /^CLIP_ES_LIBTORCH=/)
+  assert.match(check('GPU').detail, /this version computes on the CPU$/)
+})
+
+test('for people: a heading, a line for each thing with its state first, and a verdict, on one screen', () => {
+  const { status, stdout, stderr } = place.run(['doctor'], { CLIP_ES_LIBTORCH: libtorch.folder })
+  assert.equal([status, stderr], [0, ''])
+  const lines = stdout.trimEnd().split('\n')
+  assert.is(lines[0], `clip-es ${version}`)
+  assert.match(lines.at(-1) as string, /^Everything works/)
+  for (const name of names)
+    assert.ok(
+      lines.some((line) => new RegExp(`^(ok|warning) +${name} `).test(line)),
+      name,
+    )
+  assert.ok(lines.length <= 24, String(lines.length))
+})
+
+test('a LibTorch that is not where the variable says is wrong, with the remedy, and the engine is not tried', () => {
+  const { status, report, check } = examine({ CLIP_ES_LIBTORCH: '/nowhere' })
+  assert.equal([status, report.ok], [1, false])
+  assert.is(check('LibTorch').status, 'wrong')
+  assert.match(check('LibTorch').detail, /CLIP_ES_LIBTORCH is \/nowhere/)
+  assert.match(check('LibTorch').remedy as string, /unset it and run npx clip-es setup/)
+  assert.equal([check('engine').status, check('engine').detail], ['warning', 'not tried'])
+  const { status: again, stdout } = place.run(['doctor'], { CLIP_ES_LIBTORCH: '/nowhere' })
+  assert.is(again, 1)
+  assert.match(stdout, /\nwrong +LibTorch .+\n +-> point CLIP_ES_LIBTORCH/)
+  assert.match(stdout, /\n1 of 11 things is wrong: see the remedies above\n$/)
+})
+
+test('a LibTorch that is too old or does not load is wrong', () => {
+  mkdirSync(place.path('old/lib'), { recursive: true })
+  writeFileSync(place.path('old/lib/libtorch_cpu.so'), 'no library')
+  assert.match(examine({ CLIP_ES_LIBTORCH: place.path('old') }).check('LibTorch').detail, /does not load: /)
+  writeFileSync(place.path('old/version.py'), "__version__ = '2.7.1'\n")
+  assert.match(
+    examine({ CLIP_ES_LIBTORCH: place.path('old') }).check('LibTorch').detail,
+    /^2\.7\.1 at .+; it is older than 2\.11$/,
+  )
+})
+
+test('no LibTorch at all: set-up is the remedy', () => {
+  const { status, check } = examine({ CLIP_ES_LIBTORCH: '', CLIP_ES_CACHE: place.path('no-cache') })
+  assert.is(status, 1)
+  assert.equal([check('LibTorch').detail, check('LibTorch').remedy], ['none is set up', 'run npx clip-es setup'])
+  assert.match(check('cache').detail, /no-cache, not there yet$/)
+})
+
+test('$CLIP_ES_MODEL: the model that it names is loaded; one that cannot be is wrong', () => {
+  const model = join(root, 'test/golden/vit-small-random.pt')
+  assert.match(
+    examine({ CLIP_ES_MODEL: model }).check('model').detail,
+    /vit-small-random\.pt: ViT of \d+ blocks of width \d+, patches of \d+ pixels, float32; it loads$/,
+  )
+  writeFileSync(place.path('text.pt'), 'no model')
+  const { status, check } = examine({ CLIP_ES_MODEL: place.path('text.pt') })
+  assert.is(status, 1)
+  assert.match(check('model').detail, /text\.pt is not a TorchScript archive/)
+  assert.match(check('model').remedy as string, /^point CLIP_ES_MODEL to a CLIP-ViT archive/)
+})
+
+test('a variable that means nothing is a warning with the name that was meant; passwords are not shown', () => {
+  const { status, check } = examine({ CLIP_ES_MODLE: 'x', CLIP_ES_LIBTORCH_URL: 'https://me:secret@mirror/whl' })
+  assert.is(status, 0)
+  assert.is(check('variables').status, 'warning')
+  assert.match(check('variables').remedy as string, /^CLIP_ES_MODLE means nothing here; did you mean CLIP_ES_MODEL\?$/)
+  assert.match(check('variables').detail, /CLIP_ES_LIBTORCH_URL=https:\/\/…@mirror\/whl/)
+})
+
+test('the size of the cache is that of its files', () => {
+  mkdirSync(place.path('cache/below'), { recursive: true })
+  writeFileSync(place.path('cache/a'), Buffer.alloc(1_500_000))
+  writeFileSync(place.path('cache/below/b'), Buffer.alloc(500_000))
+  const { check } = examine({ CLIP_ES_CACHE: place.path('cache') })
+  assert.is(check('cache').values?.bytes, 2_000_000)
+  assert.match(check('cache').detail, /cache, 2\.0 MB$/)
+})
+
+/** A folder to be first on PATH, with an nvidia-smi in it. */
+function withGpuTool(name: string, script: string): Record<string, string> {
+  mkdirSync(place.path(name))
+  writeFileSync(place.path(name, 'nvidia-smi'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+  return { PATH: `${place.path(name)}:${process.env.PATH}` }
+}
+
+test('GPUs are named with their driver, and a driver that fails is a warning', () => {
+  const good = examine(withGpuTool('good', "echo 'NVIDIA H100, 570.1, 81559 MiB'")).check('GPU')
+  assert.is(good.detail, 'NVIDIA H100, 81559 MiB, driver 570.1; this version computes on the CPU')
+  assert.equal(good.values, { gpus: [{ model: 'NVIDIA H100', driver: '570.1', memory: '81559 MiB' }] })
+  const bad = examine(withGpuTool('bad', 'echo "Failed to initialize NVML: mismatch"; exit 18')).check('GPU')
+  assert.equal([bad.status, bad.detail], ['warning', 'nvidia-smi fails: Failed to initialize NVML: mismatch'])
+})
+
+test('the command line loads without sharp, so that the doctor can say that sharp does not load', () => {
+  writeFileSync(
+    place.path('no-sharp.cjs'),
+    `const { Module } = require('node:module')
+const load = Module._load
+Module._load = (name, ...rest) => {
+  if (name === 'sharp') throw new Error('Could not load the "sharp" module\\nmore')
+  return load(name, ...rest)
+}`,
+  )
+  const { status, check } = examine({ NODE_OPTIONS: `--require ${place.path('no-sharp.cjs')}` })
+  assert.is(status, 1)
+  assert.equal([check('sharp').status, check('sharp').detail], ['wrong', 'it does not load: Could not load the "sharp" module'])
+})
+
+test('a wrong option ends with 2, and a reader that leaves is no crash', () => {
+  const { status, stderr } = place.run(['doctor', '--jsn'])
+  assert.is(status, 2)
+  assert.match(stderr, /Did you mean --json\?/)
+  const env = place.env({ CLIP_ES_LIBTORCH: libtorch.folder })
+  const piped = spawnSync('sh', ['-c', `"${process.execPath}" "${main}" doctor | head -n 1`], { encoding: 'utf8', env })
+  assert.equal([piped.stdout, piped.stderr], [`clip-es ${version}\n`, ''])
+})
+
+test.run()

@@ -1,0 +1,102 @@
+// Half precision and the order of work, without a model.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { inOrder } from '../../ts/in_order.js'
+import { toFloat16 } from '../../ts/render/float16.js'
+import { encodeCams } from '../../ts/render/npz.js'
+
+/** The number that half-precision bits stand for, by the definition of binary16. */
+function fromFloat16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1
+  const exponent = (bits >> 10) & 31
+  const fraction = bits & 1023
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15))
+}
+
+const half = (value: number): number => toFloat16(Float32Array.of(value))[0] as number
+
+test('every number that float16 holds keeps its bits', () => {
+  for (let bits = 0; bits < 65536; bits++) {
+    const value = fromFloat16(bits)
+    if (Number.isNaN(value)) assert.ok(Number.isNaN(fromFloat16(half(value))))
+    else assert.is(half(value), bits)
+  }
+})
+
+test('between two of them the nearer one is taken, and in the middle the even one', () => {
+  const next = (value: number, by: 1 | -1) => {
+    const bits = new Uint32Array(Float32Array.of(value).buffer)
+    bits[0] = (bits[0] as number) + by // positive numbers are ordered as their bits
+    return new Float32Array(bits.buffer)[0] as number
+  }
+  for (let bits = 0; bits < 0x7bff; bits++) {
+    const middle = (fromFloat16(bits) + fromFloat16(bits + 1)) / 2 // exact in float32
+    assert.is(half(middle), bits % 2 ? bits + 1 : bits)
+    assert.is(half(next(middle, -1)), bits)
+    assert.is(half(next(middle, 1)), bits + 1)
+  }
+})
+
+test('what is too large is infinite, what is too small is zero, and signs stay', () => {
+  assert.equal([65504, 65519, 65520, 1e30, Number.POSITIVE_INFINITY].map(half), [0x7bff, 0x7bff, 0x7c00, 0x7c00, 0x7c00])
+  assert.equal([2 ** -25, 2 ** -26, 1e-40, -0, -1, -65520].map(half), [0, 0, 0, 0x8000, 0xbc00, 0xfc00])
+})
+
+test('a view with an offset is converted, not its whole memory', () => {
+  assert.equal([...toFloat16(new Float32Array([5, 1, 2]).subarray(1))], [0x3c00, 0x4000])
+})
+
+test('CAMs of another size than their keys are refused', async () => {
+  const error = await encodeCams([1, 2], new Float32Array(12), 3, 4).catch((reason: Error) => reason)
+  assert.match(String(error), /12 numbers; 2 maps of 3 x 4 need 24/)
+})
+
+const sleep = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds))
+
+test('results come in the order of the items, with no more in work than the window', async () => {
+  let [inWork, most] = [0, 0]
+  const results: number[] = []
+  const work = async (i: number) => {
+    most = Math.max(most, ++inWork)
+    await sleep(i % 3 ? 1 : 15)
+    inWork--
+    return i
+  }
+  for await (const i of inOrder([0, 1, 2, 3, 4, 5, 6, 7], 3, work)) results.push(i)
+  assert.equal(results, [0, 1, 2, 3, 4, 5, 6, 7])
+  assert.is(most, 3)
+})
+
+test('a failure ends it after the results before it, and nothing is left in work', async () => {
+  let inWork = 0
+  const results: number[] = []
+  const work = async (i: number) => {
+    inWork++
+    await sleep(i === 2 ? 1 : 10)
+    inWork--
+    if (i === 2) throw new Error('two')
+    return i
+  }
+  const run = async () => {
+    for await (const i of inOrder([0, 1, 2, 3, 4, 5], 3, work)) results.push(i)
+  }
+  const error = await run().catch((reason: Error) => reason.message)
+  assert.is(error, 'two')
+  assert.equal(results, [0, 1])
+  assert.is(inWork, 0)
+})
+
+test('leaving the loop waits for what is in work', async () => {
+  let inWork = 0
+  const work = async (i: number) => {
+    inWork++
+    await sleep(5)
+    inWork--
+    return i
+  }
+  for await (const i of inOrder([0, 1, 2, 3, 4, 5], 4, work)) if (i === 1) break
+  assert.is(inWork, 0)
+})
+
+test.run()
