@@ -21,30 +21,33 @@ export type Kind = 'voc' | 'coco' | 'folder'
 const needed = { voc: 'split', coco: 'annotations', folder: 'labels' } as const
 const meant = { split: ['voc'], annotations: ['coco'], labels: ['folder', 'voc'] } as const satisfies Record<string, Kind[]>
 
+/** The options that say which photos and what is in them. */
+export type SourceOptions = Pick<DatasetOptions, 'voc' | 'split' | 'coco' | 'annotations' | 'folder' | 'labels'>
+
 /** Which kind of data set is asked for, with all that it needs. Throws UsageError. */
-export function kindOf(options: DatasetOptions): Kind {
+export function kindOf(command: string, options: SourceOptions): Kind {
   const kind = (['voc', 'coco', 'folder'] as const).find((name) => options[name] !== undefined)
   if (kind === undefined)
     throw new UsageError(
-      'dataset: name a data set: --voc DIR --split NAME, --coco DIR --annotations FILE, or --folder DIR --labels FILE',
+      `${command}: name a data set: --voc DIR --split NAME, --coco DIR --annotations FILE, or --folder DIR --labels FILE`,
     )
-  if (options[needed[kind]] === undefined) throw new UsageError(`dataset: --${kind} needs --${needed[kind]}`)
+  if (options[needed[kind]] === undefined) throw new UsageError(`${command}: --${kind} needs --${needed[kind]}`)
   for (const [option, kinds] of Object.entries(meant) as [keyof typeof meant, readonly Kind[]][])
     if (options[option] !== undefined && !kinds.includes(kind))
-      throw new UsageError(`dataset: --${option} says nothing to --${kind}; leave it out`)
+      throw new UsageError(`${command}: --${option} says nothing to --${kind}; leave it out`)
   return kind
 }
 
 /** The class file of --class-file, else the kind's own. Throws UsageError, ERR_INVALID_ARG. */
-export function classesFor(kind: Kind, file: string | undefined, model: string): ClassFile {
+export function classesFor(command: string, kind: Kind, file: string | undefined, model: string): ClassFile {
   if (file !== undefined) return classFileNamed(file)
   if (kind !== 'folder') return classSets[kind]
   if (model === embeddedModel()) return classFileNamed('emoji')
-  throw new UsageError('dataset: --folder needs --class-file, which names the classes and fixes their numbers in the masks')
+  throw new UsageError(`${command}: --folder needs --class-file, which names the classes and fixes their numbers in the masks`)
 }
 
 /** Whole paths of everything that the command line names, so that other commands find it from elsewhere. */
-export function sourceOf(kind: Kind, options: DatasetOptions): Record<string, string> {
+export function sourceOf(kind: Kind, options: SourceOptions): Record<string, string> {
   const { voc, split, coco, annotations, folder, labels } = options
   const paths = Object.entries({ voc, coco, annotations, folder, labels }).filter((entry) => entry[1] !== undefined)
   const whole = Object.fromEntries(paths.map(([name, path]) => [name, resolve(path as string)]))
@@ -52,7 +55,7 @@ export function sourceOf(kind: Kind, options: DatasetOptions): Record<string, st
 }
 
 /** The photos and their labels. Throws ERR_INVALID_ARG when there is nothing to begin with. */
-export async function readDataset(kind: Kind, options: DatasetOptions, file: ClassFile): Promise<Dataset> {
+export async function readDataset(kind: Kind, options: SourceOptions, file: ClassFile): Promise<Dataset> {
   const index = new LabelIndex(file.classes.map(({ name }) => name))
   const { voc = '', split = '', coco = '', annotations = '', folder = '', labels } = sourceOf(kind, options)
   if (kind === 'voc') return await readVoc(voc, split, index, labels)

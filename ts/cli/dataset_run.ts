@@ -23,10 +23,10 @@ const maxPixels = 100e6 // as the engine's default
 
 /** Runs `clip-es dataset`. False when any photo failed, after the rest was done. */
 export async function dataset(options: DatasetOptions): Promise<boolean> {
-  const kind = kindOf(options)
+  const kind = kindOf('dataset', options)
   const signal = stopSignal()
   const model = resolveModelPath(options.model)
-  const file = await asUsage(() => classesFor(kind, options.classFile, model))
+  const file = await asUsage(() => classesFor('dataset', kind, options.classFile, model))
   const found = await asUsage(() => readDataset(kind, options, file))
   makeOutFolder('dataset', options.out)
   sharp.concurrency(1) // the cores belong to the engine
