@@ -6,7 +6,9 @@ import type { Dataset } from '../dataset/dataset.js'
 import { readFolder } from '../dataset/folder.js'
 import { LabelIndex } from '../dataset/label_index.js'
 import type { RunSettings } from '../dataset/manifest.js'
+import { listCoco, listFolder, listVoc } from '../dataset/unlabelled.js'
 import { readVoc } from '../dataset/voc.js'
+import { defaultLabelThreshold } from '../labels/threshold.js'
 import { embeddedModel } from '../model_path.js'
 import type { Segmenter } from '../segmenter.js'
 import { backgrounds, classSets, templates } from '../text/prompts.js'
@@ -22,7 +24,13 @@ const needed = { voc: 'split', coco: 'annotations', folder: 'labels' } as const
 const meant = { split: ['voc'], annotations: ['coco'], labels: ['folder', 'voc'] } as const satisfies Record<string, Kind[]>
 
 /** The options that say which photos and what is in them. */
-export type SourceOptions = Pick<DatasetOptions, 'voc' | 'split' | 'coco' | 'annotations' | 'folder' | 'labels'>
+export type SourceOptions = Pick<
+  DatasetOptions,
+  'voc' | 'split' | 'coco' | 'annotations' | 'folder' | 'labels' | 'labelThreshold'
+>
+
+/** Whether CLIP is to find the labels. A file of that name goes by ./auto. */
+export const findsLabels = ({ labels }: SourceOptions): boolean => labels === 'auto'
 
 /** Which kind of data set is asked for, with all that it needs. Throws UsageError. */
 export function kindOf(command: string, options: SourceOptions): Kind {
@@ -33,8 +41,10 @@ export function kindOf(command: string, options: SourceOptions): Kind {
     )
   if (options[needed[kind]] === undefined) throw new UsageError(`${command}: --${kind} needs --${needed[kind]}`)
   for (const [option, kinds] of Object.entries(meant) as [keyof typeof meant, readonly Kind[]][])
-    if (options[option] !== undefined && !kinds.includes(kind))
+    if (options[option] !== undefined && !kinds.includes(kind) && !(option === 'labels' && findsLabels(options)))
       throw new UsageError(`${command}: --${option} says nothing to --${kind}; leave it out`)
+  if (options.labelThreshold !== undefined && !findsLabels(options))
+    throw new UsageError(`${command}: --label-threshold says nothing without --labels auto`)
   return kind
 }
 
@@ -49,15 +59,22 @@ export function classesFor(command: string, kind: Kind, file: string | undefined
 /** Whole paths of everything that the command line names, so that other commands find it from elsewhere. */
 export function sourceOf(kind: Kind, options: SourceOptions): Record<string, string> {
   const { voc, split, coco, annotations, folder, labels } = options
-  const paths = Object.entries({ voc, coco, annotations, folder, labels }).filter((entry) => entry[1] !== undefined)
+  const auto = findsLabels(options)
+  const paths = Object.entries({ voc, coco, annotations, folder, labels: auto ? undefined : labels }).filter(
+    (entry) => entry[1] !== undefined,
+  )
   const whole = Object.fromEntries(paths.map(([name, path]) => [name, resolve(path as string)]))
-  return { kind, ...(split === undefined ? {} : { split }), ...whole }
+  return { kind, ...(split === undefined ? {} : { split }), ...whole, ...(auto ? { labels } : {}) }
 }
 
 /** The photos and their labels. Throws ERR_INVALID_ARG when there is nothing to begin with. */
 export async function readDataset(kind: Kind, options: SourceOptions, file: ClassFile): Promise<Dataset> {
   const index = new LabelIndex(file.classes.map(({ name }) => name))
   const { voc = '', split = '', coco = '', annotations = '', folder = '', labels } = sourceOf(kind, options)
+  if (findsLabels(options)) {
+    if (kind === 'voc') return listVoc(voc, split)
+    return kind === 'coco' ? listCoco(coco, annotations) : listFolder(folder)
+  }
   if (kind === 'voc') return await readVoc(voc, split, index, labels)
   return kind === 'coco' ? readCocoDataset(coco, annotations, index) : readFolder(folder, labels ?? '', index)
 }
@@ -89,5 +106,6 @@ export function settingsOf(
     ...encodingOf(options, file),
     boxThreshold: options.boxThreshold ?? file.boxThreshold ?? 0.4,
     ...{ backgroundPower, ignoreBelow, refine, crf },
+    ...(findsLabels(options) ? { labelThreshold: options.labelThreshold ?? defaultLabelThreshold } : {}),
   }
 }

@@ -3,9 +3,11 @@ import sharp from 'sharp'
 import type { ClassFile } from '../class_file.js'
 import { counted, type Dataset, type DatasetItem, shardOf } from '../dataset/dataset.js'
 import { isDone, Journal, readJournal } from '../dataset/journal.js'
+import { writeFoundLabels } from '../dataset/labels_file.js'
 import { claimFolder, type Manifest, settingsHash } from '../dataset/manifest.js'
 import { type RunOptions, type RunParts, runItems } from '../dataset/run.js'
 import { type OutputKind, ResultStore } from '../dataset/store.js'
+import { LabelFinder } from '../labels/auto.js'
 import { resolveModelPath } from '../model_path.js'
 import { maskPalette } from '../palette.js'
 import { resolveSegmentOptions } from '../segment_options.js'
@@ -56,9 +58,10 @@ async function prepare(
   const specs = file.classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
   const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encodingOf(options, file), signal }))
   const settings = settingsOf(kind, options, file, segmenter, classes)
-  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf } = settings
+  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
   await asUsage(() => resolveSegmentOptions('dataset', segment, classes))
+  const finder = labelThreshold === undefined ? {} : { finder: await asUsage(() => new LabelFinder(classes, labelThreshold)) }
   const outputs: OutputKind[] = ['mask', ...(['confidence', 'cams'] as const).filter((output) => options[output])]
   return {
     ...{ segmenter, classes },
@@ -72,6 +75,7 @@ async function prepare(
     run: {
       segment,
       outputs: new Set(outputs),
+      ...finder,
       palette: maskPalette(file.classes.map(({ colour }) => colour)),
       maxPixels,
       settings: settingsHash(settings),
@@ -96,9 +100,13 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
     const left = mine.filter((item) => overwrite || !store.has(item.id, outputs) || !isDone(before.get(item.id), item, settings))
     // What the annotations alone tell is said once, by the first shard.
     const told = part === 1 ? found : { ...found, failures: [], notes: [] }
-    const done = await work(left, mine.length - left.length, told, { ...plan, store, journal }, options)
-    store.close()
-    return done
+    try {
+      const done = await work(left, mine.length - left.length, told, { ...plan, store, journal }, options)
+      store.close()
+      return done
+    } finally {
+      if (plan.run.finder) writeFoundLabels(out, plan.classes.names, settings)
+    }
   } finally {
     journal.close()
   }
@@ -121,7 +129,7 @@ async function work(
     await runItems(left, parts, run, {
       done: ({ id, labels }) => {
         const names = labels.map((label) => parts.classes.names[label] as string)
-        progress.done(id, { labels: names }, names.join(', '))
+        progress.done(id, { labels: names }, names.join(', ') || 'nothing found')
       },
       failed: ({ id }, message) => progress.failed(id, message),
     })

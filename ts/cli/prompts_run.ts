@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import sharp from 'sharp'
 import { ClassSet } from '../class_set.js'
-import { counted, type Dataset, type DatasetItem } from '../dataset/dataset.js'
+import { counted, type Dataset, type LabelledItem } from '../dataset/dataset.js'
 import { ClipEsError } from '../errors.js'
 import { resolveModelPath } from '../model_path.js'
 import { drawRanking } from '../prompts/chart.js'
@@ -10,7 +10,7 @@ import { defaultCacheFile, encoderKey, FeatureCache } from '../prompts/feature_c
 import { checkCandidates, type EncodedPhotos, type Ranking, rankCandidates, type Softmax } from '../prompts/rank.js'
 import { writeWhole } from '../render/write_file.js'
 import { Segmenter } from '../segmenter.js'
-import { classesFor, kindOf, readDataset, sourceOf } from './dataset_plan.js'
+import { classesFor, findsLabels, kindOf, readDataset, sourceOf } from './dataset_plan.js'
 import type { PromptsOptions } from './prompts.js'
 import { candidatesAsked } from './prompts_plan.js'
 import { rankingTable, tableHead } from './prompts_table.js'
@@ -30,6 +30,8 @@ interface Counts {
 /** Runs `clip-es prompts`. False when a photo failed: the ranking is of the others. */
 export async function prompts(options: PromptsOptions): Promise<boolean> {
   const kind = kindOf('prompts', options)
+  if (findsLabels(options))
+    throw new UsageError('prompts: sharpness compares the classes that are known to be in a photo; --labels must name a file')
   const signal = stopSignal()
   const model = resolveModelPath(options.model)
   const file = await asUsage(() => classesFor('prompts', kind, options.classFile, model))
@@ -55,8 +57,8 @@ export async function prompts(options: PromptsOptions): Promise<boolean> {
 }
 
 /** The photos that say something. Throws UsageError where there is none. */
-function multiLabel({ items }: Dataset): DatasetItem[] {
-  const several = items.filter(({ labels }) => labels.length > 1)
+function multiLabel({ items }: Dataset): LabelledItem[] {
+  const several = items.filter((item): item is LabelledItem => item.labels !== undefined && item.labels.length > 1)
   if (several.length) return several
   throw new UsageError(
     `prompts: none of the ${counted(items.length, 'photo')} has two labels or more; sharpness compares the labels of one photo`,
@@ -72,7 +74,7 @@ async function openCache(segmenter: Segmenter, { cache, maxSide = 1024 }: Prompt
 
 /** Gets the photos' embeddings, and says where from. */
 async function embed(
-  items: readonly DatasetItem[],
+  items: readonly LabelledItem[],
   { failures, notes }: Dataset,
   segmenter: Segmenter,
   cache: FeatureCache,

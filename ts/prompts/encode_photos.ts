@@ -19,15 +19,15 @@ export interface EncodeListener {
  * The photos' embeddings: the cache's, and those of the others, which go there. A photo that fails is reported and left out.
  * @throws the signal's reason, and what the file system does to the cache
  */
-export async function encodePhotos(
-  items: readonly DatasetItem[],
+export async function encodePhotos<T extends DatasetItem>(
+  items: readonly T[],
   segmenter: Segmenter,
   cache: FeatureCache,
   options: { maxPixels: number; signal: AbortSignal },
   start: (reused: number, left: number) => EncodeListener,
-): Promise<Map<DatasetItem, PhotoEmbedding>> {
+): Promise<Map<T, PhotoEmbedding>> {
   const { signal, maxPixels } = options
-  const embeddings = new Map<DatasetItem, PhotoEmbedding>()
+  const embeddings = new Map<T, PhotoEmbedding>()
   for (const item of items) {
     const known = cache.get(resolve(item.photo))
     if (known) embeddings.set(item, known)

@@ -1,6 +1,6 @@
 import type { ClassFile } from '../class_file.js'
 import { planClasses, planRows } from '../class_set.js'
-import type { DatasetItem } from '../dataset/dataset.js'
+import type { LabelledItem } from '../dataset/dataset.js'
 import type { Segmenter } from '../segmenter.js'
 import { encodePrompt } from '../text/tokenizer.js'
 import { type CompetingTexts, competingTexts, textProbabilities } from '../text_scores.js'
@@ -39,7 +39,7 @@ export interface Ranking {
 }
 
 /** Photos with at least two labels, and their embeddings. */
-export type EncodedPhotos = ReadonlyMap<DatasetItem, PhotoEmbedding>
+export type EncodedPhotos = ReadonlyMap<LabelledItem, PhotoEmbedding>
 
 /** What a ranking is made with. */
 export interface RankParts {
@@ -70,7 +70,7 @@ export async function rankCandidates(candidates: readonly Candidate[], parts: Ra
 }
 
 /** Per photo, the probabilities of its labels. */
-function targetProbabilities(photos: readonly (readonly [DatasetItem, PhotoEmbedding])[], texts: CompetingTexts): number[][] {
+function targetProbabilities(photos: readonly (readonly [LabelledItem, PhotoEmbedding])[], texts: CompetingTexts): number[][] {
   return photos.map(([{ labels }, { image, logitScale }]) => {
     const probabilities = textProbabilities(image, texts, logitScale)
     return labels.map((label) => probabilities[label] as number)
