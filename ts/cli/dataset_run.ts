@@ -61,7 +61,8 @@ async function prepare(
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
   await asUsage(() => resolveSegmentOptions('dataset', segment, classes))
-  const finder = labelThreshold === undefined ? {} : { finder: await asUsage(() => new LabelFinder(classes, labelThreshold)) }
+  const finder =
+    labelThreshold === undefined ? {} : { finder: await asUsage(() => new LabelFinder(segmenter, classes, labelThreshold)) }
   const outputs: OutputKind[] = ['mask', ...(['confidence', 'cams'] as const).filter((output) => options[output])]
   return {
     ...{ segmenter, classes },

@@ -106,7 +106,7 @@ async function segment(
   const options = { ...settings, include, signal }
   if (labels) return { result: await segmenter.segment(image, classes, { ...options, labels }), labels }
   if (!finder) throw new TypeError('a photo without labels, and nothing to find them')
-  const { found, ...result } = await segmentFound(segmenter, image, classes, finder, options)
+  const { found, ...result } = await segmentFound(image, classes, finder, options)
   return { result, ...found }
 }
 

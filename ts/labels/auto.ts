@@ -1,7 +1,16 @@
 import type { ClassSet } from '../class_set.js'
 import type { EncodedImage } from '../encoded_image.js'
 import { invalid } from '../errors.js'
+import type { Segmenter } from '../segmenter.js'
 import { type CompetingTexts, competingTexts, textProbabilities } from '../text_scores.js'
+import type { ImageData } from '../types.js'
+import { cropToPatches } from './crop.js'
+import { classBox, largestValues, smoothPatches } from './patches.js'
+
+/** Classes that are less present than this at every patch are not looked at closely. */
+const leastAtPatches = 0.12
+/** Of a class's largest value at any patch: what belongs to the same thing. */
+const shareOfPeak = 0.4
 
 /** Classes that were found in a photo. */
 export interface FoundLabels {
@@ -13,13 +22,14 @@ export interface FoundLabels {
 
 /**
  * Decides by CLIP itself which classes are in a photo. Beyond CLIP-ES, which is given them; after TagCLIP (arXiv 2312.12828), which asks
- * the patches and not the photo as a whole: in a photo's one embedding, large things drown small ones.
+ * the patches first, since in a photo's one embedding large things drown small ones, and then looks at each class again by itself.
  */
 export class LabelFinder {
   readonly #texts: CompetingTexts
 
   /** @throws ERR_INVALID_ARG for classes without background words: there, every patch would be one of the classes */
   constructor(
+    readonly segmenter: Segmenter,
     classes: ClassSet,
     readonly threshold: number,
   ) {
@@ -28,40 +38,41 @@ export class LabelFinder {
     this.#texts = competingTexts(classes, 'with background')
   }
 
-  async find(image: EncodedImage, signal?: AbortSignal): Promise<FoundLabels> {
-    const { patches, logitScale } = await image.embeddings({ patches: true, signal })
-    const probabilities = textProbabilities(patches as Float32Array, this.#texts, logitScale)
-    const presence = classPresence(probabilities, image.grid, this.#texts.classes)
+  /** The classes whose presence is not below the threshold. */
+  async find(image: ImageData, encoded: EncodedImage, signal?: AbortSignal): Promise<FoundLabels> {
+    const presence = await this.presence(image, encoded, signal)
     const labels = [...presence.keys()].filter((c) => (presence[c] as number) >= this.threshold)
     return { labels, presence: labels.map((c) => presence[c] as number) }
   }
-}
 
-/**
- * A class's presence: its largest probability at any patch, averaged over the patch and its up to eight neighbours, so that one odd
- * patch is no evidence.
- * @param probabilities (patches, texts), classes first
- * @returns (classes)
- */
-export function classPresence(
-  probabilities: Float64Array,
-  { width, height }: { width: number; height: number },
-  classes: number,
-): Float64Array {
-  const texts = probabilities.length / (width * height)
-  const presence = new Float64Array(classes)
-  const sum = new Float64Array(classes)
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      sum.fill(0)
-      const [left, right] = [Math.max(0, x - 1), Math.min(width - 1, x + 1)]
-      const [top, bottom] = [Math.max(0, y - 1), Math.min(height - 1, y + 1)]
-      for (let v = top; v <= bottom; v++)
-        for (let u = left; u <= right; u++)
-          for (let c = 0, at = (v * width + u) * texts; c < classes; c++, at++)
-            sum[c] = (sum[c] as number) + (probabilities[at] as number)
-      const count = (right - left + 1) * (bottom - top + 1)
-      for (let c = 0; c < classes; c++) presence[c] = Math.max(presence[c] as number, (sum[c] as number) / count)
+  /**
+   * Every class's presence: the geometric mean of its largest probability at any patch, and of its probability in the part of the photo
+   * around that patch, cut out and encoded by itself. 0 for classes that no patch speaks for.
+   * @param encoded the same image's
+   */
+  async presence(image: ImageData, encoded: EncodedImage, signal?: AbortSignal): Promise<Float64Array> {
+    const { patches, logitScale } = await encoded.embeddings({ patches: true, signal })
+    const { grid } = encoded
+    const { classes } = this.#texts
+    const smooth = smoothPatches(textProbabilities(patches as Float32Array, this.#texts, logitScale), grid, classes)
+    const atPatches = largestValues(smooth, classes)
+    const presence = new Float64Array(classes)
+    for (const [c, largest] of atPatches.entries()) {
+      if (largest < leastAtPatches) continue
+      const part = cropToPatches(image, classBox(smooth, grid, classes, c, shareOfPeak), grid)
+      presence[c] = Math.sqrt(largest * ((await this.#probabilities(part, signal))[c] as number))
     }
-  return presence
+    return presence
+  }
+
+  /** Of an image as a whole. */
+  async #probabilities(image: ImageData, signal: AbortSignal | undefined): Promise<Float64Array> {
+    const encoded = await this.segmenter.encode(image, { signal })
+    try {
+      const { image: whole, logitScale } = await encoded.embeddings({ signal })
+      return textProbabilities(whole, this.#texts, logitScale)
+    } finally {
+      encoded.dispose()
+    }
+  }
 }

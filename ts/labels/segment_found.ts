@@ -1,11 +1,9 @@
 import type { ClassSet } from '../class_set.js'
-import type { Segmenter } from '../segmenter.js'
 import type { ImageData, SegmentOptions, SegmentResult } from '../types.js'
 import type { FoundLabels, LabelFinder } from './auto.js'
 
-/** Finds out what is in a photo and segments that. Where nothing is found, all is background. */
+/** Finds out what is in a photo and segments that, with the finder's segmenter and classes. Where nothing is found, all is background. */
 export async function segmentFound(
-  segmenter: Segmenter,
   image: ImageData,
   classes: ClassSet,
   finder: LabelFinder,
@@ -13,9 +11,9 @@ export async function segmentFound(
 ): Promise<SegmentResult & { found: FoundLabels }> {
   const { signal, include = [] } = options
   const begin = performance.now()
-  const encoded = await segmenter.encode(image, { signal })
+  const encoded = await finder.segmenter.encode(image, { signal })
   try {
-    const found = await finder.find(encoded, signal)
+    const found = await finder.find(image, encoded, signal)
     const seconds = (performance.now() - begin) / 1000
     const result = found.labels.length
       ? await encoded.segment(classes, { ...options, labels: found.labels })
