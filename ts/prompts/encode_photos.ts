@@ -44,7 +44,8 @@ export async function encodePhotos<T extends DatasetItem>(
     embeddings.set(item, embedding)
     listener.done(item)
   })
-  return embeddings
+  // In the items' order, whichever were known or ended first: sums are the same to the last bit.
+  return new Map(items.flatMap((item) => (embeddings.has(item) ? [[item, embeddings.get(item) as PhotoEmbedding]] : [])))
 
   async function embed({ photo }: DatasetItem): Promise<PhotoEmbedding> {
     const encoded = await segmenter.encode(await decodePhoto(photo, maxPixels, 'ignored'), { signal })
