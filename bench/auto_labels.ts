@@ -1,8 +1,8 @@
 // node --import tsx bench/auto_labels.ts [PICTURES]
 // Precision and recall of labels that CLIP finds by itself (ts/labels/auto.ts), by the embedded model: on the shipped scenes, and on
-// pictures generated from them. For each way of asking: at the threshold that is best for the pictures made
-// of the other half of the scenes, so that no picture is judged by a threshold that it had a part in choosing. The way that is used
-// (looked at closely) also at several fixed thresholds.
+// pictures generated from them. Each way of asking is judged at the threshold that is best for the pictures made of the other half of
+// the scenes, so that no picture is judged by a threshold that it had a part in choosing; the way that is used (looked at closely)
+// also at fixed thresholds.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
