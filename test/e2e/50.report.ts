@@ -51,7 +51,7 @@ function isAsShown(shown: string, line: string): boolean {
 
 test('the worked example in docs/datasets.md runs as it is written, and prints what it shows', () => {
   const all = examples(readFileSync(join(root, 'docs/datasets.md'), 'utf8'))
-  assert.is(all.length, 4)
+  assert.is(all.length, 5)
   for (const { command, lines } of all) {
     const [program, ...args] = command.split(' ')
     assert.is(program, 'clip-es')

@@ -89,7 +89,7 @@ test('VOC: lists with paths, and the devkit folder above', async () => {
 test('VOC: a labels file stands for the XML files', async () => {
   const { items, failures } = await readVoc(voc, 'train', index, write('labels.csv', '1,person\n2,dog\n3,cat\n4,cat\n5,cat\n'))
   assert.equal(
-    items.map(({ id, labels }) => [id, ...labels]),
+    items.map(({ id, labels = [] }) => [id, ...labels]),
     [
       ['1', 2],
       ['2', 1],

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { defaultLabelThreshold } from '../labels/threshold.js'
 import type { Device, Precision } from '../types.js'
 import { classFileHelp } from './class_sets.js'
 import { device, maxSide } from './segment.js'
@@ -11,6 +12,7 @@ export interface DatasetOptions {
   annotations?: string
   folder?: string
   labels?: string
+  labelThreshold?: number
   classFile?: string
   out: string
   model?: string
@@ -49,7 +51,12 @@ export function datasetCommand(): Command {
     .addOption(new Option('--folder <dir>', 'your own photos, with folders inside').conflicts(['voc', 'coco']))
     .option(
       '--labels <file>',
-      'what is in each photo (.csv, .json, .txt): needed by --folder; for --voc instead of its XML files',
+      "what is in each photo (.csv, .json, .txt): needed by --folder; for --voc instead of its XML files; 'auto': CLIP finds out",
+    )
+    .option(
+      '--label-threshold <x>',
+      `of --labels auto: how sure CLIP must be, 0 to 1 (default: ${defaultLabelThreshold})`,
+      numberFrom(0, 1),
     )
     .option('--class-file <file>', `${classFileHelp}; default: the data set's, or with --folder the embedded model's`)
     .option('-o, --out <dir>', 'folder for the results', 'clip-es-out')

@@ -3,9 +3,11 @@ import sharp from 'sharp'
 import type { ClassFile } from '../class_file.js'
 import { counted, type Dataset, type DatasetItem, shardOf } from '../dataset/dataset.js'
 import { isDone, Journal, readJournal } from '../dataset/journal.js'
+import { writeFoundLabels } from '../dataset/labels_file.js'
 import { claimFolder, type Manifest, settingsHash } from '../dataset/manifest.js'
 import { type RunOptions, type RunParts, runItems } from '../dataset/run.js'
 import { type OutputKind, ResultStore } from '../dataset/store.js'
+import { LabelFinder } from '../labels/auto.js'
 import { resolveModelPath } from '../model_path.js'
 import { maskPalette } from '../palette.js'
 import { resolveSegmentOptions } from '../segment_options.js'
@@ -23,10 +25,10 @@ const maxPixels = 100e6 // as the engine's default
 
 /** Runs `clip-es dataset`. False when any photo failed, after the rest was done. */
 export async function dataset(options: DatasetOptions): Promise<boolean> {
-  const kind = kindOf(options)
+  const kind = kindOf('dataset', options)
   const signal = stopSignal()
   const model = resolveModelPath(options.model)
-  const file = await asUsage(() => classesFor(kind, options.classFile, model))
+  const file = await asUsage(() => classesFor('dataset', kind, options.classFile, model))
   const found = await asUsage(() => readDataset(kind, options, file))
   makeOutFolder('dataset', options.out)
   sharp.concurrency(1) // the cores belong to the engine
@@ -58,9 +60,11 @@ async function prepare(
   const dropped = classes.droppedBackground.join(', ')
   if (dropped) console.error(`clip-es: background words left out, because a class goes by them: ${dropped}`)
   const settings = settingsOf(kind, options, file, segmenter, classes)
-  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf } = settings
+  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
   await asUsage(() => resolveSegmentOptions('dataset', segment, classes))
+  const finder =
+    labelThreshold === undefined ? {} : { finder: await asUsage(() => new LabelFinder(segmenter, classes, labelThreshold)) }
   const outputs: OutputKind[] = ['mask', ...(['confidence', 'cams'] as const).filter((output) => options[output])]
   return {
     ...{ segmenter, classes },
@@ -74,6 +78,7 @@ async function prepare(
     run: {
       segment,
       outputs: new Set(outputs),
+      ...finder,
       palette: maskPalette(file.classes.map(({ colour }) => colour)),
       maxPixels,
       settings: settingsHash(settings),
@@ -103,7 +108,9 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
       const left = mine.filter(isLeft)
       // What the annotations alone tell is said once, by the first shard.
       const told = part === 1 ? found : { ...found, failures: [], notes: [] }
-      return await work(left, mine.length - left.length, told, { ...plan, store, journal }, options)
+      return await work(left, mine.length - left.length, told, { ...plan, store, journal }, options).finally(() => {
+        if (plan.run.finder) writeFoundLabels(out, plan.classes.names, settings)
+      })
     } finally {
       store.close()
     }
@@ -129,7 +136,7 @@ async function work(
     await runItems(left, parts, run, {
       done: ({ id, labels }) => {
         const names = labels.map((label) => parts.classes.names[label] as string)
-        progress.done(id, { labels: names }, names.join(', '))
+        progress.done(id, { labels: names }, names.join(', ') || 'nothing found')
       },
       failed: ({ id }, message) => progress.failed(id, message),
     })

@@ -5,6 +5,7 @@ import { datasetCommand } from './dataset.js'
 import { demoCommand } from './demo.js'
 import { doctorCommand } from './doctor.js'
 import { evalCommand } from './eval.js'
+import { promptsCommand } from './prompts.js'
 import { reportCommand } from './report.js'
 import { segmentCommand } from './segment.js'
 import { setupCommand } from './setup.js'
@@ -28,6 +29,7 @@ export function program(): Command {
     .description('Give it a photo and words, get a pixel mask for each word.')
     .version(packageVersion())
     .addCommand(segmentCommand())
+    .addCommand(promptsCommand())
     .addCommand(datasetCommand())
     .addCommand(evalCommand())
     .addCommand(reportCommand())

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { defaultLabelThreshold } from '../labels/threshold.js'
 import type { Device, Fusion, Precision } from '../types.js'
 import { integerFrom, numberFrom, someWords, words } from './usage.js'
 
@@ -7,6 +8,7 @@ export interface SegmentArguments {
   classes?: string[]
   classFile?: string
   labels?: string[]
+  labelThreshold?: number
   background?: string[]
   template?: string[]
   fusion?: Fusion
@@ -53,7 +55,12 @@ export function segmentCommand(): Command {
     .optionsGroup('What to look for:')
     .option('--classes <words>', 'classes, with commas between them; of a class file: those to take', someWords)
     .option('--class-file <file>', 'JSON file of classes, synonyms, colours, background words; or voc, coco, emoji')
-    .option('--labels <words>', 'the classes that are in these photos (default: all)', someWords)
+    .option('--labels <words>', "the classes that are in these photos, or 'auto': CLIP finds out (default: all)", someWords)
+    .option(
+      '--label-threshold <x>',
+      `of --labels auto: how sure CLIP must be, 0 to 1 (default: ${defaultLabelThreshold})`,
+      numberFrom(0, 1),
+    )
     .option('--background <words>', "words that classes compete with; '' for none (default: VOC's 25)", words)
     .option(
       '--template <text>',

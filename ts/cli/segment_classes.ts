@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { unknownWord } from '../check.js'
 import { type ClassEntry, type ClassFile, readClassFile } from '../class_file.js'
 import { planClasses } from '../class_set.js'
+import { defaultLabelThreshold } from '../labels/threshold.js'
 import { embeddedModel } from '../model_path.js'
 import { packageRoot } from '../setup/paths.js'
 import type { ClassSpec, EncodeClassesOptions } from '../types.js'
@@ -16,6 +17,8 @@ export interface AskedClasses {
   names: string[]
   /** Undefined: all of them. */
   labels: string[] | undefined
+  /** Where CLIP is to find the labels of each photo: how sure it must be. */
+  labelThreshold: number | undefined
   boxThreshold: number | undefined
   /** As the class file writes them, by class. */
   colours: (string | undefined)[]
@@ -57,9 +60,20 @@ function entriesOf(names: string[] | undefined, file: ClassFile | undefined, pat
   })
 }
 
+/** `--labels auto` asks CLIP, unless a class is called so. */
+function askedLabels(
+  { labels, labelThreshold }: SegmentArguments,
+  names: readonly string[],
+): Pick<AskedClasses, 'labels' | 'labelThreshold'> {
+  if (labels?.length === 1 && labels[0] === 'auto' && !names.includes('auto'))
+    return { labels: undefined, labelThreshold: labelThreshold ?? defaultLabelThreshold }
+  if (labelThreshold !== undefined) throw new UsageError('--label-threshold says nothing without --labels auto')
+  return { labels, labelThreshold }
+}
+
 /** Reads and checks what the command line says about classes, before a model is loaded. Throws UsageError. */
 export async function askedClasses(given: SegmentArguments): Promise<AskedClasses> {
-  const { classes, classFile, labels, model } = given
+  const { classes, classFile, model } = given
   if (!classes && classFile === undefined) throw explainClasses(model)
   return await asUsage(() => {
     const file = classFile === undefined ? undefined : readClassFile(shippedClassFile(classFile) ?? classFile)
@@ -71,6 +85,11 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
       fusion: given.fusion ?? file?.fusion,
     }
     const { names, background } = planClasses(specs, encoding)
+    const { labels, labelThreshold } = askedLabels(given, names)
+    if (labelThreshold !== undefined && !background.length)
+      throw new UsageError(
+        '--labels auto needs background words, which say what is none of the classes; give some with --background',
+      )
     for (const label of labels ?? []) if (!names.includes(label)) throw unknownWord('--labels', 'class', label, names)
     const repeated = labels?.find((label, i) => labels.indexOf(label) !== i)
     if (repeated !== undefined) throw new UsageError(`--labels has ${repeated} twice; leave one out`)
@@ -83,6 +102,7 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
       encoding,
       names,
       labels,
+      labelThreshold,
       boxThreshold: given.boxThreshold ?? file?.boxThreshold,
       colours: entries.map(({ colour }) => colour),
     }

@@ -1,6 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ClassSet } from '../class_set.js'
+import type { LabelFinder } from '../labels/auto.js'
+import { segmentFound } from '../labels/segment_found.js'
 import { ignored } from '../metrics.js'
 import { maskPalette, parseColour, vividColour } from '../palette.js'
 import { decodePhoto, type Photo } from '../photos/decode.js'
@@ -20,6 +22,8 @@ const fullLegend = 8 // more labels than this, and the legend names only those t
 export interface Job {
   segmenter: Segmenter
   classes: ClassSet
+  /** Where CLIP is to find the labels. */
+  finder: LabelFinder | undefined
   colours: readonly (string | undefined)[]
   options: SegmentOptions
   kinds: readonly ResultKind[]
@@ -85,10 +89,12 @@ async function encode(kind: ResultKind, photo: Photo, result: SegmentResult, lab
 
 /** Segments a photo and writes its results, the mask last: where it is, the others are. Rejects with the reason when the job is stopped. */
 export async function segmentPhoto(file: string, places: Places, job: Job): Promise<PhotoResult> {
-  const { segmenter, classes, options, kinds, signal } = job
+  const { segmenter, classes, finder, options, kinds, signal } = job
   signal.throwIfAborted()
   const photo = await decodePhoto(file, maxPixels)
-  const result = await segmenter.segment(photo, classes, { ...options, signal })
+  const result = finder
+    ? await segmentFound(photo, classes, finder, { ...options, signal })
+    : await segmenter.segment(photo, classes, { ...options, signal })
   const share = sharesOf(result.mask)
   const labels = labelsOf(result, classes.names, share)
   const files = await Promise.all(kinds.map((kind) => encode(kind, photo, result, labels, job)))

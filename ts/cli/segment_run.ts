@@ -1,6 +1,7 @@
 import sharp from 'sharp'
 import type { ClassSet } from '../class_set.js'
 import { inOrder } from '../in_order.js'
+import { LabelFinder } from '../labels/auto.js'
 import { findPhotos, type NotFound } from '../photos/find.js'
 import { type Placed, placeResults, type ResultKind } from '../photos/places.js'
 import { Segmenter } from '../segmenter.js'
@@ -53,7 +54,9 @@ async function work(
   try {
     segmenter = await Segmenter.load(given.model, { device, precision, threads, maxSide, signal })
     const classes = await encode(segmenter, asked, signal)
-    const job: Job = { segmenter, classes, signal, ...settings(given, asked) }
+    const { labelThreshold } = asked
+    const finder = labelThreshold === undefined ? undefined : new LabelFinder(segmenter, classes, labelThreshold)
+    const job: Job = { segmenter, classes, finder, signal, ...settings(given, asked) }
     report.start()
     for await (const outcome of inOrder(placed, window, (photo) => tryPhoto(photo, job))) {
       if ('error' in outcome) failures.push(outcome)

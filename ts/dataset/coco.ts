@@ -3,7 +3,7 @@ import { basename, isAbsolute, join } from 'node:path'
 import { invalid } from '../errors.js'
 import { stemOf } from '../photos/names.js'
 import type { CocoShape } from './coco_shapes.js'
-import { counted, type Dataset, messageOf } from './dataset.js'
+import { counted, type Dataset, type Failure, messageOf } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 
 /** What is read of an instances_….json. */
@@ -35,17 +35,35 @@ function photoFolder(dir: string, annotations: string, images: CocoFile['images'
   return folder
 }
 
+/** The photos of an annotations file, each with its number in there. */
+export function cocoPhotos(
+  dir: string,
+  annotations: string,
+): { file: CocoFile; items: { id: string; photo: string; number: number }[]; failures: Failure[] } {
+  const file = readCoco(annotations)
+  const folder = photoFolder(dir, annotations, file.images)
+  const items: { id: string; photo: string; number: number }[] = []
+  const failures: Failure[] = []
+  for (const { id: number, file_name } of file.images) {
+    const id = stemOf(String(file_name))
+    const photo = join(folder, String(file_name))
+    if (isAbsolute(id) || id.split('/').includes('..')) failures.push({ id, message: 'its file_name leads out of the folder' })
+    else if (!existsSync(photo)) failures.push({ id, message: `there is no photo ${photo}` })
+    else items.push({ id, photo, number })
+  }
+  return { file, items, failures }
+}
+
 /**
  * COCO: the photos of an annotations file with the categories of their objects, crowds included.
  * @throws ERR_INVALID_ARG when the file cannot be read or none of its photos is there
  */
 export function readCocoDataset(dir: string, annotations: string, index: LabelIndex): Dataset {
-  const { images, annotations: objects, categories } = readCoco(annotations)
-  const folder = photoFolder(dir, annotations, images)
-  const names = new Map(categories.map(({ id, name }) => [id, name]))
-  const words = new Map<number, Set<string>>(images.map(({ id }) => [id, new Set()]))
+  const { file, items, failures } = cocoPhotos(dir, annotations)
+  const names = new Map(file.categories.map(({ id, name }) => [id, name]))
+  const words = new Map<number, Set<string>>(file.images.map(({ id }) => [id, new Set()]))
   const strays = new Map<number, number>()
-  for (const { image_id, category_id } of objects) {
+  for (const { image_id, category_id } of file.annotations) {
     const of = words.get(image_id)
     if (of) of.add(names.get(category_id) ?? `category ${category_id}`)
     else strays.set(image_id, (strays.get(image_id) ?? 0) + 1)
@@ -56,13 +74,10 @@ export function readCocoDataset(dir: string, annotations: string, index: LabelIn
       id: `image ${id}`,
       message: `${counted(count, 'annotation')} of it, but it is not among the images of ${annotations}`,
     })
+  dataset.failures.push(...failures)
   let unlabelled = 0
-  for (const { id: number, file_name } of images) {
-    const id = stemOf(String(file_name))
-    const photo = join(folder, String(file_name))
+  for (const { id, photo, number } of items) {
     try {
-      if (isAbsolute(id) || id.split('/').includes('..')) throw invalid('its file_name leads out of the folder')
-      if (!existsSync(photo)) throw invalid(`there is no photo ${photo}`)
       const labels = index.resolve(words.get(number) as Set<string>)
       if (labels.length) dataset.items.push({ id, photo, labels })
       else unlabelled++

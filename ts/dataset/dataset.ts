@@ -4,9 +4,12 @@ export interface DatasetItem {
   id: string
   /** The photo's path. */
   photo: string
-  /** Indices into the class file, ascending, at least one. */
-  labels: number[]
+  /** Indices into the class file, ascending, at least one. Absent where CLIP is to find them. */
+  labels?: number[]
 }
+
+/** A photo whose labels are known. */
+export type LabelledItem = DatasetItem & { labels: number[] }
 
 /** A photo that cannot be done, or could not be. */
 export interface Failure {

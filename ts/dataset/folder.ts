@@ -7,13 +7,24 @@ import { counted, type Dataset, messageOf } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 import { readLabels } from './labels.js'
 
-/** '/'-separated paths of the photos below a folder, sorted; hidden files and folders are none. */
-function listPhotos(dir: string, below = ''): string[] {
+/**
+ * '/'-separated paths of the photos below a folder, sorted; hidden files and folders are none.
+ * @throws ERR_INVALID_ARG when it cannot be read
+ */
+export function listPhotos(dir: string): string[] {
+  try {
+    return photosBelow(dir, '')
+  } catch (error) {
+    throw invalid(`--folder: ${dir} cannot be read (${messageOf(error)})`)
+  }
+}
+
+function photosBelow(dir: string, below: string): string[] {
   const entries = readdirSync(join(dir, below), { withFileTypes: true }).filter(({ name }) => !name.startsWith('.'))
   return entries
     .flatMap((entry) => {
       const path = posix.join(below, entry.name)
-      if (entry.isDirectory()) return listPhotos(dir, path)
+      if (entry.isDirectory()) return photosBelow(dir, path)
       return isPhotoName(entry.name) ? [path] : []
     })
     .sort()
@@ -46,12 +57,7 @@ class PhotoIndex {
  * @throws ERR_INVALID_ARG when the folder or the file cannot be read
  */
 export function readFolder(dir: string, labelsFile: string, index: LabelIndex): Dataset {
-  let photos: PhotoIndex
-  try {
-    photos = new PhotoIndex(listPhotos(dir))
-  } catch (error) {
-    throw invalid(`--folder: ${dir} cannot be read (${messageOf(error)})`)
-  }
+  const photos = new PhotoIndex(listPhotos(dir))
   const dataset: Dataset = { items: [], failures: [], notes: [] }
   const taken = new Map<string, string>() // results by the photo they belong to
   const named = new Set<string>()

@@ -9,7 +9,8 @@ import type { DatasetItem } from './dataset.js'
 export interface JournalEntry {
   id: string
   photo: string
-  labels: number[]
+  /** Absent when it failed before they were found. */
+  labels?: number[]
   /** Of the photo's file: a changed one is done again. */
   bytes: number
   modified: number
@@ -17,6 +18,8 @@ export interface JournalEntry {
   settings: string
   /** The labels' probabilities. */
   scores?: number[]
+  /** Where CLIP found the labels: how sure it was. */
+  presence?: number[]
   failed?: string
 }
 
@@ -54,7 +57,7 @@ function parseLine(line: string): JournalEntry | undefined {
 /** Whether an entry says that this photo with these labels is done. */
 export function isDone(entry: JournalEntry | undefined, item: DatasetItem, settings: string): boolean {
   if (entry === undefined || entry.failed !== undefined || entry.settings !== settings) return false
-  if (!isDeepStrictEqual(entry.labels, item.labels)) return false
+  if (item.labels && !isDeepStrictEqual(entry.labels, item.labels)) return false
   const { bytes, modified } = photoState(item.photo)
   return entry.bytes === bytes && entry.modified === modified
 }

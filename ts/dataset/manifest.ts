@@ -25,6 +25,8 @@ export interface RunSettings {
   ignoreBelow: number
   refine: boolean
   crf: boolean
+  /** Where CLIP finds the labels: from which presence on. */
+  labelThreshold?: number
 }
 
 /** `manifest.json` in the folder of a data set's results: how they were made. */
@@ -63,7 +65,7 @@ function differences(was: RunSettings, now: RunSettings): string[] {
     const text = JSON.stringify(value) ?? 'nothing'
     return text.length > 60 ? `${text.slice(0, 57)}...` : text
   }
-  return (Object.keys(now) as (keyof RunSettings)[])
+  return ([...new Set([...Object.keys(now), ...Object.keys(was)])] as (keyof RunSettings)[])
     .filter((key) => !isDeepStrictEqual(was[key], now[key]))
     .map((key) => {
       const [a, b] = [short(was[key]), short(now[key])]

@@ -1,12 +1,14 @@
 import type { ClassSet } from '../class_set.js'
+import type { LabelFinder } from '../labels/auto.js'
+import { segmentFound } from '../labels/segment_found.js'
 import { inLanes } from '../lanes.js'
 import { decodePhoto } from '../photos/decode.js'
 import { encodeConfidence } from '../render/confidence.js'
 import { encodeCams } from '../render/npz.js'
 import { encodeLabels } from '../render/png.js'
 import type { Segmenter } from '../segmenter.js'
-import type { SegmentOptions, SegmentResult } from '../types.js'
-import { type DatasetItem, messageOf } from './dataset.js'
+import type { ImageData, SegmentOptions, SegmentResult } from '../types.js'
+import { type DatasetItem, type LabelledItem, messageOf } from './dataset.js'
 import { type Journal, photoState } from './journal.js'
 import type { OutputKind, ResultStore } from './store.js'
 
@@ -19,6 +21,8 @@ export interface RunOptions {
   /** 256 * 3 bytes. */
   palette: Uint8Array
   maxPixels: number
+  /** Finds the labels of photos that have none. */
+  finder?: LabelFinder
   /** settingsHash of the run. */
   settings: string
   signal: AbortSignal
@@ -26,7 +30,7 @@ export interface RunOptions {
 
 /** Told of each photo as it ends. */
 export interface RunListener {
-  done(item: DatasetItem): void
+  done(item: LabelledItem): void
   failed(item: DatasetItem, message: string): void
 }
 
@@ -57,33 +61,58 @@ export async function runItems(
     }
   }
   await inLanes(items, lanes, options.signal, async (item) => {
+    let done: LabelledItem
     try {
-      await runItem(item, parts, options)
+      done = await runItem(item, parts, options)
     } catch (error) {
       if (!options.signal.aborted) fail(item, messageOf(error))
       return
     }
-    listener.done(item)
+    listener.done(done)
   })
 }
 
-async function runItem(item: DatasetItem, parts: RunParts, options: RunOptions): Promise<void> {
-  const { segmenter, classes, store, journal } = parts
+async function runItem(item: DatasetItem, parts: RunParts, options: RunOptions): Promise<LabelledItem> {
+  const { store, journal } = parts
   const { outputs, signal } = options
   const state = photoState(item.photo) // before it is read: a photo replaced meanwhile is done again
   const image = await decodePhoto(item.photo, options.maxPixels, 'ignored')
   const include = [...outputs].filter((kind) => kind !== 'mask')
-  const result = await segmenter.segment(image, classes, { ...options.segment, labels: item.labels, include, signal })
-  const files = await encode(result, item, outputs, options.palette)
+  const { result, labels, presence } = await segment(image, item.labels, parts, { ...options, include })
+  const files = await encode(result, labels, outputs, options.palette)
   signal.throwIfAborted()
   store.save(item.id, files)
-  const scores = [...result.scores].map((p) => Number(p.toPrecision(4)))
-  journal.add({ ...item, ...state, settings: options.settings, scores })
+  const labelled = { ...item, labels }
+  const found = presence && { presence: presence.map(short) }
+  journal.add({ ...labelled, ...state, settings: options.settings, scores: [...result.scores].map(short), ...found })
+  return labelled
+}
+
+const short = (p: number): number => Number(p.toPrecision(4))
+
+interface Segmented {
+  result: SegmentResult
+  labels: number[]
+  presence?: number[]
+}
+
+/** With the labels given, or those that are found. */
+async function segment(
+  image: ImageData,
+  labels: number[] | undefined,
+  { segmenter, classes }: RunParts,
+  { segment: settings, include, finder, signal }: RunOptions & Pick<SegmentOptions, 'include'>,
+): Promise<Segmented> {
+  const options = { ...settings, include, signal }
+  if (labels) return { result: await segmenter.segment(image, classes, { ...options, labels }), labels }
+  if (!finder) throw new TypeError('a photo without labels, and nothing to find them')
+  const { found, ...result } = await segmentFound(image, classes, finder, options)
+  return { result, ...found }
 }
 
 async function encode(
   result: SegmentResult,
-  item: DatasetItem,
+  labels: readonly number[],
   outputs: ReadonlySet<OutputKind>,
   palette: Uint8Array,
 ): Promise<Map<OutputKind, Uint8Array>> {
@@ -91,6 +120,6 @@ async function encode(
   const files = new Map<OutputKind, Uint8Array>()
   if (outputs.has('mask')) files.set('mask', await encodeLabels({ data: mask, width, height }, palette))
   if (confidence) files.set('confidence', await encodeConfidence(confidence, width, height))
-  if (cams) files.set('cams', await encodeCams(item.labels, cams, width, height))
+  if (cams) files.set('cams', await encodeCams(labels, cams, width, height))
   return files
 }
