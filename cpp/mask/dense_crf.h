@@ -22,8 +22,7 @@ struct CrfSettings {
 
 // rgb (height, width, 3) and scores (labels, height, width) -> marginals (labels, height, width), which sum to 1 at every pixel.
 // The unary energy is -log(clip(score, 1e-5, 1)). Throws Error kInvalidArg for no label, no pixel, a sigma that is not positive, a negative
-// weight or number of rounds, and a score that is negative or not a number. Memory: about 60 + 4 labels bytes a pixel and
-// 8 labels + 60 bytes a lattice point.
+// weight or number of rounds, and a score that is negative or not finite. Memory: docs/crf.md.
 void dense_crf(Context&, const uint8_t* rgb, int64_t width, int64_t height, const float* scores, int64_t labels, const CrfSettings&,
                float* marginals);
 

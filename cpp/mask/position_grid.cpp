@@ -98,6 +98,8 @@ class RowFilter {
     const PositionGrid::Steps& steps = grid_.steps[r];
     ops::lattice_blur_row(neighbour(0, 0), neighbour(-kOn, steps.before[Axis]), neighbour(kOn, steps.after[Axis]), last - first,
                           out + first);
+    for (int32_t h = grid_.holes_begin[r]; h < grid_.holes_begin[r + 1]; ++h)
+      std::fill_n(out + grid_.holes[static_cast<size_t>(h)] * channels_, channels_, 0.0f);
   }
 
   const PositionGrid& grid_;
@@ -167,14 +169,24 @@ bool build_position_grid(Context& context, int64_t width, int64_t height, float 
   context.pool.split(height, 16, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) place_row(row);
   });
+  const auto most_holes = static_cast<size_t>(grid.points() / 64);
+  grid.holes = arena.take<int32_t>(most_holes);
+  grid.holes_begin = arena.take<int32_t>(row_count + 1);
+  size_t holes = 0;
   for (size_t r = 0; r < row_count; ++r) {
     const auto begin = touched.begin() + static_cast<int64_t>(r) * grid.columns, end = begin + grid.columns;
     const auto low = std::find(begin, end, uint8_t{1});
-    const auto high = std::find(low, end, uint8_t{0});
+    auto high = end;
+    while (high != low && high[-1] == 0) --high;
     grid.first[r] = static_cast<int32_t>(low == end ? 0 : low - begin);
     grid.last[r] = static_cast<int32_t>(low == end ? 0 : high - begin);
-    if (std::find(high, end, uint8_t{1}) != end) return false;
+    grid.holes_begin[r] = static_cast<int32_t>(holes);
+    for (auto hole = std::find(low, high, uint8_t{0}); hole != high; hole = std::find(hole + 1, high, uint8_t{0})) {
+      if (holes == most_holes) return false;
+      grid.holes[holes++] = static_cast<int32_t>(hole - begin);
+    }
   }
+  grid.holes_begin[row_count] = static_cast<int32_t>(holes);
   return true;
 }
 

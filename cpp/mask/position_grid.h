@@ -17,6 +17,8 @@ struct PositionGrid {
   std::span<float> weight;         // (height * width, 3)
   std::span<int64_t> base;         // (height)
   std::span<int32_t> first, last;  // (rows): the columns of the points that exist
+  std::span<int32_t> holes;        // columns in between of points that do not: rounding leaves a few at the photo's edges
+  std::span<int32_t> holes_begin;  // (rows + 1): where in holes a row begins
   struct Steps {
     int64_t before[3], after[3];  // from a point to its neighbours along each axis
   };
@@ -26,7 +28,7 @@ struct PositionGrid {
   ops::LatticeCorners corners_at(int64_t pixel) const { return {slot.data() + pixel * 3, weight.data() + pixel * 3, 3}; }
 };
 
-// False where points are missing between others (sigma below about 0.9) or a row is too long: the hashed lattice serves then.
+// False where many points are missing between others (sigma below about 0.9) or a row is too long: the hashed lattice serves then.
 // Everything is taken from the context's arena and lives as long as the caller's scope.
 bool build_position_grid(Context&, int64_t width, int64_t height, float sigma, PositionGrid&);
 

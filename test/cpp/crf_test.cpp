@@ -133,9 +133,10 @@ TEST("ten rounds label the patches as the sum over all pairs does") {
 TEST("the position kernel's grid and its hashed lattice are the same filter") {
   Random random(3);
   Context& context = context_of(3);
-  for (const auto& [width, height] : {std::pair<int64_t, int64_t>{1, 1}, {1, 90}, {130, 1}, {67, 45}, {200, 131}})
+  for (const auto& [width, height] : {std::pair<int64_t, int64_t>{1, 1}, {1, 90}, {130, 1}, {67, 45}, {200, 131}, {1500, 1100}})
     for (const float sigma : {1.0f, 1.7f, 3.0f, 40.0f})
       for (const int64_t channels : {int64_t{1}, int64_t{2}, int64_t{4}, int64_t{20}}) {
+        if (width > 1000 && channels > 1) continue;
         Arena::Scope scope(context.arena);
         const std::vector<float> pixels = random.uniform(width * height * channels);
         const auto tiles = cut_into_tiles(context.arena, width, height);
