@@ -125,10 +125,10 @@ async function tell(rankings: readonly Ranking[], told: Told, { json, plot }: Pr
   if (json) console.log(JSON.stringify({ ...told, softmax, rankings }))
   else {
     console.log(
-      `${told.rank} by sharpness over ${told.photos} photos: variance / mean of their labels' scores, the lower the sharper`,
+      `${told.rank} by sharpness over ${counted(told.photos, 'photo')}: variance / mean of their labels' scores, the lower the sharper`,
     )
     console.log(`softmax over ${softmax}\n${tableHead}\n${rankingTable(rankings)}`)
   }
-  const title = `Sharpness over ${told.photos} photos, softmax over ${softmax} (lower is sharper)`
+  const title = `Sharpness over ${counted(told.photos, 'photo')}, softmax over ${softmax} (lower is sharper)`
   if (plot !== undefined) writeWhole(plot, await drawRanking(rankings, title))
 }

@@ -1,3 +1,4 @@
+import { counted } from '../dataset/dataset.js'
 import type { Ranking } from '../prompts/rank.js'
 
 const longest = 20 // characters of the longest bar
@@ -16,7 +17,7 @@ export function rankingTable(rankings: readonly Ranking[]): string {
   const most = Math.max(...rankings.flatMap(({ candidates }) => candidates.map(({ mean }) => mean)))
   return rankings
     .flatMap(({ class: name, candidates }) => [
-      ...(name === undefined ? [] : [`${name}, over ${candidates[0]?.photos} photos`]),
+      ...(name === undefined ? [] : [`${name}, over ${counted(candidates[0]?.photos ?? 0, 'photo')}`]),
       ...candidates.map(({ mean, probability, name: candidate }, place) =>
         [
           String(place + 1).padStart(4),
