@@ -153,7 +153,7 @@ test('COCO: labels from the objects, crowds among them; strays and missing photo
 })
 
 test('COCO: a file that is none is refused', () => {
-  refused(() => readCocoDataset(root, write('x.json', '{'), index), /--annotations: .*x\.json cannot be read/)
+  refused(() => readCocoDataset(root, write('x.json', '{'), index), /x\.json cannot be read/)
   refused(() => readCocoDataset(root, write('y.json', '[]'), index), /has no list 'images'/)
   refused(() => readCocoDataset(root, write('z.json', coco()), index), /none of the photos/)
 })
