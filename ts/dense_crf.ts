@@ -5,7 +5,7 @@ import { invalid } from './errors.js'
 import { checkImage } from './image.js'
 import { Jobs } from './jobs.js'
 import { physicalCores } from './load_options.js'
-import { loadAddon } from './native.js'
+import { create, type NativeCrf } from './native.js'
 import type { CrfOptions } from './types.js'
 
 /** A photo and how much each label is there, pixel by pixel. */
@@ -36,7 +36,7 @@ export interface DenseCrfResult {
 const call = 'denseCrf()'
 
 // One engine for all calls, so that its memory is reused. It keeps no process alive.
-let jobs: Jobs<InstanceType<ReturnType<typeof loadAddon>['Crf']>> | undefined
+let jobs: Jobs<NativeCrf> | undefined
 
 function checkScores(input: DenseCrfInput, pixels: number): void {
   const { scores, labels } = input
@@ -68,7 +68,10 @@ export async function denseCrf(input: DenseCrfInput, options: DenseCrfOptions = 
     confidence: new Float32Array(pixels),
     marginals: new Float32Array(scores.length),
   }
-  jobs ??= new Jobs(new (loadAddon().Crf)(physicalCores()), 1e6)
+  jobs ??= new Jobs(
+    create((addon) => new addon.Crf(physicalCores())),
+    1e6,
+  )
   await jobs.run(checkSignal(call, signal), (native, id) =>
     native.run(id, { rgb, width, height, scores, labels }, checked, result),
   )

@@ -22,3 +22,10 @@ export class ClipEsError extends Error {
 
 /** A wrong argument. */
 export const invalid = (message: string): ClipEsError => new ClipEsError('ERR_INVALID_ARG', message)
+
+/** An error of the add-on, which has a code alone, in this package's class; anything else as it is. */
+export function fromNative(error: unknown): unknown {
+  const code = (error as { code?: unknown } | undefined)?.code
+  const isOurs = typeof code === 'string' && code.startsWith('ERR_') && !(error instanceof ClipEsError)
+  return isOurs ? new ClipEsError(code as ErrorCode, (error as Error).message) : error
+}

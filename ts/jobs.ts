@@ -1,4 +1,4 @@
-import { ClipEsError, type ErrorCode } from './errors.js'
+import { ClipEsError, fromNative } from './errors.js'
 import type { NativeSegmenter } from './native.js'
 
 const closedError = () => new ClipEsError('ERR_CLOSED', 'the segmenter is closed; load another one')
@@ -7,7 +7,7 @@ const closedError = () => new ClipEsError('ERR_CLOSED', 'the segmenter is closed
 function translate(error: unknown, signal: AbortSignal | undefined): unknown {
   const code = (error as { code?: string } | undefined)?.code
   if (code === 'CANCELLED') return signal ? signal.reason : closedError()
-  return code?.startsWith('ERR_') ? new ClipEsError(code as ErrorCode, (error as Error).message) : error
+  return fromNative(error)
 }
 
 /** What runs jobs: a native thread with its queue. */

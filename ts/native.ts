@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { ClipEsError } from './errors.js'
+import { ClipEsError, fromNative } from './errors.js'
 import type { CrfOptions, Timings } from './types.js'
 
 /** Pixels as the add-on takes them: checked, with their channels counted. */
@@ -104,7 +104,7 @@ interface Addon {
 let addon: Addon | undefined
 
 /** The compiled add-on: build/Release of a checkout, else the prebuild for this platform. */
-export function loadAddon(): Addon {
+function loadAddon(): Addon {
   addon ??= openAddon()
   return addon
 }
@@ -118,5 +118,15 @@ function openAddon(): Addon {
     throw new ClipEsError('ERR_LIBTORCH', `the native add-on is not there or does not load (${why}): run npx clip-es setup`, {
       cause,
     })
+  }
+}
+
+/** A native object of its own thread. Throws ERR_OUT_OF_MEMORY where the system starts no further thread, ERR_LIBTORCH without an add-on. */
+export function create<T>(make: (addon: Addon) => T): T {
+  const loaded = loadAddon()
+  try {
+    return make(loaded)
+  } catch (error) {
+    throw fromNative(error)
   }
 }

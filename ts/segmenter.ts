@@ -7,7 +7,7 @@ import { checkImage } from './image.js'
 import { Jobs, type WhenFull } from './jobs.js'
 import { checkModelPath, type ResolvedLoadOptions, resolveLoadOptions } from './load_options.js'
 import { embeddedModel, resolveModelPath } from './model_path.js'
-import { loadAddon, type NativeEncodedImage, type NativeImage, type NativeModel } from './native.js'
+import { create, type NativeEncodedImage, type NativeImage, type NativeModel } from './native.js'
 import { segmentInOrder } from './segment_all.js'
 import { prepareOutputs, resolveSegmentOptions } from './segment_options.js'
 import { findLibTorch } from './setup/find.js'
@@ -66,7 +66,10 @@ export class Segmenter {
     signal?.throwIfAborted()
     const path = resolveModelPath(given)
     const libtorch = findLibTorch().folder
-    const jobs = new Jobs(new (loadAddon().Segmenter)(), maxQueue)
+    const jobs = new Jobs(
+      create((addon) => new addon.Segmenter()),
+      maxQueue,
+    )
     const settings = { precision, threads, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
     try {
       const model = await jobs.run(signal, (native, id) => native.open(id, libtorch, path, settings))
