@@ -128,8 +128,6 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
              ", but text_projection says the embedding is " + std::to_string(projection[1]));
   model.shape.vocabulary = tokens[0];
   model.shape.context = p.shape("positional_embedding", 2)[0];
-  model.shape.text_width = width;
-  model.shape.text_layers = layers;
   model.text = {width, heads(p, "text", width, config.text_heads), config.activation};
   model.token_embedding = p.read("token_embedding.weight", tokens);
   model.text_positional_embedding = p.read("positional_embedding", {model.shape.context, width});

@@ -13,7 +13,6 @@ namespace clip_es {
 
 struct ModelShape {
   int64_t patch, width, layers, resolution, embedding, context, vocabulary;
-  int64_t text_width, text_layers;
 };
 
 struct Model {
@@ -34,11 +33,11 @@ struct Model {
 
   // text tower
   TransformerShape text;
-  std::vector<float> token_embedding;            // (vocabulary, text_width)
-  std::vector<float> text_positional_embedding;  // (context, text_width)
+  std::vector<float> token_embedding;            // (vocabulary, text.width)
+  std::vector<float> text_positional_embedding;  // (context, text.width)
   LayerNormWeights ln_final;
   std::vector<BlockWeights> text_blocks;
-  std::vector<float> text_projection;  // (text_width, embedding)
+  std::vector<float> text_projection;  // (text.width, embedding)
 
   size_t bytes() const;  // of memory held, about
 };

@@ -64,8 +64,9 @@ void make_pseudo_mask(Context& context, float* maps, const Grid& grid, std::span
 void score_labels(Context& context, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
                   const MaskSettings& settings, float* scores) {
   const int64_t pixels = width * height;
-  const auto unused = context.arena.take<uint8_t>(static_cast<size_t>(labels));
-  make_pseudo_mask(context, maps, grid, unused, width, height, settings, {.maps = scores + pixels});
+  Arena::Scope scope(context.arena);
+  const auto no_values = context.arena.take<uint8_t>(static_cast<size_t>(labels));  // no mask is asked for, so none is read
+  make_pseudo_mask(context, maps, grid, no_values, width, height, settings, {.maps = scores + pixels});
   context.pool.split(pixels, kSmallestPixels, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float largest = scores[pixels + i];
