@@ -185,8 +185,8 @@ def main():
         quality, rows = mask_quality(judge, sprites, a.scenes, a.power)
         print(f"{kind}: IoU per class", quality["class"], "per object", quality["object"], flush=True)
         if styles == held_out and a.sheet:
-            pairs = [np.concatenate(rows[i:i + 2], 1) for i in range(0, len(rows) - 1, 2)]
-            Image.fromarray(np.concatenate(pairs, 0)).save(a.sheet)
+            columns = [rows[i::2][:max(1, len(rows) // 2)] for i in range(min(2, len(rows)))]    # of equal length
+            Image.fromarray(np.concatenate([np.concatenate(c, 0) for c in columns], 1)).save(a.sheet)
         if styles == held_out and a.write:
             write_scenes(a.write, judge, sprites)
 

@@ -45,25 +45,47 @@ def patch_loss(embeddings, texts, scale, target, G):
     return partial + cover
 
 
-def self_training(mean, patches, y, attention, texts, target, scale, C):
-    """Lets GradCAM and attention learn from the model's own patch labels (restricted to what the caption names; no
-    mask). -> (GradCAM loss for one named object per picture, attention loss)."""
-    named = target > 0
-    with torch.no_grad():
-        logits = scale * F.normalize(patches.float(), dim=-1) @ texts.T
-        q = logits.masked_fill(~named[:, None], -1e4).softmax(-1)                                      # (B, N, T)
-    attention_loss = stay_on_one_thing(attention.float(), q)
+@torch.no_grad()
+def patch_labels(embeddings, texts, scale, target):
+    """What the model itself takes each patch for, of the things that its caption names: (B, N, T), rows sum to one.
+    embeddings: a list of (B, N, E), of which the mean decides."""
+    logits = sum(scale * F.normalize(e.float(), dim=-1) @ texts.T for e in embeddings) / len(embeddings)
+    return logits.masked_fill(~(target > 0)[:, None], -1e4).softmax(-1)
+
+
+def self_training(q, mean, y, attention, texts, target, scale, C):
+    """Lets GradCAM, attention and the maps that CAA makes of both learn from the model's own patch labels q (B, N, T);
+    no mask. -> {"cam", "refined"}: loss for one named object per picture, "attention": loss of all patches."""
+    named, attention = target > 0, attention.float()
+    losses = {"attention": stay_on_one_thing(attention, q)}
     rows = named[:, :C].any(1).nonzero()[:, 0]
     if not len(rows):
-        return 0 * attention_loss, attention_loss
+        return losses | {"cam": 0 * losses["attention"], "refined": 0 * losses["attention"]}
     pick = torch.multinomial(named[rows, :C].float(), 1)[:, 0]
     cam = gradcam(mean, y, texts, named, scale, C, rows, pick)
     t = q[rows, :, pick]
     t = t / t.amax(1, keepdim=True).clamp_min(0.3)
-    error = torch.where(t < 0.5, cam.clamp_min(0), cam) - t
-    inside = t / t.sum(1, keepdim=True).clamp_min(1e-3)
-    outside = (1 - t) / (1 - t).sum(1, keepdim=True).clamp_min(1e-3)
-    return (error.clamp(-1.5, 1.5) ** 2 * (inside + outside)).sum(1).mean(), attention_loss
+    return losses | {"cam": map_error(torch.where(t < 0.5, cam.clamp_min(0), cam), t),
+                     "refined": map_error(refined(cam.clamp_min(0), attention[rows]), t)}
+
+
+def map_error(found, wanted):
+    """Squared error of maps (B, N); inside and outside of the wanted ones weigh the same."""
+    inside = wanted / wanted.sum(1, keepdim=True).clamp_min(1e-3)
+    outside = (1 - wanted) / (1 - wanted).sum(1, keepdim=True).clamp_min(1e-3)
+    return ((found - wanted).clamp(-1.5, 1.5) ** 2 * (inside + outside)).sum(1).mean()
+
+
+def refined(cam, attention):
+    """CAA as CLIP-ES does it but for the boxes: cam (B, N), attention (B, N, N) -> (B, N) in [0, 1]."""
+    t = attention
+    for _ in range(3):
+        t = t / t.sum(1, keepdim=True)
+        t = t / t.sum(2, keepdim=True)
+    t = (t + t.transpose(1, 2)) / 2
+    x = (t @ (t @ cam[..., None]))[..., 0]
+    low, high = x.amin(1, keepdim=True), x.amax(1, keepdim=True)
+    return (x - low) / (high - low).clamp_min(1e-4)
 
 
 def stay_on_one_thing(attention, q):

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Makes the demo model from nothing: icons, sprites, three training runs, evaluation, scenes. See README.md.
-# A step whose result exists is skipped: run it again to go on after an interruption, delete a result to repeat its step.
+# Makes the demo model from nothing: icons, sprites, training, evaluation, scenes. See README.md.
+# A step whose result exists is skipped, and training goes on from its last checkpoint: run it again after an interruption,
+# delete a result to repeat its step.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: tools/demo-model/run.sh [--build DIR] [--minutes N] [--workers N] [--scenes N]
   --build DIR    where everything is written (default build-demo-model in the repository)
-  --minutes N    length of each of the three runs (default 35, 36 and 33); 1 is a trial of the machinery, not a model
-  --workers N    training processes of one thread each (default 3)
+  --minutes N    processor time of each training process (default 80); 1 is a trial of the machinery, not a model
+  --workers N    training processes of one thread each (default: the processor's cores, at most 4)
   --scenes N     scenes of the evaluation (default 100)
 Environment: PYTHON (default python3; needs torch, numpy and pillow), CLIP_BPE (CLIP's merges, default the repository's).
 TEXT
@@ -17,7 +18,9 @@ TEXT
 here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build-demo-model
 python=${PYTHON:-python3}
-minutes=() workers=3 scenes=100
+minutes=80 scenes=100
+workers=$(nproc)
+((workers <= 4)) || workers=4
 fail() { echo "run.sh: $*" >&2; exit 1; }
 
 options() {
@@ -26,14 +29,13 @@ options() {
       -h | --help) usage; exit 0 ;;
       --build | --minutes | --workers | --scenes) [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; } ;;&
       --build) build=$2 ;;
-      --minutes) minutes=("$2" "$2" "$2") ;;
+      --minutes) minutes=$2 ;;
       --workers) workers=$2 ;;
       --scenes) scenes=$2 ;;
       *) echo "run.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
     esac
     shift 2
   done
-  [ ${#minutes[@]} -gt 0 ] || minutes=(35 36 33)
 }
 
 requirements() {
@@ -50,7 +52,7 @@ requirements() {
 }
 
 # step NAME RESULT COMMAND…: runs the command unless its result exists. The command writes to $out, which becomes the
-# result only when it has ended well: an interrupted step leaves none.
+# result only when it has ended well: an interrupted step leaves none. Of training alone, $out is kept to go on with.
 step() {
   local name=$1 result=$2
   shift 2
@@ -60,7 +62,7 @@ step() {
   fi
   echo "[$(date +%T)] $name"
   out=$result.part
-  rm -rf "$out"
+  [ "$result" = model ] || rm -rf "$out"
   "$@" || fail "$name failed; what it wrote so far is in $PWD/$out"
   mv "$out" "$result"
 }
@@ -68,16 +70,14 @@ step() {
 install() { mkdir "$out" && cp "$here/package.json" "$out" && (cd "$out" && npm install --no-audit --no-fund); }
 rasterise() { local to=$PWD/$out; (cd icons && node "$here/rasterize.mjs" "$here/words.json" "$to"); }
 compose() { "$python" "$here/sprites.py" sprites "$here/words.json" "$out"; }
-train() { # RUN MINUTES [OPTION…]: all of a run's files lie in its own folder
-  local run=$1 length=$2
-  shift 2
-  mkdir "$out"
-  "$python" "$here/train.py" sprites.pt "$here/words.json" "$out/$run" --minutes "$length" --lr 2e-3 \
-    --workers "$workers" "$@" | tee "$out/log.txt"
+train() { # all files of the run lie in $out, which an interruption leaves for the next time
+  mkdir -p "$out"
+  "$python" "$here/train.py" sprites.pt "$here/words.json" "$out/emoji-clip" --minutes "$minutes" --workers "$workers" |
+    tee -a "$out/log.txt"
 }
 evaluate() {
   mkdir "$out"
-  "$python" "$here/evaluate.py" run3/run3.pt sprites.pt run3/run3.classes.json --scenes "$scenes" \
+  "$python" "$here/evaluate.py" model/emoji-clip.pt sprites.pt model/emoji-clip.classes.json --scenes "$scenes" \
     --sheet "$out/sheet.png" --write "$out/scenes" | tee "$out/figures.txt"
 }
 
@@ -91,14 +91,12 @@ main() {
   step "install the icon packages" icons install
   step "draw the icons" sprites rasterise
   step "pack the sprites" sprites.pt compose
-  step "first run, ${minutes[0]} min" run1 train run1 "${minutes[0]}" --self-training 0
-  step "second run, ${minutes[1]} min" run2 train run2 "${minutes[1]}" --resume run1/run1.ckpt --offset 0.47
-  step "third run, ${minutes[2]} min" run3 train run3 "${minutes[2]}" --resume run2/run2.ckpt --offset 0.4
+  step "train, $minutes min of $workers processes" model train
   step "evaluate and draw the scenes" evaluation evaluate
 
   echo "[$(date +%T)] done"
-  echo "model:   $PWD/run3/run3.pt"
-  echo "classes: $PWD/run3/run3.classes.json"
+  echo "model:   $PWD/model/emoji-clip.pt"
+  echo "classes: $PWD/model/emoji-clip.classes.json"
   echo "scenes:  $PWD/evaluation/scenes"
   echo "figures: $PWD/evaluation/figures.txt"
   exit

@@ -209,3 +209,29 @@ def develop(img, rng):
     img = (img * gain).clamp(1e-4, 1) ** gamma
     img += torch.randn(img.shape) * torch.from_numpy(np.abs(rng.normal(0, 0.02, (B, 1, 1, 1)))).float()
     return img.clamp(0, 1)
+
+
+# ---------------------------------------------------------------- mosaics
+# Pictures side by side in one frame. Each keeps its caption, so what a patch may be is known more closely.
+def tile(x, rows, cols, h, w):
+    """(B * rows * cols, h * w, E) of single pictures -> (B, rows * h * cols * w, E) of mosaics, row by row."""
+    x = x.reshape(-1, rows, cols, h, w, x.shape[-1]).permute(0, 1, 3, 2, 4, 5)
+    return x.reshape(len(x), rows * h * cols * w, x.shape[-1])
+
+
+def untile(x, rows, cols, h, w):
+    """The way back: (B, rows * h * cols * w, E) -> (B * rows * cols, h * w, E)."""
+    x = x.reshape(-1, rows, h, cols, w, x.shape[-1]).permute(0, 1, 3, 2, 4, 5)
+    return x.reshape(-1, h * w, x.shape[-1])
+
+
+def mosaic(img, rows, cols):
+    """(B * rows * cols, C, H, W) -> (B, C, rows * H, cols * W)."""
+    n, c, h, w = img.shape
+    img = img.reshape(n // (rows * cols), rows, cols, c, h, w).permute(0, 3, 1, 4, 2, 5)
+    return img.reshape(n // (rows * cols), c, rows * h, cols * w)
+
+
+def merged(lists, count):
+    """Of every `count` lists of ids one, without repetition."""
+    return [sorted({i for ids in lists[j:j + count] for i in ids}) for j in range(0, len(lists), count)]

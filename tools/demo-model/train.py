@@ -1,8 +1,9 @@
 """Trains the demo CLIP on composed scenes with image-text supervision only.
 
-    python train.py SPRITES.pt WORDS.json OUT_PREFIX --minutes 70 [--resume RUN.ckpt --offset 0.4]
+    python train.py SPRITES.pt WORDS.json OUT_PREFIX --minutes 120
 
-Writes OUT_PREFIX.pt (the archive) and .ckpt (to resume) every two minutes, and .classes.json (the class file).
+Writes OUT_PREFIX.pt (the archive) and .ckpt every two minutes, and .classes.json (the class file). Where OUT_PREFIX.ckpt
+exists the run goes on from it, with what is left of the schedule.
 
 Losses (losses.py), all against text embeddings:
  * multi-positive softmax over the prompts of all classes and backgrounds, for the CLS embedding and for the mean of the
@@ -10,16 +11,20 @@ Losses (losses.py), all against text embeddings:
  * caption InfoNCE within the batch, both directions;
  * on patches, a partial-label loss, applied to the last tokens and to the value path of the last block, which is where
    CLIP-ES's GradCAM (gradient at ln_1 of the last block) reads: it makes the features local without any mask;
- * self-training: the model's own patch labels, restricted to what the caption names, teach GradCAM where to be high and
-   attention which patches belong together (CAA spreads a CAM along attention).
-Bare backgrounds ("a photo of grass") and close-ups that hide the background tell ground from object by captions alone.
+ * self-training: the model's own patch labels, restricted to what the caption names, teach GradCAM where to be high,
+   attention which patches belong together, and the map that CAA makes of both.
+Bare backgrounds ("a photo of grass") and close-ups that hide the background tell ground from object by captions alone, and
+so do mosaics: pictures side by side, of which each keeps its caption.
 
-Progress follows the clock, not the number of steps: a run ends after --minutes on any machine, and no two are equal.
+Progress follows the processor time that the workers have had, not the number of steps: a run takes --minutes on free
+cores and longer on busy ones, and no two are equal.
 """
 import argparse
 import copy
+import dataclasses
 import json
 import math
+import os
 import random
 import tempfile
 import time
@@ -31,11 +36,11 @@ import torch.nn.functional as F
 import oracle  # noqa: F401  (finds ../golden)
 from backgrounds import KINDS, background_pool
 from clip_es import PIXEL_MEAN, PIXEL_STD
-from losses import image_text_losses, patch_loss, self_training, soft_targets
+from losses import image_text_losses, patch_labels, patch_loss, self_training, soft_targets
 from make_golden import TEMPLATE, VOCABULARY
 from make_random_archive import save
 from model import CLIP
-from scenes import compose
+from scenes import compose, merged, mosaic, tile, untile
 from sprites import Sprites, styles_of
 from words import Words
 
@@ -49,16 +54,13 @@ def arguments():
     ap.add_argument("sprites", help="what sprites.py wrote")
     ap.add_argument("words", help="words.json")
     ap.add_argument("out", help="prefix of the files to write")
-    ap.add_argument("--minutes", type=float, default=60)
-    ap.add_argument("--lr", type=float, default=1.5e-3)
+    ap.add_argument("--minutes", type=float, default=120, help="processor time of each worker for the whole schedule")
+    ap.add_argument("--lr", type=float, default=2e-3)
     ap.add_argument("--width", type=int, default=128)
     ap.add_argument("--layers", type=int, default=6)
     ap.add_argument("--patch", type=int, default=16)
     ap.add_argument("--workers", type=int, default=3, help="processes of one thread each: about 1.5 times the speed of "
                     "one process with three threads")
-    ap.add_argument("--resume", help="checkpoint to start from")
-    ap.add_argument("--offset", type=float, default=0.0, help="progress to start from, when resuming")
-    ap.add_argument("--self-training", type=float, default=0.5, help="weight; 0 while the patch labels are still poor")
     ap.add_argument("--vocabulary", default=VOCABULARY, help="CLIP's merges")
     return ap.parse_args()
 
@@ -77,19 +79,37 @@ def mixed_precision():
 
 
 def stage(progress, rng):
-    """(H, W, batch per worker, chances of 1/2/3 objects, object size, jitter) for this step: single big objects first,
-    then several, then the picture sizes the model is used at."""
-    if progress < 0.12:
-        return 96, 96, 64, (1, 0, 0), (56, 96), 0.6
-    sizes = [(96, 96, 64), (128, 128, 36), (112, 144, 36), (128, 160, 30)]
-    if progress > 0.6:
-        sizes = [(96, 96, 64), (128, 128, 36), (144, 192, 20), (192, 256, 12), (240, 320, 8)]
-    H, W, B = sizes[rng.integers(len(sizes))]
-    if H == 96:
-        return H, W, B, (0.85, 0.15, 0), (44, 96), 1.0
+    """(H, W, pictures per worker, chances of 1/2/3 objects, object size, jitter, mosaic rows, columns) for this step:
+    single big objects first, then several and mosaics, then the picture sizes the model is used at."""
+    if progress < 0.06:
+        return 96, 96, 64, (1, 0, 0), (56, 96), 0.6, 1, 1
+    if rng.random() < 0.4:
+        H, W, B, rows, cols = ((96, 96, 64, 2, 2), (80, 112, 64, 2, 2), (128, 128, 36, 1, 2))[rng.integers(3)]
+    else:
+        sizes = [(96, 96, 64), (128, 128, 36), (112, 144, 36), (128, 160, 30)]
+        if progress > 0.5:
+            sizes = [(96, 96, 64), (128, 128, 36), (144, 192, 20), (192, 256, 12), (240, 320, 8)]
+        (H, W, B), rows, cols = sizes[rng.integers(len(sizes))], 1, 1
+    if H <= 96:
+        return H, W, B, (0.85, 0.15, 0), (44, 96), 1.0, rows, cols
     if H <= 128:
-        return H, W, B, (0.5, 0.35, 0.15), (44, 0.9 * H), 1.0
-    return H, W, B, (0.34, 0.33, 0.33), (64, 0.75 * H), 1.0
+        return H, W, B, (0.5, 0.35, 0.15), (44, 0.9 * H), 1.0, rows, cols
+    return H, W, B, (0.34, 0.33, 0.33), (64, 0.75 * H), 1.0, rows, cols
+
+
+@dataclasses.dataclass
+class Batch:
+    """Pictures (B, 3, rows * H, cols * W), each a mosaic of rows x cols single ones; objects and grounds are lists of
+    ids of the single pictures, in reading order within each mosaic."""
+    img: torch.Tensor
+    objects: list
+    grounds: list
+    rows: int
+    cols: int
+
+    def grid(self, patch):
+        """rows, columns and the patches of a single picture."""
+        return self.rows, self.cols, self.img.shape[2] // patch // self.rows, self.img.shape[3] // patch // self.cols
 
 
 class Batches:
@@ -99,35 +119,47 @@ class Batches:
         self.sprites, self.pool, self.rng, self.replay = sprites, pool, rng, []
 
     def next(self, progress, shared):
-        """-> images, objects, grounds. shared: the generator that draws alike in all workers."""
+        """-> Batch. shared: the generator that draws alike in all workers."""
         if self.replay and shared.random() < 0.5:
-            img, objects, grounds = self.replay.pop(shared.integers(len(self.replay)))
-            return img.flip(3) * torch.empty(len(img), 3, 1, 1).uniform_(0.9, 1.1), objects, grounds
-        H, W, B, counts, size, jitter = stage(progress, shared)
-        batch = compose(self.sprites, self.pool, B, H, W, self.rng, counts, size, jitter, empty=0.1, close=0.15)[:3]
-        self.replay = [*self.replay, batch][-16:]
-        return batch
+            (img, objects, grounds), rows, cols = self.replay.pop(shared.integers(len(self.replay)))
+            img = img.flip(3) * torch.empty(len(img), 3, 1, 1).uniform_(0.9, 1.1)
+            order = self.rng.permutation(len(img))
+            img, objects, grounds = img[order], [objects[i] for i in order], [grounds[i] for i in order]
+        else:
+            H, W, B, counts, size, jitter, rows, cols = stage(progress, shared)
+            img, objects, grounds = compose(self.sprites, self.pool, B, H, W, self.rng, counts, size, jitter, empty=0.1,
+                                            close=0.15)[:3]
+            self.replay = [*self.replay, ((img, objects, grounds), rows, cols)][-16:]
+        return Batch(mosaic(img, rows, cols), objects, grounds, rows, cols)
 
 
-def all_losses(model, words, img, objects, grounds, weight):
-    """-> (total, {name: loss}). weight: of self-training."""
+WEIGHTS = {"cls": 1, "mean": 1, "cls_nce": 0.3, "mean_nce": 0.3, "patch": 0.5, "value": 0.3}
+SELF_TRAINING = {"cam": 0.5, "refined": 0.5, "attention": 0.25}
+
+
+def all_losses(model, words, batch, progress):
+    """-> (total, {name: loss})."""
     C, G = len(words.classes), len(KINDS)
+    count, grid = batch.rows * batch.cols, batch.grid(model.patch)
+    single = soft_targets(batch.objects, batch.grounds, C, G)
+    objects, grounds = merged(batch.objects, count), merged(batch.grounds, count)
     target = soft_targets(objects, grounds, C, G)
     prompts, captions = words.all_prompts(), words.captions(objects, grounds)
     with mixed_precision():
-        cls, mean, patches, value, y, attention = model.image((img - MEAN) / STD)
+        cls, mean, patches, value, y, attention = model.image((batch.img - MEAN) / STD)
         texts = F.normalize(model.text(prompts).float(), dim=-1)
         captions = F.normalize(model.text(captions).float(), dim=-1)
     scale = model.logit_scale.exp()
+    patches, value = untile(patches, *grid), untile(value, *grid)
     parts = {}
     for name, embedding in (("cls", cls), ("mean", mean)):
         parts[name], parts[name + "_nce"] = image_text_losses(embedding, texts, captions, target, scale)
-    parts["patch"] = patch_loss(patches, texts, scale, target, G)
-    parts["value"] = patch_loss(value, texts, scale, target, G)
-    parts["cam"], parts["attention"] = self_training(mean, patches, y, attention, texts.detach(), target,
-                                                     scale.detach(), C)
-    weights = {"cls": 1, "mean": 1, "cls_nce": 0.3, "mean_nce": 0.3, "patch": 0.5, "value": 0.3, "cam": weight,
-               "attention": 0.5 * weight}
+    parts["patch"] = patch_loss(patches, texts, scale, single, G)
+    parts["value"] = patch_loss(value, texts, scale, single, G)
+    q = tile(patch_labels([patches, value], texts, scale, single), *grid)
+    parts |= self_training(q, mean, y, attention, texts.detach(), target, scale.detach(), C)
+    trust = min(1, max(0, (progress - 0.1) / 0.15))                  # the patch labels are poor at first
+    weights = WEIGHTS | {name: trust * weight for name, weight in SELF_TRAINING.items()}
     return sum(weights[name] * loss for name, loss in parts.items()), parts
 
 
@@ -139,11 +171,11 @@ def optimiser(model, lr):
     return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
 
 
-def share_gradients(model, progress, workers):
-    """Averages the gradients and the progress of all workers; -> the common progress."""
+def share_gradients(model, spent, workers):
+    """Averages the gradients and the seconds spent of all workers; -> the common seconds."""
     parameters = list(model.parameters())
     gradients = [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters]
-    flat = torch.cat([torch.tensor([progress]), *gradients])
+    flat = torch.cat([torch.tensor([spent]), *gradients])
     torch.distributed.all_reduce(flat)
     flat /= workers
     for p, g in zip(parameters, flat[1:].split([p.numel() for p in parameters]), strict=True):
@@ -197,9 +229,13 @@ def export(model, words, path):
     save(state, dict(input_resolution=model.resolution, context_length=model.context, vocab_size=VOCABULARY_SIZE), path)
 
 
-def write(out, model, average, words, progress):
-    torch.save(dict(model=model.state_dict(), average=average.state_dict(), progress=progress), out + ".ckpt")
-    export(average, words, out + ".pt")
+def write(out, model, average, opt, words, **state):
+    """state: progress, step, pictures. A run that is killed while it writes keeps its last files."""
+    torch.save(dict(model=model.state_dict(), average=average.state_dict(), opt=opt.state_dict(), **state),
+               out + ".ckpt.part")
+    os.replace(out + ".ckpt.part", out + ".ckpt")
+    export(average, words, out + ".pt.part")
+    os.replace(out + ".pt.part", out + ".pt")
 
 
 def work(rank, a):
@@ -212,61 +248,69 @@ def work(rank, a):
     words = Words(a.words, a.vocabulary)
     assert words.classes == sprites.classes, "the sprites were packed for other classes: delete them and start again"
     model = CLIP(width=a.width, layers=a.layers, patch=a.patch, vocab=len(words.used) + 1)
-    if a.resume:
-        model.load_state_dict(torch.load(a.resume)["model"])
-    average = copy.deepcopy(model)
+    average, opt = copy.deepcopy(model), optimiser(model, a.lr)
+    state = dict(progress=0.0, step=0, pictures=0)
+    if os.path.exists(a.out + ".ckpt"):
+        saved = torch.load(a.out + ".ckpt")
+        for name, part in (("model", model), ("average", average), ("opt", opt)):
+            part.load_state_dict(saved[name])
+        state = {name: saved[name] for name in state}
     watch = None
     if rank == 0:
         watch = Watch(words, sprites, Sprites(a.sprites, held_out_styles))
         with open(a.out + ".classes.json", "w") as f:
             json.dump(words.class_file(), f, indent=1)
         print(len(words.classes), "classes,", len(sprites.label), "sprites,", len(words.used) + 1, "vocabulary rows,",
-              sum(p.numel() for p in model.visual.parameters()), "visual parameters", flush=True)
-    seed = 100 * int(1000 * a.offset) + rank                         # from here on every worker draws its own pictures
+              sum(p.numel() for p in model.visual.parameters()), "visual parameters; from step", state["step"], flush=True)
+    seed = 100 * state["step"] + rank                                # from here on every worker draws its own pictures
     torch.manual_seed(seed)
     random.seed(seed)
-    learn(rank, a, model, average, words, Batches(sprites, background_pool(50, 1), np.random.default_rng(seed)), watch)
+    batches = Batches(sprites, background_pool(50, 1), np.random.default_rng(seed))
+    learn(rank, a, model, average, opt, words, batches, watch, **state)
     torch.distributed.destroy_process_group()
 
 
-def learn(rank, a, model, average, words, batches, watch):
-    opt = optimiser(model, a.lr)
-    start = last_log = last_save = time.time()
-    step, pictures, stats, progress = 0, 0, {}, a.offset
+def learn(rank, a, model, average, opt, words, batches, watch, progress, step, pictures):
+    clock, last_log, last_save = time.process_time(), time.time(), time.time()
+    begin, stats = pictures, {}
+
+    def save(progress):
+        write(a.out, model, average, opt, words, progress=progress, step=step, pictures=pictures)
+        print("      top-1", watch.report(average), flush=True)
+
+    start = time.time()
     while progress < 1:
-        shared = np.random.default_rng([step, int(1000 * a.offset)])    # decisions all workers take alike
-        warm = min(1, (step + 1) / 100)
+        shared = np.random.default_rng(step)                         # decisions all workers take alike
+        warm = min(1, (step + 1) / 200)
         lr = a.lr * warm * (0.5 * (1 + math.cos(math.pi * progress)) * 0.98 + 0.02)
         for group in opt.param_groups:
             group["lr"] = lr
-        img, objects, grounds = batches.next(progress, shared)
-        loss, parts = all_losses(model, words, img, objects, grounds, a.self_training)
+        batch = batches.next(progress, shared)
+        loss, parts = all_losses(model, words, batch, progress)
         opt.zero_grad(set_to_none=True)
         loss.backward()
-        clock = a.offset + (1 - a.offset) * (time.time() - start) / (60 * a.minutes)
-        progress = share_gradients(model, clock, a.workers)
+        spent, clock = time.process_time() - clock, time.process_time()
+        progress += share_gradients(model, spent, a.workers) / (60 * a.minutes)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(LARGEST_SCALE))
         follow(average, model, step)
         step += 1
-        pictures += len(img) * a.workers
+        pictures += len(batch.objects) * a.workers
         for name, value in parts.items():
             stats[name] = 0.97 * stats.get(name, value.item()) + 0.03 * value.item()
         now = time.time()
         if rank == 0 and now - last_log > 30:
             last_log = now
-            print(f"{(now - start) / 60:5.1f} min  progress {progress:.2f}  step {step}  pictures {pictures} "
-                  f"({pictures / (now - start):.0f}/s)  lr {lr:.1e}  scale {model.logit_scale.exp().item():.1f}  "
+            print(f"{(now - start) / 60:5.1f} min  progress {progress:.3f}  step {step}  pictures {pictures} "
+                  f"({(pictures - begin) / (now - start):.0f}/s)  lr {lr:.1e}  scale {model.logit_scale.exp().item():.1f}  "
                   + " ".join(f"{name} {value:.2f}" for name, value in stats.items()), flush=True)
         if rank == 0 and now - last_save > 120:
             last_save = now
-            write(a.out, model, average, words, progress)
-            print("      top-1", watch.report(average), flush=True)
+            save(progress)
     if rank == 0:
-        write(a.out, model, average, words, 1)
-        print("      top-1", watch.report(average), flush=True)
+        save(1.0)
 
 
 if __name__ == "__main__":
