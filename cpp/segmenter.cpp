@@ -1,10 +1,7 @@
 #include "segmenter.h"
 
 #include <algorithm>
-#include <chrono>
 
-#include "cam/embeddings.h"
-#include "clip/image_tower.h"
 #include "clip/text_tower.h"
 #include "core/denormals.h"
 #include "torch/library.h"
@@ -15,25 +12,40 @@ namespace {
 // Adds the seconds of its life to a stage's time.
 class Timer {
  public:
-  explicit Timer(double& seconds) : seconds_(seconds), start_(Clock::now()) {}
-  ~Timer() { seconds_ += std::chrono::duration<double>(Clock::now() - start_).count(); }
+  Timer(Device& device, double& seconds) : device_(device) { device_.start(seconds); }
+  ~Timer() { device_.stop(); }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
  private:
-  using Clock = std::chrono::steady_clock;
-  double& seconds_;
-  Clock::time_point start_;
+  Device& device_;
 };
 
+// Queues the work on the device and waits for it, whatever is thrown: then its memory and the caller's are free for others.
+template <class Work>
+void run_on(Device& device, Work work) {
+  device.enter();
+  try {
+    work();
+  } catch (...) {
+    try {
+      device.finish();
+    } catch (const Error&) {
+      // What was thrown first is what happened.
+    }
+    throw;
+  }
+  device.finish();
+}
+
 // Lays the image's spans over its memory, which grows when it is too small.
-void reserve(const Model& model, EncodedImage& image) {
+void reserve(const Device& device, const Model& model, EncodedImage& image) {
   const auto patches = static_cast<size_t>(image.grid.patches());
   const size_t block_floats = LastBlock::floats(model, image.grid.patches() + 1), floats = block_floats + patches * patches;
   if (image.bytes < floats * sizeof(float)) {
     image.memory.reset();  // not both at once
     image.bytes = 0;
-    image.memory = allocate_aligned(floats * sizeof(float));
+    image.memory = device.memory().allocate(floats * sizeof(float));
     image.bytes = floats * sizeof(float);
   }
   const std::span<float> memory(reinterpret_cast<float*>(image.memory.get()), floats);
@@ -41,9 +53,9 @@ void reserve(const Model& model, EncodedImage& image) {
   image.mean_attention = memory.subspan(block_floats);
 }
 
-Model load(Context context, const std::string& archive, const SegmenterSettings& settings) {
+Model load(Context context, const std::string& archive, torch::Precision precision) {
   torch::use_one_thread();
-  return read_model(Archive(archive), settings.precision, context.cancelled);
+  return read_model(Archive(archive), precision, context.cancelled);
 }
 
 }  // namespace
@@ -51,24 +63,32 @@ Model load(Context context, const std::string& archive, const SegmenterSettings&
 Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settings, const std::atomic<bool>* cancelled)
     : settings_(settings),
       pool_(settings.threads, torch::use_one_thread),
-      model_(load(context(cancelled), archive, settings)),
-      gradcam_weights_([&] {
-        Context c = context(cancelled);
-        return GradCamWeights(c, model_);
-      }()) {}
+      device_(open_device(settings.device, arena_)),
+      model_(load(host(cancelled), archive, device_->reads(settings.precision))) {
+  Context c = host(cancelled);
+  device_->load(c, model_, settings.precision);
+}
 
-size_t Segmenter::bytes() const { return model_.bytes() + arena_.capacity() + current_.bytes; }
+size_t Segmenter::bytes() const {
+  const Arena& work = device_->arena();
+  return model_.bytes() + arena_.capacity() + (&work == &arena_ ? 0 : work.capacity()) + current_.bytes;
+}
+
+uint64_t Segmenter::allocations() const {
+  const Arena& work = device_->arena();
+  return arena_.allocations() + (&work == &arena_ ? 0 : work.allocations());
+}
 
 void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled) {
   const FlushDenormals flush;
-  Context c = context(cancelled);
+  Context c = host(cancelled);
   clip_es::encode_text(c, model_, tokens, embeddings);
 }
 
 std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& times, const std::atomic<bool>* cancelled) {
   auto encoded = std::make_shared<EncodedImage>();
-  Context c = context(cancelled);
-  encode_into(c, image, *encoded, times);
+  run_on(*device_, [&] { encode_into(context(cancelled), image, *encoded, times); });
+  Context c = host(cancelled);
   Arena::Scope scope(c.arena);
   const uint8_t* rgb = to_rgb(c, image);
   encoded->rgb.assign(rgb, rgb + 3 * image.width * image.height);
@@ -78,21 +98,21 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
 void Segmenter::embeddings(const EncodedImage& encoded, float* image, float* patches, const std::atomic<bool>* cancelled) {
   const FlushDenormals flush;
   Context c = context(cancelled);
-  const std::vector<double> embedding = image_embedding(model_, encoded.last_block);
-  std::copy(embedding.begin(), embedding.end(), image);
-  if (patches) patch_embeddings(c, model_, encoded.last_block, patches);
+  run_on(*device_, [&] { device_->embeddings(c, encoded.last_block, image, patches); });
 }
 
 void Segmenter::segment(const Image& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,
                         const SegmentOutputs& outputs, StageTimes& times, const std::atomic<bool>* cancelled) {
-  encode_into(context(cancelled), image, current_, times);
-  segment(context(cancelled), image, current_, texts, value, settings, outputs, times);
+  run_on(*device_, [&] {
+    encode_into(context(cancelled), image, current_, times);
+    segment(context(cancelled), image, current_, texts, value, settings, outputs, times);
+  });
 }
 
 void Segmenter::segment(const EncodedImage& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,
                         const SegmentOutputs& outputs, StageTimes& times, const std::atomic<bool>* cancelled) {
   const Image photo{image.rgb.data(), image.width, image.height, 3};
-  segment(context(cancelled), photo, image, texts, value, settings, outputs, times);
+  run_on(*device_, [&] { segment(context(cancelled), photo, image, texts, value, settings, outputs, times); });
 }
 
 // The first half: what does not depend on words.
@@ -102,19 +122,19 @@ void Segmenter::encode_into(Context c, const Image& image, EncodedImage& encoded
   encoded.width = image.width;
   encoded.height = image.height;
   encoded.grid = patch_grid(image.width, image.height, patch, settings_.max_side);
-  reserve(model_, encoded);
+  reserve(*device_, model_, encoded);
   const int64_t patches_count = encoded.grid.patches();
   Arena::Scope scope(c.arena);
   const auto patches = c.arena.take<float>(static_cast<size_t>(patches_count * 3 * patch * patch));
   const auto tokens = c.arena.take<float>(static_cast<size_t>((patches_count + 1) * model_.shape.width));
   c.checkpoint();
   {
-    Timer timer(times.preprocess);
-    preprocess(c, model_, image, settings_.max_side, patches.data());
+    Timer timer(*device_, times.preprocess);
+    device_->preprocess(c, image, settings_.max_side, patches.data());
   }
-  Timer timer(times.encode);
-  encode_image(c, model_, encoded.grid, patches.data(), tokens.data(), encoded.mean_attention.data());
-  run_last_block(c, model_, tokens.data(), encoded.last_block, encoded.mean_attention.data());
+  Timer timer(*device_, times.encode);
+  device_->encode_image(c, encoded.grid, patches.data(), tokens.data(), encoded.mean_attention.data());
+  device_->run_last_block(c, tokens.data(), encoded.last_block, encoded.mean_attention.data());
 }
 
 // The second half: where each word is.
@@ -128,34 +148,36 @@ void Segmenter::segment(Context c, const Image& photo, const EncodedImage& image
   const auto logits = c.arena.take<float>(text_count), probabilities = c.arena.take<float>(text_count);
   std::span<float> maps = c.arena.take<float>(map_size);
   {
-    Timer timer(times.gradcam);
-    softmax_gradcam(c, model_, gradcam_weights_, image.last_block, texts, logits.data(), probabilities.data(), maps.data());
+    Timer timer(*device_, times.gradcam);
+    device_->softmax_gradcam(c, image.last_block, texts, logits.data(), probabilities.data(), maps.data());
   }
   if (settings.refine) {
-    Timer timer(times.refine);
+    Timer timer(*device_, times.refine);
     const auto boxes = c.arena.take<uint8_t>(map_size);
     const auto refined = c.arena.take<float>(map_size);
-    for (int64_t k = 0; k < labels; ++k)
-      box_mask(c, maps.data() + k * patches, image.grid.height, image.grid.width, settings.box, boxes.data() + k * patches);
-    refine_cams(c, image.mean_attention.data(), patches, maps.data(), boxes.data(), labels, settings.affinity, refined.data());
+    device_->box_mask(c, maps.data(), labels, image.grid, settings.box, boxes.data());
+    device_->refine_cams(c, image.mean_attention.data(), patches, maps.data(), boxes.data(), labels, settings.affinity, refined.data());
     maps = refined;
   }
-  if (outputs.scores) std::copy_n(probabilities.data(), labels, outputs.scores);
   if (!settings.crf) {
-    Timer timer(times.mask);
-    make_pseudo_mask(c, maps.data(), image.grid, value, image.width, image.height, settings.mask, outputs.image);
+    Timer timer(*device_, times.mask);
+    device_->make_pseudo_mask(c, maps.data(), image.grid, value, image.width, image.height, settings.mask, outputs.image);
+    if (outputs.scores) device_->copy_out(probabilities.data(), labels, outputs.scores);
     return;
   }
+  if (outputs.scores) device_->copy_out(probabilities.data(), labels, outputs.scores);
   const int64_t pixels = image.width * image.height;
-  const auto scores = c.arena.take<float>(static_cast<size_t>((labels + 1) * pixels)), marginals = c.arena.take<float>(scores.size());
+  Context h = host(c.cancelled);
+  Arena::Scope host_scope(h.arena);
+  const auto scores = h.arena.take<float>(static_cast<size_t>((labels + 1) * pixels)), marginals = h.arena.take<float>(scores.size());
   {
-    Timer timer(times.mask);
-    score_labels(c, maps.data(), image.grid, labels, image.width, image.height, settings.mask, scores.data());
+    Timer timer(*device_, times.mask);
+    device_->score_labels(c, maps.data(), image.grid, labels, image.width, image.height, settings.mask, scores.data());
     if (outputs.image.maps) std::copy(scores.begin() + pixels, scores.end(), outputs.image.maps);
   }
-  Timer timer(times.crf);
-  dense_crf(c, to_rgb(c, photo), image.width, image.height, scores.data(), labels + 1, *settings.crf, marginals.data());
-  label_scores(c, marginals.data(), value, pixels, settings.mask, outputs.image.mask, outputs.image.confidence);
+  Timer timer(*device_, times.crf);
+  dense_crf(h, to_rgb(h, photo), image.width, image.height, scores.data(), labels + 1, *settings.crf, marginals.data());
+  label_scores(h, marginals.data(), value, pixels, settings.mask, outputs.image.mask, outputs.image.confidence);
 }
 
 }  // namespace clip_es

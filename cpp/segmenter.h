@@ -13,6 +13,7 @@
 #include "cam/softmax_gradcam.h"
 #include "clip/model.h"
 #include "clip/preprocess.h"
+#include "device.h"
 #include "mask/dense_crf.h"
 #include "mask/pseudo_mask.h"
 
@@ -21,7 +22,8 @@ namespace clip_es {
 struct SegmenterSettings {
   torch::Precision precision = torch::Precision::kFloat32;
   int threads = 1;
-  int64_t max_side = 1024;  // see patch_grid(); 0 is no limit
+  int64_t max_side = 1024;     // see patch_grid(); 0 is no limit
+  std::string device = "cpu";  // see open_device()
 };
 
 struct SegmentSettings {
@@ -42,25 +44,27 @@ struct SegmentOutputs {
   float* scores = nullptr;  // (K): probabilities of the labels
 };
 
-// What a photo's tokens say before any word is asked for.
+// What a photo's tokens say before any word is asked for. Everything but the photo lies in the device's memory.
 struct EncodedImage {
   int64_t width, height;  // of the photo
   Grid grid;
   LastBlock last_block;
-  std::span<float> mean_attention;  // (patches, patches)
-  AlignedBytes memory;              // holds the spans
+  std::span<float> mean_attention;    // (patches, patches)
+  std::shared_ptr<std::byte> memory;  // holds the spans
   size_t bytes = 0;
   std::vector<uint8_t> rgb;  // the photo, for a CRF, where it outlives the caller's
 };
 
 class Segmenter {
  public:
-  // Reads the archive; LibTorch must be loaded (torch::load_library). Throws Error kModelRead, kModelFormat, kOutOfMemory, or Cancelled.
+  // Opens the device and reads the archive; LibTorch must be loaded (torch::load_library). Throws Error kDeviceUnavailable, kModelRead,
+  // kModelFormat, kOutOfMemory, or Cancelled.
   Segmenter(const std::string& archive, const SegmenterSettings&, const std::atomic<bool>* cancelled = nullptr);
 
   const Model& model() const { return model_; }
-  size_t bytes() const;                                          // of weights and workspace
-  uint64_t allocations() const { return arena_.allocations(); }  // of workspace, ever: steady state adds none
+  std::string device() const { return device_->name(); }
+  size_t bytes() const;          // of weights and workspace
+  uint64_t allocations() const;  // of workspace, ever: steady state adds none
 
   // One call at a time; each throws Cancelled at the next checkpoint once *cancelled is true.
   // tokens (T, context) -> embeddings (T, embedding), unit rows.
@@ -75,16 +79,17 @@ class Segmenter {
                const std::atomic<bool>* cancelled = nullptr);
 
  private:
-  Context context(const std::atomic<bool>* cancelled) { return {pool_, arena_, cancelled}; }
+  Context host(const std::atomic<bool>* cancelled) { return {pool_, arena_, cancelled}; }
+  Context context(const std::atomic<bool>* cancelled) { return {pool_, device_->arena(), cancelled}; }
   void encode_into(Context, const Image&, EncodedImage&, StageTimes&);
   void segment(Context, const Image&, const EncodedImage&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&,
                const SegmentOutputs&, StageTimes&);
 
   SegmenterSettings settings_;
   ThreadPool pool_;
-  Arena arena_;
+  Arena arena_;  // of the machine's memory
+  std::unique_ptr<Device> device_;
   Model model_;
-  GradCamWeights gradcam_weights_;
   EncodedImage current_{};  // of segment(Image): its memory is reused, and grown only
 };
 

@@ -27,22 +27,6 @@ double dot(const double* a, const double* b, int64_t count) {
   return sum;
 }
 
-// One row per label (the mean of its synonyms) and background text: (C, E).
-std::vector<double> competing_texts(const LabelTexts& texts, int64_t size) {
-  std::vector<double> all;
-  all.reserve(static_cast<size_t>(texts.labels() * size) + texts.background.size());
-  for (int64_t k = 0; k < texts.labels(); ++k) {
-    const int64_t first = texts.first_row[static_cast<size_t>(k)], last = texts.first_row[static_cast<size_t>(k + 1)];
-    for (int64_t e = 0; e < size; ++e) {
-      double sum = 0;
-      for (int64_t row = first; row < last; ++row) sum += texts.rows[static_cast<size_t>(row * size + e)];
-      all.push_back(sum / static_cast<double>(last - first));
-    }
-  }
-  all.insert(all.end(), texts.background.begin(), texts.background.end());
-  return all;
-}
-
 // The softmax of logits, leaving out one of them (or none: -1).
 void softmax_without(std::span<const double> logits, int64_t left_out, std::span<double> p) {
   double largest = -INFINITY, sum = 0;
@@ -144,12 +128,27 @@ void normalise_cam(float* cam, int64_t patches) {
 
 }  // namespace
 
-void softmax_gradcam(Context& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, const LabelTexts& texts,
-                     float* logits, float* probabilities, float* cams) {
-  const int64_t patches = last.n - 1, width = model.image.width, rows = static_cast<int64_t>(texts.rows.size()) / model.shape.embedding;
+std::vector<double> competing_texts(const LabelTexts& texts, int64_t size) {
   if (texts.labels() == 1 && texts.background.empty())
     throw Error(ErrorCode::kInvalidArg,
                 "one label and no background: a softmax over one text is always 1 and says nothing; give background words or more labels");
+  std::vector<double> all;
+  all.reserve(static_cast<size_t>(texts.labels() * size) + texts.background.size());
+  for (int64_t k = 0; k < texts.labels(); ++k) {
+    const int64_t first = texts.first_row[static_cast<size_t>(k)], last = texts.first_row[static_cast<size_t>(k + 1)];
+    for (int64_t e = 0; e < size; ++e) {
+      double sum = 0;
+      for (int64_t row = first; row < last; ++row) sum += texts.rows[static_cast<size_t>(row * size + e)];
+      all.push_back(sum / static_cast<double>(last - first));
+    }
+  }
+  all.insert(all.end(), texts.background.begin(), texts.background.end());
+  return all;
+}
+
+void softmax_gradcam(Context& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, const LabelTexts& texts,
+                     float* logits, float* probabilities, float* cams) {
+  const int64_t patches = last.n - 1, width = model.image.width, rows = static_cast<int64_t>(texts.rows.size()) / model.shape.embedding;
   const std::vector<double> dz = score_gradients(model, last, texts, logits, probabilities);
   const int64_t group = std::max<int64_t>(static_cast<int64_t>(kGradientBytes / sizeof(float)) / (patches * width), 1);
   Arena::Scope scope(context.arena);

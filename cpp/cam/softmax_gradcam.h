@@ -53,8 +53,12 @@ struct LabelTexts {
   int64_t labels() const { return static_cast<int64_t>(first_row.size()) - 1; }
 };
 
+// One row per label (the mean of its synonyms) and background text: (K + M, E). Throws Error kInvalidArg when there is one text in all: a
+// softmax of one says nothing.
+std::vector<double> competing_texts(const LabelTexts&, int64_t embedding);
+
 // logits (K + M), probabilities (K + M): of the labels, then the background. cams (K, N): each min-max normalised.
-// Throws Error kInvalidArg when there is one text in all: a softmax of one says nothing.
+// Throws Error kInvalidArg as competing_texts().
 void softmax_gradcam(Context&, const Model&, const GradCamWeights&, const LastBlock&, const LabelTexts&, float* logits,
                      float* probabilities, float* cams);
 

@@ -6,21 +6,13 @@
 #include "ops/ops.h"
 
 namespace clip_es {
-namespace {
-
-struct Size {
-  int64_t width, height;
-};
-
-Size reduced(int64_t width, int64_t height, int64_t max_side) {
+PhotoSize reduced_size(int64_t width, int64_t height, int64_t max_side) {
   const int64_t longest = std::max(width, height);
   if (max_side == 0 || longest <= max_side) return {width, height};
   const double factor = static_cast<double>(max_side) / static_cast<double>(longest);
   auto side = [&](int64_t s) { return std::max<int64_t>(std::llround(static_cast<double>(s) * factor), 1); };
   return {side(width), side(height)};
 }
-
-}  // namespace
 
 const uint8_t* to_rgb(Context& context, const Image& image) {
   if (image.channels == 3) return image.data;
@@ -34,16 +26,16 @@ const uint8_t* to_rgb(Context& context, const Image& image) {
 }
 
 Grid patch_grid(int64_t width, int64_t height, int64_t patch, int64_t max_side) {
-  const Size size = reduced(width, height, max_side);
+  const PhotoSize size = reduced_size(width, height, max_side);
   return {(size.height + patch - 1) / patch, (size.width + patch - 1) / patch};
 }
 
 void preprocess(Context& context, const Model& model, const Image& image, int64_t max_side, float* patches) {
   const int64_t patch = model.shape.patch;
   const Grid grid = patch_grid(image.width, image.height, patch, max_side);
-  const Size size = reduced(image.width, image.height, max_side), network{grid.width * patch, grid.height * patch};
+  const PhotoSize size = reduced_size(image.width, image.height, max_side), network{grid.width * patch, grid.height * patch};
   Arena::Scope scope(context.arena);
-  auto resize = [&](const uint8_t* from, const Size& in, const Size& out) {
+  auto resize = [&](const uint8_t* from, const PhotoSize& in, const PhotoSize& out) {
     const auto to = context.arena.take<uint8_t>(static_cast<size_t>(3 * out.width * out.height));
     ops::resize_bicubic(context, from, in.width, in.height, out.width, out.height, to.data());
     return to.data();

@@ -21,6 +21,13 @@ struct Grid {
   int64_t patches() const { return height * width; }
 };
 
+struct PhotoSize {
+  int64_t width, height;
+};
+
+// The photo's size after max_side, see patch_grid().
+PhotoSize reduced_size(int64_t width, int64_t height, int64_t max_side);
+
 // max_side: a longer photo is first reduced to it (both sides by the same factor, rounded, at least 1); 0 is no limit. Then each side
 // goes UP to the next multiple of the patch, aspect not kept.
 Grid patch_grid(int64_t width, int64_t height, int64_t patch, int64_t max_side);

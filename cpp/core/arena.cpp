@@ -60,6 +60,10 @@ AlignedBytes allocate_aligned(size_t bytes) {
   return AlignedBytes(static_cast<std::byte*>(p));
 }
 
+MemorySource host_memory() {
+  return {[](size_t bytes) { return std::shared_ptr<std::byte>(allocate_aligned(bytes).release(), FreeAligned{}); }, memory_limit()};
+}
+
 size_t Arena::capacity() const {
   size_t sum = 0;
   for (const Chunk& chunk : chunks_) sum += chunk.size;
@@ -76,8 +80,8 @@ std::byte* Arena::take_bytes(size_t count, size_t size) {
   if (chunk_ == chunks_.size()) {
     // As much again as is held, so that a few images settle the size.
     const size_t wanted = std::max({bytes, kSmallestChunk, std::min(capacity(), size_t{64} << 20)});
-    if (wanted > memory_limit() - std::min(memory_limit(), capacity())) refuse(static_cast<double>(wanted + capacity()));
-    chunks_.push_back({allocate_aligned(wanted), wanted});
+    if (wanted > source_.limit - std::min(source_.limit, capacity())) refuse(static_cast<double>(wanted + capacity()));
+    chunks_.push_back({source_.allocate(wanted), wanted});
     ++allocations_;
   }
   std::byte* p = chunks_[chunk_].bytes.get() + used_;
@@ -93,7 +97,7 @@ void Arena::give_back(size_t chunk, size_t used) {
   const size_t whole = capacity();
   chunks_.clear();
   try {
-    chunks_.push_back({allocate_aligned(whole), whole});
+    chunks_.push_back({source_.allocate(whole), whole});
     ++allocations_;
   } catch (const Error&) {
     // Scopes end in destructors, which must not throw: the next take() asks again, and reports.

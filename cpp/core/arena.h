@@ -3,8 +3,10 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace clip_es {
@@ -17,8 +19,17 @@ using AlignedBytes = std::unique_ptr<std::byte[], FreeAligned>;
 // 64-byte aligned, not initialised. Throws Error kOutOfMemory, naming the size, when the machine has not that much.
 AlignedBytes allocate_aligned(size_t bytes);
 
+// Where an arena's chunks come from: the machine's memory or a GPU's.
+struct MemorySource {
+  std::function<std::shared_ptr<std::byte>(size_t bytes)> allocate;  // 64-byte aligned; throws Error kOutOfMemory
+  size_t limit;                                                      // bytes that there are at all
+};
+MemorySource host_memory();
+
 class Arena {
  public:
+  explicit Arena(MemorySource source = host_memory()) : source_(std::move(source)) {}
+
   // The memory lives until the enclosing Scope ends. Not initialised.
   template <class T>
   std::span<T> take(size_t count) {
@@ -43,12 +54,13 @@ class Arena {
 
  private:
   struct Chunk {
-    AlignedBytes bytes;
+    std::shared_ptr<std::byte> bytes;
     size_t size;
   };
   std::byte* take_bytes(size_t count, size_t size);
   void give_back(size_t chunk, size_t used);
 
+  MemorySource source_;
   std::vector<Chunk> chunks_;
   size_t chunk_ = 0, used_ = 0;  // the chunk in use and the bytes taken of it; earlier chunks are full
   uint64_t allocations_ = 0;

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/context.h"
+#include "ops/tap.h"
 
 namespace clip_es {
 
@@ -40,11 +41,6 @@ void resize_bicubic(Context&, const uint8_t* image, int64_t width, int64_t heigh
 void extract_patches(Context&, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3], const float std[3],
                      float* out);
 
-// One bilinear tap: index and index + 1 (clamped to the last) with weights 1 - fraction and fraction.
-struct Tap {
-  int32_t low, high;
-  float fraction;
-};
 // Taps of a bilinear resize with half-pixel centres and clamped edges, no antialias: taps has out_size elements.
 void bilinear_taps(int64_t in_size, int64_t out_size, std::span<Tap> taps);
 // One row of the enlarged map: map (h, w) sampled at `vertical` and at every one of `horizontal`. One thread.

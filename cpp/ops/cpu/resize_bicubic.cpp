@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ops/ops.h"
+#include "ops/resize_weights.h"
 
 namespace clip_es::ops {
 namespace {
@@ -21,17 +22,13 @@ double bicubic(double x) {
   return 0;
 }
 
-// Where each output pixel draws from: weights[pixel * taps + i] belongs to input pixel first[pixel] + i, i < count[pixel].
-struct Weights {
-  int64_t taps;
-  std::span<int32_t> first, count, weights;
-};
+}  // namespace
 
-Weights make_weights(Arena& arena, int64_t in_size, int64_t out_size) {
+ResizeWeights resize_weights(Arena& arena, int64_t in_size, int64_t out_size) {
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   const double stretch = std::max(scale, 1.0);  // reducing widens the filter: antialias
   const double support = kSupport * stretch;
-  Weights w;
+  ResizeWeights w;
   w.taps = static_cast<int64_t>(std::ceil(support)) * 2 + 1;
   const auto pixels = static_cast<size_t>(out_size);
   w.first = arena.take<int32_t>(pixels);
@@ -59,12 +56,14 @@ Weights make_weights(Arena& arena, int64_t in_size, int64_t out_size) {
   return w;
 }
 
+namespace {
+
 constexpr int32_t kHalf = 1 << (kFractionBits - 1);
 uint8_t to_byte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kFractionBits, 0, 255)); }
 
 void resize_rows(Context& context, const uint8_t* in, int64_t in_width, int64_t rows, int64_t out_width, uint8_t* out) {
   Arena::Scope scope(context.arena);
-  const Weights w = make_weights(context.arena, in_width, out_width);
+  const ResizeWeights w = resize_weights(context.arena, in_width, out_width);
   context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y)
       for (int64_t x = 0; x < out_width; ++x) {
@@ -81,7 +80,7 @@ void resize_rows(Context& context, const uint8_t* in, int64_t in_width, int64_t 
 
 void resize_columns(Context& context, const uint8_t* in, int64_t in_height, int64_t width, int64_t out_height, uint8_t* out) {
   Arena::Scope scope(context.arena);
-  const Weights w = make_weights(context.arena, in_height, out_height);
+  const ResizeWeights w = resize_weights(context.arena, in_height, out_height);
   const int64_t stride = width * kChannels;
   const auto sums = context.arena.take<int32_t>(static_cast<size_t>(context.pool.size() * stride));
   context.pool.run(out_height, [&](int64_t y, int worker) {

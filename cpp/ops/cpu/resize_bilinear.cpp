@@ -7,13 +7,7 @@
 namespace clip_es::ops {
 
 void bilinear_taps(int64_t in_size, int64_t out_size, std::span<Tap> taps) {
-  const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
-  for (int64_t i = 0; i < out_size; ++i) {
-    const double at = std::max((static_cast<double>(i) + 0.5) * scale - 0.5, 0.0);
-    const auto low = std::min(static_cast<int64_t>(at), in_size - 1);
-    taps[static_cast<size_t>(i)] = {static_cast<int32_t>(low), static_cast<int32_t>(std::min(low + 1, in_size - 1)),
-                                    static_cast<float>(at - static_cast<double>(low))};
-  }
+  for (int64_t i = 0; i < out_size; ++i) taps[static_cast<size_t>(i)] = bilinear_tap(in_size, out_size, i);
 }
 
 CLIP_ES_MULTIVERSION void resize_bilinear_row(const float* map, int64_t width, const Tap& vertical, std::span<const Tap> horizontal,

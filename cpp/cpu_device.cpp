@@ -1,0 +1,67 @@
+#include "cpu_device.h"
+
+#include <algorithm>
+
+#include "cam/embeddings.h"
+#include "clip/image_tower.h"
+
+namespace clip_es {
+
+void CpuDevice::load(Context& host, Model& model, torch::Precision) {
+  model_ = &model;
+  gradcam_weights_.emplace(host, model);
+}
+
+void CpuDevice::start(double& seconds) {
+  seconds_ = &seconds;
+  started_ = Clock::now();
+}
+
+void CpuDevice::stop() { *seconds_ += std::chrono::duration<double>(Clock::now() - started_).count(); }
+
+void CpuDevice::preprocess(Context& c, const Image& image, int64_t max_side, float* patches) {
+  clip_es::preprocess(c, *model_, image, max_side, patches);
+}
+
+void CpuDevice::encode_image(Context& c, const Grid& grid, const float* patches, float* tokens, float* mean_attention) {
+  clip_es::encode_image(c, *model_, grid, patches, tokens, mean_attention);
+}
+
+void CpuDevice::run_last_block(Context& c, const float* tokens, LastBlock& last, float* mean_attention) {
+  clip_es::run_last_block(c, *model_, tokens, last, mean_attention);
+}
+
+void CpuDevice::softmax_gradcam(Context& c, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities,
+                                float* cams) {
+  clip_es::softmax_gradcam(c, *model_, *gradcam_weights_, last, texts, logits, probabilities, cams);
+}
+
+void CpuDevice::box_mask(Context& c, const float* cams, int64_t labels, const Grid& grid, const BoxSettings& settings, uint8_t* boxes) {
+  for (int64_t k = 0; k < labels; ++k)
+    clip_es::box_mask(c, cams + k * grid.patches(), grid.height, grid.width, settings, boxes + k * grid.patches());
+}
+
+void CpuDevice::refine_cams(Context& c, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
+                            const AffinitySettings& settings, float* refined) {
+  clip_es::refine_cams(c, attention, patches, cams, boxes, labels, settings, refined);
+}
+
+void CpuDevice::make_pseudo_mask(Context& c, float* maps, const Grid& grid, std::span<const uint8_t> value, int64_t width, int64_t height,
+                                 const MaskSettings& settings, const MaskOutputs& host) {
+  clip_es::make_pseudo_mask(c, maps, grid, value, width, height, settings, host);
+}
+
+void CpuDevice::score_labels(Context& c, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
+                             const MaskSettings& settings, float* host_scores) {
+  clip_es::score_labels(c, maps, grid, labels, width, height, settings, host_scores);
+}
+
+void CpuDevice::embeddings(Context& c, const LastBlock& last, float* host_image, float* host_patches) {
+  const std::vector<double> embedding = image_embedding(*model_, last);
+  std::copy(embedding.begin(), embedding.end(), host_image);
+  if (host_patches) patch_embeddings(c, *model_, last, host_patches);
+}
+
+void CpuDevice::copy_out(const float* from, int64_t count, float* host) { std::copy_n(from, count, host); }
+
+}  // namespace clip_es

@@ -1,0 +1,48 @@
+// The stages on the processor: the free functions of the same names.
+#pragma once
+#include <chrono>
+#include <optional>
+
+#include "device.h"
+
+namespace clip_es {
+
+class CpuDevice : public Device {
+ public:
+  explicit CpuDevice(Arena& host) : arena_(host) {}
+
+  std::string name() const override { return "cpu"; }
+  Arena& arena() override { return arena_; }
+  MemorySource memory() const override { return host_memory(); }
+  torch::Precision reads(torch::Precision precision) const override { return precision; }
+  void load(Context& host, Model&, torch::Precision) override;
+  void enter() override {}
+  void finish() override {}
+  void start(double& seconds) override;
+  void stop() override;
+
+  void preprocess(Context&, const Image&, int64_t max_side, float* patches) override;
+  void encode_image(Context&, const Grid&, const float* patches, float* tokens, float* mean_attention) override;
+  void run_last_block(Context&, const float* tokens, LastBlock&, float* mean_attention) override;
+  void softmax_gradcam(Context&, const LastBlock&, const LabelTexts&, float* logits, float* probabilities, float* cams) override;
+  void box_mask(Context&, const float* cams, int64_t labels, const Grid&, const BoxSettings&, uint8_t* boxes) override;
+  void refine_cams(Context&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
+                   const AffinitySettings&, float* refined) override;
+  void make_pseudo_mask(Context&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height,
+                        const MaskSettings&, const MaskOutputs& host) override;
+  void score_labels(Context&, float* maps, const Grid&, int64_t labels, int64_t width, int64_t height, const MaskSettings&,
+                    float* host_scores) override;
+  void embeddings(Context&, const LastBlock&, float* host_image, float* host_patches) override;
+  void copy_out(const float* from, int64_t count, float* host) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  Arena& arena_;
+  const Model* model_ = nullptr;
+  std::optional<GradCamWeights> gradcam_weights_;
+  double* seconds_ = nullptr;
+  Clock::time_point started_;
+};
+
+}  // namespace clip_es

@@ -1,0 +1,29 @@
+// Where an enlarged pixel draws from; the same arithmetic on every device.
+#pragma once
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define CLIP_ES_HOST_DEVICE __host__ __device__
+#else
+#define CLIP_ES_HOST_DEVICE
+#endif
+
+namespace clip_es::ops {
+
+// One bilinear tap: index and index + 1 (clamped to the last) with weights 1 - fraction and fraction.
+struct Tap {
+  int32_t low, high;
+  float fraction;
+};
+
+// Of output pixel i: half-pixel centres, clamped edges, no antialias.
+CLIP_ES_HOST_DEVICE inline Tap bilinear_tap(int64_t in_size, int64_t out_size, int64_t i) {
+  const double at = (static_cast<double>(i) + 0.5) * (static_cast<double>(in_size) / static_cast<double>(out_size)) - 0.5;
+  const double inside = at > 0 ? at : 0;
+  const auto floor = static_cast<int64_t>(inside);
+  const int64_t low = floor < in_size - 1 ? floor : in_size - 1;
+  return {static_cast<int32_t>(low), static_cast<int32_t>(low + 1 < in_size ? low + 1 : low),
+          static_cast<float>(inside - static_cast<double>(low))};
+}
+
+}  // namespace clip_es::ops
