@@ -71,9 +71,7 @@ Napi::Object to_js(Napi::Env env, const Model& model) {
   set("context", model.shape.context);
   set("vocabulary", model.shape.vocabulary);
   out.Set("logitScale", model.logit_scale);
-  char fingerprint[17];
-  std::snprintf(fingerprint, sizeof fingerprint, "%016llx", static_cast<unsigned long long>(model.fingerprint));
-  out.Set("fingerprint", fingerprint);
+  out.Set("fingerprint", model.fingerprint_text());
   out.Set("precision", model.precision == torch::Precision::kBFloat16 ? "bfloat16" : "float32");
   return out;
 }

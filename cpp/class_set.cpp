@@ -111,6 +111,12 @@ ClassSet parse(const std::string& bytes) {
 
 }  // namespace
 
+void ClassSet::require_model(const Model& encoder) const {
+  if (model == encoder.fingerprint_text() && embedding == encoder.shape.embedding) return;
+  throw Error(ErrorCode::kInvalidArg, "the classes were encoded by model " + model + ", not by this one, " + encoder.fingerprint_text() +
+                                          ": encode and save them with this model");
+}
+
 ClassSet ClassSet::subset(std::span<const int64_t> classes) const {
   ClassSet out{.model = model,
                .names = {},

@@ -23,6 +23,8 @@ struct ClassSet {
 
   // The texts of a softmax over all classes and the background.
   LabelTexts texts() const { return {rows, first_row, background_rows}; }
+  // Throws Error kInvalidArg for another model than the one that encoded it.
+  void require_model(const Model&) const;
   // The same over some classes; the set owns the rows that the texts of the result show.
   ClassSet subset(std::span<const int64_t> classes) const;
 };

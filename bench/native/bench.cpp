@@ -1,5 +1,5 @@
 // Where the engine's time goes, stage by stage, on a synthetic photo with random texts: speed does not depend on their values.
-//   clip_es_bench --libtorch DIR --model FILE [--size WxH] [--labels K] [--threads T] [--precision float32|bfloat16] [--repeat R]
+// --classes FILE takes the texts of a class set that ClassSet.save wrote, all of its classes or the first K.
 // Beside it a matrix product of the encoder's largest shape on the same threads: what LibTorch gives on this machine at best.
 #include <sys/resource.h>
 
@@ -10,11 +10,13 @@
 #include <cstdlib>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "class_set.h"
 #include "segmenter.h"
 #include "torch/library.h"
 #include "torch/linear.h"
@@ -24,13 +26,14 @@ using namespace clip_es;
 namespace {
 
 constexpr int64_t kBackgroundTexts = 25;  // as many as the paper's list for VOC
+constexpr int64_t kRandomLabels = 3;      // a photo's labels, without a class set
 constexpr const char* kUsage =
-    "usage: clip_es_bench --libtorch DIR --model FILE [--size WxH] [--labels K] [--threads T] [--precision float32|bfloat16] [--repeat "
-    "R]\n";
+    "usage: clip_es_bench --libtorch DIR --model FILE [--size WxH] [--labels K] [--classes FILE] [--threads T]\n"
+    "                     [--precision float32|bfloat16] [--repeat R]\n";
 
 struct BenchOptions {
-  std::string libtorch, model;
-  int64_t width = 500, height = 375, labels = 3;
+  std::string libtorch, model, classes;
+  int64_t width = 500, height = 375, labels = 0;  // labels 0: all of the class set, or kRandomLabels
   int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), repeat = 5;
   torch::Precision precision = torch::Precision::kFloat32;
 };
@@ -55,6 +58,7 @@ BenchOptions parse(int argc, char** argv) {
     const std::string name = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
     if (name == "--libtorch") o.libtorch = value;
     else if (name == "--model") o.model = value;
+    else if (name == "--classes") o.classes = value;
     else if (name == "--labels") o.labels = positive(name, value, 254);
     else if (name == "--threads") o.threads = static_cast<int>(positive(name, value, 1024));
     else if (name == "--repeat") o.repeat = static_cast<int>(positive(name, value, 100000));
@@ -86,6 +90,34 @@ std::vector<float> unit_rows(int64_t rows, int64_t columns) {
   return values;
 }
 
+// The texts of the benchmark: of a file, or random.
+ClassSet make_classes(const BenchOptions& o, const Model& model) {
+  if (!o.classes.empty()) {
+    ClassSet set = read_class_set(o.classes);
+    set.require_model(model);
+    const auto present = static_cast<int64_t>(set.names.size());
+    if (o.labels > present)
+      throw Error(ErrorCode::kInvalidArg,
+                  "--labels is " + std::to_string(o.labels) + ", but " + o.classes + " has " + std::to_string(present) + " classes");
+    std::vector<int64_t> chosen(static_cast<size_t>(o.labels ? o.labels : present));
+    std::iota(chosen.begin(), chosen.end(), 0);
+    return set.subset(chosen);
+  }
+  const int64_t labels = o.labels ? o.labels : kRandomLabels, embedding = model.shape.embedding;
+  ClassSet set{.model = model.fingerprint_text(),
+               .names = std::vector<std::string>(static_cast<size_t>(labels)),
+               .background = std::vector<std::string>(kBackgroundTexts),
+               .embedding = embedding,
+               .rows = unit_rows(labels + kBackgroundTexts, embedding),
+               .first_row = std::vector<int64_t>(static_cast<size_t>(labels + 1)),
+               .background_rows = {}};
+  std::iota(set.first_row.begin(), set.first_row.end(), 0);
+  const auto own = set.rows.begin() + labels * embedding;
+  set.background_rows.assign(own, set.rows.end());
+  set.rows.erase(own, set.rows.end());
+  return set;
+}
+
 // Soft shapes and some noise, so that maps and components are not trivial.
 std::vector<uint8_t> synthetic_photo(int64_t width, int64_t height) {
   std::mt19937 generator(2);
@@ -101,15 +133,17 @@ std::vector<uint8_t> synthetic_photo(int64_t width, int64_t height) {
 
 // Floating-point operations of the matrix products, two to a multiplication; the rest is small beside them.
 struct Work {
-  double encode, gradcam;
+  double encode, gradcam, caa;
 };
-Work count_work(const Model& model, const Grid& grid, int64_t labels) {
+Work count_work(const Model& model, const Grid& grid, int64_t labels, int64_t rows) {
   const auto n = static_cast<double>(grid.patches() + 1), N = n - 1, D = static_cast<double>(model.shape.width);
   const double block = 24 * n * D * D + 4 * n * n * D;  // 12 D^2 weights; scores and their sum
   const double shared = 8 * N * D * D + 4 * N * D * D;  // last block: omega, h_hat and z_hat through out_proj
   const double patches = 6 * N * D * static_cast<double>(model.shape.patch * model.shape.patch);
-  const double per_label = 8 * N * D * D + 2 * n * n * D;  // the composite matrix; P^T dO
-  return {static_cast<double>(model.shape.layers) * block + shared + patches, 2 * n * n * D + static_cast<double>(labels) * per_label};
+  const double per_row = 8 * N * D * D + 2 * n * n * D;  // the composite matrix; P^T dO
+  const double sinkhorn = 4 * N * N * AffinitySettings{}.sinkhorn_rounds, per_label = 8 * N * N;
+  return {static_cast<double>(model.shape.layers) * block + shared + patches, 2 * n * n * D + static_cast<double>(rows) * per_row,
+          sinkhorn + static_cast<double>(labels) * per_label};
 }
 
 template <class Body>
@@ -156,13 +190,10 @@ void run(const BenchOptions& o) {
   const Grid grid = patch_grid(o.width, o.height, model.shape.patch, 0);
 
   const std::vector<uint8_t> rgb = synthetic_photo(o.width, o.height);
-  const std::vector<float> texts = unit_rows(o.labels + kBackgroundTexts, model.shape.embedding);
-  const auto own = static_cast<size_t>(o.labels * model.shape.embedding);
-  std::vector<int64_t> first_row;
-  std::vector<uint8_t> value, mask(static_cast<size_t>(o.width * o.height));
-  for (int64_t k = 0; k <= o.labels; ++k) first_row.push_back(k);
-  for (int64_t k = 1; k <= o.labels; ++k) value.push_back(static_cast<uint8_t>(k));
-  const LabelTexts label_texts{std::span(texts).first(own), first_row, std::span(texts).subspan(own)};
+  const ClassSet classes = make_classes(o, model);
+  const auto labels = static_cast<int64_t>(classes.names.size()), background = static_cast<int64_t>(classes.background.size());
+  std::vector<uint8_t> value(classes.names.size()), mask(static_cast<size_t>(o.width * o.height));
+  std::iota(value.begin(), value.end(), 1);
 
   // The fastest run, as whatever else runs on the machine only adds.
   StageTimes best;
@@ -173,26 +204,26 @@ void run(const BenchOptions& o) {
     if (i == kWarmUp) settled = segmenter->allocations();
     StageTimes times;
     const double total = seconds([&] {
-      segmenter->segment({rgb.data(), o.width, o.height, 3}, label_texts, value, {}, {{mask.data()}, nullptr}, times);
+      segmenter->segment({rgb.data(), o.width, o.height, 3}, classes.texts(), value, {}, {{mask.data()}, nullptr}, times);
     });
     if (i < kWarmUp || total >= best_total) continue;
     best = times;
     best_total = total;
   }
 
-  const Work work = count_work(model, grid, o.labels);
+  const Work work = count_work(model, grid, labels, classes.first_row.back());
   const bool float32 = o.precision == torch::Precision::kFloat32;
   std::printf("%s: patch %ld, width %ld, %ld layers; LibTorch %s, %s, %d threads\n", o.model.c_str(), static_cast<long>(model.shape.patch),
               static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers), torch::version().c_str(),
               float32 ? "float32" : "bfloat16", o.threads);
   std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs\n\n",
-              static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(o.labels),
-              static_cast<long>(kBackgroundTexts), load_time, o.repeat);
+              static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(labels),
+              static_cast<long>(background), load_time, o.repeat);
   print_row("preprocess", best.preprocess, best_total, 0);
   print_row("encode", best.encode, best_total, work.encode);
   print_row("gradcam", best.gradcam, best_total, work.gradcam);
-  print_row("refine", best.refine, best_total, 0);
-  print_row("mask", best.mask, best_total, 0);
+  print_row("caa", best.refine, best_total, work.caa);
+  print_row("masks", best.mask, best_total, 0);
   print_row("total", best_total, best_total, 0);
   const double peak = peak_megabytes();  // before the probe's own matrices
   std::printf("\n  matrix product (%ld, %ld) x (%ld, %ld): %.1f GFLOP/s\n", static_cast<long>(grid.patches() + 1),

@@ -1,6 +1,7 @@
 #include "clip/model.h"
 
 #include <cmath>
+#include <cstdio>
 
 #include "clip/model_config.h"
 
@@ -162,6 +163,12 @@ Model read_model(const Archive& archive, torch::Precision precision, const std::
   read_text_tower(p, config, model);
   model.logit_scale = read_logit_scale(p, archive);
   return model;
+}
+
+std::string Model::fingerprint_text() const {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(fingerprint));
+  return digits;
 }
 
 size_t Model::bytes() const {

@@ -39,7 +39,8 @@ struct Model {
   std::vector<BlockWeights> text_blocks;
   std::vector<float> text_projection;  // (text.width, embedding)
 
-  size_t bytes() const;  // of memory held, about
+  size_t bytes() const;                  // of memory held, about
+  std::string fingerprint_text() const;  // as class sets name their model: 16 hexadecimal digits
 };
 
 // Throws Error kModelFormat naming the tensor that is missing, misshapen or not finite; Cancelled between tensors.

@@ -191,6 +191,13 @@ export class Archive {
     return entry.bytes
   }
 
+  /** Another content for a stored record. */
+  replace(name: string, text: string): void {
+    const old = this.record(name)
+    const entry = this.#entries.find(({ bytes }) => bytes === old) as Entry
+    entry.bytes = Buffer.from(text)
+  }
+
   add(name: string, text: string): void {
     const folder = (this.#entries[0] as Entry).name.split('/')[0]
     const bytes = Buffer.from(text)

@@ -7,7 +7,7 @@ import { megabytes } from '../setup/progress.js'
 import { type Check, ok, warning, wrong } from './check.js'
 
 const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_LIBTORCH_URL', 'CLIP_ES_CACHE']
-const ofTests = ['CLIP_ES_GOLDEN_FULL', 'CLIP_ES_SECOND_LIBTORCH']
+const ofTests = ['CLIP_ES_GOLDEN_FULL', 'CLIP_ES_SECOND_LIBTORCH', 'CLIP_ES_TEST_PYTHON']
 
 /** A mirror's address may hold a password, and the doctor's words are made to be shown. */
 const withoutPassword = (value: string): string => value.replace(/(:\/\/)[^/@\s]+@/, '$1…@')
