@@ -112,7 +112,7 @@ test.before(async () => {
       const [k, at] = [Math.floor(i / (width * height)), i % (width * height)]
       return (1 + Math.sin((at % width) / (5 + 3 * k) + n) * Math.cos(Math.floor(at / width) / (7 + k))) / 2
     })
-    write(join(folder, `cams/${id}.npz`), await encodeCams([3, 0, 1], maps, width, height))
+    write(join(folder, `cams/${id}.npz`), encodeCams([3, 0, 1], maps, width, height))
   }
   write(join(folder, 'list.json'), JSON.stringify(pictures))
 })

@@ -5,6 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClipEsError } from '../../ts/errors.js'
 import { maskPalette, vocColour } from '../../ts/palette.js'
+import { encodeConfidence } from '../../ts/render/confidence.js'
 import { decodeLabels, encodeLabels } from '../../ts/render/png.js'
 
 const scenes = join(__dirname, '../../models/scenes')
@@ -55,6 +56,34 @@ test('other readers see the palette: every pixel has the colour of its label', a
 test('a mask of the wrong length is refused with both lengths', async () => {
   await refused(encodeLabels({ data: new Uint8Array(11), width: 4, height: 3 }, maskPalette()), '11 labels', '4 x 3 needs 12')
   await refused(encodeLabels({ data: new Uint8Array(12), width: 4, height: 3 }, new Uint8Array(12)), '12 bytes', '768')
+})
+
+test('confidences come back as sixteen bits, at odd sizes, rounded to the nearest', async () => {
+  for (const [width, height] of [
+    [1, 1],
+    [1, 300],
+    [257, 1],
+    [33, 17],
+  ] as const) {
+    // Steps of all sizes up and down, both ends, and the middle between two levels.
+    const values = Float32Array.from(
+      { length: width * height },
+      (_, i) => [0, 1, 0.5, (i * 0.317) % 1, 254.5 / 65535][i % 5] as number,
+    )
+    const file = await encodeConfidence(values, width, height)
+    const { data, info } = await sharp(file)
+      .toColourspace('grey16')
+      .raw({ depth: 'ushort' })
+      .toBuffer({ resolveWithObject: true })
+    assert.equal([info.width, info.height, info.channels], [width, height, 1])
+    const levels = new Uint16Array(data.buffer, data.byteOffset, data.length / 2)
+    assert.equal(
+      [...levels],
+      Array.from(values, (value) => Math.round(65535 * value)),
+      `${width} x ${height}`,
+    )
+  }
+  await refused(encodeConfidence(new Float32Array(11), 4, 3), '11 numbers', '4 x 3 needs 12')
 })
 
 // Grey PNGs of 5 x 2 pixels, which sharp does not write.

@@ -1,9 +1,11 @@
 // Half precision and the order of work, without a model.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { fromBufferPromise } from 'yauzl'
 import { inOrder } from '../../ts/in_order.js'
 import { toFloat16 } from '../../ts/render/float16.js'
 import { encodeCams } from '../../ts/render/npz.js'
+import { type StoredFile, storedZip } from '../../ts/render/stored_zip.js'
 
 /** The number that half-precision bits stand for, by the definition of binary16. */
 function fromFloat16(bits: number): number {
@@ -47,9 +49,40 @@ test('a view with an offset is converted, not its whole memory', () => {
   assert.equal([...toFloat16(new Float32Array([5, 1, 2]).subarray(1))], [0x3c00, 0x4000])
 })
 
-test('CAMs of another size than their keys are refused', async () => {
-  const error = await encodeCams([1, 2], new Float32Array(12), 3, 4).catch((reason: Error) => reason)
-  assert.match(String(error), /12 numbers; 2 maps of 3 x 4 need 24/)
+test('CAMs of another size than their keys are refused', () => {
+  assert.throws(() => encodeCams([1, 2], new Float32Array(12), 3, 4), /12 numbers; 2 maps of 3 x 4 need 24/)
+})
+
+const stored = (text: string): StoredFile => ({
+  name: `${text || 'empty'}.txt`,
+  size: text.length,
+  fill: (bytes) => bytes.write(text),
+})
+
+test('a zip of stored files is read by another reader, with every fact of theirs', async () => {
+  const bytes = storedZip([stored('first'), stored(''), stored('the third')])
+  assert.ok(bytes.equals(storedZip([stored('first'), stored(''), stored('the third')])), 'always the same bytes')
+  const zip = await fromBufferPromise(bytes)
+  const found: [name: string, text: string, size: number, checksum: number, mode: number][] = []
+  for await (const entry of zip.eachEntry()) {
+    const chunks: Buffer[] = []
+    for await (const chunk of await zip.openReadStreamPromise(entry)) chunks.push(chunk as Buffer)
+    const { fileName, compressedSize, uncompressedSize, crc32, externalFileAttributes } = entry
+    assert.is(compressedSize, uncompressedSize)
+    assert.equal(entry.getLastModDate({ timezone: 'UTC' }), new Date('1980-01-01T00:00:00Z'))
+    found.push([fileName, Buffer.concat(chunks).toString(), uncompressedSize, crc32, externalFileAttributes >>> 16])
+  }
+  // Checksums by Python's zlib.crc32.
+  assert.equal(found, [
+    ['first.txt', 'first', 5, 0x9271ee57, 0o100644],
+    ['empty.txt', '', 0, 0, 0o100644],
+    ['the third.txt', 'the third', 9, 0x747a8c74, 0o100644],
+  ])
+})
+
+test('more than a zip holds is refused before memory is asked for', () => {
+  const huge = { name: 'huge', size: 2 ** 32 - 100, fill: () => assert.unreachable() }
+  assert.throws(() => storedZip([huge]), /an archive of 4294967302 bytes; it holds 4294967295: take fewer labels/)
 })
 
 const sleep = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds))

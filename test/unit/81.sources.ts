@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
@@ -156,6 +156,35 @@ test('COCO: a file that is none is refused', () => {
   refused(() => readCocoDataset(root, write('x.json', '{'), index), /x\.json cannot be read/)
   refused(() => readCocoDataset(root, write('y.json', '[]'), index), /has no list 'images'/)
   refused(() => readCocoDataset(root, write('z.json', coco()), index), /none of the photos/)
+  const captions = coco({
+    annotations: [
+      { image_id: 7, category_id: 18 },
+      { image_id: 7, caption: 'a dog' },
+    ],
+  })
+  refused(() => readCocoDataset(root, write('captions.json', captions), index), /annotations\[1\] has no number 'category_id'/)
+  refused(() => readCocoDataset(root, write('null.json', coco({ images: [null] })), index), /images\[0\] has no number 'id'/)
+  const large = write('large.json', '{')
+  truncateSync(large, 2 ** 30) // takes no place on the disk
+  refused(
+    () => readCocoDataset(root, large, index),
+    /large\.json cannot be read \(it has 1073741824 bytes; up to \d+ can be read/,
+  )
+})
+
+test('COCO: of two images whose results would have the same name, the second is listed', () => {
+  const images = ['007.jpg', '007.png', '007.jpg'].map((file_name, id) => ({ id, file_name }))
+  const annotations = images.map(({ id }) => ({ image_id: id, category_id: 17 }))
+  const { items, failures } = readCocoDataset(
+    join(root, 'coco/val2017'),
+    write('twice.json', coco({ images, annotations })),
+    index,
+  )
+  assert.is(items.length, 1)
+  assert.equal(
+    failures.map(({ id }) => id),
+    ['007.png', '007.jpg'],
+  )
 })
 
 for (const path of ['x.jpg', 'a/x.JPG', 'a/y.png', 'b/y.png', 'b/y.jpg', '.hidden/z.jpg', 'a/notes.txt']) write(`own/${path}`)

@@ -80,7 +80,7 @@ async function rejected(work: Promise<unknown>, message: RegExp): Promise<void> 
 
 test('our own .npz is read as it was written', async () => {
   const maps = Float32Array.from([0, 0.25, 0.5, 1, 0.125, 2 ** -24])
-  const read = await readAs('a.npz', await encodeCams([7, 70], maps, 3, 1))
+  const read = await readAs('a.npz', encodeCams([7, 70], maps, 3, 1))
   assert.equal(read, { keys: [7, 70], maps, width: 3, height: 1 })
 })
 
@@ -115,8 +115,11 @@ test('a pickle that calls anything but numpy is refused, and one that is cut sho
 
 test('files that hold something else are refused', async () => {
   await rejected(readAs('none.npz', Buffer.from('nothing')), /damaged, or no \.npz/)
-  const npz = await encodeCams([7], Float32Array.from([0, 1]), 2, 1)
+  const npz = encodeCams([7], Float32Array.from([0, 1]), 2, 1)
   await rejected(readAs('half.npz', npz.subarray(0, npz.length / 2)), /damaged, or no \.npz/)
+  const one = npz.indexOf(Buffer.from([0x00, 0x3c]), npz.indexOf('(1, 1, 2)'))
+  npz.writeUInt8(0x38, one + 1)
+  await rejected(readAs('changed.npz', npz), /attn_highres\.npy is not what was written/)
 })
 
 test('arrays of numbers are read by their type', () => {

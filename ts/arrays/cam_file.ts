@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
+import { crc32 } from 'node:zlib'
 import yauzl from 'yauzl'
 import { invalid } from '../errors.js'
 import type { Cams } from '../metrics/cam_rule.js'
@@ -46,7 +47,9 @@ async function readNpz(file: Buffer): Promise<Map<string, NdArray>> {
         const read = async () => {
           const chunks: Buffer[] = []
           for await (const chunk of await open(entry)) chunks.push(chunk as Buffer)
-          arrays.set(entry.fileName.replace(/\.npy$/, ''), readNpy(Buffer.concat(chunks)))
+          const bytes = Buffer.concat(chunks)
+          if (crc32(bytes) !== entry.crc32) throw invalid(`${entry.fileName} is not what was written: its checksum differs`)
+          arrays.set(entry.fileName.replace(/\.npy$/, ''), readNpy(bytes))
           zip.readEntry()
         }
         read().catch(reject)

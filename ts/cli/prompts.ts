@@ -1,23 +1,16 @@
 import { Command, Option } from 'commander'
-import type { Device, Fusion, Precision } from '../types.js'
-import { classFileHelp } from './class_sets.js'
-import type { SourceOptions } from './dataset_plan.js'
-import { device, maxSide } from './segment.js'
-import { integerFrom, words } from './usage.js'
+import type { Fusion } from '../types.js'
+import { addEngineOptions, type EngineOptions } from './engine_options.js'
+import { addSourceOptions, type SourceOptions } from './source_options.js'
+import { words } from './usage.js'
 
-export interface PromptsOptions extends SourceOptions {
+export interface PromptsOptions extends SourceOptions, EngineOptions {
   rank: 'templates' | 'synonyms' | 'fusions' | 'backgrounds'
-  classFile?: string
   templates: string
   template?: string
   fusion?: Fusion
   background?: string[][]
   withBackground: boolean
-  model?: string
-  precision?: Precision
-  device?: Device
-  threads?: number
-  maxSide?: number
   cache?: string
   plot?: string
   json: boolean
@@ -35,24 +28,15 @@ needs no pass over the photos.`
 
 /** `clip-es prompts`: which words to ask with. */
 export function promptsCommand(): Command {
-  return new Command('prompts')
+  const command = new Command('prompts')
     .description('rank templates, synonyms, fusions or background words by their sharpness on your photos')
     .addOption(
       new Option('--rank <what>', 'what to compare')
         .choices(['templates', 'synonyms', 'fusions', 'backgrounds'])
         .default('templates'),
     )
-    .optionsGroup('Which photos:')
-    .addOption(new Option('--voc <dir>', 'PASCAL VOC: the folder with JPEGImages').conflicts(['coco', 'folder']))
-    .option('--split <name>', 'which list of --voc: train, trainval, …')
-    .addOption(new Option('--coco <dir>', 'COCO: the folder with the photos').conflicts(['voc', 'folder']))
-    .option('--annotations <file>', 'the instances_….json of --coco')
-    .addOption(new Option('--folder <dir>', 'your own photos, with folders inside').conflicts(['voc', 'coco']))
-    .option(
-      '--labels <file>',
-      'what is in each photo (.csv, .json, .txt): needed by --folder; for --voc instead of its XML files',
-    )
-    .option('--class-file <file>', `${classFileHelp}; default: the data set's, or with --folder the embedded model's`)
+  addSourceOptions(command.optionsGroup('Which photos:'), { auto: false })
+  command
     .optionsGroup('What to compare:')
     .option('--templates <which>', 'imagenet, paper, all (both), or a file: a JSON list, or a template a line', 'all')
     .option(
@@ -75,12 +59,7 @@ export function promptsCommand(): Command {
       '--cache <file>',
       "where the photos' embeddings are kept (default: a file for each data set in clip-es's cache folder)",
     )
-    .optionsGroup('How:')
-    .option('--model <file>', 'CLIP archive; default $CLIP_ES_MODEL, else the embedded demo model')
-    .addOption(new Option('--precision <name>', 'of the matrix products').choices(['auto', 'float32', 'bfloat16', 'int8']))
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N', device)
-    .option('--threads <n>', 'default: the physical cores', integerFrom(1, 1024))
-    .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)
+  return addEngineOptions(command.optionsGroup('How:'))
     .optionsGroup('Help:')
     .helpOption('-h, --help', 'say this')
     .addHelpText('after', examples)

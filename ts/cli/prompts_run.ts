@@ -10,7 +10,7 @@ import { defaultCacheFile, encoderKey, FeatureCache } from '../prompts/feature_c
 import { checkCandidates, type EncodedPhotos, type Ranking, rankCandidates, type Softmax } from '../prompts/rank.js'
 import { writeWhole } from '../render/write_file.js'
 import { Segmenter } from '../segmenter.js'
-import { classesFor, findsLabels, kindOf, readDataset, sourceOf } from './dataset_plan.js'
+import { classesFor, findsLabels, kindOf, readDataset, sourceOf } from './dataset_source.js'
 import type { PromptsOptions } from './prompts.js'
 import { candidatesAsked } from './prompts_plan.js'
 import { rankingTable, tableHead } from './prompts_table.js'

@@ -74,7 +74,7 @@ async function encode(kind: ResultKind, photo: Photo, result: SegmentResult, lab
   if (kind === 'mask') return await encodeLabels({ data: mask, width, height }, maskPalette(job.colours))
   if (kind === 'confidence') return await encodeConfidence(result.confidence as Float32Array, width, height)
   const keys = labels.map(({ value }) => value - 1)
-  if (kind === 'cams') return await encodeCams(keys, result.cams as Float32Array, width, height)
+  if (kind === 'cams') return encodeCams(keys, result.cams as Float32Array, width, height)
   const drawn = labels.map(({ name, value, score, share }, i) => {
     const own = job.colours[value - 1]
     // Without a colour of its own, by its place among the labels: neighbours there have the colours that differ most.

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { constants } from 'node:buffer'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, isAbsolute, join } from 'node:path'
 import { invalid } from '../errors.js'
 import { stemOf } from '../photos/names.js'
@@ -13,24 +14,45 @@ export interface CocoFile {
   categories: { id: number; name: string }[]
 }
 
+/** What every entry of a list must have. Pictures' sizes and objects' shapes are asked for where they are needed. */
+const needed = {
+  images: { id: 'number', file_name: 'string' },
+  annotations: { image_id: 'number', category_id: 'number' },
+  categories: { id: 'number', name: 'string' },
+} as const
+
 /** Throws ERR_INVALID_ARG for what is no such file. */
 export function readCoco(file: string): CocoFile {
-  let value: Record<string, unknown>
+  const value = parseFile(file) as Record<string, Record<string, unknown>[] | undefined> | null
+  for (const [key, fields] of Object.entries(needed)) {
+    const list = value?.[key]
+    if (!Array.isArray(list)) throw invalid(`${file} has no list '${key}'; COCO's instances_….json is expected`)
+    for (const [name, type] of Object.entries(fields)) {
+      // Indexed, since a list may have a million entries.
+      for (let i = 0; i < list.length; i++)
+        if (typeof list[i]?.[name] !== type)
+          throw invalid(`${file}: ${key}[${i}] has no ${type} '${name}'; COCO's instances_….json is expected`)
+    }
+  }
+  return value as unknown as CocoFile
+}
+
+function parseFile(file: string): unknown {
   try {
-    value = JSON.parse(readFileSync(file, 'utf8'))
+    const { size } = statSync(file)
+    if (size > constants.MAX_STRING_LENGTH)
+      throw invalid(`it has ${size} bytes; up to ${constants.MAX_STRING_LENGTH} can be read: split it into several`)
+    return JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
     throw invalid(`${file} cannot be read (${messageOf(error)})`)
   }
-  for (const key of ['images', 'annotations', 'categories'])
-    if (!Array.isArray(value?.[key])) throw invalid(`${file} has no list '${key}'; COCO's instances_….json is expected`)
-  return value as unknown as CocoFile
 }
 
 /** The folder of the photos: the one given, or one inside it that is named as COCO does. */
 function photoFolder(dir: string, annotations: string, images: CocoFile['images']): string {
   const split = /(train|val|test)\d{4}/.exec(basename(annotations))?.[0]
   const places = [dir, join(dir, 'images'), ...(split ? [join(dir, split), join(dir, 'images', split)] : [])]
-  const folder = places.find((place) => images.some(({ file_name }) => existsSync(join(place, String(file_name)))))
+  const folder = places.find((place) => images.some(({ file_name }) => existsSync(join(place, file_name))))
   if (folder === undefined) throw invalid(`--coco: none of the photos of ${annotations} is in ${places.join(', ')}`)
   return folder
 }
@@ -42,14 +64,20 @@ export function cocoPhotos(
 ): { file: CocoFile; items: { id: string; photo: string; number: number }[]; failures: Failure[] } {
   const file = readCoco(annotations)
   const folder = photoFolder(dir, annotations, file.images)
+  const taken = new Set<string>()
   const items: { id: string; photo: string; number: number }[] = []
   const failures: Failure[] = []
   for (const { id: number, file_name } of file.images) {
-    const id = stemOf(String(file_name))
-    const photo = join(folder, String(file_name))
+    const id = stemOf(file_name)
+    const photo = join(folder, file_name)
     if (isAbsolute(id) || id.split('/').includes('..')) failures.push({ id, message: 'its file_name leads out of the folder' })
+    else if (taken.has(id))
+      failures.push({ id: file_name, message: 'another image of the file has this name, without its extension' })
     else if (!existsSync(photo)) failures.push({ id, message: `there is no photo ${photo}` })
-    else items.push({ id, photo, number })
+    else {
+      taken.add(id)
+      items.push({ id, photo, number })
+    }
   }
   return { file, items, failures }
 }

@@ -120,6 +120,6 @@ async function encode(
   const files = new Map<OutputKind, Uint8Array>()
   if (outputs.has('mask')) files.set('mask', await encodeLabels({ data: mask, width, height }, palette))
   if (confidence) files.set('confidence', await encodeConfidence(confidence, width, height))
-  if (cams) files.set('cams', await encodeCams(labels, cams, width, height))
+  if (cams) files.set('cams', encodeCams(labels, cams, width, height))
   return files
 }

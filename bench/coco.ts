@@ -1,0 +1,65 @@
+// npx tsx bench/coco.ts [IMAGES] [ANNOTATIONS]: how long annotations of COCO's size (train2014's, if not told) take to be read by
+// clip-es dataset and by clip-es eval, and how much memory. They are made up, with outlines of about as many corners as COCO's.
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { readCocoDataset } from '../ts/dataset/coco.js'
+import { LabelIndex } from '../ts/dataset/label_index.js'
+import { openTruth } from '../ts/evaluate/truth.js'
+import { classSets } from '../ts/index.js'
+
+const [width, height, corners] = [640, 480, 29]
+const names = classSets.coco.classes.map(({ name }) => name)
+const photoOf = (image: number): string => `COCO_train2014_${String(image).padStart(12, '0')}.jpg`
+
+const imageText = (id: number): string =>
+  JSON.stringify({
+    ...{ license: 5, file_name: photoOf(id), coco_url: `http://images.cocodataset.org/train2014/${photoOf(id)}` },
+    ...{ height, width, date_captured: '2013-11-14 16:28:13', flickr_url: 'http://farm4.staticflickr.com/3153/photo_z.jpg', id },
+  })
+
+function annotationText(id: number, images: number): string {
+  const count = 2 * (3 + Math.floor(2 * (corners - 3) * Math.random()))
+  const outline = Array.from({ length: count }, (_, i) => Number(((i % 2 ? height : width) * Math.random()).toFixed(2)))
+  const category_id = 1 + Math.floor(names.length * Math.random())
+  const image_id = Math.floor(images * Math.random())
+  return JSON.stringify({ segmentation: [outline], area: count, iscrowd: 0, image_id, bbox: [1, 2, 3, 4], category_id, id })
+}
+
+function writeAnnotations(path: string, images: number, annotations: number): void {
+  const file = openSync(path, 'w')
+  const list = (name: string, count: number, text: (i: number) => string) => {
+    writeSync(file, `"${name}": [`)
+    for (let i = 0; i < count; i += 1000) {
+      const lines = Array.from({ length: Math.min(1000, count - i) }, (_, k) => text(i + k))
+      writeSync(file, (i ? ', ' : '') + lines.join(', '))
+    }
+    writeSync(file, ']')
+  }
+  writeSync(file, '{')
+  list('images', images, imageText)
+  writeSync(file, ', ')
+  list('annotations', annotations, (i) => annotationText(i, images))
+  writeSync(file, `, "categories": ${JSON.stringify(names.map((name, i) => ({ id: i + 1, name })))}}`)
+  closeSync(file)
+}
+
+async function main(images: number, annotations: number): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'clip-es-coco-'))
+  const file = join(folder, 'instances_train2014.json')
+  writeAnnotations(file, images, annotations)
+  for (let image = 0; image < images; image++) writeFileSync(join(folder, photoOf(image)), '')
+  console.log(`${images} images, ${annotations} annotations, ${(statSync(file).size / 1e6).toFixed(0)} MB`)
+  const timed = async (name: string, work: () => unknown) => {
+    const start = performance.now()
+    await work()
+    const memory = process.resourceUsage().maxRSS / 1e6 // of the whole process so far
+    console.log(`${name.padEnd(16)} ${((performance.now() - start) / 1000).toFixed(1)} s, at most ${memory.toFixed(2)} GB`)
+  }
+  await timed('as a data set', () => readCocoDataset(folder, file, new LabelIndex(names)))
+  await timed('as ground truth', () => openTruth(file, ['background', ...names]).read(photoOf(0).slice(0, -4)))
+  rmSync(folder, { recursive: true })
+}
+
+const [images = '82783', annotations = '604907'] = process.argv.slice(2)
+void main(Number(images), Number(annotations))

@@ -1,0 +1,22 @@
+import { type Command, Option } from 'commander'
+import type { Device, Precision } from '../types.js'
+import { device, maxSide } from './segment.js'
+import { integerFrom } from './usage.js'
+
+/** What a command line says of the model and of how it runs. */
+export interface EngineOptions {
+  model?: string
+  precision?: Precision
+  device?: Device
+  threads?: number
+  maxSide?: number
+}
+
+/** Adds them to a command that goes over a data set. */
+export const addEngineOptions = (command: Command): Command =>
+  command
+    .option('--model <file>', 'CLIP archive; default $CLIP_ES_MODEL, else the embedded demo model')
+    .addOption(new Option('--precision <name>', 'of the matrix products').choices(['auto', 'float32', 'bfloat16', 'int8']))
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N', device)
+    .option('--threads <n>', 'default: the physical cores', integerFrom(1, 1024))
+    .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)
