@@ -6,21 +6,10 @@
 #include <span>
 
 #include "core/context.h"
+#include "mask/tiles.h"
 #include "ops/lattice.h"
 
 namespace clip_es {
-
-// The image is cut into tiles, and each tile numbers the lattice points it touches for itself: its pixels then work in the
-// cache on 16-bit numbers, and tiles are what threads share. Pixels are kept in the order of tiles, row by row within each.
-constexpr int64_t kTileSide = 64;  // 6 corners * 64 * 64 pixels < 2^16
-
-struct Tile {
-  int64_t x, y, width, height;
-  int64_t first_pixel;
-  int64_t pixels() const { return width * height; }
-  int64_t pixel(int64_t row) const { return first_pixel + (row - y) * width; }  // where the photo's row begins
-};
-std::span<Tile> cut_into_tiles(Arena&, int64_t width, int64_t height);
 
 struct LatticeFeatures {
   float position_sigma;
@@ -30,15 +19,17 @@ struct LatticeFeatures {
   int channel[3] = {0, 1, 2};     // of rgb, in the order of the features
 };
 
+// Each tile numbers the points it touches for itself, in 16 bits: these numbers are its slots. A point's owner is the first tile that
+// touches it; the slots of other tiles are its guests.
 struct Lattice {
-  int64_t corners = 0;              // d + 1
-  int64_t vertices = 0;             // lattice points that exist
-  std::span<uint16_t> slot;         // (pixels, corners)
-  std::span<float> weight;          // (pixels, corners): barycentric, times what scale_weights() multiplied in
-  std::span<uint32_t> vertex_of;    // (slots): tile after tile
-  std::span<int64_t> first_slot;    // (tiles + 1): where in vertex_of the tile begins
-  std::span<uint32_t> slots_begin;  // (vertices + 1) and (slots): the slots of each vertex, ascending. Empty for a pool of one
-  std::span<uint32_t> slots_of;
+  int64_t corners = 0;            // d + 1
+  int64_t points = 0;             // that exist, numbered so that neighbours are near
+  std::span<uint16_t> slot;       // (pixels, corners), the pixels in the order of tiles
+  std::span<float> weight;        // (pixels, corners): barycentric, times what normalise_lattice() multiplied in
+  std::span<int64_t> first_slot;  // (tiles + 1): where in point_of the tile begins
+  std::span<uint32_t> point_of;   // (slots): tile after tile
+  std::span<uint32_t> home;       // (slots): the point where the tile owns it; `points` and on for guests
+  std::span<uint32_t> guests;     // the guests' points: ascending, and in the order of tiles for each
   struct Axis {
     std::span<uint32_t> entries;  // chains of neighbours, see ops::kLinked
     std::span<int64_t> part;      // where the entries may be cut: first of each part, and the end
@@ -46,18 +37,40 @@ struct Lattice {
   Axis axes[6];
 
   int64_t slots(size_t tile) const { return first_slot[tile + 1] - first_slot[tile]; }
-  ops::LatticeCorners corners_at(int64_t pixel) const { return {slot.data() + pixel * corners, weight.data() + pixel * corners, corners}; }
+  ops::LatticeCorners corners_at(int64_t pixel) const { return ops::LatticeCorners{slot.data(), weight.data(), corners}.from(pixel); }
 };
 
 // Everything is taken from the context's arena and lives as long as the caller's scope. Throws Error kInvalidArg where a sigma is so
 // small against the image that the lattice's coordinates do not fit.
-Lattice build_lattice(Context&, std::span<const Tile> tiles, int64_t width, int64_t height, const LatticeFeatures&);
-
-// The blur along all axes, in place: vertices (lattice.vertices, channels).
-void blur_lattice(Context&, const Lattice&, int64_t channels, float* vertices);
+Lattice build_lattice(Context&, std::span<const Tile>, int64_t width, int64_t height, const LatticeFeatures&);
 
 // Gives the weights the factor sqrt(strength) / sqrt(the filter's answer to ones at the pixel), so that slice(blur(splat)) is the
 // symmetrically normalised filter times `strength`.
-void normalise_lattice(Context&, std::span<const Tile> tiles, int64_t width, Lattice&, float strength);
+void normalise_lattice(Context&, std::span<const Tile>, int64_t width, Lattice&, float strength);
+
+// The values on a lattice: splat every tile, blur, slice every tile, any number of times; tiles in any order and by any thread, and a
+// tile's next splat may follow its slice at once. A point sums its tiles in their order, so nothing depends on the threads.
+// pixels: (height * width, channels) in blocks, see ops/lattice.h.
+class LatticeFilter {
+ public:
+  // Takes its memory from the context's arena. The lattice and the tiles must outlive it.
+  LatticeFilter(Context&, const Lattice&, std::span<const Tile>, int64_t width, int64_t channels);
+
+  void splat(int64_t tile, int worker, const float* pixels);
+  void blur();
+  void slice(int64_t tile, int worker, bool add, float* pixels) const;
+
+ private:
+  float* scratch(int worker) const { return slots_.data() + worker * largest_tile_ * ops::kBlockChannels; }
+
+  Context& context_;
+  const Lattice& lattice_;
+  std::span<const Tile> tiles_;
+  int64_t width_, pixels_, channels_;
+  int64_t largest_tile_ = 0;             // in slots
+  std::span<float> splatted_, blurred_;  // (points, channels)
+  std::span<float> guests_;              // (guests, channels): splatted by tiles that do not own the point
+  std::span<float> slots_;               // (workers, largest_tile_, one block's channels)
+};
 
 }  // namespace clip_es

@@ -37,7 +37,7 @@ struct Geometry {
 // sum runs over the photo's rows in order: results do not depend on the blocks.
 class RowFilter {
  public:
-  static constexpr int64_t kRing = 8, kWindow = 64;
+  static constexpr int64_t kRing = 8, kWindow = 32;
   static int64_t scratch(const PositionGrid& grid, int64_t channels) { return (kWindow + 2 * kRing) * grid.columns * channels; }
 
   RowFilter(const PositionGrid& grid, int64_t channels, const float* pixels, float* scratch, float* to)
@@ -190,29 +190,45 @@ bool build_position_grid(Context& context, int64_t width, int64_t height, float 
   return true;
 }
 
-void filter_to_points(Context& context, const PositionGrid& grid, int64_t channels, const float* pixels, float* points) {
-  Arena::Scope scope(context.arena);
-  const int64_t blocks = std::min<int64_t>(context.pool.size(), (grid.rows + 31) / 32);
-  const int64_t scratch_size = RowFilter::scratch(grid, channels);
-  const auto scratch = context.arena.take<float>(static_cast<size_t>(scratch_size * blocks));
-  context.pool.run(blocks, [&](int64_t block, int) {
-    const int64_t begin = grid.rows * block / blocks, end = grid.rows * (block + 1) / blocks;
-    RowFilter(grid, channels, pixels, scratch.data() + block * scratch_size, points).run(begin, end);
+PositionFilter::PositionFilter(Context& context, const PositionGrid& grid, int64_t channels)
+    : context_(context),
+      grid_(grid),
+      channels_(channels),
+      points_(context.arena.take<float>(static_cast<size_t>(grid.points() * channels))) {}
+
+void PositionFilter::filter(const float* pixels) {
+  Arena::Scope scope(context_.arena);
+  const int64_t shares = std::min<int64_t>(context_.pool.size(), (grid_.rows + 31) / 32);
+  const int64_t scratch_size = RowFilter::scratch(grid_, std::min(channels_, ops::kBlockChannels));
+  const auto scratch = context_.arena.take<float>(static_cast<size_t>(scratch_size * shares));
+  context_.pool.run(shares, [&](int64_t share, int) {
+    context_.checkpoint();
+    ops::for_blocks(channels_, [&](const ops::ChannelBlock& block) {
+      RowFilter(grid_, block.width, block.of(pixels, grid_.width * grid_.height), scratch.data() + share * scratch_size,
+                block.of(points_.data(), grid_.points()))
+          .run(grid_.rows * share / shares, grid_.rows * (share + 1) / shares);
+    });
+  });
+}
+
+void PositionFilter::slice(int64_t x, int64_t y, int64_t count, float* pixels) const {
+  const int64_t pixel = y * grid_.width + x;
+  ops::for_blocks(channels_, [&](const ops::ChannelBlock& block) {
+    ops::lattice_slice(grid_.corners_at(pixel), block.of(points_.data(), grid_.points()) + grid_.base[static_cast<size_t>(y)] * block.width,
+                       count, block.width, false, block.of(pixels, grid_.width * grid_.height) + pixel * block.width);
   });
 }
 
 void normalise_position_grid(Context& context, PositionGrid& grid, float strength) {
   Arena::Scope scope(context.arena);
-  const int64_t pixels = grid.width * grid.height;
-  const auto values = context.arena.take<float>(static_cast<size_t>(pixels));
-  const auto points = context.arena.take<float>(static_cast<size_t>(grid.points()));
-  std::fill(values.begin(), values.end(), 1.0f);
-  filter_to_points(context, grid, 1, values.data(), points.data());
+  const auto sums = context.arena.take<float>(static_cast<size_t>(grid.width * grid.height));
+  std::fill(sums.begin(), sums.end(), 1.0f);
+  PositionFilter filter(context, grid, 1);
+  filter.filter(sums.data());
   context.pool.split(grid.height, 16, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y) {
-      float* sums = values.data() + y * grid.width;
-      ops::lattice_slice(grid.corners_at(y * grid.width), points.data() + grid.base[static_cast<size_t>(y)], grid.width, 1, false, sums);
-      ops::normalise_weights(sums, grid.width, 3, strength, grid.weight.data() + y * grid.width * 3);
+      filter.slice(0, y, grid.width, sums.data());
+      ops::normalise_weights(sums.data() + y * grid.width, grid.width, 3, strength, grid.weight.data() + y * grid.width * 3);
     }
   });
 }

@@ -32,10 +32,23 @@ struct PositionGrid {
 // Everything is taken from the context's arena and lives as long as the caller's scope.
 bool build_position_grid(Context&, int64_t width, int64_t height, float sigma, PositionGrid&);
 
-// Splat and blur: pixels (height, width, channels) -> points (points, channels), of which only those that exist are written.
-void filter_to_points(Context&, const PositionGrid&, int64_t channels, const float* pixels, float* points);
-
 // As normalise_lattice().
 void normalise_position_grid(Context&, PositionGrid&, float strength);
+
+// The values on the grid. pixels: (height * width, channels) in blocks, see ops/lattice.h. The grid must outlive it.
+class PositionFilter {
+ public:
+  PositionFilter(Context&, const PositionGrid&, int64_t channels);
+  // Splat and blur, from pixels to points.
+  void filter(const float* pixels);
+  // From points to `count` pixels of row y, from x on. Any thread.
+  void slice(int64_t x, int64_t y, int64_t count, float* pixels) const;
+
+ private:
+  Context& context_;
+  const PositionGrid& grid_;
+  int64_t channels_;
+  std::span<float> points_;  // (points, channels), of which only those that exist are written
+};
 
 }  // namespace clip_es

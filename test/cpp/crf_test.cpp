@@ -144,34 +144,15 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         PositionGrid grid;
         CHECK(build_position_grid(context, width, height, sigma, grid));
         normalise_position_grid(context, grid, 2);
-        const auto points = context.arena.take<float>(static_cast<size_t>(grid.points() * channels));
-        filter_to_points(context, grid, channels, pixels.data(), points.data());
-        for (int64_t y = 0; y < height; ++y)
-          ops::lattice_slice(grid.corners_at(y * width), points.data() + grid.base[static_cast<size_t>(y)] * channels, width, channels,
-                             false, got.data() + y * width * channels);
+        PositionFilter position(context, grid, channels);
+        position.filter(pixels.data());
+        for (int64_t y = 0; y < height; ++y) position.slice(0, y, width, got.data());
         Lattice lattice = build_lattice(context, tiles, width, height, {sigma});
         normalise_lattice(context, tiles, width, lattice, 2);
-        const auto vertices = context.arena.take<float>(static_cast<size_t>(lattice.vertices * channels));
-        std::fill(vertices.begin(), vertices.end(), 0.0f);
-        const auto each_row = [&](auto body) {
-          for (size_t t = 0; t < tiles.size(); ++t) {
-            std::vector<float> slots(static_cast<size_t>(lattice.slots(t) * channels));
-            body(t, slots);
-          }
-        };
-        each_row([&](size_t t, std::vector<float>& slots) {
-          for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y)
-            ops::lattice_splat(lattice.corners_at(tiles[t].pixel(y)), pixels.data() + (y * width + tiles[t].x) * channels, tiles[t].width,
-                               channels, slots.data());
-          ops::lattice_merge(slots.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels, vertices.data());
-        });
-        blur_lattice(context, lattice, channels, vertices.data());
-        each_row([&](size_t t, std::vector<float>& slots) {
-          ops::lattice_fetch(vertices.data(), lattice.vertex_of.data() + lattice.first_slot[t], lattice.slots(t), channels, slots.data());
-          for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y)
-            ops::lattice_slice(lattice.corners_at(tiles[t].pixel(y)), slots.data(), tiles[t].width, channels, false,
-                               want.data() + (y * width + tiles[t].x) * channels);
-        });
+        LatticeFilter filter(context, lattice, tiles, width, channels);
+        for (size_t t = 0; t < tiles.size(); ++t) filter.splat(static_cast<int64_t>(t), 0, pixels.data());
+        filter.blur();
+        for (size_t t = 0; t < tiles.size(); ++t) filter.slice(static_cast<int64_t>(t), 0, false, want.data());
         CHECK_BELOW(largest_difference(got, want), 1e-4);
       }
 }

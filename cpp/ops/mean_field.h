@@ -1,0 +1,20 @@
+// The steps of mean-field inference that look at one pixel (Krähenbühl and Koltun 2011, algorithm 1). Channels as in ops/lattice.h.
+#pragma once
+#include <cstdint>
+
+namespace clip_es::ops {
+
+// logs (count) = log(scores), which are positive. logs may be scores.
+void log_scores(const float* scores, int64_t count, float* logs);
+
+// Marginals are kept as excess over 1 / labels: what all labels have in common changes no marginal, and equal labels stay equal to the
+// last bit however many rounds there are. Excesses sum to 0, so the last label's need not be kept, and its message is less the sum of
+// the others':
+//   q_l ~ exp(unary_l + message_l + sum of the messages), l < labels - 1;  q_last ~ exp(0);  message becomes q - 1 / labels.
+// unary, relative to the last label's, and message: (rows, padded_channels(labels - 1)) in blocks, of which `count` pixels from `begin` on
+// are updated. In the padding unary is kNoLabel, message 0 and stays so. At most kMostLabels.
+constexpr int64_t kMostLabels = 255;
+constexpr float kNoLabel = -1e30f;
+void mean_field_update(const float* unary, int64_t labels, int64_t rows, int64_t begin, int64_t count, float* message);
+
+}  // namespace clip_es::ops
