@@ -60,7 +60,7 @@ void load_library(const std::string& folder) {
                 "this process already uses the LibTorch at " + loaded_folder + "; " + folder + " cannot be loaded beside it");
   const std::string file = library_file(folder);
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) throw Error(ErrorCode::kLibTorch, "LibTorch does not load: " + std::string(dlerror()) + kRemedy);
+  if (!library) throw Error(ErrorCode::kLibTorch, "the LibTorch at " + folder + " does not load (" + dlerror() + ")" + kRemedy);
   fill_table(library, folder);
   if (major() != kOldestMajor || minor() < kOldestMinor)
     throw Error(ErrorCode::kLibTorch, "LibTorch " + version() + " at " + folder + " is too old" + kRemedy);

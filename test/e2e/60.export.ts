@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert'
 import { Segmenter } from '../../ts/index.js'
 import { readNpy } from '../golden/npy.js'
 import { Archive, largestDifference, SavedClasses } from '../unit/support.js'
-import { root } from './support.js'
+import { main, root, scenes } from './support.js'
 
 const python = process.env.CLIP_ES_TEST_PYTHON || 'python3'
 const tools = join(root, 'tools')
@@ -148,6 +148,27 @@ const openClip = (name: string, part: string, change: Record<string, Json>) =>
   )
 const transformers = (name: string, change: (json: Record<string, Json>) => void) =>
   variant(name, 'transformers, gelu, float16', 'config.json', change)
+
+exportTest('the commands of docs/models.md export', () => {
+  const at = join(models, 'page')
+  mkdirSync(join(at, 'bin'), { recursive: true })
+  const { stdout } = spawnSync('sh', ['-c', `command -v "${python}"`], { encoding: 'utf8' })
+  writeFileSync(join(at, 'bin/python'), `#!/bin/sh\nexec "${stdout.trim()}" "$@"\n`, { mode: 0o755 })
+  writeFileSync(join(at, 'bin/clip-es'), `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`, { mode: 0o755 })
+  symlinkSync(tools, join(at, 'tools'))
+  symlinkSync(join(models, 'open_clip, gelu, heads of 32', 'checkpoint'), join(at, 'CLIP-ViT-B-16-laion2B'))
+  symlinkSync(join(models, 'open_clip, gelu, heads of 88', 'checkpoint'), join(at, 'epoch_32.pt'))
+  symlinkSync(join(models, 'open_clip, gelu, heads of 88', 'architecture.json'), join(at, 'ViT-B-16.json'))
+  symlinkSync(join(scenes, 'scene05.png'), join(at, 'photo.jpg'))
+  const page = readFileSync(join(root, 'docs/models.md'), 'utf8')
+  const [, commands = ''] = page.match(/^```sh\n([\s\S]*?)^```$/m) ?? []
+  assert.is(commands.match(/export_archive\.py/g)?.length, 3)
+  const env = { ...process.env, PATH: `${join(at, 'bin')}:${process.env.PATH}` }
+  const run = spawnSync('bash', ['-ec', commands], { encoding: 'utf8', cwd: at, env })
+  assert.is(run.status, 0, run.stdout + run.stderr)
+  assert.match(run.stdout, /mine\.pt: .+"mean": \[0\.5, 0\.5, 0\.5\]/)
+  assert.ok(existsSync(join(at, 'clip-es-out/photo.png')))
+})
 
 exportTest('what cannot become an archive is refused, and says why', () => {
   const good = join(models, 'open_clip, gelu, heads of 32', 'checkpoint')

@@ -2,15 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { nearest } from '../nearest.js'
-import { cacheFolder } from '../setup/paths.js'
+import { cacheFolder, withoutPassword } from '../setup/paths.js'
 import { megabytes } from '../setup/progress.js'
 import { type Check, ok, warning, wrong } from './check.js'
 
 const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_LIBTORCH_URL', 'CLIP_ES_CACHE']
 const ofTests = ['CLIP_ES_GOLDEN_FULL', 'CLIP_ES_SECOND_LIBTORCH', 'CLIP_ES_TEST_PYTHON']
-
-/** A mirror's address may hold a password, and the doctor's words are made to be shown. */
-const withoutPassword = (value: string): string => value.replace(/(:\/\/)[^/@\s]+@/, '$1…@')
 
 /** The variables that are set and begin with CLIP_ES_. */
 export function environmentCheck(): Check {

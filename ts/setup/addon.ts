@@ -1,11 +1,23 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
 import { ClipEsError } from '../errors.js'
+import { ensureCacheFolder } from './causes.js'
 import type { LibTorch } from './find.js'
 import { loadFailure } from './loads.js'
-import { cacheFolder, packageRoot } from './paths.js'
+import { packageRoot } from './paths.js'
 
 export interface AddonOptions {
   say: (line: string) => void
@@ -68,9 +80,23 @@ function requireTools(): void {
   const missing = needs.filter(({ tools }) => !tools.some(isOnPath)).map(({ name }) => name)
   if (missing.length)
     throw failure(
-      `the add-on has to be built, but ${missing.join(' and ')} is missing. Debian, Ubuntu: apt-get install cmake g++ ninja-build; ` +
+      `the add-on has to be built, and this is missing: ${missing.join(', ')}. Debian, Ubuntu: apt-get install cmake g++ ninja-build; ` +
         'Fedora: dnf install cmake gcc-c++ ninja-build. Then run npx clip-es setup again',
     )
+}
+
+/** Somebody else's installation, such as a global one, cannot be built in. */
+function requireWritable(): void {
+  const build = join(packageRoot(), 'build')
+  const folder = existsSync(build) ? build : packageRoot()
+  try {
+    accessSync(folder, constants.W_OK)
+  } catch (cause) {
+    throw failure(
+      `the add-on has to be built, but ${folder} cannot be written (${(cause as Error).message}): ` +
+        'run npx clip-es setup as the user who installed the package, or install it in a folder of your own',
+    )
+  }
 }
 
 function requireHeaders({ folder }: LibTorch): void {
@@ -109,8 +135,8 @@ function errorsIn(file: string): string {
 async function build(libtorch: LibTorch): Promise<string> {
   requireTools()
   requireHeaders(libtorch)
-  mkdirSync(cacheFolder(), { recursive: true })
-  const logFile = join(cacheFolder(), 'build.log')
+  requireWritable()
+  const logFile = join(ensureCacheFolder(), 'build.log')
   const log = openSync(logFile, 'w')
   const good = await compile(libtorch, log).finally(() => closeSync(log))
   const file = addonFile()

@@ -10,16 +10,21 @@ const firstPause = 100 // milliseconds, doubled each time
 
 const sizeOf = (file: string): number => (existsSync(file) ? statSync(file).size : 0)
 
-/** fetch says 'fetch failed' and hides why in a chain of causes. */
-export function innermostMessage(error: unknown): string {
-  let inner = error
-  while (inner instanceof Error && inner.cause) inner = inner.cause
-  return inner instanceof Error ? inner.message : String(inner)
+/** fetch refuses addresses with a name and a password in them: they go into a header. */
+function authorised(address: string): { url: string; headers: Record<string, string> } {
+  const url = new URL(address)
+  const headers: Record<string, string> = { 'accept-encoding': 'identity' }
+  if (url.username) {
+    const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+    headers.authorization = `Basic ${Buffer.from(credentials).toString('base64')}`
+    url.username = url.password = ''
+  }
+  return { url: url.href, headers }
 }
 
-async function request(url: string, file: string, progress: Progress): Promise<void> {
+async function request(address: string, file: string, progress: Progress): Promise<void> {
   const have = sizeOf(file)
-  const headers: Record<string, string> = { 'accept-encoding': 'identity' }
+  const { url, headers } = authorised(address)
   if (have) headers.range = `bytes=${have}-`
   const response = await fetch(url, { headers })
   if (response.status === 416) return void response.body?.cancel() // nothing after what is there: the checksum will judge

@@ -1,11 +1,12 @@
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
 import { basename } from 'node:path'
 import { ClipEsError } from '../errors.js'
-import { download, innermostMessage } from './download.js'
+import { ensureCacheFolder, innermostMessage, remedyFor } from './causes.js'
+import { download } from './download.js'
 import { libraryFile, oldestVersion } from './find.js'
 import { glibcVersion } from './glibc.js'
 import { claimLeftover, ownPath, removeLeftovers } from './own_files.js'
-import { cacheFolder, fetchedFolder, fetchedVersion } from './paths.js'
+import { cacheFolder, fetchedFolder, fetchedVersion, withoutPassword } from './paths.js'
 import { pipDownload } from './pip.js'
 import { megabytes, progressBar } from './progress.js'
 import { sha256Of, unpackWheel } from './wheel.js'
@@ -22,9 +23,6 @@ export const pinnedWheel: Wheel = {
   sha256: '6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b',
 }
 const officialUrl = 'https://download.pytorch.org/whl/cpu'
-
-const remedy =
-  'run npx clip-es setup again to go on, set CLIP_ES_CACHE to a folder with 700 MB of room, or point CLIP_ES_LIBTORCH to a LibTorch'
 
 export interface FetchOptions {
   say: (line: string) => void
@@ -51,18 +49,21 @@ function requireSupportedPlatform(): void {
 async function fromUrl(wheel: Wheel, { say, quiet = false }: FetchOptions): Promise<Fetched> {
   const base = (process.env.CLIP_ES_LIBTORCH_URL || officialUrl).replace(/\/+$/, '')
   const url = `${base}/${encodeURIComponent(wheel.file)}`
+  if (!URL.canParse(url))
+    throw failure(`CLIP_ES_LIBTORCH_URL is ${base}, which is no address: set it to one such as ${officialUrl}, or unset it`)
+  const shown = withoutPassword(url)
   const file = ownPath(wheel.file, 'part')
   let resumed = claimLeftover(wheel.file, 'part')
   for (;;) {
-    say(`${resumed ? 'Resuming' : 'Starting'} the download of ${url}`)
+    say(`${resumed ? 'Resuming' : 'Starting'} the download of ${shown}`)
     const progress = progressBar(quiet)
     await download(url, file, progress).finally(() => progress.stop())
     const sha256 = await sha256Of(file)
-    if (sha256 === wheel.sha256) return { file, from: url }
+    if (sha256 === wheel.sha256) return { file, from: shown }
     rmSync(file)
     if (!resumed)
       throw failure(
-        `what ${url} sent has the SHA-256 ${sha256}, not ${wheel.sha256}, and was deleted: look for a proxy or mirror that alters files, then run npx clip-es setup again`,
+        `what ${shown} sent has the SHA-256 ${sha256}, not ${wheel.sha256}, and was deleted: look for a proxy or mirror that alters files, then run npx clip-es setup again`,
       )
     say('The resumed file has a wrong checksum')
     resumed = false
@@ -93,7 +94,7 @@ async function fetchWheel(wheel: Wheel, options: FetchOptions): Promise<Fetched>
     options.say(`The download failed: ${innermostMessage(error)}`)
     return await fromPip(wheel, options).catch((pipError: unknown) => {
       throw failure(
-        `neither the download (${innermostMessage(error)}) nor pip worked (${innermostMessage(pipError)}): ${remedy}`,
+        `neither the download (${innermostMessage(error)}) nor pip worked (${innermostMessage(pipError)}): ${remedyFor(error)}`,
         error,
       )
     })
@@ -138,8 +139,8 @@ async function unpackAndPublish(fetched: Fetched, say: FetchOptions['say']): Pro
 export async function fetchLibTorch(options: FetchOptions): Promise<string> {
   requireSupportedPlatform()
   const wheel = options.wheel ?? pinnedWheel
+  ensureCacheFolder()
   try {
-    mkdirSync(cacheFolder(), { recursive: true })
     removeLeftovers('tmp')
     const fetched = await fetchWheel(wheel, options)
     const folder = await unpackAndPublish(fetched, options.say)
@@ -148,7 +149,11 @@ export async function fetchLibTorch(options: FetchOptions): Promise<string> {
     return folder
   } catch (error) {
     if (error instanceof ClipEsError) throw error
-    throw failure(`LibTorch could not be fetched into ${cacheFolder()} (${innermostMessage(error)}): ${remedy}`, error)
+    const from = process.env.CLIP_ES_LIBTORCH_URL ? ` from ${withoutPassword(process.env.CLIP_ES_LIBTORCH_URL)}` : ''
+    throw failure(
+      `LibTorch could not be fetched${from} into ${cacheFolder()} (${innermostMessage(error)}): ${remedyFor(error)}`,
+      error,
+    )
   } finally {
     rmSync(ownPath('pip', 'tmp'), { recursive: true, force: true })
   }

@@ -17,6 +17,9 @@ export function cacheFolder(): string {
   return join(base, 'clip-es')
 }
 
+/** A mirror's address may hold a password, and what set-up and the doctor say is made to be shown. */
+export const withoutPassword = (address: string): string => address.replace(/(:\/\/)[^/@\s]+@/, '$1…@')
+
 /** The LibTorch that this version of the package fetches. */
 export const fetchedVersion = '2.13.0'
 

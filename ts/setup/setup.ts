@@ -1,11 +1,12 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { ClipEsError } from '../errors.js'
 import { type Addon, ensureAddon } from './addon.js'
+import { ensureCacheFolder } from './causes.js'
 import { fetchLibTorch } from './fetch.js'
 import { installedLibTorch, isTooOld, type LibTorch, libraryFile, oldestVersion, type PythonRecord, readVersion } from './find.js'
 import { loadFailure } from './loads.js'
-import { cacheFolder, packageRoot, pythonRecord } from './paths.js'
+import { packageRoot, pythonRecord } from './paths.js'
 import { pythonTorch } from './python.js'
 
 export interface SetupOptions {
@@ -42,7 +43,7 @@ function adoptPython(say: Say): LibTorch | undefined {
     return undefined
   }
   const record: PythonRecord = { folder, python }
-  mkdirSync(cacheFolder(), { recursive: true })
+  ensureCacheFolder()
   writeFileSync(pythonRecord(), `${JSON.stringify(record)}\n`)
   return { folder, version, source: 'python' }
 }
