@@ -1,7 +1,7 @@
 // npx tsx bench/dataset.ts PHOTOS [MODEL] [COUNT] [ROUNDS]: how much of segmentAll's throughput is left when photos are read and results
-// written around it, as clip-es dataset does. Photos decoded beforehand go through segmentAll(); then the same through runItems(), each
-// with masks alone and with confidence and CAMs; in turns, so that other load on the machine meets all of them. Prints medians, and
-// what share of the throughput of segmentAll for the same outputs they are.
+// written around it, as clip-es dataset does. Photos decoded beforehand go through segmentAll(); then the same through runItems(), all at
+// once and, for the sum of the stages, one after another; each with masks alone and with confidence and CAMs; in turns, so that other
+// load on the machine meets all of them. Prints medians, and what share of the throughput of segmentAll for the same outputs they are.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -9,7 +9,7 @@ import sharp from 'sharp'
 import { Journal } from '../ts/dataset/journal.js'
 import { type RunParts, runItems } from '../ts/dataset/run.js'
 import { type OutputKind, ResultStore } from '../ts/dataset/store.js'
-import { type ClassSet, classSets, type ImageData, Segmenter } from '../ts/index.js'
+import { classSets, type ImageData, Segmenter } from '../ts/index.js'
 import { maskPalette } from '../ts/palette.js'
 import { decodePhoto } from '../ts/photos/decode.js'
 
@@ -29,11 +29,13 @@ async function costOf(work: () => Promise<void>): Promise<Cost> {
   return { seconds: (performance.now() - start) / 1000, cpu: (user + system) / 1e6 }
 }
 
-async function alone(segmenter: Segmenter, classes: ClassSet, images: ImageData[], include: OutputKind[]): Promise<void> {
+type Engine = Pick<RunParts, 'segmenter' | 'classes'>
+
+async function alone({ segmenter, classes }: Engine, images: ImageData[], include: OutputKind[]): Promise<void> {
   for await (const _ of segmenter.segmentAll(images, classes, { labels, include })); // results are dropped
 }
 
-async function around(photos: string[], parts: Pick<RunParts, 'segmenter' | 'classes'>, kinds: OutputKind[]): Promise<void> {
+async function around(photos: string[], parts: Engine, kinds: OutputKind[], atOnce: boolean): Promise<void> {
   const out = mkdtempSync(join(tmpdir(), 'clip-es-bench-'))
   const [store, journal] = [new ResultStore(out, '1-of-1'), new Journal(out, '1-of-1')]
   const items = photos.map((photo, i) => ({ id: String(i), photo, labels }))
@@ -41,12 +43,14 @@ async function around(photos: string[], parts: Pick<RunParts, 'segmenter' | 'cla
     ...{ segment: {}, outputs: new Set(kinds), palette: maskPalette(), maxPixels: 100e6, settings: '' },
     signal: new AbortController().signal,
   }
-  await runItems(items, { ...parts, store, journal }, run, {
+  const listener = {
     done: () => {},
-    failed: (_, message) => {
+    failed: (_: unknown, message: string) => {
       throw new Error(message)
     },
-  })
+  }
+  for (const part of atOnce ? [items] : items.map((item) => [item]))
+    await runItems(part, { ...parts, store, journal }, run, listener)
   journal.close()
   rmSync(out, { recursive: true })
 }
@@ -60,25 +64,28 @@ async function main(folder: string, model: string | undefined, count: number, ro
   const images = await Promise.all(photos.map((photo) => decodePhoto(photo, 100e6, 'ignored')))
   const segmenter = await Segmenter.load(model)
   const classes = await segmenter.encodeClasses(classSets.voc.classes.map(({ name }) => name))
-  const costs = Object.keys(outputs).map((name) => ({ name, base: [] as Cost[], whole: [] as Cost[] }))
-  await alone(segmenter, classes, images, ['mask'])
-  for (let round = 0; round < rounds; round++)
-    for (const { name, base, whole } of costs) {
-      const kinds = outputs[name] as OutputKind[]
-      base.push(await costOf(() => alone(segmenter, classes, images, kinds)))
-      whole.push(await costOf(() => around(photos, { segmenter, classes }, kinds)))
-    }
-  console.log(`milliseconds a photo, ${photos.length} photos     by the clock           processor's time`)
-  for (const { name, base, whole } of costs) {
-    const of = (list: Cost[], figure: keyof Cost): number => (1000 * median(list.map((cost) => cost[figure]))) / photos.length
-    const figures = (list: Cost[]): string =>
-      (['seconds', 'cpu'] as const)
-        .map((figure) => {
-          const [own, share] = [of(list, figure), (100 * of(base, figure)) / of(list, figure)]
-          return `${own.toFixed(1).padStart(10)} ${share.toFixed(1).padStart(8)} %`
-        })
-        .join('   ')
-    console.log(`${`${name}: segmentAll`.padEnd(28)} ${figures(base)}\n${`${name}: data set`.padEnd(28)} ${figures(whole)}`)
+  const engine = { segmenter, classes }
+  const ways: Readonly<Record<string, (kinds: OutputKind[]) => Promise<void>>> = {
+    segmentAll: (kinds) => alone(engine, images, kinds),
+    'data set': (kinds) => around(photos, engine, kinds, true),
+    'sum of stages': (kinds) => around(photos, engine, kinds, false),
+  }
+  const rows = Object.entries(outputs).flatMap(([name, kinds]) =>
+    Object.entries(ways).map(([way, work]) => ({ name: `${name}: ${way}`, work: () => work(kinds), costs: [] as Cost[] })),
+  )
+  await alone(engine, images, ['mask'])
+  for (let round = 0; round < rounds; round++) for (const { work, costs } of rows) costs.push(await costOf(work))
+  console.log(`milliseconds a photo, ${photos.length} photos        by the clock          processor's time`)
+  for (const [i, { name, costs }] of rows.entries()) {
+    const base = rows[i - (i % Object.keys(ways).length)]?.costs as Cost[]
+    const figures = (['seconds', 'cpu'] as const).map((figure) => {
+      const [own, of] = [costs, base].map((list) => (1000 * median(list.map((cost) => cost[figure]))) / photos.length) as [
+        number,
+        number,
+      ]
+      return `${own.toFixed(1).padStart(10)} ${((100 * of) / own).toFixed(1).padStart(8)} %`
+    })
+    console.log(`${name.padEnd(28)} ${figures.join('   ')}`)
   }
   await segmenter.close()
 }

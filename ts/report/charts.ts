@@ -16,8 +16,13 @@ export interface Charts {
 
 const accent = 'var(--accent)'
 const style = { fontSize: '12px' }
-const frame = { width: 380, height: 280, marginLeft: 44, marginTop: 30, marginBottom: 40, style }
+const frame = { width: 380, height: 290, marginLeft: 44, marginTop: 44, marginBottom: 40, style }
+const halo = { fill: 'currentColor', stroke: 'var(--card)', strokeWidth: 4 } // keeps a text apart from the lines behind it
 const most = 24 // labels of a confusion matrix that can still be read
+const letter = 6.6 // pixels, about, in a chart's font
+
+/** A name as an axis can show it. */
+const shortened = (name: string): string => (name.length > 24 ? `${name.slice(0, 23).trimEnd()}…` : name)
 
 /** Draws without a browser: Observable Plot on linkedom's document. */
 export async function drawCharts(evaluation: Evaluation, search: readonly RuleScore[] | undefined): Promise<Charts> {
@@ -43,7 +48,8 @@ export async function drawCharts(evaluation: Evaluation, search: readonly RuleSc
 
 function picturesChart(plot: Plot, { perImage }: Evaluation) {
   const sorted = perImage.map(({ miou }) => 100 * miou).sort((a, b) => a - b)
-  const points = sorted.map((x, i) => ({ x, y: (100 * (sorted.length - i)) / sorted.length }))
+  const reached = sorted.map((x, i) => ({ x, y: (100 * (sorted.length - i)) / sorted.length }))
+  const points = [{ x: 0, y: 100 }, ...reached, { x: 100, y: 0 }]
   const middle = sorted[Math.floor(sorted.length / 2)] as number
   const beside = middle < 60 ? { textAnchor: 'start' as const, dx: 6 } : { textAnchor: 'end' as const, dx: -6 }
   return {
@@ -51,11 +57,11 @@ function picturesChart(plot: Plot, { perImage }: Evaluation) {
     x: { domain: [0, 100], label: 'mIoU of a picture, at least (%)', grid: true },
     y: { domain: [0, 100], label: 'Pictures (%)', grid: true },
     marks: [
-      plot.areaY([{ x: 0, y: 100 }, ...points], { x: 'x', y: 'y', curve: 'step-before', fill: accent, fillOpacity: 0.12 }),
-      plot.line([{ x: 0, y: 100 }, ...points], { x: 'x', y: 'y', curve: 'step-before', stroke: accent, strokeWidth: 2 }),
+      plot.areaY(points, { x: 'x', y: 'y', curve: 'step-before', fill: accent, fillOpacity: 0.12 }),
+      plot.line(points, { x: 'x', y: 'y', curve: 'step-before', stroke: accent, strokeWidth: 2 }),
       plot.ruleX([middle], { strokeDasharray: '4 3', strokeOpacity: 0.6 }),
       plot.text([{ x: middle }], {
-        ...{ x: 'x', frameAnchor: 'top' as const, ...beside, dy: 2 },
+        ...{ x: 'x', frameAnchor: 'top' as const, ...beside, ...halo, dy: 4 },
         text: () => `half above ${middle.toFixed(1)}`,
       }),
       plot.ruleY([0]),
@@ -66,6 +72,8 @@ function picturesChart(plot: Plot, { perImage }: Evaluation) {
 function curve(plot: Plot, points: { x: number; y: number }[], x: object) {
   const sorted = points.toSorted((a, b) => a.x - b.x)
   const best = points.reduce((a, b) => (b.y > a.y ? b : a))
+  const place = sorted.indexOf(best) / sorted.length
+  const textAnchor = place < 0.2 ? 'start' : place > 0.8 ? 'end' : 'middle' // within the frame
   return {
     ...frame,
     x: { grid: true, ...x },
@@ -74,7 +82,7 @@ function curve(plot: Plot, points: { x: number; y: number }[], x: object) {
       plot.line(sorted, { x: 'x', y: 'y', stroke: accent, strokeWidth: 2 }),
       plot.dot([best], { x: 'x', y: 'y', fill: accent, r: 5 }),
       plot.text([best], {
-        ...{ x: 'x', y: 'y', dy: -14, fontWeight: 600 },
+        ...{ x: 'x', y: 'y', dy: -14, fontWeight: 600, textAnchor, ...halo },
         text: ({ x: at, y }: { x: number; y: number }) => `${y.toFixed(1)} at ${at}`,
       }),
     ],
@@ -91,15 +99,18 @@ function confusionChart(plot: Plot, { labels, confusion }: Evaluation) {
   const cells = shown.flatMap((row) =>
     shown.map((column) => {
       const count = confusion[row.value]?.[column.value] ?? 0
-      return { truth: row.name, found: column.name, share: row.truth ? (100 * count) / row.truth : 0 }
+      return { truth: row.value, found: column.value, share: row.truth ? (100 * count) / row.truth : 0 }
     }),
   )
-  const names = shown.map(({ name }) => name)
-  const side = 30 * names.length
+  const domain = shown.map(({ value }) => value) // not the names, two of which may be short for the same
+  const tickFormat = (value: number): string => shortened(labels[value]?.name ?? '')
+  const longest = letter * Math.max(...domain.map((value) => tickFormat(value).length))
+  const side = 30 * domain.length
+  const margins = { marginLeft: longest + 20, marginTop: 0.75 * longest + 30, marginRight: 0.75 * longest + 20, marginBottom: 20 }
   return {
-    ...{ width: side + 170, height: side + 120, style, marginLeft: 130, marginTop: 100, marginRight: 40, marginBottom: 20 },
-    x: { domain: names, axis: 'top' as const, tickRotate: -45, label: null, tickSize: 0 },
-    y: { domain: names, label: null, tickSize: 0 },
+    ...{ width: side + margins.marginLeft + margins.marginRight, height: side + margins.marginTop + 20, style, ...margins },
+    x: { domain, axis: 'top' as const, tickRotate: -45, label: null, tickSize: 0, tickFormat },
+    y: { domain, label: null, tickSize: 0, tickFormat },
     marks: [
       plot.cell(cells, {
         x: 'found',

@@ -31,7 +31,7 @@ function header({ title, evaluation }: Report): string {
   return `<header>
 <p class="brand">clip-es report</p>
 <h1>${escapeXml(title)}</h1>
-<p class="lead">${made} from image-level labels alone, compared with the ground truth of ${count(images)} pictures. Pixels that the truth
+<p class="lead">${made} from image-level labels alone, compared with the ground truth of ${count(images)} ${images === 1 ? 'picture' : 'pictures'}. Pixels that the truth
 ignores (255) count for nothing.</p>
 <dl class="stats">
 ${stat(`${hundredths(miou)} %`, 'mIoU', `mean of ${known} labels, background among them`)}
@@ -54,10 +54,10 @@ function table({ labels, miou, boundaryMiou }: Evaluation): string {
   return `<section id="labels"><h2>Labels</h2>
 <p>In percent, pixels pooled over all pictures, the best first. Colours are those of the masks' palette.</p>
 <div class="scroll"><table>
-<thead><tr><th>Label</th><th></th><th>IoU</th><th>Boundary IoU</th><th>Precision</th><th>Recall</th><th>True pixels</th></tr></thead>
+<thead><tr><th>Label</th><th class="graph"></th><th>IoU</th><th>Boundary IoU</th><th>Precision</th><th>Recall</th><th>True pixels</th></tr></thead>
 <tbody>
 ${known.map(labelRow).join('\n')}
-<tr class="mean"><td>mean</td><td></td><td>${hundredths(miou)}</td><td>${hundredths(boundaryMiou)}</td><td></td><td></td><td></td></tr>
+<tr class="mean"><td>mean</td><td class="graph"></td><td>${hundredths(miou)}</td><td>${hundredths(boundaryMiou)}</td><td></td><td></td><td></td></tr>
 </tbody></table></div></section>`
 }
 

@@ -11,6 +11,7 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-nu
 th { text-align: right; font-weight: 500; color: var(--soft); font-size: 13px; padding: 6px 10px; border-bottom: 1px solid var(--line); }
 td { text-align: right; padding: 6px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
+td:first-child { white-space: normal; overflow-wrap: break-word; min-width: 7em; max-width: 26em; }
 tr.mean td { font-weight: 650; border-bottom: 0; }
 td .swatch { display: inline-block; vertical-align: -2px; margin-right: 10px; border: 1px solid var(--line); }
 td.graph { width: 34%; min-width: 120px; }
@@ -31,6 +32,7 @@ svg { max-width: 100%; height: auto; overflow: visible; }
 .failures { font-size: 14px; padding-left: 20px; display: grid; gap: 4px; overflow-wrap: anywhere; }
 footer { padding-top: 32px; }
 @media (max-width: 600px) {
+  .graph { display: none; }
   section { padding: 16px; }
   .settings { grid-template-columns: 1fr; gap: 0; }
   .settings dd { margin-bottom: 8px; }

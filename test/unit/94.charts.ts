@@ -1,0 +1,50 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Evaluator } from '../../ts/evaluate/evaluation.js'
+import { drawCharts } from '../../ts/report/charts.js'
+
+/** Figures of one picture in which every label has a few pixels, and some are taken for the next. */
+function evaluationOf(names: readonly string[]) {
+  const evaluator = new Evaluator(names, 0.02)
+  const truth = Uint8Array.from({ length: 4 * names.length }, (_, i) => Math.floor(i / 4))
+  const mask = truth.map((value, i) => (i % 4 ? value : (value + 1) % names.length))
+  evaluator.add('one', mask, truth, 4, names.length)
+  return {
+    ...{ format: 1 as const, version: '', results: '', truth: '', what: 'masks' as const, failures: [] },
+    ...evaluator.figures(),
+  }
+}
+
+const count = (text: string, part: RegExp): number => text.match(part)?.length ?? 0
+
+test('of many labels those with most pixels are shown, and long names are cut, two that begin alike too', async () => {
+  const long = 'a class that is called by a whole sentence: number'
+  const names = ['background', `${long} one`, `${long} two`, ...Array.from({ length: 78 }, (_, i) => `class ${i}`)]
+  const { confusion } = await drawCharts(evaluationOf(names), undefined)
+  assert.is(count(confusion, /<rect /g), 2 * 24 * 24)
+  assert.is(count(confusion, />a class that is called…</g), 4, 'two rows and two columns')
+  assert.not.match(confusion, /whole sentence/)
+  const [, width, height] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(confusion) ?? []
+  assert.ok(Number(width) > 24 * 30 + 100 && Number(height) > 24 * 30 + 100, 'there is room for the names')
+})
+
+test('the curve of a single picture falls to zero where the picture is', async () => {
+  const { pictures } = await drawCharts(evaluationOf(['background', 'cat']), undefined)
+  assert.match(pictures, /half above 60\.0/) // of 4 pixels 3 are right: 3 / 5
+  const [line] = [...pictures.matchAll(/ d="(M[^"]*)"/g)].map(([, path]) => path as string).filter((path) => !path.endsWith('Z'))
+  const heights = (line ?? '')
+    .split(/[ML]/)
+    .slice(1)
+    .map((point) => Number(point.split(',')[1]))
+  assert.is(heights[0], Math.min(...heights))
+  assert.is(heights.at(-1), Math.max(...heights))
+})
+
+test('a search is drawn, with the best of its rules named', async () => {
+  const search = [0.1, 0.2, 0.3].map((threshold) => ({ rule: { threshold }, miou: threshold * 2, pixelAccuracy: 0 }))
+  const { thresholds, powers } = await drawCharts(evaluationOf(['background', 'cat']), search)
+  assert.match(thresholds ?? '', />60\.0 at 0\.3</)
+  assert.is(powers, undefined)
+})
+
+test.run()
