@@ -21,7 +21,8 @@ SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
   const bool bfloat16 = settings.Get("precision").As<Napi::String>().Utf8Value() == "bfloat16";
   return {.precision = bfloat16 ? torch::Precision::kBFloat16 : torch::Precision::kFloat32,
           .threads = static_cast<int>(integer(settings, "threads")),
-          .max_side = integer(settings, "maxSide")};
+          .max_side = integer(settings, "maxSide"),
+          .device = settings.Get("device").As<Napi::String>().Utf8Value()};
 }
 
 CrfSettings to_crf_settings(const Napi::Object& settings) {
@@ -60,7 +61,7 @@ SegmentOutputs to_outputs(const Napi::Object& outputs) {
           .scores = pointer<float>(outputs, "scores")};
 }
 
-Napi::Object to_js(Napi::Env env, const Model& model) {
+Napi::Object to_js(Napi::Env env, const Model& model, const std::string& device) {
   Napi::Object out = Napi::Object::New(env);
   const auto set = [&](const char* name, int64_t value) { out.Set(name, static_cast<double>(value)); };
   set("patch", model.shape.patch);
@@ -73,6 +74,7 @@ Napi::Object to_js(Napi::Env env, const Model& model) {
   out.Set("logitScale", model.logit_scale);
   out.Set("fingerprint", model.fingerprint_text());
   out.Set("precision", model.precision == torch::Precision::kBFloat16 ? "bfloat16" : "float32");
+  out.Set("device", device);
   return out;
 }
 

@@ -43,7 +43,7 @@ struct Texts {
 // { mask?, confidence?, cams?, scores }
 SegmentOutputs to_outputs(const Napi::Object&);
 
-Napi::Object to_js(Napi::Env, const Model&);
+Napi::Object to_js(Napi::Env, const Model&, const std::string& device);
 Napi::Object to_js(Napi::Env, const StageTimes&, double waited);
 
 }  // namespace clip_es::binding

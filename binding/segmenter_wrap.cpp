@@ -55,7 +55,7 @@ Napi::Value SegmenterWrap::open(const Napi::CallbackInfo& info) {
   job->result = [this](Napi::Env env) {
     reported_ = static_cast<int64_t>(segmenter_->bytes());
     Napi::MemoryManagement::AdjustExternalMemory(env, reported_);
-    return to_js(env, segmenter_->model());
+    return to_js(env, segmenter_->model(), segmenter_->device());
   };
   return queue_.push(info.Env(), std::move(job));
 }

@@ -14,6 +14,7 @@ class CpuDevice : public Device {
   std::string name() const override { return "cpu"; }
   Arena& arena() override { return arena_; }
   MemorySource memory() const override { return host_memory(); }
+  size_t bytes() const override { return 0; }
   torch::Precision reads(torch::Precision precision) const override { return precision; }
   void load(Context& host, Model&, torch::Precision) override;
   void enter() override {}

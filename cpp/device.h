@@ -22,6 +22,7 @@ class Device {
   virtual std::string name() const = 0;  // "cpu", "cuda:0"
   virtual Arena& arena() = 0;
   virtual MemorySource memory() const = 0;  // of what outlives a call
+  virtual size_t bytes() const = 0;         // of weights that it holds itself
 
   // The precision that weights are to be read in: a device that converts them itself wants them as they are.
   virtual torch::Precision reads(torch::Precision) const = 0;

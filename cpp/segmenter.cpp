@@ -60,10 +60,11 @@ Model load(Context context, const std::string& archive, torch::Precision precisi
 
 }  // namespace
 
-Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settings, const std::atomic<bool>* cancelled)
+Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settings, const std::atomic<bool>* cancelled,
+                     std::unique_ptr<Device> device)
     : settings_(settings),
       pool_(settings.threads, torch::use_one_thread),
-      device_(open_device(settings.device, arena_)),
+      device_(device ? std::move(device) : open_device(settings.device, arena_)),
       model_(load(host(cancelled), archive, device_->reads(settings.precision))) {
   Context c = host(cancelled);
   device_->load(c, model_, settings.precision);
@@ -71,7 +72,7 @@ Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settin
 
 size_t Segmenter::bytes() const {
   const Arena& work = device_->arena();
-  return model_.bytes() + arena_.capacity() + (&work == &arena_ ? 0 : work.capacity()) + current_.bytes;
+  return model_.bytes() + device_->bytes() + arena_.capacity() + (&work == &arena_ ? 0 : work.capacity()) + current_.bytes;
 }
 
 uint64_t Segmenter::allocations() const {

@@ -58,8 +58,9 @@ struct EncodedImage {
 class Segmenter {
  public:
   // Opens the device and reads the archive; LibTorch must be loaded (torch::load_library). Throws Error kDeviceUnavailable, kModelRead,
-  // kModelFormat, kOutOfMemory, or Cancelled.
-  Segmenter(const std::string& archive, const SegmenterSettings&, const std::atomic<bool>* cancelled = nullptr);
+  // kModelFormat, kOutOfMemory, or Cancelled. A device that is given is taken instead of the one that the settings name.
+  Segmenter(const std::string& archive, const SegmenterSettings&, const std::atomic<bool>* cancelled = nullptr,
+            std::unique_ptr<Device> device = nullptr);
 
   const Model& model() const { return model_; }
   std::string device() const { return device_->name(); }

@@ -50,6 +50,8 @@ export interface NativeModel {
   vocabulary: number
   fingerprint: string
   precision: 'float32' | 'bfloat16'
+  /** 'cpu' or 'cuda:N'. */
+  device: string
 }
 
 /** Keeps a photo's features until it is disposed or collected. */
@@ -66,7 +68,7 @@ export interface NativeSegmenter {
     id: number,
     libtorch: string,
     archive: string,
-    settings: { precision: 'float32' | 'bfloat16'; threads: number; maxSide: number },
+    settings: { device: string; precision: 'float32' | 'bfloat16'; threads: number; maxSide: number },
   ): Promise<NativeModel>
   /** tokens (T * context) -> embeddings (T * embedding), filled in place. */
   encodeText(id: number, tokens: Int32Array, embeddings: Float32Array): Promise<void>

@@ -34,7 +34,7 @@ export class Segmenter {
   readonly #logitScale: number
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions) {
-    const { patch, width, layers, resolution, embedding, context, precision } = model
+    const { patch, width, layers, resolution, embedding, context, device, precision } = model
     const demo = path === embeddedModel()
     this.model = Object.freeze({
       path,
@@ -45,7 +45,7 @@ export class Segmenter {
       resolution,
       embedding,
       context,
-      device: options.device,
+      device,
       precision,
     })
     this.#jobs = jobs
@@ -62,7 +62,7 @@ export class Segmenter {
   static async load(modelPath?: string, options?: LoadOptions): Promise<Segmenter> {
     const given = checkModelPath(modelPath)
     const resolved = resolveLoadOptions(options)
-    const { precision, threads, maxSide, maxQueue, signal } = resolved
+    const { device, precision, threads, maxSide, maxQueue, signal } = resolved
     signal?.throwIfAborted()
     const path = resolveModelPath(given)
     const libtorch = findLibTorch().folder
@@ -70,7 +70,7 @@ export class Segmenter {
       create((addon) => new addon.Segmenter()),
       maxQueue,
     )
-    const settings = { precision, threads, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
+    const settings = { device, precision, threads, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
     try {
       const model = await jobs.run(signal, (native, id) => native.open(id, libtorch, path, settings))
       return new Segmenter(model, path, jobs, resolved)

@@ -10,7 +10,7 @@ export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
 export type Precision = 'auto' | 'float32' | 'bfloat16' | 'int8'
 
 export interface LoadOptions {
-  /** Where to compute. Default 'auto'. */
+  /** Where to compute. Default 'auto': the CPU, as results on GPUs have not been measured yet. */
   device?: Device
   /** Arithmetic of the encoders' matrix products. Default 'auto': float32. */
   precision?: Precision
@@ -41,6 +41,7 @@ export interface ModelInfo {
   readonly embedding: number
   /** Tokens of a prompt, start and end included. */
   readonly context: number
+  /** What computes: 'cpu' or 'cuda:N'. */
   readonly device: string
   readonly precision: 'float32' | 'bfloat16'
 }

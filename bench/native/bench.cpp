@@ -1,6 +1,8 @@
 // Where the engine's time goes, stage by stage, on a synthetic photo with random texts: speed does not depend on their values.
+//   clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--threads T]
+//                 [--precision float32|bfloat16] [--repeat R] [--classes FILE]
 // --classes FILE takes the texts of a class set that ClassSet.save wrote, all of its classes or the first K.
-// Beside it a matrix product of the encoder's largest shape on the same threads: what LibTorch gives on this machine at best.
+// Beside it a matrix product of the encoder's largest shape on the same device: what LibTorch gives there at best.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "class_set.h"
+#include "cuda/gpu.h"
 #include "segmenter.h"
 #include "torch/library.h"
 #include "torch/linear.h"
@@ -28,11 +31,11 @@ namespace {
 constexpr int64_t kBackgroundTexts = 25;  // as many as the paper's list for VOC
 constexpr int64_t kRandomLabels = 3;      // a photo's labels, without a class set
 constexpr const char* kUsage =
-    "usage: clip_es_bench --libtorch DIR --model FILE [--size WxH] [--labels K] [--classes FILE] [--threads T]\n"
-    "                     [--precision float32|bfloat16] [--repeat R]\n";
+    "usage: clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--classes FILE]\n"
+    "                     [--threads T] [--precision float32|bfloat16] [--repeat R]\n";
 
 struct BenchOptions {
-  std::string libtorch, model, classes;
+  std::string libtorch, model, classes, device = "cpu";
   int64_t width = 500, height = 375, labels = 0;  // labels 0: all of the class set, or kRandomLabels
   int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), repeat = 5;
   torch::Precision precision = torch::Precision::kFloat32;
@@ -59,6 +62,7 @@ BenchOptions parse(int argc, char** argv) {
     if (name == "--libtorch") o.libtorch = value;
     else if (name == "--model") o.model = value;
     else if (name == "--classes") o.classes = value;
+    else if (name == "--device") o.device = value;
     else if (name == "--labels") o.labels = positive(name, value, 254);
     else if (name == "--threads") o.threads = static_cast<int>(positive(name, value, 1024));
     else if (name == "--repeat") o.repeat = static_cast<int>(positive(name, value, 100000));
@@ -153,9 +157,9 @@ double seconds(Body body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// GFLOP/s of c_fc alone, on threads of its own: the best of some runs.
-double gemm_probe(const BenchOptions& o, const Model& model, int64_t tokens) {
-  const int64_t width = model.shape.width, hidden = 4 * width;
+// GFLOP/s of c_fc alone on the CPU, on threads of its own: the best of some runs.
+double cpu_probe(const BenchOptions& o, int64_t tokens, int64_t width) {
+  const int64_t hidden = 4 * width;
   const std::vector<float> weight = unit_rows(hidden, width), bias(static_cast<size_t>(hidden)), x = unit_rows(tokens, width);
   std::vector<float> y(static_cast<size_t>(tokens * hidden));
   const torch::Linear layer(weight, bias, width, o.precision);
@@ -165,6 +169,37 @@ double gemm_probe(const BenchOptions& o, const Model& model, int64_t tokens) {
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < 10; ++i) best = std::min(best, seconds([&] { layer(context, x.data(), tokens, y.data()); }));
   return 2.0 * static_cast<double>(tokens * width * hidden) / best / 1e9;
+}
+
+// The same on a GPU, many products in a row, as one is over before the host could time it. The numbers are zeros.
+double gpu_probe(const BenchOptions& o, int64_t tokens, int64_t width) {
+  constexpr int kProducts = 100;
+  const size_t colon = o.device.find(':');
+  const auto gpu = cuda::Gpu::open(colon == std::string::npos ? 0 : std::stoi(o.device.substr(colon + 1)));
+  const torch::Backend::Guard guard(gpu->torch(), gpu->stream());
+  const torch::Dtype dtype = o.precision == torch::Precision::kFloat32 ? torch::Dtype::kFloat32 : torch::Dtype::kBFloat16;
+  const int64_t hidden = 4 * width;
+  Arena arena(cuda::Gpu::memory(gpu));
+  const auto take = [&](int64_t count) {
+    float* memory = arena.take<float>(static_cast<size_t>(count)).data();
+    gpu->clear(memory, count);
+    return memory;
+  };
+  float *x = take(tokens * width), *weight = take(hidden * width), *bias = take(hidden), *y = take(tokens * hidden);
+  const auto run = [&] {
+    for (int i = 0; i < kProducts; ++i)
+      gpu->torch().mm(torch::dense(x, dtype, tokens, width), torch::transposed(torch::dense(weight, dtype, hidden, width)),
+                      torch::dense(y, dtype, tokens, hidden), bias);
+    gpu->wait();
+  };
+  run();
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 5; ++i) best = std::min(best, seconds(run) / kProducts);
+  return 2.0 * static_cast<double>(tokens * width * hidden) / best / 1e9;
+}
+
+double gemm_probe(const BenchOptions& o, int64_t tokens, int64_t width) {
+  return (o.device == "cpu" ? cpu_probe : gpu_probe)(o, tokens, width);
 }
 
 double peak_megabytes() {
@@ -184,7 +219,8 @@ void run(const BenchOptions& o) {
   torch::use_one_thread();
   std::unique_ptr<Segmenter> segmenter;
   const double load_time = seconds([&] {
-    segmenter = std::make_unique<Segmenter>(o.model, SegmenterSettings{.precision = o.precision, .threads = o.threads, .max_side = 0});
+    segmenter = std::make_unique<Segmenter>(
+        o.model, SegmenterSettings{.precision = o.precision, .threads = o.threads, .max_side = 0, .device = o.device});
   });
   const Model& model = segmenter->model();
   const Grid grid = patch_grid(o.width, o.height, model.shape.patch, 0);
@@ -213,9 +249,9 @@ void run(const BenchOptions& o) {
 
   const Work work = count_work(model, grid, labels, classes.first_row.back());
   const bool float32 = o.precision == torch::Precision::kFloat32;
-  std::printf("%s: patch %ld, width %ld, %ld layers; LibTorch %s, %s, %d threads\n", o.model.c_str(), static_cast<long>(model.shape.patch),
-              static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers), torch::version().c_str(),
-              float32 ? "float32" : "bfloat16", o.threads);
+  std::printf("%s: patch %ld, width %ld, %ld layers; LibTorch %s, %s on %s, %d threads\n", o.model.c_str(),
+              static_cast<long>(model.shape.patch), static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers),
+              torch::version().c_str(), float32 ? "float32" : "bfloat16", segmenter->device().c_str(), o.threads);
   std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs\n\n",
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(labels),
               static_cast<long>(background), load_time, o.repeat);
@@ -228,7 +264,7 @@ void run(const BenchOptions& o) {
   const double peak = peak_megabytes();  // before the probe's own matrices
   std::printf("\n  matrix product (%ld, %ld) x (%ld, %ld): %.1f GFLOP/s\n", static_cast<long>(grid.patches() + 1),
               static_cast<long>(model.shape.width), static_cast<long>(model.shape.width), static_cast<long>(4 * model.shape.width),
-              gemm_probe(o, model, grid.patches() + 1));
+              gemm_probe(o, grid.patches() + 1, model.shape.width));
   std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak,
               static_cast<double>(segmenter->bytes()) / 1e6, static_cast<unsigned long>(segmenter->allocations() - settled));
 }

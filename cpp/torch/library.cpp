@@ -14,7 +14,8 @@ constexpr int kOldestMajor = 2, kOldestMinor = 11;
 constexpr const char* kRemedy = "; set CLIP_ES_LIBTORCH to a LibTorch of 2.11 or newer, or run: npx clip-es setup";
 
 std::mutex loading;
-std::string loaded_folder;
+std::string loaded;  // the folder
+void* handle = nullptr;
 void (*omp_set_num_threads)(int) = nullptr;
 
 bool exists(const std::string& path) {
@@ -54,10 +55,10 @@ int minor() { return static_cast<int>(aoti_torch_abi_version() >> 48 & 255); }
 
 void load_library(const std::string& folder) {
   std::lock_guard lock(loading);
-  if (folder == loaded_folder) return;
-  if (!loaded_folder.empty())
+  if (folder == loaded) return;
+  if (!loaded.empty())
     throw Error(ErrorCode::kLibTorch,
-                "this process already uses the LibTorch at " + loaded_folder + "; " + folder + " cannot be loaded beside it");
+                "this process already uses the LibTorch at " + loaded + "; " + folder + " cannot be loaded beside it");
   const std::string file = library_file(folder);
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) throw Error(ErrorCode::kLibTorch, "the LibTorch at " + folder + " does not load (" + dlerror() + ")" + kRemedy);
@@ -65,7 +66,17 @@ void load_library(const std::string& folder) {
   if (major() != kOldestMajor || minor() < kOldestMinor)
     throw Error(ErrorCode::kLibTorch, "LibTorch " + version() + " at " + folder + " is too old" + kRemedy);
   omp_set_num_threads = reinterpret_cast<void (*)(int)>(dlsym(library, "omp_set_num_threads"));
-  loaded_folder = folder;
+  loaded = folder;
+  handle = library;
+}
+
+void* library_handle() { return handle; }
+std::string loaded_folder() { return loaded; }
+
+std::string library_file_beside(const std::string& name) {
+  const std::string file = library_file(loaded);
+  const std::string beside = file.substr(0, file.rfind('/') + 1) + name;
+  return exists(beside) ? beside : "";
 }
 
 std::string version() { return std::to_string(major()) + "." + std::to_string(minor()); }

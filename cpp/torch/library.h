@@ -10,6 +10,12 @@ namespace clip_es::torch {
 // Throws Error kLibTorch: not found, not loadable, older than 2.11, or another folder than the first call's.
 void load_library(const std::string& folder);
 
+// What dlopen gave for libtorch_cpu.so, the folder it came from, and the path of another library beside it ("" when there is none), once
+// load_library has succeeded.
+void* library_handle();
+std::string loaded_folder();
+std::string library_file_beside(const std::string& name);
+
 // "2.13", once load_library has succeeded.
 std::string version();
 

@@ -1,6 +1,8 @@
 // Every stage on the golden photos against the results that tools/golden computed in float64. The limits are the float32 CPU row of the
 // accuracy contract. Folders: GOLDEN/small with GOLDEN/vit-small-random.pt, and every GOLDEN/NAME that has a model.pt of its own;
 // full-size photos of the first model come from $CLIP_ES_GOLDEN_FULL.
+#include "golden.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -24,75 +26,6 @@ using check::largest_difference;
 namespace fs = std::filesystem;
 
 namespace {
-
-const char* const kSmallModel = "/vit-small-random.pt";
-
-const Model& model_at(const std::string& path) {
-  static std::map<std::string, std::unique_ptr<Model>> models;
-  load_libtorch();
-  auto& model = models[path];
-  if (!model) model = std::make_unique<Model>(read_model(Archive(path), torch::Precision::kFloat32));
-  return *model;
-}
-
-struct Case {
-  std::string name, folder, model_path;
-
-  const Model& model() const { return model_at(model_path); }
-  bool has(const std::string& array) const { return fs::exists(folder + "/" + array + ".npy"); }
-  std::vector<float> golden(const std::string& array) const { return npy::read(folder + "/" + array + ".npy").floats(); }
-};
-
-// Folders of cases with their models.
-std::vector<std::pair<std::string, std::string>> golden_folders() {
-  const std::string root = options().golden;
-  std::vector<std::pair<std::string, std::string>> folders{{root + "/small", root + kSmallModel}};
-  for (const auto& entry : fs::directory_iterator(root))
-    if (fs::exists(entry.path() / "model.pt")) folders.push_back({entry.path().string(), (entry.path() / "model.pt").string()});
-  return folders;
-}
-
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all = [] {
-    auto folders = golden_folders();
-    if (const char* full = std::getenv("CLIP_ES_GOLDEN_FULL")) folders.push_back({full, options().golden + kSmallModel});
-    else check::note("full-size photos are skipped: CLIP_ES_GOLDEN_FULL names no folder of them");
-    std::vector<Case> found;
-    for (const auto& [folder, model] : folders)
-      for (const auto& entry : fs::directory_iterator(folder))
-        if (fs::exists(entry.path() / "photo.ppm"))
-          found.push_back({fs::path(folder).filename().string() + "/" + entry.path().filename().string(), entry.path().string(), model});
-    std::sort(found.begin(), found.end(), [](const Case& a, const Case& b) { return a.name < b.name; });
-    return found;
-  }();
-  return all;
-}
-
-// A case's texts as the stages want them: one row per label, the rest background.
-struct Words {
-  npy::Array texts;
-  std::vector<float> rows;
-  std::vector<int64_t> first_row;
-  std::vector<uint8_t> value;
-
-  explicit Words(const Case& c) : texts(npy::read(c.folder + "/texts.npy")), rows(texts.floats()) {
-    const int64_t labels = npy::read(c.folder + "/class_ids.npy").shape[0];
-    for (int64_t k = 0; k <= labels; ++k) first_row.push_back(k);
-    for (int64_t k = 1; k <= labels; ++k) value.push_back(static_cast<uint8_t>(k));
-  }
-  int64_t labels() const { return static_cast<int64_t>(value.size()); }
-  LabelTexts label_texts() const {
-    const auto own = static_cast<size_t>(labels() * texts.shape[1]);
-    return {std::span(rows).first(own), first_row, std::span(rows).subspan(own)};
-  }
-};
-
-// What each stage gave; from `refined` on with the golden box masks.
-struct Results {
-  Grid grid{};
-  std::vector<float> pixels, features, mean_attention, logits, probabilities, cams, refined, refined_full, confidence;
-  std::vector<uint8_t> boxes, golden_boxes, mask;  // boxes: from the golden CAMs
-};
 
 void run_words(Context& context, const Case& c, const LastBlock& last, const npy::Photo& photo, Results& r) {
   const Words words(c);
@@ -127,11 +60,7 @@ Results run_stages(Context& context, const Case& c) {
   const int64_t patches = r.grid.patches(), n = patches + 1;
   std::vector<float> patch_rows(static_cast<size_t>(patches * 3 * patch * patch));
   preprocess(context, model, {photo.rgb.data(), photo.width, photo.height, 3}, 0, patch_rows.data());
-  for (int64_t channel = 0; channel < 3; ++channel)  // back to the golden order (3, height, width)
-    for (int64_t y = 0; y < r.grid.height * patch; ++y)
-      for (int64_t x = 0; x < r.grid.width * patch; ++x)
-        r.pixels.push_back(patch_rows[static_cast<size_t>(((y / patch * r.grid.width + x / patch) * 3 + channel) * patch * patch +
-                                                          y % patch * patch + x % patch)]);
+  r.pixels = to_pixels(patch_rows, r.grid, patch);
   r.features.resize(static_cast<size_t>(n * model.shape.width));
   r.mean_attention.resize(static_cast<size_t>(patches * patches));
   encode_image(context, model, r.grid, patch_rows.data(), r.features.data(), r.mean_attention.data());
@@ -150,13 +79,6 @@ const Results& results_of(const Case& c, int threads) {
   return found->second;
 }
 
-std::string number(double value) {
-  std::ostringstream text;
-  text.precision(2);
-  text << std::scientific << value;
-  return text.str();
-}
-
 // The largest difference of one stage over all cases that have its golden data, with pools of 1 and 3 threads.
 void compare(const std::string& array, std::vector<float> Results::*stage, double limit,
              double (*difference)(const std::vector<float>&, const std::vector<float>&) = largest_difference) {
@@ -171,23 +93,6 @@ void compare(const std::string& array, std::vector<float> Results::*stage, doubl
   check::note(array + ": largest difference " + number(worst) + " (" + worst_case + "), limit " + number(limit));
   CHECK(worst_case != "none");
   CHECK_BELOW(worst, limit);
-}
-
-// Relative, but for logits below 1: those are cosines of nearly nothing, times the scale.
-double largest_relative(const std::vector<float>& got, const std::vector<float>& want) {
-  double worst = got.size() == want.size() ? 0 : INFINITY;
-  for (size_t i = 0; i < std::min(got.size(), want.size()); ++i) {
-    const double d = std::abs(static_cast<double>(got[i]) - want[i]) / std::max(1.0, std::abs(static_cast<double>(want[i])));
-    worst = d <= worst ? worst : (std::isnan(d) ? INFINITY : d);
-  }
-  return worst;
-}
-
-// Whether a cell of this map lies so near the threshold that rounding decides.
-bool near_threshold(std::span<const float> cam) {
-  const int largest = static_cast<int>(*std::max_element(cam.begin(), cam.end()) * 255);
-  const double edge = (static_cast<int>(BoxSettings{}.threshold * largest) + 1) / 255.0;
-  return std::any_of(cam.begin(), cam.end(), [&](float value) { return std::abs(value - edge) < 1e-4; });
 }
 
 }  // namespace
@@ -244,14 +149,7 @@ TEST("box masks made from our own CAMs are the golden ones where no cell lies wi
 TEST("at most 0.1 % of a mask's pixels differ from the golden one") {
   double worst = 0;
   for (const Case& c : cases())
-    for (const int threads : {1, 3}) {
-      const std::vector<uint8_t>& got = results_of(c, threads).mask;
-      const std::vector<float> want = c.golden("mask");
-      CHECK(got.size() == want.size());
-      size_t differing = 0;
-      for (size_t i = 0; i < got.size(); ++i) differing += got[i] != want[i];
-      worst = std::max(worst, 100.0 * static_cast<double>(differing) / static_cast<double>(got.size()));
-    }
+    for (const int threads : {1, 3}) worst = std::max(worst, differing_percent(results_of(c, threads).mask, c.golden("mask")));
   check::note("largest share " + number(worst) + " %");
   CHECK(worst <= 0.1);
 }

@@ -1,4 +1,5 @@
-// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--only TEXT]: runs the tests whose sentence or file contains TEXT.
+// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--device cuda[:N]] [--only TEXT]: runs the tests whose sentence or file
+// contains TEXT.
 #include <cstring>
 
 #include "check.h"
@@ -35,9 +36,10 @@ int main(int argc, char** argv) {
     if (name == "--libtorch") options().libtorch = value;
     else if (name == "--model") options().model = value;
     else if (name == "--golden") options().golden = value;
+    else if (name == "--device") options().device = value;
     else if (name == "--only") only = value;
     else {
-      std::cerr << "unknown option " << name << "; known: --libtorch DIR --model FILE --golden DIR --only TEXT\n";
+      std::cerr << "unknown option " << name << "; known: --libtorch DIR --model FILE --golden DIR --device cuda[:N] --only TEXT\n";
       return 2;
     }
   }

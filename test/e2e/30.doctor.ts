@@ -1,6 +1,6 @@
 // `clip-es doctor`: what it says of this installation, and of ones that are wrong in one thing each.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -66,7 +66,7 @@ test('a working installation: every thing has its line, none is wrong, and the s
   )
   assert.match(check('sharp').detail, /JPEG, PNG, WebP, AVIF, TIFF$/)
   assert.match(check('variables').detail, /\bCLIP_ES_LIBTORCH=/)
-  assert.match(check('GPU').detail, /this version computes on the CPU$/)
+  assert.match(check('GPU').detail, /the CPU computes|device 'cuda' (lacks|can be asked for)/)
 })
 
 test('for people: a heading, a line for each thing with its state first, and a verdict, on one screen', () => {
@@ -153,8 +153,19 @@ function withGpuTool(name: string, script: string): Record<string, string> {
 
 test('GPUs are named with their driver, and a driver that fails is a warning', () => {
   const good = examine(withGpuTool('good', "echo 'NVIDIA H100, 570.1, 81559 MiB'")).check('GPU')
-  assert.is(good.detail, 'NVIDIA H100, 81559 MiB, driver 570.1; this version computes on the CPU')
-  assert.equal(good.values, { gpus: [{ model: 'NVIDIA H100', driver: '570.1', memory: '81559 MiB' }] })
+  assert.match(good.detail, /^NVIDIA H100, 81559 MiB, driver 570\.1; device 'cuda' (lacks|can be asked for)/)
+  assert.equal(good.values?.gpus, [{ model: 'NVIDIA H100', driver: '570.1', memory: '81559 MiB' }])
+  const folder = place.path('cuda-libtorch')
+  mkdirSync(join(folder, 'lib'), { recursive: true })
+  const libraries = join(libtorch.folder, 'lib')
+  for (const file of readdirSync(libraries))
+    if (file !== 'libtorch_cuda.so') symlinkSync(join(libraries, file), join(folder, 'lib', file))
+  for (const present of [false, true]) {
+    if (present) writeFileSync(join(folder, 'lib/libtorch_cuda.so'), '')
+    const { detail, values } = examine({ ...withGpuTool(`good-${present}`, 'true'), CLIP_ES_LIBTORCH: folder }).check('GPU')
+    assert.is(values?.libtorch, present)
+    assert.is(detail.includes('a CUDA build of LibTorch'), !present)
+  }
   const bad = examine(withGpuTool('bad', 'echo "Failed to initialize NVML: mismatch"; exit 18')).check('GPU')
   assert.equal([bad.status, bad.detail], ['warning', 'nvidia-smi fails: Failed to initialize NVML: mismatch'])
 })

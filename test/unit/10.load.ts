@@ -1,6 +1,7 @@
 import {
   closeSync,
   copyFileSync,
+  existsSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -186,9 +187,24 @@ test('a path that is none is refused with itself, options in its place with wher
   for (const [path, ...parts] of table) await rejects(Segmenter.load(path as string), 'ERR_INVALID_ARG', 'load(): ', ...parts)
 })
 
-test("device 'cuda' cannot be used, and the error says what can", async () => {
-  for (const device of ['cuda', 'cuda:0', 'cuda:17'] as const)
-    await rejects(load(modelPath, { device }), 'ERR_DEVICE_UNAVAILABLE', `'${device}'`, "use 'cpu' or 'auto'")
+test("device 'auto' is the CPU, and the model says so", async () => {
+  const segmenter = await load(modelPath, { device: 'auto' })
+  assert.is(segmenter.model.device, 'cpu')
+  await segmenter.close()
+})
+
+test("device 'cuda' without CUDA is refused with the reason and the remedy, and the CPU is there as before", async () => {
+  // This LibTorch computes on the CPU alone, or there is no driver: what a machine with a GPU does is tools/gpu_check.sh's to see.
+  if (existsSync('/dev/nvidiactl')) return
+  for (const [device, name] of [
+    ['cuda', 'cuda:0'],
+    ['cuda:0', 'cuda:0'],
+    ['cuda:17', 'cuda:17'],
+  ] as const)
+    await rejects(load(modelPath, { device }), 'ERR_DEVICE_UNAVAILABLE', `device '${name}' cannot be used`, "or use device 'cpu'")
+  const again = await load(modelPath, { device: 'cpu' })
+  assert.is(again.model.device, 'cpu')
+  await again.close()
 })
 
 test("bfloat16's masks are those of float32 on at least 99 % of a scene's pixels, and not its arithmetic", async () => {

@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { nearest } from '../nearest.js'
+import { addonFile } from '../setup/addon.js'
+import { installedLibTorch } from '../setup/find.js'
 import { cacheFolder, withoutPassword } from '../setup/paths.js'
 import { megabytes } from '../setup/progress.js'
 import { type Check, ok, warning, wrong } from './check.js'
@@ -43,16 +45,38 @@ export function sharpCheck(): Check {
   }
 }
 
-/** NVIDIA GPUs, as far as their driver tells. */
+/** What device 'cuda' needs of this installation, and whether it is there. */
+function cudaParts() {
+  const addon = addonFile()
+  const kernels = addon !== undefined && existsSync(join(dirname(addon), 'libclip_es_cuda.so'))
+  let folder: string | undefined
+  try {
+    folder = installedLibTorch()?.folder
+  } catch {
+    // The check of LibTorch says so.
+  }
+  const libtorch = folder !== undefined && ['lib', ''].some((below) => existsSync(join(folder, below, 'libtorch_cuda.so')))
+  return { kernels, libtorch }
+}
+
+/** NVIDIA GPUs, as far as their driver tells, and whether device 'cuda' could be asked for. */
 export function gpuCheck(): Check {
   const name = 'GPU'
-  const onCpu = 'this version computes on the CPU'
+  const parts = cudaParts()
+  const lacking = [
+    parts.kernels ? '' : 'its kernels (libclip_es_cuda.so)',
+    parts.libtorch ? '' : 'a CUDA build of LibTorch',
+  ].filter(Boolean)
+  const use = lacking.length ? `device 'cuda' lacks ${lacking.join(' and ')}` : "device 'cuda' can be asked for"
   const query = ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader']
   const run = spawnSync('nvidia-smi', query, { encoding: 'utf8', timeout: 20_000 })
-  if (run.error) return ok(name, `none found (no nvidia-smi); ${onCpu}`, { gpus: [] })
+  if (run.error) return ok(name, "none found (no nvidia-smi); the CPU computes, as device 'auto' says", { gpus: [], ...parts })
   if (run.status !== 0) {
     const said = `${run.stdout}${run.stderr}`.trim().split('\n')[0]
-    return warning(name, `nvidia-smi fails: ${said}`, `nothing, for now: ${onCpu}; a later one will need the driver in order`)
+    return warning(name, `nvidia-smi fails: ${said}`, "nothing, for the CPU; device 'cuda' needs the driver in order", {
+      gpus: [],
+      ...parts,
+    })
   }
   const gpus = run.stdout
     .trim()
@@ -60,7 +84,10 @@ export function gpuCheck(): Check {
     .filter((line) => line.includes(','))
     .map((line) => line.split(',').map((part) => part.trim()))
   const shown = gpus.map(([model, driver, memory]) => `${model}, ${memory}, driver ${driver}`).join('; ')
-  return ok(name, `${shown || 'none'}; ${onCpu}`, { gpus: gpus.map(([model, driver, memory]) => ({ model, driver, memory })) })
+  return ok(name, `${shown || 'none'}; ${use}`, {
+    gpus: gpus.map(([model, driver, memory]) => ({ model, driver, memory })),
+    ...parts,
+  })
 }
 
 function sizeOf(path: string): number {

@@ -1,0 +1,82 @@
+// The stages on a GPU: the same steps as the free functions of the same names, as kernels of ops/cuda and products of LibTorch queued on
+// one stream. Nothing waits between enter() and the copies of results.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "cuda/gpu.h"
+#include "cuda/weights.h"
+#include "device.h"
+
+namespace clip_es::cuda {
+
+class CudaDevice : public Device {
+ public:
+  explicit CudaDevice(std::shared_ptr<Gpu>);
+  ~CudaDevice() override;
+
+  std::string name() const override { return "cuda:" + std::to_string(gpu_->index()); }
+  Arena& arena() override { return arena_; }
+  MemorySource memory() const override { return Gpu::memory(gpu_); }
+  size_t bytes() const override { return weights_ ? weights_->bytes() : 0; }
+  // The host's copy is made into what the GPU multiplies in while it is sent there.
+  torch::Precision reads(torch::Precision) const override { return torch::Precision::kFloat32; }
+  void load(Context& host, Model&, torch::Precision) override;
+  void enter() override;
+  void finish() override;
+  void start(double& seconds) override;
+  void stop() override;
+
+  void preprocess(Context&, const Image&, int64_t max_side, float* patches) override;
+  void encode_image(Context&, const Grid&, const float* patches, float* tokens, float* mean_attention) override;
+  void run_last_block(Context&, const float* tokens, LastBlock&, float* mean_attention) override;
+  void softmax_gradcam(Context&, const LastBlock&, const LabelTexts&, float* logits, float* probabilities, float* cams) override;
+  void box_mask(Context&, const float* cams, int64_t labels, const Grid&, const BoxSettings&, uint8_t* boxes) override;
+  void refine_cams(Context&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
+                   const AffinitySettings&, float* refined) override;
+  void make_pseudo_mask(Context&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height,
+                        const MaskSettings&, const MaskOutputs& host) override;
+  void score_labels(Context&, float* maps, const Grid&, int64_t labels, int64_t width, int64_t height, const MaskSettings&,
+                    float* host_scores) override;
+  void embeddings(Context&, const LastBlock&, float* host_image, float* host_patches) override;
+  void copy_out(const float* from, int64_t count, float* host) override;
+
+ private:
+  // A stretch of the queue whose time is wanted.
+  struct Stretch {
+    Event first, second;
+    double* seconds;
+  };
+
+  int64_t head_size() const { return model_->image.width / model_->image.heads; }
+  float scale() const;  // of attention's scores
+  bool exact_gelu() const { return model_->image.activation == Activation::kGelu; }
+  void check_float32_products();
+
+  // y = x W^T + b of `rows` rows, in the layer's type.
+  void linear(const Linear&, const void* x, int64_t rows, void* y) const;
+  // out (rows, b's columns) = a b, float32.
+  void multiply(const torch::Batch& a, const torch::Batch& b, float* out) const;
+
+  const uint8_t* resize(Arena&, const uint8_t* rgb, int64_t channels, PhotoSize from, PhotoSize to) const;
+  void run_block(Arena&, const Block&, int64_t n, float* x, const void* pending, void* out, float* mean) const;
+  // Attention of one image in float32: out (n, width), log_sum_exp (heads, n) or null; mean (n - 1, n - 1), or null, += the block's share.
+  void attend(Arena&, const float* qkv, int64_t n, float* out, float* log_sum_exp, float* mean) const;
+
+  void score_gradients(Arena&, const LastBlock&, const LabelTexts&, float* logits, float* probabilities, float* a, float* scaled_dz) const;
+  void explain(Arena&, const LastBlock&, int64_t rows, const float* a, const float* scaled_dz, float* cams) const;
+  void mlp_gradient(Arena&, const LastBlock&, int64_t rows, const float* a, const float* scaled_dz, float* out_gradient) const;
+  void attention_gradient_sums(Arena&, const LastBlock&, int64_t rows, const float* out_gradient, float* qkv_gradient) const;
+
+  std::shared_ptr<Gpu> gpu_;
+  Arena arena_;
+  mutable Arena staging_;  // of the machine's memory, for what is made there and sent
+  const Model* model_ = nullptr;
+  std::optional<Weights> weights_;
+  std::shared_ptr<std::byte> status_;  // one int32_t: see ScoreGradients
+  std::optional<torch::Backend::Guard> guard_;
+  std::vector<Event> events_;     // free ones
+  std::vector<Stretch> pending_;  // of this call
+};
+
+}  // namespace clip_es::cuda

@@ -1,0 +1,85 @@
+// What the kernels share. A .cu file is compiled twice: by nvcc for GPUs, and by the host's compiler against test/cpp/emulator, where each
+// thread of a block is a fibre, so that the tests run every kernel on a machine without a GPU.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "ops/cuda/kernels.h"
+
+namespace clip_es::cuda {
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+struct BFloat16 {
+  uint16_t bits;
+};
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(BFloat16 x) { return __uint_as_float(static_cast<uint32_t>(x.bits) << 16); }
+
+// Round to nearest, ties to even; values are finite.
+__device__ inline void store(float* to, float x) { *to = x; }
+__device__ inline void store(BFloat16* to, float x) {
+  const uint32_t bits = __float_as_uint(x);
+  to->bits = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// The sum over a warp's lanes, in every lane.
+template <class T>
+__device__ T warp_sum(T x) {
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(kAllLanes, x, offset);
+  return x;
+}
+
+// The sum over a block of `Threads` threads, in every thread. All of them call it; it may be called again at once.
+template <int Threads, class T>
+__device__ T block_sum(T x) {
+  constexpr int kWarps = Threads / kWarp;
+  __shared__ T sums[kWarps];
+  x = warp_sum(x);
+  __syncthreads();  // the last call's sums have been read
+  if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = x;
+  __syncthreads();
+  T total = sums[0];
+  for (int i = 1; i < kWarps; ++i) total += sums[i];
+  return total;
+}
+
+// The largest likewise.
+template <int Threads, class T>
+__device__ T block_max(T x) {
+  constexpr int kWarps = Threads / kWarp;
+  __shared__ T largest[kWarps];
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) {
+    const T other = __shfl_xor_sync(kAllLanes, x, offset);
+    x = other > x ? other : x;
+  }
+  __syncthreads();
+  if (threadIdx.x % kWarp == 0) largest[threadIdx.x / kWarp] = x;
+  __syncthreads();
+  T total = largest[0];
+  for (int i = 1; i < kWarps; ++i) total = largest[i] > total ? largest[i] : total;
+  return total;
+}
+
+// The number of this thread in a one-dimensional grid.
+__device__ inline int64_t global_thread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+
+// Queues kernel(arguments) on `blocks` blocks; no blocks is no work.
+template <class Arguments>
+int launch(Stream stream, void (*kernel)(Arguments), dim3 blocks, dim3 threads, const Arguments& arguments) {
+  if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return cudaSuccess;
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks;
+  config.blockDim = threads;
+  config.stream = static_cast<cudaStream_t>(stream);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments);
+  if (error) cudaGetLastError();  // it is reported, and must not be found again by the next call
+  return error;
+}
+
+inline unsigned blocks_for(int64_t count, int64_t per_block) { return static_cast<unsigned>((count + per_block - 1) / per_block); }
+
+}  // namespace clip_es::cuda

@@ -1,0 +1,227 @@
+// The CUDA device as a whole against the CPU: the last block and GradCAM at odd sizes, and a segmenter from photo to mask.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "check.h"
+#include "cuda_support.h"
+#include "golden.h"
+#include "options.h"
+#include "segmenter.h"
+#include "support.h"
+#include "torch/library.h"
+
+using namespace clip_es;
+using check::largest_difference;
+
+namespace {
+
+// Largest difference relative to the largest number.
+double relative(const std::vector<float>& got, std::span<const float> want) {
+  double largest = 1e-30;
+  for (const float value : want) largest = std::max(largest, static_cast<double>(std::abs(value)));
+  return largest_difference(got, want) / largest;
+}
+
+std::vector<float> to_host(std::span<float> memory) {
+  std::vector<float> values(memory.size());
+  test_gpu()->copy_out(memory.data(), static_cast<int64_t>(memory.size()), values.data());
+  return values;
+}
+
+std::unique_ptr<Segmenter> cuda_segmenter(torch::Precision precision, int64_t max_side = 0) {
+  load_libtorch();
+  return std::make_unique<Segmenter>(options().golden + kSmallModel,
+                                     SegmenterSettings{.precision = precision, .threads = 2, .max_side = max_side}, nullptr,
+                                     std::make_unique<cuda::CudaDevice>(test_gpu()));
+}
+
+Case photo_case(const std::string& name) { return {name, options().golden + "/small/" + name, options().golden + kSmallModel}; }
+
+struct Segmented {
+  std::vector<uint8_t> mask;
+  std::vector<float> confidence, maps, scores;
+};
+
+Segmented segment(Segmenter& segmenter, const npy::Photo& photo, const Words& words, const SegmentSettings& settings = {}) {
+  const auto pixels = static_cast<size_t>(photo.width * photo.height), labels = static_cast<size_t>(words.labels());
+  Segmented r{std::vector<uint8_t>(pixels), std::vector<float>(pixels), std::vector<float>(labels * pixels), std::vector<float>(labels)};
+  StageTimes times;
+  segmenter.segment({photo.rgb.data(), photo.width, photo.height, 3}, words.label_texts(), words.value, settings,
+                    {{r.mask.data(), r.confidence.data(), r.maps.data()}, r.scores.data()}, times);
+  CHECK(times.encode > 0 && times.mask > 0);
+  return r;
+}
+
+double differing(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) { return differing_percent(a, {b.begin(), b.end()}); }
+
+}  // namespace
+
+TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, heads of 32, 64 and 80, synonyms, in every order of threads") {
+  Random random;
+  double worst_block = 0, worst_cams = 0;
+  for (const TransformerShape shape : {TransformerShape{96, 3, Activation::kGelu}, TransformerShape{64, 1, Activation::kQuickGelu},
+                                       TransformerShape{160, 2, Activation::kQuickGelu}})
+    for (const int64_t n : {2, 8, 67}) {
+      const int64_t embedding = 37, patches = n - 1;
+      TestModel on_cpu = random_last_block(random, shape, embedding);
+      Model& model = on_cpu.fast;
+      model.shape.layers = 1;
+      Context& host = test_context();
+      const std::vector<float> x = random.normal(n * shape.width), rows = random.unit_rows(6, embedding),
+                               background = random.unit_rows(3, embedding);
+      const std::vector<int64_t> first_row{0, 2, 3, 6};
+      const LabelTexts texts{rows, first_row, background};
+      const size_t floats = LastBlock::floats(model, n);
+      std::vector<float> memory(floats), mean(static_cast<size_t>(patches * patches)), logits(6), probabilities(6),
+          cams(static_cast<size_t>(3 * patches));
+      LastBlock want;
+      want.bind(model, n, memory);
+      run_last_block(host, model, x.data(), want, mean.data());
+      softmax_gradcam(host, model, GradCamWeights(host, model), want, texts, logits.data(), probabilities.data(), cams.data());
+
+      cuda::CudaDevice device(test_gpu());
+      device.load(host, model, torch::Precision::kFloat32);
+      Context c{host.pool, device.arena()};
+      const GpuArray<float> g_x(x), g_memory(static_cast<int64_t>(floats)), g_mean(patches * patches), g_logits(6), g_probabilities(6),
+          g_cams(3 * patches);
+      LastBlock got;
+      got.bind(model, n, {g_memory.data(), floats});
+      const auto run = [&] {
+        device.enter();
+        test_gpu()->clear(g_mean.data(), patches * patches);
+        device.run_last_block(c, g_x.data(), got, g_mean.data());
+        device.softmax_gradcam(c, got, texts, g_logits.data(), g_probabilities.data(), g_cams.data());
+        device.finish();
+      };
+      in_every_order(run, [&] { return g_cams.host(); });
+      for (const auto part :
+           {&LastBlock::y, &LastBlock::qkv, &LastBlock::attended, &LastBlock::log_sum_exp, &LastBlock::u, &LastBlock::omega,
+            &LastBlock::rstd_2, &LastBlock::rstd_post, &LastBlock::z_hat, &LastBlock::h_hat_out, &LastBlock::z_hat_out, &LastBlock::pooled})
+        worst_block = std::max(worst_block, relative(to_host(got.*part), want.*part));
+      worst_block = std::max(worst_block, relative(g_mean.host(), mean));
+      CHECK_BELOW(largest_difference(g_probabilities.host(), probabilities), 1e-5);
+      CHECK_BELOW(largest_relative(g_logits.host(), logits), 1e-5);
+      worst_cams = std::max(worst_cams, largest_difference(g_cams.host(), cams));
+    }
+  check::note("largest difference " + number(worst_block) + ", of the CAMs " + number(worst_cams));
+  CHECK_BELOW(worst_block, 2e-5);
+  CHECK_BELOW(worst_cams, 5e-5);
+}
+
+TEST("CUDA: a segmenter's mask is the CPU's on 99.9 % of the pixels, and in bfloat16 the maps stay close") {
+  const Case c = photo_case("astronaut_97x128");
+  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
+  const Words words(c);
+  load_libtorch();
+  Segmenter cpu(c.model_path, {.threads = 3, .max_side = 0});
+  const Segmented want = segment(cpu, photo, words);
+  const auto exact = cuda_segmenter(torch::Precision::kFloat32);
+  CHECK(exact->device() == "cuda:" + std::to_string(test_gpu()->index()) && exact->model().precision == torch::Precision::kFloat32);
+  const Segmented got = segment(*exact, photo, words);
+  CHECK(differing(got.mask, want.mask) <= 0.1);
+  CHECK_BELOW(largest_difference(got.scores, want.scores), 5e-5);
+  CHECK_BELOW(largest_difference(got.maps, want.maps), 1e-4);
+
+  const auto half = cuda_segmenter(torch::Precision::kBFloat16);
+  CHECK(half->model().precision == torch::Precision::kBFloat16);
+  const Segmented rough = segment(*half, photo, words);
+  double sum = 0;
+  for (size_t i = 0; i < rough.maps.size(); ++i) sum += std::abs(static_cast<double>(rough.maps[i]) - want.maps[i]);
+  const double mean = sum / static_cast<double>(rough.maps.size());
+  check::note("bfloat16, maps: mean difference " + number(mean) + ", largest " + number(largest_difference(rough.maps, want.maps)) + "; " +
+              number(differing(rough.mask, want.mask)) + " % of the mask's pixels");
+  CHECK(rough.maps != want.maps);
+  CHECK_BELOW(mean, 0.05);
+}
+
+TEST("CUDA: grey and RGBA photos, a reduced one, the CRF, kept features and their embeddings give what the CPU gives") {
+  const Case c = photo_case("coffee_176x100");
+  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
+  const Words words(c);
+  load_libtorch();
+  Segmenter cpu(c.model_path, {.threads = 3, .max_side = 70});
+  const auto gpu = cuda_segmenter(torch::Precision::kFloat32, 70);
+  const auto pixels = static_cast<size_t>(photo.width * photo.height);
+  std::vector<uint8_t> grey, rgba;
+  for (size_t i = 0; i < pixels; ++i) {
+    grey.push_back(photo.rgb[3 * i]);
+    rgba.insert(rgba.end(), {photo.rgb[3 * i], photo.rgb[3 * i + 1], photo.rgb[3 * i + 2], 9});
+  }
+  SegmentSettings with_crf;
+  with_crf.crf.emplace();
+  const std::vector<Image> images = {{photo.rgb.data(), photo.width, photo.height, 3},
+                                     {grey.data(), photo.width, photo.height, 1},
+                                     {rgba.data(), photo.width, photo.height, 4}};
+  for (const Image& image : images)
+    for (const SegmentSettings& settings : {SegmentSettings{}, with_crf}) {
+      std::vector<uint8_t> want(pixels), got(pixels), kept(pixels);
+      StageTimes times;
+      cpu.segment(image, words.label_texts(), words.value, settings, {{want.data()}, nullptr}, times);
+      gpu->segment(image, words.label_texts(), words.value, settings, {{got.data()}, nullptr}, times);
+      const auto encoded = gpu->encode(image, times);
+      gpu->segment(*encoded, words.label_texts(), words.value, settings, {{kept.data()}, nullptr}, times);
+      CHECK(kept == got);
+      CHECK(differing(got, want) <= 0.1);
+      const auto size = static_cast<size_t>(gpu->model().shape.embedding), patches = static_cast<size_t>(encoded->grid.patches());
+      std::vector<float> own(size), own_patches(size * patches), of_cpu(size), patches_of_cpu(size * patches);
+      gpu->embeddings(*encoded, own.data(), own_patches.data());
+      cpu.embeddings(*cpu.encode(image, times), of_cpu.data(), patches_of_cpu.data());
+      CHECK_BELOW(largest_difference(own, of_cpu), 1e-4);
+      CHECK_BELOW(largest_difference(own_patches, patches_of_cpu), 1e-4);
+    }
+}
+
+TEST("CUDA: a segmenter allocates nothing once it has seen a size, and works on after it was cancelled and after a refused call") {
+  const Case c = photo_case("chelsea_150x113");
+  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
+  const Words words(c);
+  const auto segmenter = cuda_segmenter(torch::Precision::kFloat32);
+  const Segmented first = segment(*segmenter, photo, words);
+  segment(*segmenter, photo, words);
+  const uint64_t settled = segmenter->allocations();
+  const std::atomic<bool> cancelled{true};
+  StageTimes times;
+  std::vector<uint8_t> mask(first.mask.size());
+  const Image image{photo.rgb.data(), photo.width, photo.height, 3};
+  bool stopped = false;
+  try {
+    segmenter->segment(image, words.label_texts(), words.value, {}, {{mask.data()}, nullptr}, times, &cancelled);
+  } catch (const Cancelled&) {
+    stopped = true;
+  }
+  CHECK(stopped);
+  const std::vector<int64_t> one_row{0, 1};
+  const LabelTexts alone{std::span(words.rows).first(static_cast<size_t>(words.texts.shape[1])), one_row, {}};
+  CHECK_ERROR(segmenter->segment(image, alone, std::span(words.value).first(1), {}, {{mask.data()}, nullptr}, times),
+              ErrorCode::kInvalidArg, "one label and no background");
+  const Segmented again = segment(*segmenter, photo, words);
+  CHECK(again.mask == first.mask && again.maps == first.maps);
+  CHECK(segmenter->allocations() == settled);
+}
+
+TEST("CUDA: memory that cannot be had is kOutOfMemory, with the size and the remedy, and further memory can") {
+  Arena arena(cuda::Gpu::memory(test_gpu()));
+  CHECK_ERROR(arena.take<std::byte>(size_t{1} << 50), ErrorCode::kOutOfMemory, "a smaller maxSide");
+  CHECK_ERROR(cuda::Gpu::memory(test_gpu()).allocate(size_t{1} << 50), ErrorCode::kOutOfMemory, "'s memory are needed at once");
+  arena.take<std::byte>(1 << 20);
+}
+
+TEST("CUDA: heads that are not 64 wide are refused in bfloat16, with the remedy") {
+  Random random;
+  TestModel model = random_last_block(random, {96, 3, Activation::kGelu}, 16);
+  cuda::CudaDevice device(test_gpu());
+  CHECK_ERROR(device.load(test_context(), model.fast, torch::Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
+}
+
+TEST("a device that is not there is refused with the reason and the remedy") {
+  load_libtorch();
+  Arena arena;
+  CHECK(open_device("cpu", arena)->name() == "cpu");
+  for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:99999999999", "cuda:-1"})
+    CHECK_ERROR(open_device(name, arena), ErrorCode::kDeviceUnavailable, "use 'cpu', 'cuda' or 'cuda:N'");
+  if (!gpu_is_emulated()) return;
+  const char* reason = torch::cuda_library_file().empty() ? "computes on the CPU alone" : "or use device 'cpu'";
+  for (const char* name : {"cuda", "cuda:0", "cuda:17"}) CHECK_ERROR(open_device(name, arena), ErrorCode::kDeviceUnavailable, reason);
+}

@@ -1,0 +1,42 @@
+#include "cuda_support.h"
+
+#include <cstring>
+
+#include "check.h"
+#include "emulator/order.h"
+#include "options.h"
+#include "support.h"
+
+using namespace clip_es;
+
+namespace {
+
+int index_of(const std::string& device) { return device == "cuda" ? 0 : std::stoi(device.substr(device.find(':') + 1)); }
+
+}  // namespace
+
+bool gpu_is_emulated() { return options().device.empty(); }
+
+std::shared_ptr<cuda::Gpu> test_gpu() {
+  static const std::shared_ptr<cuda::Gpu> gpu = [] {
+    load_libtorch();
+    if (!gpu_is_emulated()) return cuda::Gpu::open(index_of(options().device));
+    return std::make_shared<cuda::Gpu>(*cuda::clip_es_cuda_functions(cuda::kVersion), torch::Backend::host(), 0);
+  }();
+  gpu->use();
+  return gpu;
+}
+
+void in_every_order(const std::function<void()>& body, const std::function<std::vector<float>()>& result) {
+  body();
+  const std::vector<float> first = result();
+  if (!gpu_is_emulated()) return;
+  for (const emulator::Order order : {emulator::Order::kBackward, emulator::Order::kShuffled}) {
+    emulator::order = order;
+    body();
+    emulator::order = emulator::Order::kForward;
+    const std::vector<float> again = result();
+    CHECK(again.size() == first.size());
+    CHECK(std::memcmp(again.data(), first.data(), first.size() * sizeof(float)) == 0);
+  }
+}

@@ -1,0 +1,119 @@
+// As much of CUDA as the kernels use, on the host: included in place of CUDA's own header when a .cu file is compiled for the tests. A
+// block's threads are fibres on the calling thread, so that barriers, warp shuffles and shared memory work as written, and sanitizers see
+// every access. What goes wrong on a GPU in silence ends a test here: memory beyond an allocation (with AddressSanitizer), barriers
+// that some threads never reach.
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+#include "order.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ static  // one block runs at a time
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned width = 1, unsigned height = 1, unsigned depth = 1) : x(width), y(height), z(depth) {}
+};
+struct uint4 {
+  unsigned x, y, z, w;
+};
+
+struct uint3 {
+  unsigned x, y, z;
+};
+extern uint3 threadIdx, blockIdx;  // of the fibre that runs
+extern dim3 blockDim, gridDim;
+
+namespace emulator {
+
+void barrier();  // of the block
+// Every lane of the warp gives `size` bytes, at most 64; the result holds those of all 32, `size` apart, until the next but one call.
+const void* exchange(const void* mine, size_t size);
+template <class T>
+const T* gather(const T& mine) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  return static_cast<const T*>(exchange(&mine, sizeof mine));
+}
+
+void run(dim3 grid, dim3 block, const std::function<void()>& kernel);
+
+}  // namespace emulator
+
+inline void __syncthreads() { emulator::barrier(); }
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int lane_mask) {
+  const unsigned lane = threadIdx.x % 32;  // blocks are multiples of 32 wide
+  return emulator::gather(value)[lane ^ static_cast<unsigned>(lane_mask)];
+}
+inline float __uint_as_float(unsigned bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+inline unsigned __float_as_uint(float value) {
+  unsigned bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+inline int atomicAdd(int* at, int value) {
+  const int before = *at;
+  *at += value;
+  return before;
+}
+inline int atomicMin(int* at, int value) {
+  const int before = *at;
+  if (value < before) *at = value;
+  return before;
+}
+inline int atomicMax(int* at, int value) {
+  const int before = *at;
+  if (value > before) *at = value;
+  return before;
+}
+using std::isfinite;
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+using cudaStream_t = struct EmulatedStream*;
+using cudaEvent_t = struct EmulatedEvent*;
+constexpr unsigned cudaStreamNonBlocking = 1;
+
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor;
+  size_t totalGlobalMem;
+};
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  cudaStream_t stream;
+};
+
+const char* cudaGetErrorString(cudaError_t);
+cudaError_t cudaGetLastError();
+cudaError_t cudaGetDeviceCount(int*);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int);
+cudaError_t cudaSetDevice(int);
+cudaError_t cudaMalloc(void**, size_t);
+cudaError_t cudaFree(void*);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned);
+cudaError_t cudaStreamDestroy(cudaStream_t);
+cudaError_t cudaStreamSynchronize(cudaStream_t);
+cudaError_t cudaEventCreate(cudaEvent_t*);
+cudaError_t cudaEventDestroy(cudaEvent_t);
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t);
+cudaError_t cudaEventElapsedTime(float*, cudaEvent_t, cudaEvent_t);
+cudaError_t cudaMemsetAsync(void*, int, size_t, cudaStream_t);
+cudaError_t cudaMemcpyAsync(void*, const void*, size_t, cudaMemcpyKind, cudaStream_t);
+
+template <class Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Arguments), const Arguments& arguments) {
+  emulator::run(config->gridDim, config->blockDim, [&] { kernel(arguments); });
+  return cudaSuccess;
+}

@@ -1,0 +1,230 @@
+#include <ucontext.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "cuda_runtime.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#else  // AddressSanitizer alone wants to know which stack is in use
+inline void __sanitizer_start_switch_fiber(void**, const void*, size_t) {}
+inline void __sanitizer_finish_switch_fiber(void*, const void**, size_t*) {}
+#endif
+
+uint3 threadIdx{}, blockIdx{};
+dim3 blockDim, gridDim;
+
+namespace emulator {
+
+Order order = Order::kForward;
+
+namespace {
+
+constexpr size_t kStackBytes = 256 << 10;
+constexpr unsigned kWarp = 32, kSlotBytes = 64;
+
+struct Warp {
+  unsigned lanes;
+  uint64_t arrived;                                    // at exchanges
+  alignas(64) std::byte slots[2][kWarp * kSlotBytes];  // of the exchanges with even and odd numbers
+};
+
+// One thread of a block; kept for the blocks to come.
+struct Fibre {
+  ucontext_t context;
+  std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
+  void* fake_stack = nullptr;
+  uint3 index;
+  unsigned number;               // within the block
+  uint64_t barriers, exchanges;  // that it has come to
+  const uint64_t* awaited;       // runs on when *awaited is at least `until`
+  uint64_t until;
+  bool done;
+};
+
+std::vector<std::unique_ptr<Fibre>> fibres;
+std::vector<Warp> warps;
+Fibre* current = nullptr;
+const std::function<void()>* body = nullptr;
+unsigned threads = 0;  // of a block
+uint64_t arrived = 0;  // at barriers of this block
+const uint64_t always = 0;
+
+ucontext_t scheduler;
+void* scheduler_fake_stack = nullptr;
+const void* scheduler_bottom = nullptr;
+size_t scheduler_bytes = 0;
+
+void leave() {
+  __sanitizer_start_switch_fiber(&current->fake_stack, scheduler_bottom, scheduler_bytes);
+  swapcontext(&current->context, &scheduler);
+  __sanitizer_finish_switch_fiber(current->fake_stack, nullptr, nullptr);
+}
+
+void wait(const uint64_t& counter, uint64_t until) {
+  current->awaited = &counter;
+  current->until = until;
+  if (counter < until) leave();
+}
+
+void live() {
+  __sanitizer_finish_switch_fiber(nullptr, &scheduler_bottom, &scheduler_bytes);
+  for (;;) {
+    (*body)();
+    current->done = true;
+    leave();
+  }
+}
+
+std::unique_ptr<Fibre> make_fibre() {
+  auto fibre = std::make_unique<Fibre>();
+  getcontext(&fibre->context);
+  fibre->context.uc_stack.ss_sp = fibre->stack.get();
+  fibre->context.uc_stack.ss_size = kStackBytes;
+  fibre->context.uc_link = nullptr;
+  makecontext(&fibre->context, live, 0);
+  return fibre;
+}
+
+void enter(Fibre& fibre) {
+  current = &fibre;
+  threadIdx = fibre.index;
+  __sanitizer_start_switch_fiber(&scheduler_fake_stack, fibre.stack.get(), kStackBytes);
+  swapcontext(&scheduler, &fibre.context);
+  __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
+}
+
+std::vector<unsigned> thread_order() {
+  std::vector<unsigned> numbers(threads);
+  std::iota(numbers.begin(), numbers.end(), 0u);
+  if (order == Order::kBackward) std::reverse(numbers.begin(), numbers.end());
+  if (order == Order::kShuffled) std::shuffle(numbers.begin(), numbers.end(), std::mt19937(1));
+  return numbers;
+}
+
+void run_block(const std::vector<unsigned>& numbers) {
+  arrived = 0;
+  for (Warp& warp : warps) warp.lanes = 0, warp.arrived = 0;
+  for (unsigned i = 0; i < threads; ++i) {
+    Fibre& fibre = *fibres[i];
+    fibre.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
+    fibre.number = i;
+    fibre.barriers = fibre.exchanges = fibre.until = 0;
+    fibre.awaited = &always;
+    fibre.done = false;
+    ++warps[i / kWarp].lanes;
+  }
+  for (unsigned left = threads; left > 0;) {
+    bool moved = false;
+    for (const unsigned number : numbers) {
+      Fibre& fibre = *fibres[number];
+      if (fibre.done || *fibre.awaited < fibre.until) continue;
+      enter(fibre);
+      moved = true;
+      left -= fibre.done;
+    }
+    if (moved) continue;
+    std::fprintf(stderr, "emulated kernel: in block %u some threads wait for others that never come\n", blockIdx.x);
+    std::abort();
+  }
+}
+
+}  // namespace
+
+void barrier() {
+  ++arrived;
+  wait(arrived, ++current->barriers * threads);
+}
+
+const void* exchange(const void* mine, size_t size) {
+  if (size > kSlotBytes) std::abort();
+  Warp& warp = warps[current->number / kWarp];
+  std::byte* slots = warp.slots[current->exchanges % 2];
+  std::memcpy(slots + current->number % kWarp * size, mine, size);
+  ++warp.arrived;
+  wait(warp.arrived, ++current->exchanges * warp.lanes);
+  return slots;
+}
+
+void run(dim3 grid, dim3 block, const std::function<void()>& kernel) {
+  body = &kernel;
+  blockDim = block;
+  gridDim = grid;
+  threads = block.x * block.y * block.z;
+  while (fibres.size() < threads) fibres.push_back(make_fibre());
+  warps.resize((threads + kWarp - 1) / kWarp);
+  const std::vector<unsigned> numbers = thread_order();
+  for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
+    for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
+      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) run_block(numbers);
+}
+
+}  // namespace emulator
+
+// The runtime: memory is the host's, streams do their work at once.
+
+struct EmulatedStream {};
+struct EmulatedEvent {
+  std::chrono::steady_clock::time_point time;
+};
+
+namespace {
+constexpr std::align_val_t kAlignment{256};
+constexpr size_t kMemory = size_t{4} << 30;
+}  // namespace
+
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation ? "out of memory" : error == cudaErrorInvalidValue ? "invalid argument" : "no error";
+}
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {"emulated", 8, 0, kMemory};
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  if (bytes > kMemory) return cudaErrorMemoryAllocation;
+  *memory = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
+  std::memset(*memory, 0xff, bytes);  // not a number, to be noticed where it is read before it is written
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* memory) {
+  ::operator delete(memory, kAlignment);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = new EmulatedStream, cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return *event = new EmulatedEvent, cudaSuccess; }
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->time = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t second) {
+  *milliseconds = std::chrono::duration<float, std::milli>(second->time - first->time).count();
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
+  std::memset(memory, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
