@@ -395,7 +395,7 @@ test('a $CLIP_ES_LIBTORCH without a LibTorch that loads is ERR_LIBTORCH with its
   const mathematics = report.sharedObjects.find((path) => path.includes('/libm.so')) as string
   const table: [string, string][] = [
     [join(folder, 'nothing'), 'neither lib/libtorch_cpu.so nor libtorch_cpu.so is there'],
-    [folderWithLibrary('text', (file) => writeFileSync(file, 'no library')), 'does not load ('],
+    [folderWithLibrary('text', (file) => writeFileSync(file, 'no library')), 'does not load'],
     [folderWithLibrary('other', (file) => symlinkSync(mathematics, file)), /lacks \d+ functions/.source],
   ]
   for (const [path, why] of table) {
