@@ -1,6 +1,8 @@
-// What the add-on exports: { Segmenter, EncodedImage, Crf }.
+// What the add-on exports: { Segmenter, EncodedImage, Crf, isFirst }.
 #include <dlfcn.h>
 #include <napi.h>
+
+#include <atomic>
 
 #include "addon_data.h"
 #include "crf_wrap.h"
@@ -32,6 +34,12 @@ void stop_at_exit(Napi::Env env) {
   on.As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), listener});
 }
 
+// True once in a process: worker threads have modules of their own, and share this.
+Napi::Value is_first(const Napi::CallbackInfo& info) {
+  static std::atomic<bool> asked = false;
+  return Napi::Boolean::New(info.Env(), !asked.exchange(true));
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   stay_loaded();
   const Napi::Function encoded_image = EncodedImageWrap::define(env);
@@ -40,6 +48,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Crf", CrfWrap::define(env));
   exports.Set("Segmenter", SegmenterWrap::define(env));
   exports.Set("EncodedImage", encoded_image);
+  exports.Set("isFirst", Napi::Function::New(env, is_first, "isFirst"));
   return exports;
 }
 

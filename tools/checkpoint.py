@@ -37,9 +37,12 @@ class Checkpoint:
 
 def read_json(path):
     try:
-        return json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise Unfit(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise Unfit(f"{path} is no JSON object")
+    return content
 
 
 def read_tensors(path):
@@ -110,7 +113,8 @@ def expected_names(parameters):
         for block in blocks or {"0"}:
             at = f"{tower}.resblocks.{block}"
             names |= {f"{at}.attn.in_proj_weight", f"{at}.attn.in_proj_bias"}
-            names |= {f"{at}.{layer}.{part}" for layer in ("ln_1", "ln_2", "attn.out_proj", "mlp.c_fc", "mlp.c_proj") for part in ("weight", "bias")}
+            layers = ("ln_1", "ln_2", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+            names |= {f"{at}.{layer}.{part}" for layer in layers for part in ("weight", "bias")}
     return names
 
 
@@ -119,7 +123,8 @@ def require_exactly_clip(parameters):
     expected = expected_names(parameters)
     missing, more = sorted(expected - parameters.keys()), sorted(parameters.keys() - expected)
     if missing or more:
-        parts = [f"{what} {', '.join(names[:4])}{' …' if len(names) > 4 else ''}" for what, names in (("without", missing), ("with", more)) if names]
+        lists = (("without", missing), ("with", more))
+        parts = [f"{what} {', '.join(names[:4])}{' …' if len(names) > 4 else ''}" for what, names in lists if names]
         raise Unfit(f"{CANNOT['block']}: it is {' and '.join(parts)}")
     for name, tensor in parameters.items():
         if not tensor.isfinite().all():

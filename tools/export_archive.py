@@ -75,8 +75,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="a folder, or a file of weights")
     parser.add_argument("archive", help="what to write")
-    parser.add_argument("--architecture", metavar="NAME|FILE.json", help="of open_clip weights that have no open_clip_config.json beside them")
-    parser.add_argument("--mean", type=three_numbers, metavar="R,G,B", help="of the pixels, in [0, 1], where the checkpoint does not say it")
+    parser.add_argument("--architecture", metavar="NAME|FILE.json",
+                        help="of open_clip weights that have no open_clip_config.json beside them")
+    parser.add_argument("--mean", type=three_numbers, metavar="R,G,B",
+                        help="of the pixels, in [0, 1]; counts more than what the checkpoint says")
     parser.add_argument("--std", type=three_numbers, metavar="R,G,B", help="the same for the deviation")
     args = parser.parse_args()
     try:

@@ -54,7 +54,9 @@ def check_model(config):
     unknown = sorted(config.keys() - MODEL_KEYS)
     if unknown:
         raise Unfit(f"its configuration has {', '.join(unknown)}, which CLIP lacks")
-    image, text = config["vision_cfg"], config["text_cfg"]
+    image, text = config.get("vision_cfg"), config.get("text_cfg")
+    if not isinstance(image, dict) or not isinstance(text, dict):
+        raise Unfit("its configuration has no vision_cfg and text_cfg: it is not of open_clip's form")
     if isinstance(image.get("layers"), (list, tuple)):
         raise Unfit(CANNOT["resnet"])
     check_keys("vision_cfg", image, IMAGE_KEYS)

@@ -52,7 +52,8 @@ def check_kind(config):
 def tower_config(config, tower):
     """A tower's settings with transformers' defaults. Old files repeat them in *_config_dict, which then counts."""
     given = {**(config.get(f"{tower}_config") or {}), **(config.get(f"{tower}_config_dict") or {})}
-    defaults = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "num_attention_heads": 12 if tower == "vision" else 8, "eos_token_id": 49407}
+    heads = 12 if tower == "vision" else 8
+    defaults = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "num_attention_heads": heads, "eos_token_id": 49407}
     settings = {**defaults, **given}
     if settings["layer_norm_eps"] != 1e-5:
         raise Unfit(f"{CANNOT['block']} ({tower}_config.layer_norm_eps is {settings['layer_norm_eps']}, CLIP's 1e-05)")

@@ -1,15 +1,16 @@
 import { join, resolve } from 'node:path'
+import { isFirstInProcess } from './native.js'
 
 /** The archive that ships with the package: it knows emoji scenes and not photographs. */
 export const embeddedModel = (): string => join(__dirname, '..', 'models', 'emoji-clip.pt')
 
 let noticed = false
 
-/** The path given, else $CLIP_ES_MODEL, else the embedded model, with one notice on stderr. */
+/** The path given, else $CLIP_ES_MODEL, else the embedded model, with one notice on stderr in a process. */
 export function resolveModelPath(path: string | undefined): string {
   const chosen = path ?? (process.env.CLIP_ES_MODEL || undefined)
   if (chosen) return resolve(chosen)
-  if (!noticed)
+  if (!noticed && isFirstInProcess())
     process.stderr.write(
       'clip-es: using the embedded demo model, which knows emoji scenes and not photographs; for photos pass the path of a CLIP archive\n',
     )

@@ -101,6 +101,8 @@ export interface NativeCrf {
 interface Addon {
   Crf: new (threads: number) => NativeCrf
   Segmenter: new () => NativeSegmenter
+  /** True for the first call in this process, whichever thread makes it. */
+  isFirst(): boolean
 }
 
 let addon: Addon | undefined
@@ -120,6 +122,15 @@ function openAddon(): Addon {
     throw new ClipEsError('ERR_LIBTORCH', `the native add-on is not there or does not load (${why}): run npx clip-es setup`, {
       cause,
     })
+  }
+}
+
+/** True for the first call in this process, worker threads included; without an add-on, in this thread. */
+export function isFirstInProcess(): boolean {
+  try {
+    return loadAddon().isFirst()
+  } catch {
+    return true // loading a model will say why
   }
 }
 

@@ -113,6 +113,19 @@ test('the embedded model is announced once on stderr, and only when nothing else
   assert.equal(named, { result: modelPath, stderr: '' })
 })
 
+test('worker threads and the main thread announce it once between them', () => {
+  const body = `
+    const { Worker } = require('node:worker_threads')
+    const source = 'require(${JSON.stringify(join(root, 'dist/index.js'))}).Segmenter.load(undefined, { threads: 1 }).then((one) => one.close())'
+    const work = () => new Promise((done, failed) => new Worker(source, { eval: true }).on('error', failed).on('exit', done))
+    const ended = await Promise.all([work(), work()])
+    await clip.Segmenter.load().then((one) => one.close())
+    return [...ended, await work()]`
+  const { result, stderr } = inChild(body, { CLIP_ES_MODEL: undefined })
+  assert.equal(result, [0, 0, 0])
+  assert.is(stderr.match(/using the embedded demo model/g)?.length, 1, stderr)
+})
+
 test('$CLIP_ES_MODEL stands in for a path that is not given, and for no other', () => {
   const environment = { CLIP_ES_MODEL: otherModelPath }
   assert.equal(inChild(loadTwice('undefined'), environment), { result: otherModelPath, stderr: '' })
@@ -398,7 +411,7 @@ test('a $CLIP_ES_LIBTORCH without a LibTorch that loads is ERR_LIBTORCH with its
   const mathematics = report.sharedObjects.find((path) => path.includes('/libm.so')) as string
   const table: [string, string][] = [
     [join(folder, 'nothing'), 'neither lib/libtorch_cpu.so nor libtorch_cpu.so is there'],
-    [folderWithLibrary('text', (file) => writeFileSync(file, 'no library')), 'does not load ('],
+    [folderWithLibrary('text', (file) => writeFileSync(file, 'no library')), 'does not load'],
     [folderWithLibrary('other', (file) => symlinkSync(mathematics, file)), /lacks \d+ functions/.source],
   ]
   for (const [path, why] of table) {

@@ -74,7 +74,9 @@ test('a cache that cannot be made: choose another', () => {
 const mount = join(folder, 'small disk')
 mkdirSync(mount)
 const mounts = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', mount]).status === 0
-test.after(() => mounts && spawnSync('umount', [mount]))
+test.after(() => {
+  if (mounts) spawnSync('umount', [mount])
+})
 if (!mounts) console.log('skipped: set-up on a full disk: this user may not mount a small one')
 const diskTest: typeof test.skip = mounts ? test : test.skip
 
