@@ -1,4 +1,4 @@
-// npx tsx bench/dataset.ts PHOTOS [MODEL] [COUNT] [ROUNDS]: how much of segmentAll's throughput is left when photos are read and results
+// node --import tsx bench/dataset.ts PHOTOS [MODEL] [COUNT] [ROUNDS]: how much of segmentAll's throughput is left when photos are read and results
 // written around it, as clip-es dataset does. Photos decoded beforehand go through segmentAll(); then the same through runItems(), all at
 // once and, for the sum of the stages, one after another; each with masks alone and with confidence and CAMs; in turns, so that other
 // load on the machine meets all of them. Prints medians, and what share of the throughput of segmentAll for the same outputs they are.

@@ -202,6 +202,13 @@ test('a truth of another size is an error that names both, and the rest is compa
   assert.match(stdout, /1 of 2 could not be compared: listed above/)
 })
 
+test('figures that cannot be written are printed all the same, and the error names the file', () => {
+  const { status, stdout, stderr } = evaluate('masks', '-o', join('truth', 'none', 'eval.json'))
+  assert.is(status, 1)
+  assert.match(stdout, /\nmean {2,}[\d.]+ +[\d.]+\npixel accuracy/)
+  assert.match(stderr, /^clip-es: eval: cannot write .*truth\/none\/eval\.json \(ENOENT.*\); choose another place with --out\n$/)
+})
+
 test('missing, damaged and foreign files are listed, and the rest is compared', async () => {
   const out = join(folder, 'listed')
   const [first] = pictures as [Picture]

@@ -11,11 +11,11 @@ import { fittingTruth, openTruth, type Truth } from '../evaluate/truth.js'
 import { inLanes } from '../lanes.js'
 import { type CamRule, CamSearch, type RuleScore } from '../metrics/cam_rule.js'
 import { meanOfNumbers } from '../metrics/confusion.js'
-import { writeWhole } from '../render/write_file.js'
 import { packageVersion } from '../setup/paths.js'
 import { classFileNamed } from './class_sets.js'
 import type { EvalOptions } from './eval.js'
 import { evalTable, searchTable } from './eval_table.js'
+import { writeOutput } from './out_folder.js'
 import { RunProgress } from './run_progress.js'
 import { stopSignal } from './stop.js'
 import { asUsage, UsageError } from './usage.js'
@@ -108,9 +108,10 @@ export async function evaluate(results: string, options: EvalOptions): Promise<b
       failures,
       ...(search && { search }),
     }
-    writeWhole(plan.out, `${JSON.stringify(evaluation)}\n`)
     if (options.json) console.log(JSON.stringify(evaluation))
     else show(evaluation, plan)
+    writeOutput('eval', '--out', plan.out, `${JSON.stringify(evaluation)}\n`)
+    if (!options.json) console.log(`Figures: ${resolve(plan.out)}`)
   } finally {
     progress.stop()
   }
@@ -147,10 +148,9 @@ async function searchRules(
   return scores.sort((a, b) => b.miou - a.miou)
 }
 
-function show(evaluation: Evaluation, { out, ids }: Plan): void {
+function show(evaluation: Evaluation, { ids }: Plan): void {
   if (evaluation.search) console.log(`${searchTable(evaluation.search)}\n`)
   console.log(evalTable(evaluation))
   const missing = ids.length - evaluation.images
   if (missing) console.log(`${missing} of ${ids.length} could not be compared: listed above`)
-  console.log(`Figures: ${resolve(out)}`)
 }

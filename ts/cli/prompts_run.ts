@@ -8,9 +8,9 @@ import { drawRanking } from '../prompts/chart.js'
 import { encodePhotos } from '../prompts/encode_photos.js'
 import { defaultCacheFile, encoderKey, FeatureCache } from '../prompts/feature_cache.js'
 import { checkCandidates, type EncodedPhotos, type Ranking, rankCandidates, type Softmax } from '../prompts/rank.js'
-import { writeWhole } from '../render/write_file.js'
 import { Segmenter } from '../segmenter.js'
 import { classesFor, findsLabels, kindOf, readDataset, sourceOf } from './dataset_source.js'
+import { writeOutput } from './out_folder.js'
 import type { PromptsOptions } from './prompts.js'
 import { candidatesAsked } from './prompts_plan.js'
 import { rankingTable, tableHead } from './prompts_table.js'
@@ -130,5 +130,5 @@ async function tell(rankings: readonly Ranking[], told: Told, { json, plot }: Pr
     console.log(`softmax over ${softmax}\n${tableHead}\n${rankingTable(rankings)}`)
   }
   const title = `Sharpness over ${counted(told.photos, 'photo')}, softmax over ${softmax} (lower is sharper)`
-  if (plot !== undefined) writeWhole(plot, await drawRanking(rankings, title))
+  if (plot !== undefined) writeOutput('prompts', '--plot', plot, await drawRanking(rankings, title))
 }

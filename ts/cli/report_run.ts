@@ -5,10 +5,10 @@ import { readJournal } from '../dataset/journal.js'
 import { type Manifest, readManifest } from '../dataset/manifest.js'
 import { type Evaluation, type ImageFigures, readEvaluation } from '../evaluate/evaluation.js'
 import { openTruth } from '../evaluate/truth.js'
-import { writeWhole } from '../render/write_file.js'
 import { drawCharts } from '../report/charts.js'
 import { reportPage } from '../report/page.js'
 import { drawExample, type Example } from '../report/pictures.js'
+import { writeOutput } from './out_folder.js'
 import type { ReportOptions } from './report.js'
 import { asUsage, UsageError } from './usage.js'
 
@@ -42,7 +42,7 @@ export async function report(results: string, options: ReportOptions): Promise<v
     worst: await draw(worst),
   })
   const out = options.out ?? join(results, 'report.html')
-  writeWhole(out, page)
+  writeOutput('report', '--out', out, page)
   console.log(resolve(out))
 }
 

@@ -44,10 +44,11 @@ export const pngFile = (header: PngHeader, chunks: readonly Chunk[]): Buffer =>
   Buffer.concat([signature, ...[headerChunk(header), ...chunks, { type: 'IEND', data: Buffer.alloc(0) }].map(encodeChunk)])
 
 /** The pixels' chunk. `rows`: each begins with its filter. */
-export const pixelChunk = async (rows: Uint8Array, options: ZlibOptions): Promise<Chunk> => ({
-  type: 'IDAT',
-  data: await promisify<Uint8Array, ZlibOptions, Buffer>(deflate)(rows, options),
-})
+export async function pixelChunk(rows: Uint8Array, options: ZlibOptions): Promise<Chunk> {
+  // In the default's pieces of 16 KB, a file of 270 KB takes a third longer: each is a turn of the thread pool and of the event loop.
+  const chunkSize = Math.max(2 ** 14, Math.ceil(rows.length / 2))
+  return { type: 'IDAT', data: await promisify<Uint8Array, ZlibOptions, Buffer>(deflate)(rows, { chunkSize, ...options }) }
+}
 
 /** The chunks of a file that begins with the signature, as far as they are whole. */
 export function* readChunks(png: Buffer): Generator<{ type: string; data: Buffer }> {
