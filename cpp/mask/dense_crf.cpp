@@ -96,7 +96,7 @@ class MeanField {
         if (round == 0) read_scores(tile, scores);
         else gather_messages(t, worker);
         for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
-          ops::mean_field_update(unary_.data(), labels_, pixels_, y * width_ + tile.x, tile.width, q_.data());
+          ops::mean_field_update(row_of(unary_, tile, y), labels_, tile.width, row_of(q_, tile, y));
         if (round == rounds) write_marginals(tile, marginals);
         else
           for (auto& kernel : kernels_)
@@ -129,10 +129,7 @@ class MeanField {
   }
 
   void fill_messages(const Tile& tile) {
-    ops::for_blocks(channels_, [&](const ops::ChannelBlock& block) {
-      for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
-        std::fill_n(block.of(q_.data(), pixels_) + (y * width_ + tile.x) * block.width, tile.width * block.width, 0.0f);
-    });
+    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) std::fill_n(row_of(q_, tile, y), tile.width * channels_, 0.0f);
   }
 
   // The unary energies relative to the last label's, and no message.
@@ -143,9 +140,8 @@ class MeanField {
       read_row(tile, y, labels_ - 1, scores, last);
       for (int64_t l = 0; l < channels_; ++l) {
         if (l < labels_ - 1) read_row(tile, y, l, scores, logs);
-        float* unary = channel_at(unary_, l, y * width_ + tile.x);
-        const int64_t step = step_of(l);
-        for (int64_t x = 0; x < tile.width; ++x) unary[x * step] = l < labels_ - 1 ? logs[x] - last[x] : ops::kNoLabel;
+        float* unary = row_of(unary_, tile, y) + l;
+        for (int64_t x = 0; x < tile.width; ++x) unary[x * channels_] = l < labels_ - 1 ? logs[x] - last[x] : ops::kNoLabel;
       }
     }
   }
@@ -175,23 +171,14 @@ class MeanField {
       float rest[kTileSide];
       std::fill_n(rest, tile.width, 1.0f);
       for (int64_t l = 0; l < labels_ - 1; ++l) {
-        const float* q = channel_at(q_, l, at);
-        const int64_t step = step_of(l);
-        for (int64_t x = 0; x < tile.width; ++x) rest[x] -= marginals[l * pixels_ + at + x] = std::max(q[x * step] + share, 0.0f);
+        const float* q = row_of(q_, tile, y) + l;
+        for (int64_t x = 0; x < tile.width; ++x) rest[x] -= marginals[l * pixels_ + at + x] = std::max(q[x * channels_] + share, 0.0f);
       }
       for (int64_t x = 0; x < tile.width; ++x) marginals[(labels_ - 1) * pixels_ + at + x] = std::max(rest[x], 0.0f);
     }
   }
 
-  // Where a channel of a pixel stands among the blocks, and how far it is to the next pixel's.
-  int64_t step_of(int64_t channel) const {
-    const int64_t first = channel / ops::kBlockChannels * ops::kBlockChannels;
-    return std::min(ops::kBlockChannels, channels_ - first);
-  }
-  float* channel_at(std::span<float> values, int64_t channel, int64_t pixel) const {
-    const int64_t first = channel / ops::kBlockChannels * ops::kBlockChannels;
-    return values.data() + first * pixels_ + pixel * step_of(channel) + channel - first;
-  }
+  float* row_of(std::span<float> values, const Tile& tile, int64_t y) const { return values.data() + (y * width_ + tile.x) * channels_; }
 
   Context& context_;
   int64_t width_, pixels_, labels_;

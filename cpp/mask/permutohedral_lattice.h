@@ -50,7 +50,7 @@ void normalise_lattice(Context&, std::span<const Tile>, int64_t width, Lattice&,
 
 // The values on a lattice: splat every tile, blur, slice every tile, any number of times; tiles in any order and by any thread, and a
 // tile's next splat may follow its slice at once. A point sums its tiles in their order, so nothing depends on the threads.
-// pixels: (height * width, channels) in blocks, see ops/lattice.h.
+// pixels: (height, width, channels).
 class LatticeFilter {
  public:
   // Takes its memory from the context's arena. The lattice and the tiles must outlive it.
@@ -61,16 +61,16 @@ class LatticeFilter {
   void slice(int64_t tile, int worker, bool add, float* pixels) const;
 
  private:
-  float* scratch(int worker) const { return slots_.data() + worker * largest_tile_ * ops::kBlockChannels; }
+  float* scratch(int worker) const { return slots_.data() + worker * largest_tile_ * channels_; }
 
   Context& context_;
   const Lattice& lattice_;
   std::span<const Tile> tiles_;
-  int64_t width_, pixels_, channels_;
+  int64_t width_, channels_;
   int64_t largest_tile_ = 0;             // in slots
   std::span<float> splatted_, blurred_;  // (points, channels)
   std::span<float> guests_;              // (guests, channels): splatted by tiles that do not own the point
-  std::span<float> slots_;               // (workers, largest_tile_, one block's channels)
+  std::span<float> slots_;               // (workers, largest_tile_, channels)
 };
 
 }  // namespace clip_es

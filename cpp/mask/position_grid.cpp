@@ -199,24 +199,19 @@ PositionFilter::PositionFilter(Context& context, const PositionGrid& grid, int64
 void PositionFilter::filter(const float* pixels) {
   Arena::Scope scope(context_.arena);
   const int64_t shares = std::min<int64_t>(context_.pool.size(), (grid_.rows + 31) / 32);
-  const int64_t scratch_size = RowFilter::scratch(grid_, std::min(channels_, ops::kBlockChannels));
+  const int64_t scratch_size = RowFilter::scratch(grid_, channels_);
   const auto scratch = context_.arena.take<float>(static_cast<size_t>(scratch_size * shares));
   context_.pool.run(shares, [&](int64_t share, int) {
     context_.checkpoint();
-    ops::for_blocks(channels_, [&](const ops::ChannelBlock& block) {
-      RowFilter(grid_, block.width, block.of(pixels, grid_.width * grid_.height), scratch.data() + share * scratch_size,
-                block.of(points_.data(), grid_.points()))
-          .run(grid_.rows * share / shares, grid_.rows * (share + 1) / shares);
-    });
+    const int64_t begin = grid_.rows * share / shares, end = grid_.rows * (share + 1) / shares;
+    RowFilter(grid_, channels_, pixels, scratch.data() + share * scratch_size, points_.data()).run(begin, end);
   });
 }
 
 void PositionFilter::slice(int64_t x, int64_t y, int64_t count, float* pixels) const {
   const int64_t pixel = y * grid_.width + x;
-  ops::for_blocks(channels_, [&](const ops::ChannelBlock& block) {
-    ops::lattice_slice(grid_.corners_at(pixel), block.of(points_.data(), grid_.points()) + grid_.base[static_cast<size_t>(y)] * block.width,
-                       count, block.width, false, block.of(pixels, grid_.width * grid_.height) + pixel * block.width);
-  });
+  ops::lattice_slice(grid_.corners_at(pixel), points_.data() + grid_.base[static_cast<size_t>(y)] * channels_, count, channels_, false,
+                     pixels + pixel * channels_);
 }
 
 void normalise_position_grid(Context& context, PositionGrid& grid, float strength) {

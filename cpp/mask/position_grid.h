@@ -35,7 +35,7 @@ bool build_position_grid(Context&, int64_t width, int64_t height, float sigma, P
 // As normalise_lattice().
 void normalise_position_grid(Context&, PositionGrid&, float strength);
 
-// The values on the grid. pixels: (height * width, channels) in blocks, see ops/lattice.h. The grid must outlive it.
+// The values on the grid. pixels: (height, width, channels). The grid must outlive it.
 class PositionFilter {
  public:
   PositionFilter(Context&, const PositionGrid&, int64_t channels);

@@ -1,29 +1,11 @@
-// The inner loops of filtering on a permutohedral lattice: splat, blur, slice (Adams, Baek and Davis 2010, section 3). One thread each:
-// callers share.
-//
-// Channels are filtered in blocks of at most 8, as many as a register holds: what the blur walks through is then small enough for the
-// cache. An array of `rows` values keeps its blocks one after the other, each (rows, width of the block); the loops see one block.
+// The inner loops of filtering on a permutohedral lattice: splat, blur, slice (Adams, Baek and Davis 2010, section 3). A value is
+// `channels` floats that stand together; channels is 1, 2 or a multiple of 4 (padded_channels). One thread each: callers share.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 
 namespace clip_es::ops {
 
-constexpr int64_t kBlockChannels = 8;
 constexpr int64_t padded_channels(int64_t channels) { return channels <= 2 ? channels : (channels + 3) / 4 * 4; }
-
-struct ChannelBlock {
-  int64_t first, width;  // width 1, 2, 4 or 8
-  template <class T>
-  T* of(T* values, int64_t rows) const {
-    return values + first * rows;
-  }
-};
-// Calls body(block) for each block of padded `channels`.
-template <class Body>
-void for_blocks(int64_t channels, const Body& body) {
-  for (int64_t c = 0; c < channels; c += kBlockChannels) body(ChannelBlock{c, std::min(kBlockChannels, channels - c)});
-}
 
 // Where pixels lie: (pixels, corners) each. A slot is a lattice point's number within a tile of the image.
 struct LatticeCorners {
@@ -33,22 +15,22 @@ struct LatticeCorners {
   LatticeCorners from(int64_t pixel) const { return {slot + pixel * corners, weight + pixel * corners, corners}; }
 };
 
-// slots[slot of corner] += weight * pixels, for every corner of every pixel. pixels (count, width).
-void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t width, float* slots);
+// slots[slot of corner] += weight * pixels, for every corner of every pixel. pixels (count, channels).
+void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots);
 // pixels = sum over the corners of weight * slots[slot of corner]; with `add`, on top of what stands there.
-void lattice_slice(const LatticeCorners&, const float* slots, int64_t count, int64_t width, bool add, float* pixels);
+void lattice_slice(const LatticeCorners&, const float* slots, int64_t count, int64_t channels, bool add, float* pixels);
 
 // slots[s] = points[point[s]]
-void lattice_fetch(const float* points, const uint32_t* point, int64_t count, int64_t width, float* slots);
+void lattice_fetch(const float* points, const uint32_t* point, int64_t count, int64_t channels, float* slots);
 // points[home[s]] = slots[s], or guests[home[s] - own] where home[s] >= own
-void lattice_store(const float* slots, const uint32_t* home, int64_t count, int64_t width, int64_t own, float* points, float* guests);
+void lattice_store(const float* slots, const uint32_t* home, int64_t count, int64_t channels, int64_t own, float* points, float* guests);
 // points[point[g]] += guests[g]
-void lattice_add(const float* guests, const uint32_t* point, int64_t count, int64_t width, float* points);
+void lattice_add(const float* guests, const uint32_t* point, int64_t count, int64_t channels, float* points);
 
 // A chain is a run of neighbours along one axis of the lattice: numbers of points, kLinked set on each that the next entry continues.
 constexpr uint32_t kLinked = 0x80000000u;
 // v_i = v_i + (v_before + v_after) / 2 along every chain of entries, in place. The entries begin and end with whole chains.
-void lattice_blur(const uint32_t* entries, int64_t count, int64_t width, float* points);
+void lattice_blur(const uint32_t* entries, int64_t count, int64_t channels, float* points);
 
 // out = here + (before + after) / 2
 void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out);

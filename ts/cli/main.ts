@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { packageVersion } from '../setup/paths.js'
+import { crfCommand } from './crf.js'
 import { datasetCommand } from './dataset.js'
 import { demoCommand } from './demo.js'
 import { doctorCommand } from './doctor.js'
@@ -31,6 +32,7 @@ export function program(): Command {
     .addCommand(segmentCommand())
     .addCommand(promptsCommand())
     .addCommand(datasetCommand())
+    .addCommand(crfCommand())
     .addCommand(evalCommand())
     .addCommand(reportCommand())
     .addCommand(setupCommand())

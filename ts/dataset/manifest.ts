@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ClassEntry } from '../class_file.js'
 import { invalid } from '../errors.js'
 import { writeWhole } from '../render/write_file.js'
+import type { CrfOptions } from '../types.js'
 import { messageOf } from './dataset.js'
 
 /** Everything that a result depends on but its photo and labels. */
@@ -24,7 +25,8 @@ export interface RunSettings {
   backgroundPower: number
   ignoreBelow: number
   refine: boolean
-  crf: boolean
+  /** Its settings, where `clip-es crf` made the masks. */
+  crf: boolean | CrfOptions
   /** Where CLIP finds the labels: from which presence on. */
   labelThreshold?: number
 }

@@ -1,5 +1,6 @@
 #include "ops/mean_field.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "ops/cpu/simd.h"
@@ -14,23 +15,6 @@ constexpr float kVanished = -60.0f;  // e^-60 = 9e-27 is 0 to every float32 sum,
 CLIP_ES_INLINE float exp_or_zero(float x) {
   const float e = fast_exp(x);
   return x > kVanished ? e : 0.0f;
-}
-
-// The same for 8 at once, x <= 0. Loops of the compiler would do, were 8 floats not too few for them.
-CLIP_ES_INLINE void exp_or_zero(Float8& x) {
-  constexpr float kLog2E = 1.44269504088896341f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f, kRound = 12582912.0f;
-  const Int8 kept = x > kVanished;
-  const Float8 shifted = x * kLog2E + kRound;
-  const Float8 n = shifted - kRound;
-  const Float8 r = x - n * kLn2High - n * kLn2Low;
-  Float8 p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const Int8 exponent = reinterpret_cast<Int8>(shifted) - std::bit_cast<int32_t>(kRound);
-  x = reinterpret_cast<Float8>((reinterpret_cast<Int8>(p) + (exponent << 23)) & kept);
 }
 
 // Up to 5 labels: the pixels are the lanes.
@@ -54,126 +38,72 @@ CLIP_ES_INLINE void update_few(const float* unary, int64_t count, float* message
   }
 }
 
-constexpr int64_t kPixels = 8;  // updated together, so that what runs across a pixel's labels is done for 8 pixels at once
+constexpr int64_t kPixels = 32;  // a block: long enough that no turned value is read while its store is still under way
 
-struct Sum {
-  CLIP_ES_INLINE void operator()(Float8& a, const Float8& b) const { a += b; }
-};
-struct Largest {
-  CLIP_ES_INLINE void operator()(Float8& a, const Float8& b) const { a = a > b ? a : b; }
-};
-
-// Lane p of the result: all lanes of rows[p], combined. Each step halves the vectors and doubles the rows that each holds.
-template <class Combine>
-CLIP_ES_INLINE void fold_rows(Float8 (&rows)[kPixels], const Combine& combine, Float8& folded) {
-  for (int p = 0; p < 8; p += 2) {
-    const Float8 odd = __builtin_shufflevector(rows[p], rows[p + 1], 1, 9, 3, 11, 5, 13, 7, 15);
-    rows[p] = __builtin_shufflevector(rows[p], rows[p + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-    combine(rows[p], odd);
-  }
-  for (int p = 0; p < 8; p += 4) {
-    const Float8 odd = __builtin_shufflevector(rows[p], rows[p + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-    rows[p] = __builtin_shufflevector(rows[p], rows[p + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-    combine(rows[p], odd);
-  }
-  folded = __builtin_shufflevector(rows[0], rows[4], 0, 1, 2, 3, 8, 9, 10, 11);
-  const Float8 high = __builtin_shufflevector(rows[0], rows[4], 4, 5, 6, 7, 12, 13, 14, 15);
-  combine(folded, high);
+// A square of 4 pixels and 4 channels, on its way from rows of pixels to rows of channels or back.
+CLIP_ES_INLINE void transpose(const float* from, int64_t from_step, float* to, int64_t to_step) {
+  Float4 a, b, c, d;
+  load(a, from), load(b, from + from_step), load(c, from + 2 * from_step), load(d, from + 3 * from_step);
+  const Float4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Float4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  store(to, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+  store(to + to_step, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+  store(to + 2 * to_step, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+  store(to + 3 * to_step, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
-// A block of 4 channels in a register of 8: the others are `rest`.
-CLIP_ES_INLINE void load_block(Float8& v, const float* p, int64_t width, float rest) {
-  if (width == 8) {
-    load(v, p);
-  } else {
-    Float4 half;
-    load(half, p);
-    v = __builtin_shufflevector(half, Float4{} + rest, 0, 1, 2, 3, 4, 5, 6, 7);
-  }
-}
-CLIP_ES_INLINE void store_block(float* p, const Float8& v, int64_t width) {
-  if (width == 8) store(p, v);
-  else std::memcpy(p, &v, sizeof(Float4));
+// rows (kPixels, channels) -> turned (channels, kPixels)
+CLIP_ES_INLINE void turn(const float* rows, int64_t channels, float* turned) {
+  for (int64_t p = 0; p < kPixels; p += 4)
+    for (int64_t l = 0; l < channels; l += 4) transpose(rows + p * channels + l, channels, turned + l * kPixels + p, kPixels);
 }
 
-// More labels: the labels are the lanes. unary is so low in the padding that nothing is left of it. `pixels` of 8 are there; the lanes
-// of the others repeat the last.
-class UpdateMany {
- public:
-  CLIP_ES_INLINE UpdateMany(int64_t labels, int64_t rows) : labels_(labels), channels_(padded_channels(labels - 1)), rows_(rows) {}
-
-  CLIP_ES_INLINE void run(const float* unary, float* message, int64_t begin, int64_t pixels) const {
-    Float8 sum, largest, total;
-    {
-      Float8 sums[kPixels] = {};
-      each(
-          pixels, [&](int64_t first, int64_t width, int64_t pixel, int64_t p) __attribute__((always_inline)) {
-            Float8 m;
-            load_block(m, message + first * rows_ + (begin + pixel) * width, width, 0);
-            sums[p] += m;
-          });
-      fold_rows(sums, Sum{}, sum);
+// More labels: a block of pixels is turned so that they are the lanes here too, and back.
+CLIP_ES_INLINE void update_block(const float* unary, int64_t others, float* message) {
+  const int64_t channels = padded_channels(others);
+  const float share = 1.0f / static_cast<float>(others + 1);
+  float x[(kMostLabels + 1) * kPixels], u[(kMostLabels + 1) * kPixels], sum[kPixels] = {}, largest[kPixels] = {}, total[kPixels];
+  turn(message, channels, x);
+  turn(unary, channels, u);
+  for (int64_t l = 0; l < others; ++l)
+#pragma omp simd
+    for (int64_t p = 0; p < kPixels; ++p) sum[p] += x[l * kPixels + p];
+  for (int64_t l = 0; l < others; ++l)
+#pragma omp simd
+    for (int64_t p = 0; p < kPixels; ++p) {
+      const float value = x[l * kPixels + p] + u[l * kPixels + p] + sum[p];
+      largest[p] = value > largest[p] ? value : largest[p];
+      x[l * kPixels + p] = value;
     }
-    float x[kMostChannels * kPixels];
-    {
-      Float8 most[kPixels] = {};
-      each(
-          pixels, [&](int64_t first, int64_t width, int64_t pixel, int64_t p) __attribute__((always_inline)) {
-            Float8 m, u;
-            load_block(m, message + first * rows_ + (begin + pixel) * width, width, 0);
-            load_block(u, unary + first * rows_ + (begin + pixel) * width, width, kNoLabel);
-            m += u + sum[p];
-            Largest()(most[p], m);
-            store(x + first * kPixels + p * 8, m);
-          });
-      fold_rows(most, Largest{}, largest);
+#pragma omp simd
+  for (int64_t p = 0; p < kPixels; ++p) total[p] = exp_or_zero(-largest[p]);
+  for (int64_t l = 0; l < others; ++l)
+#pragma omp simd
+    for (int64_t p = 0; p < kPixels; ++p) {
+      const float e = exp_or_zero(x[l * kPixels + p] - largest[p]);
+      x[l * kPixels + p] = e;
+      total[p] += e;
     }
-    {
-      Float8 totals[kPixels] = {};
-      each(
-          pixels, [&](int64_t first, int64_t, int64_t, int64_t p) __attribute__((always_inline)) {
-            Float8 e;
-            load(e, x + first * kPixels + p * 8);
-            e -= largest[p];
-            exp_or_zero(e);
-            totals[p] += e;
-            store(x + first * kPixels + p * 8, e);
-          });
-      fold_rows(totals, Sum{}, total);
-    }
-    Float8 last = -largest;
-    exp_or_zero(last);
-    const Float8 factor = 1.0f / (total + last);
-    const float share = 1.0f / static_cast<float>(labels_);
-    each(
-        pixels, [&](int64_t first, int64_t width, int64_t pixel, int64_t p) __attribute__((always_inline)) {
-          Float8 e;
-          load(e, x + first * kPixels + p * 8);
-          e = e * factor[p] - share;
-          store_block(message + first * rows_ + (begin + pixel) * width, e, width);
-        });
-    for (int64_t l = labels_ - 1; l < channels_; ++l) {
-      const int64_t first = l / kBlockChannels * kBlockChannels, width = std::min(kBlockChannels, channels_ - first);
-      for (int64_t p = 0; p < pixels; ++p) message[first * rows_ + (begin + p) * width + l - first] = 0;
-    }
-  }
+#pragma omp simd
+  for (int64_t p = 0; p < kPixels; ++p) total[p] = 1.0f / total[p];
+  for (int64_t l = 0; l < others; ++l)
+#pragma omp simd
+    for (int64_t p = 0; p < kPixels; ++p) x[l * kPixels + p] = x[l * kPixels + p] * total[p] - share;
+  std::fill(x + others * kPixels, x + channels * kPixels, 0.0f);
+  for (int64_t l = 0; l < channels; l += 4)
+    for (int64_t p = 0; p < kPixels; p += 4) transpose(x + l * kPixels + p, kPixels, message + p * channels + l, channels);
+}
 
- private:
-  static constexpr int64_t kMostChannels = 256;
-
-  // body(first channel of the block, its width, pixel, lane): the width is a constant wherever it is 8.
-  template <class Body>
-  CLIP_ES_INLINE void each(int64_t pixels, const Body& body) const {
-    int64_t first = 0;
-    if (pixels == kPixels)
-      for (; first + kBlockChannels <= channels_; first += kBlockChannels)
-        for (int64_t p = 0; p < kPixels; ++p) body(first, int64_t{8}, p, p);
-    for (; first < channels_; first += kBlockChannels)
-      for (int64_t p = 0; p < kPixels; ++p) body(first, std::min(kBlockChannels, channels_ - first), std::min(p, pixels - 1), p);
-  }
-
-  int64_t labels_, channels_, rows_;
-};
+CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t count, float* message) {
+  const int64_t channels = padded_channels(labels - 1), whole = count / kPixels * kPixels;
+  for (int64_t i = 0; i < whole; i += kPixels) update_block(unary + i * channels, labels - 1, message + i * channels);
+  if (whole == count) return;
+  float last_unary[(kMostLabels + 1) * kPixels] = {}, last_message[(kMostLabels + 1) * kPixels] = {};
+  std::copy(unary + whole * channels, unary + count * channels, last_unary);
+  std::copy(message + whole * channels, message + count * channels, last_message);
+  update_block(last_unary, labels - 1, last_message);
+  std::copy(last_message, last_message + (count - whole) * channels, message + whole * channels);
+}
 
 }  // namespace
 
@@ -182,17 +112,12 @@ CLIP_ES_MULTIVERSION void log_scores(const float* scores, int64_t count, float* 
   for (int64_t i = 0; i < count; ++i) logs[i] = fast_log(scores[i]);
 }
 
-CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, int64_t rows, int64_t begin, int64_t count,
-                                            float* message) {
-  const int64_t at = begin * padded_channels(labels - 1);
-  if (labels == 2) update_few<2>(unary + at, count, message + at);
-  else if (labels == 3) update_few<3>(unary + at, count, message + at);
-  else if (labels == 4) update_few<4>(unary + at, count, message + at);
-  else if (labels == 5) update_few<5>(unary + at, count, message + at);
-  else {
-    const UpdateMany update(labels, rows);
-    for (int64_t i = 0; i < count; i += kPixels) update.run(unary, message, begin + i, std::min(kPixels, count - i));
-  }
+CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message) {
+  if (labels == 2) update_few<2>(unary, count, message);
+  else if (labels == 3) update_few<3>(unary, count, message);
+  else if (labels == 4) update_few<4>(unary, count, message);
+  else if (labels == 5) update_few<5>(unary, count, message);
+  else update_many(unary, labels, count, message);
 }
 
 }  // namespace clip_es::ops
