@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { autoPrecision } from './auto_precision.js'
 import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, checkText, wrong } from './check.js'
 import { ClipEsError, invalid } from './errors.js'
 import type { LoadOptions, Precision } from './types.js'
@@ -44,7 +45,7 @@ function checkDevice(device: unknown): 'cpu' {
 function checkPrecision(value: unknown): 'float32' | 'bfloat16' {
   const precision = checkOneOf(call, 'precision', value, precisions)
   if (precision === 'int8') throw invalid(`${call}: precision 'int8' does not exist yet; use 'float32' or 'bfloat16'`)
-  return precision === 'auto' ? 'float32' : precision
+  return precision === 'auto' ? autoPrecision() : precision
 }
 
 export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLoadOptions {

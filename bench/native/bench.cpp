@@ -1,6 +1,6 @@
 // Where the engine's time goes, stage by stage, on a synthetic photo with random texts: speed does not depend on their values.
 //   clip_es_bench --libtorch DIR --model FILE [--size WxH] [--labels K] [--threads T] [--precision float32|bfloat16] [--repeat R]
-// Beside it a matrix product of the encoder's largest shape on the same threads: what LibTorch gives on this machine at best.
+// Beside them the share of what LibTorch's own products of the encoder's shapes reach on as many threads.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "peak.h"
 #include "segmenter.h"
 #include "torch/library.h"
 #include "torch/linear.h"
@@ -119,29 +120,16 @@ double seconds(Body body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// GFLOP/s of c_fc alone, on threads of its own: the best of some runs.
-double gemm_probe(const BenchOptions& o, const Model& model, int64_t tokens) {
-  const int64_t width = model.shape.width, hidden = 4 * width;
-  const std::vector<float> weight = unit_rows(hidden, width), bias(static_cast<size_t>(hidden)), x = unit_rows(tokens, width);
-  std::vector<float> y(static_cast<size_t>(tokens * hidden));
-  const torch::Linear layer(weight, bias, width, o.precision);
-  ThreadPool pool(o.threads, torch::use_one_thread);
-  Arena arena;
-  Context context{pool, arena};
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < 10; ++i) best = std::min(best, seconds([&] { layer(context, x.data(), tokens, y.data()); }));
-  return 2.0 * static_cast<double>(tokens * width * hidden) / best / 1e9;
-}
-
 double peak_megabytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-void print_row(const char* stage, double time, double total, double flops) {
+// peak: operations per second that LibTorch's float32 product reaches.
+void print_row(const char* stage, double time, double total, double flops, double peak) {
   std::printf("  %-12s %9.4f s %6.1f %%", stage, time, 100 * time / total);
-  if (flops > 0) std::printf(" %9.2f GFLOP %8.1f GFLOP/s", flops / 1e9, flops / time / 1e9);
+  if (flops > 0) std::printf(" %9.2f GFLOP %8.1f GFLOP/s %6.1f %% of peak", flops / 1e9, flops / time / 1e9, 100 * flops / time / peak);
   std::printf("\n");
 }
 
@@ -169,13 +157,24 @@ void run(const BenchOptions& o) {
   double best_total = std::numeric_limits<double>::infinity();
   uint64_t settled = 0;
   constexpr int kWarmUp = 2;
+  double peak_memory = 0;
+  std::unique_ptr<PeakProbe> probe;
+  ThreadPool pool(o.threads, torch::use_one_thread);
+  Arena arena;
+  Context context{pool, arena};
   for (int i = 0; i < o.repeat + kWarmUp; ++i) {
     if (i == kWarmUp) settled = segmenter->allocations();
     StageTimes times;
     const double total = seconds([&] {
       segmenter->segment({rgb.data(), o.width, o.height, 3}, label_texts, value, {}, {{mask.data()}, nullptr}, times);
     });
-    if (i < kWarmUp || total >= best_total) continue;
+    if (i < kWarmUp) continue;
+    if (!probe) {
+      peak_memory = peak_megabytes();  // before the probe's own matrices
+      probe = std::make_unique<PeakProbe>(grid.patches() + 1, model.shape.width);
+    }
+    probe->round(context);
+    if (total >= best_total) continue;
     best = times;
     best_total = total;
   }
@@ -188,17 +187,15 @@ void run(const BenchOptions& o) {
   std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs\n\n",
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(o.labels),
               static_cast<long>(kBackgroundTexts), load_time, o.repeat);
-  print_row("preprocess", best.preprocess, best_total, 0);
-  print_row("encode", best.encode, best_total, work.encode);
-  print_row("gradcam", best.gradcam, best_total, work.gradcam);
-  print_row("refine", best.refine, best_total, 0);
-  print_row("mask", best.mask, best_total, 0);
-  print_row("total", best_total, best_total, 0);
-  const double peak = peak_megabytes();  // before the probe's own matrices
-  std::printf("\n  matrix product (%ld, %ld) x (%ld, %ld): %.1f GFLOP/s\n", static_cast<long>(grid.patches() + 1),
-              static_cast<long>(model.shape.width), static_cast<long>(model.shape.width), static_cast<long>(4 * model.shape.width),
-              gemm_probe(o, model, grid.patches() + 1));
-  std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak,
+  const double peak = probe->flops_per_second();
+  print_row("preprocess", best.preprocess, best_total, 0, peak);
+  print_row("encode", best.encode, best_total, work.encode, peak);
+  print_row("gradcam", best.gradcam, best_total, work.gradcam, peak);
+  print_row("refine", best.refine, best_total, 0, peak);
+  print_row("mask", best.mask, best_total, 0, peak);
+  print_row("total", best_total, best_total, 0, peak);
+  std::printf("\n  peak: LibTorch's float32 products of the block's four shapes, in turns with the runs: %.1f GFLOP/s\n", peak / 1e9);
+  std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak_memory,
               static_cast<double>(segmenter->bytes()) / 1e6, static_cast<unsigned long>(segmenter->allocations() - settled));
 }
 
