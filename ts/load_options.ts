@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { autoPrecision } from './auto_precision.js'
 import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, checkText, wrong } from './check.js'
 import { invalid } from './errors.js'
 import type { Device, LoadOptions, Precision } from './types.js'
@@ -44,7 +45,7 @@ function checkPrecision(value: unknown, device: Device): 'float32' | 'bfloat16' 
   const precision = checkOneOf(call, 'precision', value, precisions)
   if (precision === 'int8') throw invalid(`${call}: precision 'int8' does not exist yet; use 'float32' or 'bfloat16'`)
   if (precision !== 'auto') return precision
-  return device === 'cpu' ? 'float32' : 'bfloat16'
+  return device === 'cpu' ? autoPrecision() : 'bfloat16'
 }
 
 export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLoadOptions {

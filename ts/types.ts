@@ -12,7 +12,7 @@ export type Precision = 'auto' | 'float32' | 'bfloat16' | 'int8'
 export interface LoadOptions {
   /** Where to compute. Default 'auto': the CPU, as results on GPUs have not been measured yet. */
   device?: Device
-  /** Arithmetic of the encoders' matrix products. Default 'auto': float32. */
+  /** Arithmetic of the image tower's matrix products. Default 'auto': bfloat16 where the processor multiplies it natively, else float32. */
   precision?: Precision
   /** Threads of this segmenter. Default: the physical cores. */
   threads?: number

@@ -2,7 +2,7 @@
 //   clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--threads T]
 //                 [--precision float32|bfloat16] [--repeat R] [--classes FILE]
 // --classes FILE takes the texts of a class set that ClassSet.save wrote, all of its classes or the first K.
-// Beside it a matrix product of the encoder's largest shape on the same device: what LibTorch gives there at best.
+// Beside them the share of what LibTorch's own products of the encoder's shapes reach on the same device.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "class_set.h"
-#include "cuda/gpu.h"
+#include "peak.h"
 #include "segmenter.h"
 #include "torch/library.h"
 #include "torch/linear.h"
@@ -157,60 +157,16 @@ double seconds(Body body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// GFLOP/s of c_fc alone on the CPU, on threads of its own: the best of some runs.
-double cpu_probe(const BenchOptions& o, int64_t tokens, int64_t width) {
-  const int64_t hidden = 4 * width;
-  const std::vector<float> weight = unit_rows(hidden, width), bias(static_cast<size_t>(hidden)), x = unit_rows(tokens, width);
-  std::vector<float> y(static_cast<size_t>(tokens * hidden));
-  const torch::Linear layer(weight, bias, width, o.precision);
-  ThreadPool pool(o.threads, torch::use_one_thread);
-  Arena arena;
-  Context context{pool, arena};
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < 10; ++i) best = std::min(best, seconds([&] { layer(context, x.data(), tokens, y.data()); }));
-  return 2.0 * static_cast<double>(tokens * width * hidden) / best / 1e9;
-}
-
-// The same on a GPU, many products in a row, as one is over before the host could time it. The numbers are zeros.
-double gpu_probe(const BenchOptions& o, int64_t tokens, int64_t width) {
-  constexpr int kProducts = 100;
-  const size_t colon = o.device.find(':');
-  const auto gpu = cuda::Gpu::open(colon == std::string::npos ? 0 : std::stoi(o.device.substr(colon + 1)));
-  const torch::Backend::Guard guard(gpu->torch(), gpu->stream());
-  const torch::Dtype dtype = o.precision == torch::Precision::kFloat32 ? torch::Dtype::kFloat32 : torch::Dtype::kBFloat16;
-  const int64_t hidden = 4 * width;
-  Arena arena(cuda::Gpu::memory(gpu));
-  const auto take = [&](int64_t count) {
-    float* memory = arena.take<float>(static_cast<size_t>(count)).data();
-    gpu->clear(memory, count);
-    return memory;
-  };
-  float *x = take(tokens * width), *weight = take(hidden * width), *bias = take(hidden), *y = take(tokens * hidden);
-  const auto run = [&] {
-    for (int i = 0; i < kProducts; ++i)
-      gpu->torch().mm(torch::dense(x, dtype, tokens, width), torch::transposed(torch::dense(weight, dtype, hidden, width)),
-                      torch::dense(y, dtype, tokens, hidden), bias);
-    gpu->wait();
-  };
-  run();
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < 5; ++i) best = std::min(best, seconds(run) / kProducts);
-  return 2.0 * static_cast<double>(tokens * width * hidden) / best / 1e9;
-}
-
-double gemm_probe(const BenchOptions& o, int64_t tokens, int64_t width) {
-  return (o.device == "cpu" ? cpu_probe : gpu_probe)(o, tokens, width);
-}
-
 double peak_megabytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-void print_row(const char* stage, double time, double total, double flops) {
+// peak: operations per second that LibTorch's float32 product reaches.
+void print_row(const char* stage, double time, double total, double flops, double peak) {
   std::printf("  %-12s %9.4f s %6.1f %%", stage, time, 100 * time / total);
-  if (flops > 0) std::printf(" %9.2f GFLOP %8.1f GFLOP/s", flops / 1e9, flops / time / 1e9);
+  if (flops > 0) std::printf(" %9.2f GFLOP %8.1f GFLOP/s %6.1f %% of peak", flops / 1e9, flops / time / 1e9, 100 * flops / time / peak);
   std::printf("\n");
 }
 
@@ -236,13 +192,23 @@ void run(const BenchOptions& o) {
   double best_total = std::numeric_limits<double>::infinity();
   uint64_t settled = 0;
   constexpr int kWarmUp = 2;
+  double peak_memory = 0;
+  const bool cpu = o.device == "cpu";
+  std::unique_ptr<PeakProbe> probe;
+  ThreadPool pool(o.threads, torch::use_one_thread);
+  Arena arena;
+  Context context{pool, arena};
   for (int i = 0; i < o.repeat + kWarmUp; ++i) {
     if (i == kWarmUp) settled = segmenter->allocations();
     StageTimes times;
     const double total = seconds([&] {
       segmenter->segment({rgb.data(), o.width, o.height, 3}, classes.texts(), value, {}, {{mask.data()}, nullptr}, times);
     });
-    if (i < kWarmUp || total >= best_total) continue;
+    if (i < kWarmUp) continue;
+    if (i == kWarmUp) peak_memory = peak_megabytes();  // before the probe's own matrices
+    if (cpu && !probe) probe = std::make_unique<PeakProbe>(grid.patches() + 1, model.shape.width);
+    if (cpu) probe->round(context);
+    if (total >= best_total) continue;
     best = times;
     best_total = total;
   }
@@ -255,17 +221,16 @@ void run(const BenchOptions& o) {
   std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs\n\n",
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(labels),
               static_cast<long>(background), load_time, o.repeat);
-  print_row("preprocess", best.preprocess, best_total, 0);
-  print_row("encode", best.encode, best_total, work.encode);
-  print_row("gradcam", best.gradcam, best_total, work.gradcam);
-  print_row("caa", best.refine, best_total, work.caa);
-  print_row("masks", best.mask, best_total, 0);
-  print_row("total", best_total, best_total, 0);
-  const double peak = peak_megabytes();  // before the probe's own matrices
-  std::printf("\n  matrix product (%ld, %ld) x (%ld, %ld): %.1f GFLOP/s\n", static_cast<long>(grid.patches() + 1),
-              static_cast<long>(model.shape.width), static_cast<long>(model.shape.width), static_cast<long>(4 * model.shape.width),
-              gemm_probe(o, grid.patches() + 1, model.shape.width));
-  std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak,
+  const double peak = cpu ? probe->flops_per_second() : gpu_peak(o.device, o.precision, grid.patches() + 1, model.shape.width);
+  print_row("preprocess", best.preprocess, best_total, 0, peak);
+  print_row("encode", best.encode, best_total, work.encode, peak);
+  print_row("gradcam", best.gradcam, best_total, work.gradcam, peak);
+  print_row("caa", best.refine, best_total, work.caa, peak);
+  print_row("masks", best.mask, best_total, 0, peak);
+  print_row("total", best_total, best_total, 0, peak);
+  std::printf("\n  peak: LibTorch's %s products of the block's four shapes on %s: %.1f GFLOP/s\n", cpu || float32 ? "float32" : "bfloat16",
+              o.device.c_str(), peak / 1e9);
+  std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak_memory,
               static_cast<double>(segmenter->bytes()) / 1e6, static_cast<unsigned long>(segmenter->allocations() - settled));
 }
 

@@ -48,19 +48,19 @@ class Parameters {
     return {read(name + ".weight", {width}), read(name + ".bias", {width})};
   }
 
-  torch::Linear linear(const std::string& weight, const std::string& bias, int64_t outputs, int64_t inputs,
-                       torch::Precision precision) const {
-    return torch::Linear(read(weight, {outputs, inputs}), read(bias, {outputs}), inputs, precision);
-  }
-
-  BlockWeights block(const std::string& name, int64_t width, torch::Precision precision) const {
+  // `make` turns a layer's weight, bias and number of inputs into a Linear.
+  template <class Make>
+  BlockWeights block(const std::string& name, int64_t width, Make make) const {
     const int64_t hidden = shape(name + ".mlp.c_fc.weight", 2)[0];
+    auto linear = [&](const std::string& weight, const std::string& bias, int64_t outputs, int64_t inputs) {
+      return make(read(name + weight, {outputs, inputs}), read(name + bias, {outputs}), inputs);
+    };
     return {.ln_1 = layer_norm(name + ".ln_1", width),
             .ln_2 = layer_norm(name + ".ln_2", width),
-            .in_proj = linear(name + ".attn.in_proj_weight", name + ".attn.in_proj_bias", 3 * width, width, precision),
-            .out_proj = linear(name + ".attn.out_proj.weight", name + ".attn.out_proj.bias", width, width, precision),
-            .c_fc = linear(name + ".mlp.c_fc.weight", name + ".mlp.c_fc.bias", hidden, width, precision),
-            .c_proj = linear(name + ".mlp.c_proj.weight", name + ".mlp.c_proj.bias", width, hidden, precision)};
+            .in_proj = linear(".attn.in_proj_weight", ".attn.in_proj_bias", 3 * width, width),
+            .out_proj = linear(".attn.out_proj.weight", ".attn.out_proj.bias", width, width),
+            .c_fc = linear(".mlp.c_fc.weight", ".mlp.c_fc.bias", hidden, width),
+            .c_proj = linear(".mlp.c_proj.weight", ".mlp.c_proj.bias", width, hidden)};
   }
 
   // Blocks are numbered from 0; a gap is an error, not the end.
@@ -116,11 +116,12 @@ void read_image_tower(const Parameters& p, const ModelConfig& config, Model& mod
   for (int64_t i = 0; i < layers; ++i) {
     // GradCAM differentiates through the last block, which therefore stays exact in every precision.
     const torch::Precision precision = i + 1 == layers ? torch::Precision::kFloat32 : model.precision;
-    model.image_blocks.push_back(p.block("visual.transformer.resblocks." + std::to_string(i), width, precision));
+    auto make = [&](auto&& weight, auto&& bias, int64_t inputs) { return torch::Linear(weight, bias, inputs, precision); };
+    model.image_blocks.push_back(p.block("visual.transformer.resblocks." + std::to_string(i), width, make));
   }
 }
 
-// Texts are encoded once for many images: always in float32.
+// Texts are encoded once for many images: always in float32, and with weights that need little memory in between.
 void read_text_tower(const Parameters& p, const ModelConfig& config, Model& model) {
   const auto tokens = p.shape("token_embedding.weight", 2), projection = p.shape("text_projection", 2);
   const int64_t width = tokens[1], layers = p.count_blocks("transformer.resblocks.");
@@ -135,7 +136,7 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
   model.ln_final = p.layer_norm("ln_final", width);
   model.text_projection = p.read("text_projection", {width, model.shape.embedding});
   for (int64_t i = 0; i < layers; ++i)
-    model.text_blocks.push_back(p.block("transformer.resblocks." + std::to_string(i), width, torch::Precision::kFloat32));
+    model.text_blocks.push_back(p.block("transformer.resblocks." + std::to_string(i), width, torch::Linear::compact));
 }
 
 float read_logit_scale(const Parameters& p, const Archive& archive) {

@@ -37,7 +37,7 @@ void ThreadPool::close() {
   for (auto& thread : threads_) thread.join();
 }
 
-void ThreadPool::run(int64_t count, const std::function<void(int64_t, int)>& body) {
+void ThreadPool::run(int64_t count, FunctionRef<void(int64_t, int)> body) {
   if (threads_.empty() || count <= 1) {
     for (int64_t index = 0; index < count; ++index) body(index, 0);
     return;
@@ -58,7 +58,7 @@ void ThreadPool::run(int64_t count, const std::function<void(int64_t, int)>& bod
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
-void ThreadPool::split(int64_t rows, int64_t smallest, const std::function<void(int64_t, int64_t)>& body) {
+void ThreadPool::split(int64_t rows, int64_t smallest, FunctionRef<void(int64_t, int64_t)> body) {
   const int64_t most = (rows + smallest - 1) / smallest;
   const int64_t blocks = std::clamp<int64_t>(most, 1, size());
   run(blocks, [&](int64_t block, int) {

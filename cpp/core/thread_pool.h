@@ -11,6 +11,24 @@
 
 namespace clip_es {
 
+// A function that outlives the call it is passed to, by reference. std::function would copy what a lambda captures to the heap, for every
+// loop of every image.
+template <class Signature>
+class FunctionRef;
+template <class Result, class... Arguments>
+class FunctionRef<Result(Arguments...)> {
+ public:
+  template <class Function>
+  FunctionRef(const Function& function)  // NOLINT: implicit, so that lambdas can be passed
+      : function_(&function),
+        call_([](const void* f, Arguments... arguments) -> Result { return (*static_cast<const Function*>(f))(arguments...); }) {}
+  Result operator()(Arguments... arguments) const { return call_(function_, arguments...); }
+
+ private:
+  const void* function_;
+  Result (*call_)(const void*, Arguments...);
+};
+
 class ThreadPool {
  public:
   // `on_start` runs once on each thread the pool starts, before any work. Throws Error kOutOfMemory when the system starts no more.
@@ -23,10 +41,10 @@ class ThreadPool {
 
   // Calls body(index, worker) for every index in [0, count), in any order; worker in [0, size()) names the thread, so that
   // bodies can own scratch memory. Returns when all are done; the first exception thrown by a body is rethrown here.
-  void run(int64_t count, const std::function<void(int64_t index, int worker)>& body);
+  void run(int64_t count, FunctionRef<void(int64_t index, int worker)> body);
 
   // Cuts [0, rows) into blocks, about one per thread but none smaller than `smallest`, and calls body(begin, end) for each.
-  void split(int64_t rows, int64_t smallest, const std::function<void(int64_t begin, int64_t end)>& body);
+  void split(int64_t rows, int64_t smallest, FunctionRef<void(int64_t begin, int64_t end)> body);
 
  private:
   void close();
@@ -36,7 +54,7 @@ class ThreadPool {
   std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable started_, finished_;
-  const std::function<void(int64_t, int)>* body_ = nullptr;
+  const FunctionRef<void(int64_t, int)>* body_ = nullptr;
   int64_t count_ = 0;
   std::atomic<int64_t> next_{0};
   uint64_t generation_ = 0;

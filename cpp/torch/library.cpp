@@ -44,6 +44,9 @@ void fill_table(void* library, const std::string& folder) {
   if (count)
     throw Error(ErrorCode::kLibTorch, "the LibTorch at " + folder + " lacks " + std::to_string(count) + " functions (" + missing +
                                           (count > 3 ? ", …" : "") + "): it is older than 2.11" + kRemedy);
+#define X(name) name = reinterpret_cast<decltype(name)>(dlsym(library, #name));
+  CLIP_ES_OPTIONAL_TORCH_FUNCTIONS(X)
+#undef X
   torch_exception_get_what_without_backtrace =
       reinterpret_cast<const char* (*)()>(dlsym(library, "torch_exception_get_what_without_backtrace"));
 }

@@ -148,6 +148,62 @@ TEST("a float32 linear layer equals the twin with and without bias, for 1 to 130
       }
 }
 
+TEST("a packed layer equals the plain one at sizes that fill no tile, panel or block, on 1 to 3 threads") {
+  test_context();
+  Random random(7);
+  for (const int64_t inputs : {1, 37, 768, 1000})
+    for (const int64_t outputs : {1, 15, 33})
+      for (const int64_t rows : {1, 5, 13, 400})
+        for (int threads = 1; threads <= 3; ++threads) {
+          const std::vector<float> weight = random.normal(outputs * inputs), bias = random.normal(outputs),
+                                   x = random.normal(rows * inputs);
+          std::vector<float> want(static_cast<size_t>(rows * outputs)), got(want.size());
+          torch::Linear layer(weight, bias, inputs, torch::Precision::kFloat32);
+          layer(context_with(threads), x.data(), rows, want.data());
+          layer.pack();
+          layer(context_with(threads), x.data(), rows, got.data());
+          CHECK_BELOW(largest_difference(got, want), 1e-6 * static_cast<double>(inputs) + 1e-5);
+        }
+}
+
+TEST("a packed layer's result is the same to the last bit on any number of threads") {
+  Random random(8);
+  const std::vector<float> weight = random.normal(40 * 100), x = random.normal(500 * 100);
+  torch::Linear layer(weight, {}, 100, torch::Precision::kFloat32);
+  layer.pack();
+  std::vector<float> one(500 * 40), three(one.size());
+  layer(context_with(1), x.data(), 500, one.data());
+  layer(context_with(3), x.data(), 500, three.data());
+  CHECK(one == three);
+}
+
+TEST("a compact layer holds binary16 weights in half the memory and multiplies as the plain one; others stay float32") {
+  test_context();
+  Random random(9);
+  std::vector<float> weight = random.normal(33 * 65);
+  for (float& value : weight) value = std::round(value * 64) / 64;
+  weight[0] = 0x1p-24f;  // the smallest subnormal number
+  weight[1] = -65504.0f;
+  weight[2] = -0.0f;
+  const std::vector<float> bias = random.normal(33), x = random.normal(20 * 65);
+  const torch::Linear plain(weight, bias, 65, torch::Precision::kFloat32), compact = torch::Linear::compact(weight, bias, 65);
+  CHECK(compact.bytes() < plain.bytes() * 6 / 10);
+  std::vector<float> want(20 * 33), got(want.size());
+  plain(test_context(), x.data(), 20, want.data());
+  compact(test_context(), x.data(), 20, got.data());
+  CHECK(got == want);
+  for (const float other : {1.0f + 0x1p-11f, 65520.0f, 0x1p-25f}) {
+    weight[3] = other;
+    CHECK(torch::Linear::compact(weight, bias, 65).bytes() == plain.bytes());
+  }
+}
+
+TEST("oneDNN's packed product is found and right in float32, which every processor multiplies") {
+  test_context();
+  CHECK(torch::packed_product_is_right('f'));
+  check::note(torch::packed_product_is_right('b') ? "and in bfloat16" : "not in bfloat16 here: LibTorch's plain product serves");
+}
+
 TEST("a bfloat16 linear layer is the product of the rounded numbers, rounded once more") {
   Random random(5);
   double worst = 0;

@@ -14,6 +14,7 @@ import {
 import { dirname, join, relative } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { autoPrecision } from '../../ts/auto_precision.js'
 import { ClipEsError, type LoadOptions, Segmenter } from '../../ts/index.js'
 import { findLibTorch } from '../../ts/setup/find.js'
 import {
@@ -76,6 +77,17 @@ test('the embedded model says what it is, and cannot be told otherwise', async (
     precision: 'float32',
   })
   assert.ok(Object.isFrozen(segmenter.model))
+  await segmenter.close()
+})
+
+test("precision 'auto' is bfloat16 on processors that multiply it and float32 on others, and the model says which", async () => {
+  const info = (flags: string): string => `processor\t: 0\nmodel name\t: avx512_bf16\nflags\t\t: ${flags}\nbugs\t\t: \n`
+  assert.is(autoPrecision(info('fpu avx2 avx512f avx512_bf16')), 'bfloat16')
+  assert.is(autoPrecision(info('fpu amx_bf16 amx_tile avx2')), 'bfloat16')
+  assert.is(autoPrecision(info('fpu avx2 avx512f avx512_vnni')), 'float32')
+  assert.is(autoPrecision(''), 'float32')
+  const segmenter = await load(modelPath, { precision: 'auto' })
+  assert.is(segmenter.model.precision, autoPrecision())
   await segmenter.close()
 })
 

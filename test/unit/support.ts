@@ -26,7 +26,7 @@ export function temporaryFolder(): string {
 }
 
 export const load = (path = modelPath, options: LoadOptions = {}): Promise<Segmenter> =>
-  Segmenter.load(path, { threads: 2, ...options })
+  Segmenter.load(path, { threads: 2, precision: 'float32', ...options })
 
 /** Three channels; what is in it, and what lies behind. */
 export interface Scene {

@@ -1,13 +1,9 @@
-// Plain loops that compilers vectorise, compiled once for each level of the processor and chosen when the program starts.
+// What the kernels' loops share: functions that vectorise, and the levels of processors they are compiled for.
 #pragma once
 #include <bit>
 #include <cstdint>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(CLIP_ES_NO_MULTIVERSION)
-#define CLIP_ES_MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLIP_ES_MULTIVERSION
-#endif
+#include "core/multiversion.h"
 
 namespace clip_es::ops {
 

@@ -1,0 +1,39 @@
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <utility>
+
+#include "cuda/gpu.h"
+#include "peak.h"
+
+using namespace clip_es;
+
+double gpu_peak(const std::string& device, torch::Precision precision, int64_t tokens, int64_t width) {
+  constexpr int kProducts = 100, kRounds = 5;
+  const size_t colon = device.find(':');
+  const auto gpu = cuda::Gpu::open(colon == std::string::npos ? 0 : std::stoi(device.substr(colon + 1)));
+  const torch::Backend::Guard guard(gpu->torch(), gpu->stream());
+  const torch::Dtype dtype = precision == torch::Precision::kFloat32 ? torch::Dtype::kFloat32 : torch::Dtype::kBFloat16;
+  Arena arena(cuda::Gpu::memory(gpu));
+  const auto zeros = [&](int64_t count) {
+    float* memory = arena.take<float>(static_cast<size_t>(count)).data();
+    gpu->clear(memory, count);
+    return memory;
+  };
+  float *x = zeros(tokens * 4 * width), *weight = zeros(4 * width * width), *bias = zeros(4 * width), *y = zeros(tokens * 4 * width);
+  double work = 0, time = 0;
+  for (const auto& [inputs, outputs] : {std::pair{width, 3 * width}, {width, width}, {width, 4 * width}, {4 * width, width}}) {
+    double best = std::numeric_limits<double>::infinity();
+    for (int round = 0; round <= kRounds; ++round) {  // the first warms up
+      const auto start = std::chrono::steady_clock::now();
+      for (int i = 0; i < kProducts; ++i)
+        gpu->torch().mm(torch::dense(x, dtype, tokens, inputs), torch::transposed(torch::dense(weight, dtype, outputs, inputs)),
+                        torch::dense(y, dtype, tokens, outputs), bias);
+      gpu->wait();
+      if (round > 0) best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kProducts);
+    }
+    work += 2.0 * static_cast<double>(tokens * inputs * outputs);
+    time += best;
+  }
+  return work / time;
+}

@@ -1,0 +1,31 @@
+// What LibTorch's own matrix product reaches on this machine, to measure the stages by.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/context.h"
+#include "torch/linear.h"
+
+// The four products of one transformer block for `tokens` rows, by LibTorch's plain product, float32. A round is timed between the
+// engine's runs, so that whatever else the machine does meets both.
+class PeakProbe {
+ public:
+  PeakProbe(int64_t tokens, int64_t width);
+  // One round of each product on the context's threads.
+  void round(clip_es::Context&);
+  // Each product's best round, together: floating-point operations per second.
+  double flops_per_second() const;
+
+ private:
+  struct Product {
+    int64_t inputs, outputs;
+    double best;
+  };
+  int64_t tokens_;
+  std::vector<Product> products_;
+  std::vector<float> x_, weight_, bias_, y_;
+};
+
+// The same products on a GPU, many in a row, as one is over before the host could time it; in `precision`, the best of some rounds.
+double gpu_peak(const std::string& device, clip_es::torch::Precision, int64_t tokens, int64_t width);

@@ -1,0 +1,120 @@
+#include "torch/packed_weight.h"
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/half.h"
+#include "torch/table.h"
+
+namespace clip_es::torch {
+namespace {
+
+// A slot of the stack on which operators are called. The callee owns the tensors on it, and clears more slots than it was given arguments.
+using Slot = uint64_t;
+constexpr size_t kSlots = 10;
+
+Slot to_slot(AtenTensorHandle handle) {
+  AtenTensorHandle own = nullptr;
+  check(aoti_torch_new_tensor_handle(handle, &own), "aoti_torch_new_tensor_handle");
+  Slot slot = 0;
+  std::memcpy(&slot, &own, sizeof own);
+  return slot;
+}
+
+// (outputs, inputs) in any type that oneDNN packs on this processor.
+Tensor pack(AtenTensorHandle weight) {
+  Slot stack[kSlots] = {to_slot(weight)};  // the second argument, a number of rows to tune for, is left at none
+  check(torch_call_dispatcher("mkldnn::_reorder_linear_weight", "", stack, aoti_torch_abi_version()), "mkldnn::_reorder_linear_weight");
+  AtenTensorHandle packed = nullptr;
+  std::memcpy(&packed, &stack[0], sizeof packed);
+  return Tensor(packed);
+}
+
+// x packed^T + bias; bias may be null.
+Tensor multiply_packed(AtenTensorHandle x, AtenTensorHandle packed, AtenTensorHandle bias) {
+  const char* algorithm = "";
+  AtenTensorHandle result = nullptr;
+  check(aoti_torch_cpu__linear_pointwise(x, packed, bias ? &bias : nullptr, "none", nullptr, 0, &algorithm, &result),
+        "mkldnn::_linear_pointwise");
+  return Tensor(result);
+}
+
+const void* data_of(const Tensor& tensor) {
+  void* data = nullptr;
+  check(aoti_torch_get_data_ptr(tensor.get(), &data), "aoti_torch_get_data_ptr");
+  return data;
+}
+
+// Odd sizes, and values that bfloat16 holds exactly, so that float32 and bfloat16 give the same sums but for the result's rounding.
+bool try_product(char type) {
+  constexpr int64_t rows = 5, inputs = 37, outputs = 19;
+  auto value = [](int64_t i) { return static_cast<float>((i * 7919 + 3) % 31 - 15) / 8; };
+  std::vector<float> x, weight, bias;
+  for (int64_t i = 0; i < rows * inputs; ++i) x.push_back(value(i));
+  for (int64_t i = 0; i < outputs * inputs; ++i) weight.push_back(value(i + 5));
+  for (int64_t i = 0; i < outputs; ++i) bias.push_back(value(i + 11));
+  const bool half = type == 'b';
+  std::vector<uint16_t> halves(x.size() + weight.size() + bias.size());
+  uint16_t *half_x = halves.data(), *half_weight = half_x + x.size(), *half_bias = half_weight + weight.size();
+  to_bfloat16(x.data(), rows * inputs, half_x);
+  to_bfloat16(weight.data(), outputs * inputs, half_weight);
+  to_bfloat16(bias.data(), outputs, half_bias);
+  auto wrap = [&](std::vector<float>& floats, uint16_t* values, int64_t r, int64_t c) {
+    void* data = half ? static_cast<void*>(values) : floats.data();
+    return wrap_matrix(data, half ? aoti_torch_dtype_bfloat16() : aoti_torch_dtype_float32(), {r, c}, {c, 1});
+  };
+  const Tensor packed = pack(wrap(weight, half_weight, outputs, inputs).get());
+  const Tensor b = wrap_vector(half ? static_cast<void*>(half_bias) : bias.data(),
+                               half ? aoti_torch_dtype_bfloat16() : aoti_torch_dtype_float32(), outputs);
+  const Tensor result = multiply_packed(wrap(x, half_x, rows, inputs).get(), packed.get(), b.get());
+  std::vector<float> got(static_cast<size_t>(rows * outputs));
+  if (half) from_bfloat16(static_cast<const uint16_t*>(data_of(result)), rows * outputs, got.data());
+  else std::memcpy(got.data(), data_of(result), got.size() * sizeof(float));
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t o = 0; o < outputs; ++o) {
+      double sum = bias[static_cast<size_t>(o)];
+      for (int64_t i = 0; i < inputs; ++i) sum += x[static_cast<size_t>(r * inputs + i)] * weight[static_cast<size_t>(o * inputs + i)];
+      const double tolerance = half ? 0.01 * (std::abs(sum) + 1) : 1e-4;
+      if (!(std::abs(got[static_cast<size_t>(r * outputs + o)] - sum) <= tolerance)) return false;
+    }
+  return true;
+}
+
+}  // namespace
+
+bool packed_product_is_right(char type) {
+  if (!torch_call_dispatcher || !aoti_torch_new_tensor_handle || !aoti_torch_get_data_ptr || !aoti_torch_cpu__linear_pointwise)
+    return false;
+  try {
+    return try_product(type);
+  } catch (const Error&) {
+    return false;  // the processor has no such instructions, or this LibTorch no such operator
+  }
+}
+
+struct PackedWeight::Handles {
+  Tensor weight;
+  std::unique_ptr<Tensor> bias;
+  int64_t inputs, outputs;
+};
+
+PackedWeight::PackedWeight(std::unique_ptr<Handles> handles) : handles_(std::move(handles)) {}
+PackedWeight::~PackedWeight() = default;
+
+std::unique_ptr<PackedWeight> PackedWeight::make(uint16_t* weight, uint16_t* bias, int64_t inputs, int64_t outputs) {
+  static const bool usable = packed_product_is_right('b');
+  if (!usable) return nullptr;
+  const int32_t type = aoti_torch_dtype_bfloat16();
+  Tensor packed = pack(wrap_matrix(weight, type, {outputs, inputs}, {inputs, 1}).get());
+  auto b = bias ? std::make_unique<Tensor>(wrap_vector(bias, type, outputs)) : nullptr;
+  return std::unique_ptr<PackedWeight>(new PackedWeight(std::make_unique<Handles>(std::move(packed), std::move(b), inputs, outputs)));
+}
+
+void PackedWeight::multiply(uint16_t* x, int64_t rows, float* y) const {
+  const Tensor in = wrap_matrix(x, aoti_torch_dtype_bfloat16(), {rows, handles_->inputs}, {handles_->inputs, 1});
+  const Tensor out = multiply_packed(in.get(), handles_->weight.get(), handles_->bias ? handles_->bias->get() : nullptr);
+  from_bfloat16(static_cast<const uint16_t*>(data_of(out)), rows * handles_->outputs, y);
+}
+
+}  // namespace clip_es::torch
