@@ -193,7 +193,8 @@ class Builder {
       }
     }
     first_in_group_[kGroups] = sum;
-    keys_ = take<Key>(slots);
+    keys_ = take<Key>(slots + 1);
+    keys_[slots] = 0;
     slot_ = take<uint32_t>(slots);
     each_tile([&](size_t t, size_t) {
       auto slot = static_cast<uint32_t>(lattice_.first_slot[t]);
@@ -260,20 +261,8 @@ class Builder {
     const auto followed = take<uint8_t>((points + 1) * (D + 1));  // one more, for those that nothing follows
     std::fill(followed.begin(), followed.end(), uint8_t{0});
     each_group([&](size_t g) {
-      const std::span<const Key> keys = tables_[g].keys();
-      for (size_t axis = 0; axis <= D; ++axis) {
-        uint32_t* next_along = &next[axis * points + first_point_[g]];
-        uint8_t* followed_along = &followed[axis * (points + 1)];
-        for (size_t i = 0; i < keys.size(); ++i) {
-          const Key key = layout_.step(keys[i], static_cast<int>(axis));
-          const size_t group = group_of(key);
-          const uint32_t number = tables_[group].find(key);
-          const uint32_t found = number == PointTable::kNone ? number : number + first_point_[group];
-          next_along[i] = found;
-          // A point follows one other at most; the one more is everybody's.
-          std::atomic_ref(followed_along[std::min<size_t>(found, points)]).store(1, std::memory_order_relaxed);
-        }
-      }
+      for (size_t axis = 0; axis <= D; ++axis)
+        find_next(g, static_cast<int>(axis), &next[axis * points + first_point_[g]], &followed[axis * (points + 1)]);
     });
     for (Lattice::Axis& axis : std::span(lattice_.axes).first(D + 1)) {
       axis.entries = take<uint32_t>(points);
@@ -283,6 +272,28 @@ class Builder {
       lay_chains(next.subspan(static_cast<size_t>(j) * points, points), followed.subspan(static_cast<size_t>(j) * (points + 1), points),
                  lattice_.axes[j]);
     });
+  }
+
+  // The neighbours of a group's points, one step along an axis. A point follows one other at most; the one more is everybody's.
+  void find_next(size_t g, int axis, uint32_t* next, uint8_t* followed) const {
+    constexpr size_t kBlock = 64;
+    const std::span<const Key> keys = tables_[g].keys();
+    for (size_t begin = 0; begin < keys.size(); begin += kBlock) {
+      Key steps[kBlock];
+      uint32_t found[kBlock];
+      const size_t count = std::min(kBlock, keys.size() - begin);
+      for (size_t i = 0; i < count; ++i) {
+        steps[i] = layout_.step(keys[begin + i], axis);
+        found[i] = tables_[group_of(steps[i])].glance(steps[i]);
+      }
+      for (size_t i = 0; i < count; ++i) {
+        const size_t group = group_of(steps[i]);
+        const uint32_t number = found[i] == PointTable::kUnclear ? tables_[group].find(steps[i]) : found[i];
+        const uint32_t point = number == PointTable::kNone ? number : number + first_point_[group];
+        next[begin + i] = point;
+        std::atomic_ref(followed[std::min(size_t{point}, static_cast<size_t>(lattice_.points))]).store(1, std::memory_order_relaxed);
+      }
+    }
   }
 
   static constexpr size_t kParts = 64;

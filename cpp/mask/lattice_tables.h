@@ -52,10 +52,10 @@ class TileTable {
 
 // Numbers the distinct keys of one group of lattice points. Half of all look-ups are for neighbours that do not exist: a byte of the hash
 // for each place, so few bytes that they stay in the cache, answers those. The memory is the caller's: of places() bytes and numbers, and
-// for as many keys as there may be.
+// for as many keys as there may be and one more, which is only looked at.
 class PointTable {
  public:
-  static constexpr uint32_t kNone = 0xffffffffu;
+  static constexpr uint32_t kNone = 0xffffffffu, kUnclear = 0xfffffffeu;
   static size_t places(size_t most_keys) { return std::bit_ceil(most_keys * 3 / 2 + 1); }
 
   PointTable() = default;
@@ -75,6 +75,16 @@ class PointTable {
       }
       if (tags_[at] == tag && keys_[numbers_[at]] == key) return numbers_[at];
     }
+  }
+  // What the key's first place says, without a branch: most look-ups end there, and whether they find is a coin's toss.
+  uint32_t glance(ops::Key key) const {
+    const uint64_t h = hash_of(key);
+    const size_t at = h & mask_;
+    const uint8_t tag = tags_[at];
+    const bool same = tag == tag_of(h);
+    const uint32_t number = same ? numbers_[at] : 0;
+    const bool here = same & (keys_[number] == key);
+    return here ? number : tag == kEmpty ? kNone : kUnclear;
   }
   uint32_t find(ops::Key key) const {
     const uint64_t h = hash_of(key);
