@@ -38,6 +38,8 @@ const Functions& load_functions(int index) {
   return *functions;
 }
 
+}  // namespace
+
 void check_gpu(const Functions& functions, int index) {
   int count = 0;
   if (const int error = functions.gpu_count(&count))
@@ -54,8 +56,6 @@ void check_gpu(const Functions& functions, int index) {
     unavailable(index, std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
                            std::to_string(properties.minor) + "; 8.0 (Ampere) or newer is needed");
 }
-
-}  // namespace
 
 std::shared_ptr<Gpu> Gpu::open(int index) {
   // What is quick to find out comes first: LibTorch's CUDA part takes seconds to load.

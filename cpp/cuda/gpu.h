@@ -10,6 +10,9 @@
 
 namespace clip_es::cuda {
 
+// Throws Error kDeviceUnavailable where no driver answers, there is no GPU of this number, or it is too old.
+void check_gpu(const Functions&, int index);
+
 class Gpu {
  public:
   // Loads libclip_es_cuda from beside this program or add-on, and LibTorch's CUDA part. Throws Error kDeviceUnavailable: a CPU-only

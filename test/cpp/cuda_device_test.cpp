@@ -215,6 +215,26 @@ TEST("CUDA: heads that are not 64 wide are refused in bfloat16, with the remedy"
   CHECK_ERROR(device.load(test_context(), model.fast, torch::Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
 }
 
+TEST("CUDA: no driver, no GPU, no GPU of this number and one that is too old are refused, each with its reason") {
+  cuda::Functions machine = *cuda::clip_es_cuda_functions(cuda::kVersion);
+  machine.gpu_properties = [](int, cuda::GpuProperties* properties) {
+    *properties = {"Tesla T4", 7, 5, size_t{1} << 34};
+    return 0;
+  };
+  machine.gpu_count = [](int*) { return 1; };
+  CHECK_ERROR(cuda::check_gpu(machine, 0), ErrorCode::kDeviceUnavailable, "device 'cuda:0' cannot be used: no NVIDIA driver answers");
+  machine.gpu_count = [](int* count) { return *count = 0; };
+  CHECK_ERROR(cuda::check_gpu(machine, 0), ErrorCode::kDeviceUnavailable, "there is no NVIDIA GPU");
+  machine.gpu_count = [](int* count) { return *count = 2, 0; };
+  CHECK_ERROR(cuda::check_gpu(machine, 2), ErrorCode::kDeviceUnavailable, "there are 2 GPUs, cuda:0 to cuda:1");
+  CHECK_ERROR(cuda::check_gpu(machine, 1), ErrorCode::kDeviceUnavailable, "Tesla T4 has compute capability 7.5; 8.0 (Ampere) or newer");
+  machine.gpu_properties = [](int, cuda::GpuProperties* properties) {
+    *properties = {"A100", 8, 0, size_t{1} << 36};
+    return 0;
+  };
+  cuda::check_gpu(machine, 1);
+}
+
 TEST("a device that is not there is refused with the reason and the remedy") {
   load_libtorch();
   Arena arena;

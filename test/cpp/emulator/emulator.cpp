@@ -1,5 +1,3 @@
-#include <ucontext.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -22,13 +20,42 @@ inline void __sanitizer_finish_switch_fiber(void*, const void**, size_t*) {}
 uint3 threadIdx{}, blockIdx{};
 dim3 blockDim, gridDim;
 
+// Saves the registers that a function must leave as they are, and goes on where another stack was left by the same. Unlike swapcontext it
+// asks nothing of the system: a kernel's thread is switched at every shuffle.
+extern "C" void emulator_switch(void** left, void* entered);
+#ifndef __x86_64__
+#error "the emulator switches stacks in x86-64's machine code; configure without the tests on other processors"
+#endif
+asm(R"(
+.text
+.globl emulator_switch
+.type emulator_switch, @function
+emulator_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size emulator_switch, . - emulator_switch
+)");
+
 namespace emulator {
 
 Order order = Order::kForward;
 
 namespace {
 
-constexpr size_t kStackBytes = 256 << 10;
+constexpr size_t kStackBytes = 64 << 10;
 constexpr unsigned kWarp = 32, kSlotBytes = 64;
 
 struct Warp {
@@ -39,7 +66,7 @@ struct Warp {
 
 // One thread of a block; kept for the blocks to come.
 struct Fibre {
-  ucontext_t context;
+  void* stack_pointer;  // where it left off
   std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
   void* fake_stack = nullptr;
   uint3 index;
@@ -58,14 +85,14 @@ unsigned threads = 0;  // of a block
 uint64_t arrived = 0;  // at barriers of this block
 const uint64_t always = 0;
 
-ucontext_t scheduler;
+void* scheduler = nullptr;  // where it left off
 void* scheduler_fake_stack = nullptr;
 const void* scheduler_bottom = nullptr;
 size_t scheduler_bytes = 0;
 
 void leave() {
   __sanitizer_start_switch_fiber(&current->fake_stack, scheduler_bottom, scheduler_bytes);
-  swapcontext(&current->context, &scheduler);
+  emulator_switch(&current->stack_pointer, scheduler);
   __sanitizer_finish_switch_fiber(current->fake_stack, nullptr, nullptr);
 }
 
@@ -86,11 +113,11 @@ void live() {
 
 std::unique_ptr<Fibre> make_fibre() {
   auto fibre = std::make_unique<Fibre>();
-  getcontext(&fibre->context);
-  fibre->context.uc_stack.ss_sp = fibre->stack.get();
-  fibre->context.uc_stack.ss_size = kStackBytes;
-  fibre->context.uc_link = nullptr;
-  makecontext(&fibre->context, live, 0);
+  // As if live() had been called, and had been switched away from before its first instruction.
+  auto* top = reinterpret_cast<void**>(fibre->stack.get() + kStackBytes) - 8;
+  std::fill_n(top, 8, nullptr);
+  top[6] = reinterpret_cast<void*>(&live);
+  fibre->stack_pointer = top;
   return fibre;
 }
 
@@ -98,7 +125,7 @@ void enter(Fibre& fibre) {
   current = &fibre;
   threadIdx = fibre.index;
   __sanitizer_start_switch_fiber(&scheduler_fake_stack, fibre.stack.get(), kStackBytes);
-  swapcontext(&scheduler, &fibre.context);
+  emulator_switch(&scheduler, fibre.stack_pointer);
   __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
 }
 
