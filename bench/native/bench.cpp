@@ -187,14 +187,16 @@ void run(const BenchOptions& o) {
   std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs\n\n",
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(o.labels),
               static_cast<long>(kBackgroundTexts), load_time, o.repeat);
-  const double peak = probe->flops_per_second();
+  const double peak = probe->library();
   print_row("preprocess", best.preprocess, best_total, 0, peak);
   print_row("encode", best.encode, best_total, work.encode, peak);
   print_row("gradcam", best.gradcam, best_total, work.gradcam, peak);
   print_row("refine", best.refine, best_total, 0, peak);
   print_row("mask", best.mask, best_total, 0, peak);
   print_row("total", best_total, best_total, 0, peak);
-  std::printf("\n  peak: LibTorch's float32 products of the block's four shapes, in turns with the runs: %.1f GFLOP/s\n", peak / 1e9);
+  std::printf(
+      "\n  peak: LibTorch's float32 products of the block's four shapes, in turns with the runs: %.1f GFLOP/s; the engine's: %.1f\n",
+      peak / 1e9, probe->engine() / 1e9);
   std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak_memory,
               static_cast<double>(segmenter->bytes()) / 1e6, static_cast<unsigned long>(segmenter->allocations() - settled));
 }
