@@ -221,7 +221,7 @@ void run(const BenchOptions& o) {
   std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs\n\n",
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(labels),
               static_cast<long>(background), load_time, o.repeat);
-  const double peak = cpu ? probe->flops_per_second() : gpu_peak(o.device, o.precision, grid.patches() + 1, model.shape.width);
+  const double peak = cpu ? probe->library() : gpu_peak(o.device, o.precision, grid.patches() + 1, model.shape.width);
   print_row("preprocess", best.preprocess, best_total, 0, peak);
   print_row("encode", best.encode, best_total, work.encode, peak);
   print_row("gradcam", best.gradcam, best_total, work.gradcam, peak);
@@ -230,6 +230,7 @@ void run(const BenchOptions& o) {
   print_row("total", best_total, best_total, 0, peak);
   std::printf("\n  peak: LibTorch's %s products of the block's four shapes on %s: %.1f GFLOP/s\n", cpu || float32 ? "float32" : "bfloat16",
               o.device.c_str(), peak / 1e9);
+  if (probe) std::printf("  the engine's own, in turns with the runs: %.1f GFLOP/s\n", probe->engine() / 1e9);
   std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak_memory,
               static_cast<double>(segmenter->bytes()) / 1e6, static_cast<unsigned long>(segmenter->allocations() - settled));
 }

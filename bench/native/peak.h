@@ -7,21 +7,24 @@
 #include "core/context.h"
 #include "torch/linear.h"
 
-// The four products of one transformer block for `tokens` rows, by LibTorch's plain product, float32. A round is timed between the
-// engine's runs, so that whatever else the machine does meets both.
+// The four products of one transformer block for `tokens` rows in float32, by LibTorch's plain product and by the engine's, whose weights
+// are packed. A round is timed between the engine's runs, so that whatever else the machine does meets all of them.
 class PeakProbe {
  public:
   PeakProbe(int64_t tokens, int64_t width);
   // One round of each product on the context's threads.
   void round(clip_es::Context&);
   // Each product's best round, together: floating-point operations per second.
-  double flops_per_second() const;
+  double library() const { return flops_per_second(&Product::library); }
+  double engine() const { return flops_per_second(&Product::engine); }
 
  private:
   struct Product {
     int64_t inputs, outputs;
-    double best;
+    clip_es::torch::Linear layer;
+    double library, engine;  // seconds
   };
+  double flops_per_second(double Product::*seconds) const;
   int64_t tokens_;
   std::vector<Product> products_;
   std::vector<float> x_, weight_, bias_, y_;

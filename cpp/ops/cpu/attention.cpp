@@ -10,7 +10,7 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kBlock = 64;  // query rows whose scores (64 x n floats) stay in a core's second-level cache
+constexpr int64_t kBlock = 128;  // query rows whose scores (128 x n floats) stay in a core's second-level cache
 
 using torch::MatrixView;
 

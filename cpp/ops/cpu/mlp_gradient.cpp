@@ -8,7 +8,8 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kBlock = 64;
+// Rows to a product: the library reorders all of `composite` for each, so many, but a block to every thread.
+constexpr int64_t kSmallestBlock = 64, kLargestBlock = 256;
 
 struct Sums {
   float gamma, u;
@@ -42,18 +43,20 @@ CLIP_ES_MULTIVERSION void finish_row(const MlpGradient& in, int64_t patch, int64
 }  // namespace
 
 void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) {
-  const int64_t workers = context.pool.size(), blocks = (in.patches + kBlock - 1) / kBlock, tile = kBlock * in.hidden;
+  const int64_t workers = context.pool.size();
+  const int64_t size = std::clamp((in.patches + workers - 1) / workers, kSmallestBlock, kLargestBlock);
+  const int64_t blocks = (in.patches + size - 1) / size, tile = size * in.hidden;
   Arena::Scope scope(context.arena);
   const auto slopes = context.arena.take<float>(static_cast<size_t>(workers * tile)),
              es = context.arena.take<float>(static_cast<size_t>(workers * tile));
   context.pool.run(blocks, [&](int64_t block, int worker) {
-    const int64_t first = block * kBlock, count = std::min(kBlock, in.patches - first);
+    const int64_t first = block * size, count = std::min(size, in.patches - first);
     float *slope = slopes.data() + worker * tile, *e = es.data() + worker * tile;
     activation_slope(in.activation, in.u + first * in.hidden, count * in.hidden, slope);
     for (int64_t r = 0; r < count; ++r)
       for (int64_t i = 0; i < in.hidden; ++i) slope[r * in.hidden + i] *= in.rstd_post[first + r];
     for (int64_t k = 0; k < in.classes; ++k) {
-      Sums sums[kBlock];
+      Sums sums[kLargestBlock];
       for (int64_t r = 0; r < count; ++r) sums[r] = make_e(in, first + r, k, slope + r * in.hidden, e + r * in.hidden);
       float* to = out_gradient + (k * in.patches + first) * in.width;
       torch::linear(torch::matrix(e, count, in.hidden), torch::matrix(in.composite, in.width, in.hidden), nullptr, to);

@@ -60,19 +60,35 @@ Kernel choose_kernel() {
 
 const Kernel kernel = choose_kernel();
 
-// x (rows, depth) with row_stride -> tiles of kernel.rows rows, each (depth, kernel.rows); rows that are not there are zeros.
+// x (rows, depth) with row_stride -> tiles of kernel.rows rows, each (depth, kernel.rows); rows that are not there are zeros. In runs of
+// inputs so short that what is written stays in the first-level cache until all rows have added to it.
 void pack_rows(const float* x, int64_t row_stride, int64_t rows, int64_t depth, float* packed) {
+  constexpr int64_t kRun = 64;
   for (int64_t first = 0; first < rows; first += kernel.rows, packed += kernel.rows * depth)
-    for (int64_t r = 0; r < kernel.rows; ++r) {
-      const float* from = x + (first + r) * row_stride;
-      for (int64_t i = 0; i < depth; ++i) packed[i * kernel.rows + r] = first + r < rows ? from[i] : 0;
+    for (int64_t begin = 0; begin < depth; begin += kRun) {
+      const int64_t end = std::min(begin + kRun, depth);
+      for (int64_t r = 0; r < kernel.rows; ++r) {
+        const float* from = x + (first + r) * row_stride;
+        if (first + r < rows) {
+          for (int64_t i = begin; i < end; ++i) packed[i * kernel.rows + r] = from[i];
+        } else {
+          for (int64_t i = begin; i < end; ++i) packed[i * kernel.rows + r] = 0;
+        }
+      }
     }
 }
 
-// A tile's sums go to y: on top of the bias at first, of what stands there afterwards.
+// A tile's sums go to y: on top of the bias, if there is one, at first, and of what stands there afterwards.
 void store_tile(const float* sums, int64_t rows, int64_t columns, const float* bias, bool first, float* y, int64_t row_stride) {
-  for (int64_t r = 0; r < rows; ++r, sums += kernel.columns, y += row_stride)
-    for (int64_t c = 0; c < columns; ++c) y[c] = sums[c] + (!first ? y[c] : bias ? bias[c] : 0);
+  for (int64_t r = 0; r < rows; ++r, sums += kernel.columns, y += row_stride) {
+    const float* below = first ? bias : y;
+    if (below) {
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) y[c] = sums[c] + below[c];
+    } else {
+      std::copy_n(sums, columns, y);
+    }
+  }
 }
 
 void multiply_block(const PackedMatrix& w, const float* x, int64_t rows, const float* bias, float* packed, float* y) {
