@@ -10,6 +10,7 @@ namespace clip_es {
 void CpuDevice::load(Context& host, Model& model, torch::Precision) {
   model_ = &model;
   gradcam_weights_.emplace(host, model);
+  gradcam_weights_->composite.pack();
   for (size_t i = 0; i + 1 < model.image_blocks.size(); ++i) {  // the last block's weights are read by GradCAM, as they are
     BlockWeights& block = model.image_blocks[i];
     for (torch::Linear* layer : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) layer->pack();

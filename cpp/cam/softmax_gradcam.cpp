@@ -91,6 +91,7 @@ void explain(Context& context, const Model& model, const GradCamWeights& weights
   torch::matmul(context, a_rows, torch::matrix(w.out_proj.weight(), width, width), a_out.data());
 
   const auto out_gradient = take(rows * patches, width), qkv_gradient = take(rows, 3 * width), channels = take(rows, width);
+  const ops::PackedMatrix* panels = weights.composite.panels();
   ops::mlp_gradient(context,
                     {.patches = patches,
                      .width = width,
@@ -106,10 +107,11 @@ void explain(Context& context, const Model& model, const GradCamWeights& weights
                      .alpha = alpha.data(),
                      .b = b.data(),
                      .a_out = a_out.data(),
-                     .composite = weights.composite.weight(),
+                     .composite = panels ? nullptr : weights.composite.weight(),
                      .fc_gamma = weights.fc_gamma.data(),
                      .fc_offset = weights.fc_offset.data(),
-                     .out_proj_column_sums = weights.out_proj_column_sums.data()},
+                     .out_proj_column_sums = weights.out_proj_column_sums.data(),
+                     .packed_composite = panels},
                     out_gradient.data());
   ops::attention_gradient_sums(context, {last.qkv.data(), width, model.image.heads}, last.n, last.attended.data(), last.log_sum_exp.data(),
                                out_gradient.data(), rows, qkv_gradient.data());

@@ -20,5 +20,8 @@ PackedMatrix pack_matrix(const float* weight, int64_t outputs, int64_t inputs);
 
 // x (rows, inputs) -> y (rows, outputs); bias (outputs) or null. Every element is summed in the same order, however rows are shared.
 void packed_matmul(Context&, const PackedMatrix&, const float* x, int64_t rows, const float* bias, float* y);
+// The same on the calling thread; scratch has packed_matmul_scratch() floats.
+void packed_matmul(const PackedMatrix&, const float* x, int64_t rows, const float* bias, float* scratch, float* y);
+int64_t packed_matmul_scratch(const PackedMatrix&, int64_t rows);
 
 }  // namespace clip_es::ops

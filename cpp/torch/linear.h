@@ -31,8 +31,9 @@ class Linear {
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }
   const float* weight() const;  // (outputs, inputs), of a float32 layer that is neither compact nor packed
-  const float* bias() const;    // (outputs), or null
-  size_t bytes() const;         // of memory held
+  const ops::PackedMatrix* panels() const { return storage_ == Storage::kPackedFloat32 ? &panels_ : nullptr; }
+  const float* bias() const;  // (outputs), or null
+  size_t bytes() const;       // of memory held
 
  private:
   // How the weights are kept. The bias is bfloat16 beside bfloat16 weights and float32 beside others.

@@ -91,7 +91,11 @@ void store_tile(const float* sums, int64_t rows, int64_t columns, const float* b
   }
 }
 
-void multiply_block(const PackedMatrix& w, const float* x, int64_t rows, const float* bias, float* packed, float* y) {
+int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+
+}  // namespace
+
+void packed_matmul(const PackedMatrix& w, const float* x, int64_t rows, const float* bias, float* packed, float* y) {
   alignas(64) float sums[Tile16::rows * Tile16::columns];
   for (int64_t begin = 0; begin < w.inputs; begin += kDepth) {
     const int64_t depth = std::min(kDepth, w.inputs - begin);
@@ -108,9 +112,7 @@ void multiply_block(const PackedMatrix& w, const float* x, int64_t rows, const f
   }
 }
 
-int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
-}  // namespace
+int64_t packed_matmul_scratch(const PackedMatrix& w, int64_t rows) { return round_up(rows, kernel.rows) * std::min(kDepth, w.inputs); }
 
 size_t PackedMatrix::bytes() const { return panels ? static_cast<size_t>(round_up(outputs, panel) * inputs) * sizeof(float) : 0; }
 
@@ -131,12 +133,12 @@ void packed_matmul(Context& context, const PackedMatrix& w, const float* x, int6
   // As many equal blocks as there are threads, or a multiple of that.
   const int64_t threads = context.pool.size();
   const int64_t block = round_up((rows - 1) / round_up((rows + kRowBlock - 1) / kRowBlock, threads) + 1, kernel.rows);
-  const int64_t floats = block * std::min(kDepth, w.inputs);
+  const int64_t floats = packed_matmul_scratch(w, block);
   Arena::Scope scope(context.arena);
   const auto packed = context.arena.take<float>(static_cast<size_t>(threads * floats));
   context.pool.run((rows + block - 1) / block, [&](int64_t index, int worker) {
     const int64_t first = index * block;
-    multiply_block(w, x + first * w.inputs, std::min(block, rows - first), bias, packed.data() + worker * floats, y + first * w.outputs);
+    packed_matmul(w, x + first * w.inputs, std::min(block, rows - first), bias, packed.data() + worker * floats, y + first * w.outputs);
   });
 }
 
