@@ -110,8 +110,8 @@ nativeTest("the bench's table has every stage for a class set's own texts, and t
     [...stdout.matchAll(/^ {2}(\w+) +[\d.]+ s +[\d.]+ %/gm)].map(([, stage]) => stage),
     ['preprocess', 'encode', 'gradcam', 'caa', 'masks', 'total'],
   )
-  assert.is([...stdout.matchAll(/ GFLOP +[\d.]+ GFLOP\/s$/gm)].length, 3)
-  assert.match(stdout, /matrix product \(81, \d+\) x \(\d+, \d+\): [\d.]+ GFLOP\/s/)
+  assert.is([...stdout.matchAll(/ GFLOP +[\d.]+ GFLOP\/s +[\d.]+ % of peak$/gm)].length, 3)
+  assert.match(stdout, /peak: LibTorch's float32 products of the block's four shapes on cpu: [\d.]+ GFLOP\/s/)
   assert.match(stdout, /peak memory \d+ MB, of which weights and workspace \d+ MB; 0 workspace allocations after warm-up/)
   const many = run(bench, ['--model', modelPath, '--classes', classes, '--labels', '4'])
   assert.is(many.status, 1)
