@@ -1,5 +1,5 @@
-// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--device cuda[:N]] [--only TEXT]: runs the tests whose sentence or file
-// contains TEXT.
+// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--device cuda[:N]] [--only TEXT] [--except TEXT]: runs the tests whose
+// sentence or file contains the TEXT of --only and not that of --except.
 #include <cstring>
 
 #include "check.h"
@@ -29,7 +29,10 @@ TestOptions& options() {
 }
 
 int main(int argc, char** argv) {
-  std::string only;
+  std::string only, except;
+  const auto names = [](const check::Test& test, const std::string& text) {
+    return test.sentence.find(text) != std::string::npos || std::strstr(test.file, text.c_str());
+  };
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
     const char* value = i + 1 < argc ? argv[i + 1] : "";
@@ -38,14 +41,16 @@ int main(int argc, char** argv) {
     else if (name == "--golden") options().golden = value;
     else if (name == "--device") options().device = value;
     else if (name == "--only") only = value;
+    else if (name == "--except") except = value;
     else {
-      std::cerr << "unknown option " << name << "; known: --libtorch DIR --model FILE --golden DIR --device cuda[:N] --only TEXT\n";
+      std::cerr << "unknown option " << name
+                << "; known: --libtorch DIR --model FILE --golden DIR --device cuda[:N] --only TEXT --except TEXT\n";
       return 2;
     }
   }
   int passed = 0, failed = 0;
   for (const auto& test : check::tests()) {
-    if (test.sentence.find(only) == std::string::npos && !std::strstr(test.file, only.c_str())) continue;
+    if (!names(test, only) || (!except.empty() && names(test, except))) continue;
     std::cout << "  " << test.sentence << std::endl;
     bool ok = true;
     try {

@@ -77,7 +77,7 @@ packageTest('npm run prebuildify packs one add-on for linux-x64, which exports n
   assert.equal(readdirSync(join(root, 'prebuilds')), ['linux-x64'])
   const packed = readdirSync(join(root, 'prebuilds/linux-x64'))
   assert.equal(
-    packed.filter((name) => name !== cudaKernels), // which are there where nvcc is
+    packed.filter((name) => name !== cudaKernels), // which are there where a CUDA LibTorch is
     [addon],
   )
   const symbols = succeeds(run(root, 'objdump', ['-T', prebuild()])).stdout.split('\n')

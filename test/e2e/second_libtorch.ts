@@ -87,10 +87,10 @@ function addTests(other: string): void {
       assertFrom(other, loaded)
     })
 
-  test('the C++ tests hold with the second LibTorch', () => {
+  test('the C++ tests hold with the second LibTorch, but for those of emulated CUDA, which know no LibTorch of their own', () => {
     const program = join(root, 'build-native/clip_es_test')
     assert.ok(existsSync(program), `${program} is not built: npm test -- cpp`)
-    assert.is(spawnSync(program, ['--libtorch', other], { cwd: root, stdio: 'inherit' }).status, 0)
+    assert.is(spawnSync(program, ['--libtorch', other, '--except', 'cuda_'], { cwd: root, stdio: 'inherit' }).status, 0)
   })
 }
 

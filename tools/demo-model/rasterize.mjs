@@ -1,5 +1,5 @@
 // Turns the SVG emoji of several iconify packages into PNG sprites: OUT_DIR/<style>/<class>__<icon>.png
-//   node rasterize.mjs words.json OUT_DIR        in a folder where the packages of package.json are installed
+//   node rasterize.mjs words.json OUT_DIR [STYLE…]   in a folder where the packages of package.json are installed
 // Icon names differ between the packages, so they are compared without hyphens and without a trailing variant number
 // ("birthday-cake-2" = "birthdaycake"). In words.json, "fx:name" means "only in fxemoji".
 import fs from 'node:fs'
@@ -11,7 +11,7 @@ const sharp = createRequire(`${process.cwd()}/`)('sharp')
 const STYLES = ['noto', 'noto-v1', 'twemoji', 'emojione', 'fluent-emoji', 'fluent-emoji-flat', 'fxemoji', 'streamline-emojis']
 const SIZE = 256
 
-const [wordsFile, out] = process.argv.slice(2)
+const [wordsFile, out, ...styles] = process.argv.slice(2)
 const classes = JSON.parse(fs.readFileSync(wordsFile, 'utf8'))
 
 const plain = (name) => name.replace(/-\d$/, '').replaceAll('-', '')
@@ -31,7 +31,7 @@ function svgOf(set, name) {
   return `<svg ${namespaces} width="${SIZE}" height="${SIZE}" viewBox="${box}">${icon.body}</svg>`
 }
 
-for (const style of STYLES) {
+for (const style of styles.length ? styles : STYLES) {
   const set = JSON.parse(fs.readFileSync(`node_modules/@iconify-json/${style}/icons.json`, 'utf8'))
   fs.mkdirSync(`${out}/${style}`, { recursive: true })
   const missing = []

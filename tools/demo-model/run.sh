@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the demo model from nothing: icons, sprites, training, evaluation, scenes. See README.md.
+# Makes the demo model from nothing: icons, sprites, training, evaluation, scenes; or a data set of such scenes. See README.md.
 # A step whose result exists is skipped, and training goes on from its last checkpoint: run it again after an interruption,
 # delete a result to repeat its step.
 set -euo pipefail
@@ -7,10 +7,13 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 Usage: tools/demo-model/run.sh [--build DIR] [--minutes N] [--workers N] [--scenes N]
+       tools/demo-model/run.sh --set DIR [--count N] [--build DIR]
   --build DIR    where everything is written (default build-demo-model in the repository)
   --minutes N    processor time of each training process (default 80); 1 is a trial of the machinery, not a model
   --workers N    training processes of one thread each (default: the processor's cores, at most 4)
   --scenes N     scenes of the evaluation (default 100)
+  --set DIR      train nothing: draw a data set with ground truth to DIR, for clip-es dataset and clip-es eval
+  --count N      pictures of the data set (default 240)
 Environment: PYTHON (default python3; needs torch, numpy and pillow), CLIP_BPE (CLIP's merges, default the repository's).
 TEXT
 }
@@ -18,7 +21,7 @@ TEXT
 here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build-demo-model
 python=${PYTHON:-python3}
-minutes=80 scenes=100
+minutes=80 scenes=100 set='' count=240
 workers=$(nproc)
 ((workers <= 4)) || workers=4
 fail() { echo "run.sh: $*" >&2; exit 1; }
@@ -27,11 +30,13 @@ options() {
   while [ $# -gt 0 ]; do
     case $1 in
       -h | --help) usage; exit 0 ;;
-      --build | --minutes | --workers | --scenes) [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; } ;;&
+      --build | --minutes | --workers | --scenes | --set | --count) [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; } ;;&
       --build) build=$2 ;;
       --minutes) minutes=$2 ;;
       --workers) workers=$2 ;;
       --scenes) scenes=$2 ;;
+      --set) set=$2 ;;
+      --count) count=$2 ;;
       *) echo "run.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
     esac
     shift 2
@@ -68,8 +73,8 @@ step() {
 }
 
 install() { mkdir "$out" && cp "$here/package.json" "$out" && (cd "$out" && npm install --no-audit --no-fund); }
-rasterise() { local to=$PWD/$out; (cd icons && node "$here/rasterize.mjs" "$here/words.json" "$to"); }
-compose() { "$python" "$here/sprites.py" sprites "$here/words.json" "$out"; }
+rasterise() { local to=$PWD/$out; (cd icons && node "$here/rasterize.mjs" "$here/words.json" "$to" "$@"); } # styles, or all
+compose() { "$python" "$here/sprites.py" "$1" "$here/words.json" "$out"; }
 train() { # all files of the run lie in $out, which an interruption leaves for the next time
   mkdir -p "$out"
   "$python" "$here/train.py" sprites.pt "$here/words.json" "$out/emoji-clip" --minutes "$minutes" --workers "$workers" |
@@ -81,16 +86,28 @@ evaluate() {
     --sheet "$out/sheet.png" --write "$out/scenes" | tee "$out/figures.txt"
 }
 
+# The style that the model never saw is drawn by itself, so that a data set takes no more than its pictures.
+make_set() {
+  step "draw the icons" held-out rasterise twemoji
+  step "pack the sprites" held-out.pt compose held-out
+  "$python" "$here/make_set.py" held-out.pt "$here/../../models/emoji-classes.json" "$set" --count "$count"
+}
+
 # Bash reads a script as it goes; a function it has read whole, so that this file may change while the runs last.
 main() {
   options "$@"
   requirements
   mkdir -p "$build"
+  case $set in '' | /*) ;; *) set=$PWD/$set ;; esac # the folder will change
   cd "$build"
   echo "build folder: $PWD"
   step "install the icon packages" icons install
+  if [ -n "$set" ]; then
+    make_set
+    exit
+  fi
   step "draw the icons" sprites rasterise
-  step "pack the sprites" sprites.pt compose
+  step "pack the sprites" sprites.pt compose sprites
   step "train, $minutes min of $workers processes" model train
   step "evaluate and draw the scenes" evaluation evaluate
 
