@@ -62,7 +62,9 @@ void CpuDevice::score_labels(Context& c, float* maps, const Grid& grid, int64_t 
 }
 
 void CpuDevice::embeddings(Context& c, const LastBlock& last, float* host_image, float* host_patches) {
-  const std::vector<double> embedding = image_embedding(*model_, last);
+  Arena::Scope scope(c.arena);
+  const auto embedding = c.arena.take<double>(static_cast<size_t>(model_->shape.embedding));
+  image_embedding(*model_, last, embedding);
   std::copy(embedding.begin(), embedding.end(), host_image);
   if (host_patches) patch_embeddings(c, *model_, last, host_patches);
 }

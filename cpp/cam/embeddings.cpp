@@ -1,14 +1,15 @@
 #include "cam/embeddings.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "torch/matmul.h"
 
 namespace clip_es {
 
-std::vector<double> image_embedding(const Model& model, const LastBlock& last) {
+void image_embedding(const Model& model, const LastBlock& last, std::span<double> f) {
   const int64_t width = model.image.width, size = model.shape.embedding;
-  std::vector<double> f(static_cast<size_t>(size), 0.0);
+  std::fill(f.begin(), f.end(), 0.0);
   for (int64_t c = 0; c < width; ++c)
     for (int64_t e = 0; e < size; ++e)
       f[static_cast<size_t>(e)] +=
@@ -19,7 +20,6 @@ std::vector<double> image_embedding(const Model& model, const LastBlock& last) {
   if (!std::isfinite(norm) || norm == 0)
     throw Error(ErrorCode::kModelFormat, "the image tower gives no finite embedding: its weights overflow, or are zero");
   for (double& value : f) value /= norm;
-  return f;
 }
 
 void patch_embeddings(Context& context, const Model& model, const LastBlock& last, float* patches) {

@@ -37,19 +37,22 @@ void softmax_without(std::span<const double> logits, int64_t left_out, std::span
 }
 
 // Steps 1 and 2: dz (R, D) of every row of texts, and the logits and probabilities on the way.
-std::vector<double> score_gradients(const Model& model, const LastBlock& last, const LabelTexts& texts, float* logits,
-                                    float* probabilities) {
+void score_gradients(Context& context, const Model& model, const LastBlock& last, const LabelTexts& texts, float* logits,
+                     float* probabilities, double* dz) {
   const int64_t size = model.shape.embedding, width = model.image.width;
-  const std::vector<double> f = image_embedding(model, last), all = competing_texts(texts, size);
+  auto take = [&](size_t values) { return context.arena.take<double>(values); };
+  Arena::Scope scope(context.arena);
+  const std::span<double> all = competing_texts(context.arena, texts, size);
   const auto count = all.size() / static_cast<size_t>(size);
-  std::vector<double> logit(count), p(count), d(static_cast<size_t>(size)), gradients;
+  const auto f = take(static_cast<size_t>(size)), others = take(f.size()), d = take(f.size()), logit = take(count), p = take(count);
+  image_embedding(model, last, f);
   for (size_t c = 0; c < count; ++c) logit[c] = model.logit_scale * dot(&all[c * static_cast<size_t>(size)], f.data(), size);
   softmax_without(logit, -1, p);
   std::copy(logit.begin(), logit.end(), logits);
   std::copy(p.begin(), p.end(), probabilities);
   for (int64_t k = 0; k < texts.labels(); ++k) {
     softmax_without(logit, k, p);
-    std::vector<double> others(static_cast<size_t>(size), 0.0);
+    std::fill(others.begin(), others.end(), 0.0);
     for (size_t c = 0; c < count; ++c)
       for (size_t e = 0; e < others.size(); ++e) others[e] += p[c] * all[c * others.size() + e];
     for (int64_t row = texts.first_row[static_cast<size_t>(k)]; row < texts.first_row[static_cast<size_t>(k + 1)]; ++row) {
@@ -59,11 +62,10 @@ std::vector<double> score_gradients(const Model& model, const LastBlock& last, c
       for (int64_t c = 0; c < width; ++c) {
         double sum = 0;
         for (int64_t e = 0; e < size; ++e) sum += model.image_projection[static_cast<size_t>(c * size + e)] * d[static_cast<size_t>(e)];
-        gradients.push_back(sum * model.ln_post.gamma[static_cast<size_t>(c)]);
+        *dz++ = sum * model.ln_post.gamma[static_cast<size_t>(c)];
       }
     }
   }
-  return gradients;
 }
 
 // Steps 2 to 5 for some rows of dz (rows, D) -> cams (rows, N), not normalised.
@@ -130,35 +132,36 @@ void normalise_cam(float* cam, int64_t patches) {
 
 }  // namespace
 
-std::vector<double> competing_texts(const LabelTexts& texts, int64_t size) {
+std::span<double> competing_texts(Arena& arena, const LabelTexts& texts, int64_t size) {
   if (texts.labels() == 1 && texts.background.empty())
     throw Error(ErrorCode::kInvalidArg,
                 "one label and no background: a softmax over one text is always 1 and says nothing; give background words or more labels");
-  std::vector<double> all;
-  all.reserve(static_cast<size_t>(texts.labels() * size) + texts.background.size());
+  const auto all = arena.take<double>(static_cast<size_t>(texts.labels() * size) + texts.background.size());
+  auto next = all.begin();
   for (int64_t k = 0; k < texts.labels(); ++k) {
     const int64_t first = texts.first_row[static_cast<size_t>(k)], last = texts.first_row[static_cast<size_t>(k + 1)];
     for (int64_t e = 0; e < size; ++e) {
       double sum = 0;
       for (int64_t row = first; row < last; ++row) sum += texts.rows[static_cast<size_t>(row * size + e)];
-      all.push_back(sum / static_cast<double>(last - first));
+      *next++ = sum / static_cast<double>(last - first);
     }
   }
-  all.insert(all.end(), texts.background.begin(), texts.background.end());
+  std::copy(texts.background.begin(), texts.background.end(), next);
   return all;
 }
 
 void softmax_gradcam(Context& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, const LabelTexts& texts,
                      float* logits, float* probabilities, float* cams) {
   const int64_t patches = last.n - 1, width = model.image.width, rows = static_cast<int64_t>(texts.rows.size()) / model.shape.embedding;
-  const std::vector<double> dz = score_gradients(model, last, texts, logits, probabilities);
   const int64_t group = std::max<int64_t>(static_cast<int64_t>(kGradientBytes / sizeof(float)) / (patches * width), 1);
   Arena::Scope scope(context.arena);
+  const auto dz = context.arena.take<double>(static_cast<size_t>(rows * width));
+  score_gradients(context, model, last, texts, logits, probabilities, dz.data());
   const auto row_cams = context.arena.take<float>(static_cast<size_t>(rows * patches));
   for (int64_t first = 0; first < rows; first += group) {
     context.checkpoint();
     const int64_t count = std::min(group, rows - first);
-    explain(context, model, weights, last, std::span(dz).subspan(static_cast<size_t>(first * width), static_cast<size_t>(count * width)),
+    explain(context, model, weights, last, dz.subspan(static_cast<size_t>(first * width), static_cast<size_t>(count * width)),
             row_cams.data() + first * patches);
   }
   for (int64_t k = 0; k < texts.labels(); ++k) {

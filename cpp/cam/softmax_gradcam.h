@@ -55,7 +55,8 @@ struct LabelTexts {
 
 // One row per label (the mean of its synonyms) and background text: (K + M, E). Throws Error kInvalidArg when there is one text in all: a
 // softmax of one says nothing.
-std::vector<double> competing_texts(const LabelTexts&, int64_t embedding);
+// In the arena's memory, which is the machine's.
+std::span<double> competing_texts(Arena&, const LabelTexts&, int64_t embedding);
 
 // logits (K + M), probabilities (K + M): of the labels, then the background. cams (K, N): each min-max normalised.
 // Throws Error kInvalidArg as competing_texts().

@@ -7,12 +7,14 @@ namespace clip_es {
 
 float affinity_weight(const Model& model) { return 1.0f / static_cast<float>(std::min(kAffinityBlocks, model.shape.layers)); }
 
-void resize_positions(const Model& model, const Grid& grid, float* out) {
+void resize_positions(Arena& scratch, const Model& model, const Grid& grid, float* out) {
   const int64_t width = model.image.width, side = model.shape.resolution / model.shape.patch;
   const float* trained = model.positional_embedding.data();
   out = std::copy_n(trained, width, out);
   trained += width;
-  std::vector<ops::Tap> vertical(static_cast<size_t>(grid.height)), horizontal(static_cast<size_t>(grid.width));
+  Arena::Scope scope(scratch);
+  const auto vertical = scratch.take<ops::Tap>(static_cast<size_t>(grid.height)),
+             horizontal = scratch.take<ops::Tap>(static_cast<size_t>(grid.width));
   ops::bilinear_taps(side, grid.height, vertical);
   ops::bilinear_taps(side, grid.width, horizontal);
   for (const ops::Tap& v : vertical)
@@ -31,7 +33,7 @@ void encode_image(Context& context, const Model& model, const Grid& grid, const 
   {
     Arena::Scope scope(context.arena);
     const auto positions = context.arena.take<float>(static_cast<size_t>(n * width));
-    resize_positions(model, grid, positions.data());
+    resize_positions(context.arena, model, grid, positions.data());
     std::copy_n(model.class_embedding.data(), width, x);
     model.patch_embedding(context, patches, patch_count, x + width);
     ops::add(context, x, positions.data(), n * width);

@@ -12,7 +12,7 @@ float affinity_weight(const Model&);
 
 // Position of patches in a grid of another shape than the trained one: bilinear, half-pixel centres. out (1 + patches, width), the class
 // token's row first.
-void resize_positions(const Model&, const Grid&, float* out);
+void resize_positions(Arena& scratch, const Model&, const Grid&, float* out);
 
 // patches: see preprocess(). x (1 + patches, width), class token first: the tokens entering the LAST block.
 // mean_attention (patches, patches): overwritten with the share of the blocks before the last.

@@ -108,7 +108,8 @@ void CudaDevice::embeddings(Context& c, const LastBlock& last, float* host_image
   copy.pooled = staging_.take<float>(last.pooled.size());
   copy.z_hat = staging_.take<float>(last.z_hat.size());
   copy_out(last.pooled.data(), static_cast<int64_t>(last.pooled.size()), copy.pooled.data());
-  const std::vector<double> embedding = image_embedding(*model_, copy);
+  const auto embedding = staging_.take<double>(static_cast<size_t>(model_->shape.embedding));
+  image_embedding(*model_, copy, embedding);
   std::copy(embedding.begin(), embedding.end(), host_image);
   if (!host_patches) return;
   copy_out(last.z_hat.data(), static_cast<int64_t>(last.z_hat.size()), copy.z_hat.data());

@@ -18,11 +18,13 @@ float* take(Arena& arena, int64_t rows, int64_t columns) { return arena.take<flo
 void CudaDevice::score_gradients(Arena& arena, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities,
                                  float* a, float* scaled_dz) const {
   const int64_t size = model_->shape.embedding, width = model_->image.width, rows = static_cast<int64_t>(texts.rows.size()) / size;
-  const std::vector<double> competing = competing_texts(texts, size);
+  Arena::Scope scope(arena), host_scope(staging_);
+  const std::span<double> competing = competing_texts(staging_, texts, size);
   const int64_t count = static_cast<int64_t>(competing.size()) / size;
-  std::vector<int64_t> label_of_row;
-  for (int64_t k = 0; k < texts.labels(); ++k) label_of_row.resize(static_cast<size_t>(texts.first_row[static_cast<size_t>(k) + 1]), k);
-  Arena::Scope scope(arena);
+  const auto label_of_row = staging_.take<int64_t>(static_cast<size_t>(rows));
+  for (int64_t k = 0; k < texts.labels(); ++k)
+    for (int64_t row = texts.first_row[static_cast<size_t>(k)]; row < texts.first_row[static_cast<size_t>(k) + 1]; ++row)
+      label_of_row[static_cast<size_t>(row)] = k;
   const auto doubles = [&](int64_t r, int64_t c) { return arena.take<double>(static_cast<size_t>(r * c)).data(); };
   const auto put = [&](auto values) {
     using T = std::remove_const_t<typename decltype(values)::element_type>;
@@ -33,9 +35,9 @@ void CudaDevice::score_gradients(Arena& arena, const LastBlock& last, const Labe
   gpu_->score_gradients({.pooled = last.pooled.data(),
                          .projection = weights_->projection,
                          .ln_post_gamma = weights_->ln_post.gamma,
-                         .competing = put(std::span(competing)),
+                         .competing = put(competing),
                          .rows = put(texts.rows),
-                         .label_of_row = put(std::span(label_of_row)),
+                         .label_of_row = put(label_of_row),
                          .width = width,
                          .embedding = size,
                          .texts = count,

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "mask/lattice_tables.h"
 #include "mask/permutohedral_lattice.h"
@@ -120,9 +120,9 @@ class Builder {
       std::span<float> scaled;
       std::span<Key> keys;
     };
-    std::vector<Worker> workers;
-    for (int i = 0; i < context_.pool.size(); ++i)
-      workers.push_back({TileTable(context_.arena), take<float>(D * kTileSide), take<Key>((D + 1) * kTileSide)});
+    const auto workers = take<Worker>(static_cast<size_t>(context_.pool.size()));
+    for (Worker& w : workers)
+      std::construct_at(&w, Worker{TileTable(context_.arena), take<float>(D * kTileSide), take<Key>((D + 1) * kTileSide)});
     std::mutex arena_mutex;
     each_tile([&](size_t t, size_t worker) {
       Worker& w = workers[worker];

@@ -171,7 +171,8 @@ TEST("CUDA: patches equal the twin's, and positions those of the CPU, class toke
     model.class_embedding = random.normal(37);
     const Grid grid{gh, gw};
     std::vector<float> want(static_cast<size_t>((grid.patches() + 1) * 37)), x = random.normal((grid.patches() + 1) * 37);
-    resize_positions(model, grid, want.data());
+    Arena arena;
+    resize_positions(arena, model, grid, want.data());
     for (size_t i = 0; i < want.size(); ++i) want[i] += i < 37 ? model.class_embedding[i] : x[i];
     const GpuArray<float> g_x(x), g_class(model.class_embedding), g_positions(model.positional_embedding);
     test_gpu()->add_positions({g_x.data(), gh, gw, 37, 4, g_class.data(), g_positions.data()});

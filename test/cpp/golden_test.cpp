@@ -16,6 +16,7 @@
 #include "check.h"
 #include "clip/image_tower.h"
 #include "clip/text_tower.h"
+#include "heap.h"
 #include "npy.h"
 #include "options.h"
 #include "segmenter.h"
@@ -215,10 +216,15 @@ TEST("the segmenter gives the golden mask, confidence, maps and scores from phot
   CHECK(worst_share <= 0.1);
 }
 
-TEST("a segmenter allocates no workspace once it has seen a size, and gives the same result every time") {
+TEST("a segmenter that has seen a size asks for no memory, neither for its workspace nor of the heap, and repeats its results") {
   load_libtorch();
+  {
+    const HeapWatch watch;
+    const std::vector<int> asked(7);
+    CHECK(watch.count() == 1);
+  }
   Segmenter segmenter(options().golden + kSmallModel, {.threads = 3});
-  uint64_t settled = 0;
+  uint64_t settled = 0, heap = 0;
   std::map<std::string, std::vector<uint8_t>> first;
   for (int round = 0; round < 4; ++round) {
     for (const Case& c : cases()) {
@@ -227,8 +233,16 @@ TEST("a segmenter allocates no workspace once it has seen a size, and gives the 
       const Words words(c);
       std::vector<uint8_t> mask(static_cast<size_t>(photo.width * photo.height));
       StageTimes times;
-      segmenter.segment({photo.rgb.data(), photo.width, photo.height, 3}, words.label_texts(), words.value, {}, {{mask.data()}, nullptr},
-                        times);
+      const LabelTexts texts = words.label_texts();
+      const auto segment = [&](const SegmentSettings& settings) {
+        const HeapWatch watch;
+        segmenter.segment({photo.rgb.data(), photo.width, photo.height, 3}, texts, words.value, settings, {{mask.data()}, nullptr}, times);
+        if (round > 1) heap += watch.count();
+      };
+      SegmentSettings with_crf;
+      with_crf.crf.emplace();
+      segment(with_crf);
+      segment({});
       if (round == 0) first[c.name] = mask;
       CHECK(mask == first[c.name]);
     }
@@ -236,6 +250,7 @@ TEST("a segmenter allocates no workspace once it has seen a size, and gives the 
   }
   CHECK(first.size() >= 4);
   CHECK(segmenter.allocations() == settled);
+  CHECK(heap == 0);
 }
 
 TEST("a cancelled segmenter stops and works again afterwards") {

@@ -8,8 +8,8 @@ import { cacheFolder, withoutPassword } from '../setup/paths.js'
 import { megabytes } from '../setup/progress.js'
 import { type Check, ok, warning, wrong } from './check.js'
 
-const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_LIBTORCH_URL', 'CLIP_ES_CACHE']
-const ofTests = ['CLIP_ES_GOLDEN_FULL', 'CLIP_ES_SECOND_LIBTORCH', 'CLIP_ES_TEST_PYTHON']
+const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_LIBTORCH_URL', 'CLIP_ES_CACHE', 'CLIP_ES_CUDA']
+const ofTests = ['CLIP_ES_DATA', 'CLIP_ES_GOLDEN_FULL', 'CLIP_ES_SECOND_LIBTORCH', 'CLIP_ES_TEST_PYTHON', 'CLIP_ES_WERROR']
 
 /** The variables that are set and begin with CLIP_ES_. */
 export function environmentCheck(): Check {
