@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
@@ -13,8 +14,8 @@ const require = createRequire(import.meta.url)
 const timeLimit = 20 * 60_000 // milliseconds for one process: a test that hangs is a failure
 const secondLibTorch = 'test/e2e/second_libtorch.ts'
 
-/** Runs a program, shows its output as it comes, and returns it. */
-function run(command, args) {
+/** Runs a program and returns its output, which `show` is given as it comes. */
+function run(command, args, show = (to, chunk) => to.write(chunk)) {
   return new Promise((done) => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: timeLimit, killSignal: 'SIGKILL' })
     let output = ''
@@ -24,7 +25,7 @@ function run(command, args) {
     ]) {
       from.on('data', (chunk) => {
         output += chunk
-        to.write(chunk)
+        show(to, chunk)
       })
     }
     child.on('error', (error) => done({ status: null, how: error.message, output }))
@@ -35,6 +36,7 @@ function run(command, args) {
 }
 
 const node = (...args) => run(process.execPath, args)
+const quietly = (...args) => run(process.execPath, args, () => {})
 const nothing = { passed: 0, failed: 0, skipped: 0 }
 const add = (a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped })
 const notes = [] // said again under the table
@@ -58,10 +60,11 @@ function judge(name, { status, how, output }, { total, passed, skipped }) {
   return status === 0 || counted.failed ? counted : add(counted, failed(`${name} passed its tests, but: ${how}`))
 }
 
-/** A file of uvu tests; tsx compiles it on the way. */
-async function uvu(file) {
-  console.log(`\n${file}`)
-  const result = await node('--import', 'tsx', file)
+/** A file of uvu tests; tsx compiles it on the way. Beside others, its output is shown when it has ended. */
+async function uvu(file, beside = false) {
+  if (!beside) console.log(`\n${file}`)
+  const result = await (beside ? quietly : node)('--import', 'tsx', file)
+  if (beside) console.log(`\n${file}\n${result.output}`)
   const number = (word) => lastNumber(result.output, new RegExp(`^\\s*${word}:\\s+(\\d+)`, 'gm'))
   return judge(file, result, { total: number('Total'), passed: number('Passed'), skipped: number('Skipped') })
 }
@@ -77,14 +80,23 @@ function testFiles(folder) {
     .filter((file) => file !== secondLibTorch && /from 'uvu'/.test(readFileSync(file, 'utf8')))
 }
 
-const uvuSuite = (files) => ({
+/** Most of a test is waiting for programs to start: `atOnce` files run at a time. */
+const uvuSuite = (files, atOnce = 1) => ({
   exists: files.length > 0,
   async run() {
     let sum = nothing
-    for (const file of files) sum = add(sum, await uvu(file))
+    const left = [...files]
+    const workers = Array.from({ length: atOnce }, async () => {
+      for (let file = left.shift(); file; file = left.shift()) {
+        const counted = await uvu(file, atOnce > 1)
+        sum = add(sum, counted)
+      }
+    })
+    await Promise.all(workers)
     return sum
   },
 })
+const several = Math.min(availableParallelism(), 3)
 
 const tsc = 'node_modules/typescript/bin/tsc'
 const tsd = 'node_modules/tsd/dist/cli.js'
@@ -147,11 +159,12 @@ async function build(needsAddon) {
 }
 
 const suites = {
-  unit: { ...uvuSuite(testFiles('test/unit')), needsAddon: true },
+  unit: { ...uvuSuite(testFiles('test/unit'), several), needsAddon: true },
   types: { exists: true, run: types },
   cpp: { exists: existsSync('test/cpp/main.cpp'), run: cpp },
   golden: { ...uvuSuite(testFiles('test/golden')), needsAddon: true },
-  e2e: { ...uvuSuite(testFiles('test/e2e')), needsAddon: true },
+  e2e: { ...uvuSuite(testFiles('test/e2e'), several), needsAddon: true },
+  package: { ...uvuSuite(testFiles('test/package')), needsAddon: true }, // in turn: they build in the checkout
   second: { exists: existsSync(secondLibTorch), run: () => uvu(secondLibTorch), needsAddon: true },
   stress: { ...uvuSuite(testFiles('test/stress')), needsAddon: true },
 }

@@ -6,8 +6,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Segmenter } from '../../ts/index.js'
 import { findLibTorch } from '../../ts/setup/find.js'
+import { root, Workplace } from '../e2e/support.js'
 import { agreement, crop, modelPath, otherModelPath, scene } from '../unit/support.js'
-import { root, Workplace } from './support.js'
 
 const place = new Workplace()
 const { folder: libtorch } = findLibTorch()

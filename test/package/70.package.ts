@@ -19,7 +19,7 @@ import * as assert from 'uvu/assert'
 import { findLibTorch } from '../../ts/setup/find.js'
 import { glibcVersion } from '../../ts/setup/glibc.js'
 import { fetchedFolder } from '../../ts/setup/paths.js'
-import { root } from './support.js'
+import { root } from '../e2e/support.js'
 
 const largestTarball = 20e6 // bytes
 const folder = mkdtempSync(join(tmpdir(), 'clip es package '))
