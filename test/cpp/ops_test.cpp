@@ -193,6 +193,37 @@ TEST("transformer_block_with_mean changes x as transformer_block does and adds i
   }
 }
 
+TEST("packed_matmul equals plain sums for 1 to 400 rows, 1 to 65 outputs and 1 to 2100 inputs, with and without bias, on 1 and 3 threads") {
+  Random random(12);
+  double worst = 0;
+  for (const int64_t rows : {1, 6, 7, 25, 400})
+    for (const int64_t outputs : {1, 16, 65})
+      for (const int64_t inputs : {1, 64, 769, 2100}) {
+        const auto x = random.normal(rows * inputs), weight = random.normal(outputs * inputs, 1 / std::sqrt(static_cast<float>(inputs))),
+                   bias = random.normal(outputs);
+        const ops::PackedMatrix packed = ops::pack_matrix(weight.data(), outputs, inputs);
+        if (!packed.panels) continue;  // a processor without our kernel
+        std::vector<double> want(static_cast<size_t>(rows * outputs));
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t o = 0; o < outputs; ++o)
+            for (int64_t i = 0; i < inputs; ++i)
+              want[static_cast<size_t>(r * outputs + o)] +=
+                  static_cast<double>(x[static_cast<size_t>(r * inputs + i)]) * weight[static_cast<size_t>(o * inputs + i)];
+        for (const int threads : {1, 3})
+          for (const bool biased : {false, true}) {
+            std::vector<float> y(want.size(), NAN);
+            ops::packed_matmul(context_with(threads), packed, x.data(), rows, biased ? bias.data() : nullptr, y.data());
+            for (size_t i = 0; i < y.size(); ++i) {
+              const double expected = want[i] + (biased ? bias[i % static_cast<size_t>(outputs)] : 0);
+              const double off = std::abs(expected - y[i]);
+              worst = off <= worst ? worst : std::isnan(off) ? INFINITY : off;
+            }
+          }
+      }
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-5);
+}
+
 TEST("mlp_gradient equals its twin for 1 to 65 patches and 1 to 3 classes, composite packed or not") {
   Random random(8);
   double worst = 0;
