@@ -9,7 +9,7 @@ usage() {
 Usage: tools/demo-model/run.sh [--build DIR] [--minutes N] [--workers N] [--scenes N]
        tools/demo-model/run.sh --set DIR [--count N] [--build DIR]
   --build DIR    where everything is written (default build-demo-model in the repository)
-  --minutes N    processor time of each training process (default 80); 1 is a trial of the machinery, not a model
+  --minutes N    processor time of each training process (default 170); 1 is a trial of the machinery, not a model
   --workers N    training processes of one thread each (default: the processor's cores, at most 4)
   --scenes N     scenes of the evaluation (default 100)
   --set DIR      train nothing: draw a data set with ground truth to DIR, for clip-es dataset and clip-es eval
@@ -21,7 +21,7 @@ TEXT
 here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build-demo-model
 python=${PYTHON:-python3}
-minutes=80 scenes=100 set='' count=240
+minutes=170 scenes=100 set='' count=240
 workers=$(nproc)
 ((workers <= 4)) || workers=4
 fail() { echo "run.sh: $*" >&2; exit 1; }
