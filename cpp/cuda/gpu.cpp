@@ -30,8 +30,8 @@ const Functions& load_functions(int index) {
   const std::string file = own_folder() + "/" + kFile;
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library)
-    unavailable(index,
-                std::string("its kernels do not load (") + dlerror() + "); build them where CUDA's nvcc is: CLIP_ES_CUDA=ON npx clip-es setup --build");
+    unavailable(index, std::string("its kernels do not load (") + dlerror() +
+                           "); build them where CUDA's nvcc is: CLIP_ES_CUDA=ON npx clip-es setup --build");
   const auto entry = reinterpret_cast<decltype(&clip_es_cuda_functions)>(dlsym(library, "clip_es_cuda_functions"));
   const Functions* functions = entry ? entry(kVersion) : nullptr;
   if (!functions) unavailable(index, file + " was built from another version; build it again");

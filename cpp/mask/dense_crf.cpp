@@ -82,7 +82,7 @@ class MeanField {
     }
   }
 
-  // Each pass over the tiles ends one round and begins the next, while a tile's marginals are in the cache.
+  // Each pass over the tiles ends one round and begins the next, while a row's marginals are in the cache.
   void run(const float* scores, int rounds, float* marginals) {
     for (int round = 0; round <= rounds; ++round) {
       if (round > 0) {
@@ -93,14 +93,15 @@ class MeanField {
       context_.pool.run(static_cast<int64_t>(tiles_.size()), [&](int64_t t, int worker) {
         context_.checkpoint();
         const Tile& tile = tiles_[static_cast<size_t>(t)];
-        if (round == 0) read_scores(tile, scores);
-        else gather_messages(t, worker);
-        for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
-          ops::mean_field_update(row_of(unary_, tile, y), labels_, tile.width, row_of(q_, tile, y));
-        if (round == rounds) write_marginals(tile, marginals);
-        else
-          for (auto& kernel : kernels_)
-            if (kernel) kernel->splat(t, worker, q_.data());
+        for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
+          if (round == 0) read_scores(tile, y, scores);
+          else gather_messages(t, y, worker);
+          ops::mean_field_update(unary_of(tile, y), labels_, tile.width, q_of(tile, y));
+          if (round == rounds) write_marginals(tile, y, marginals);
+          else
+            for (auto& kernel : kernels_)
+              if (kernel) kernel->splat(t, y, q_.data());
+        }
       });
     }
   }
@@ -113,36 +114,32 @@ class MeanField {
     kernels_[k].emplace(context_, lattices_[k], tiles_, width_, channels_);
   }
 
-  void gather_messages(int64_t t, int worker) {
+  void gather_messages(int64_t t, int64_t y, int worker) {
     const Tile& tile = tiles_[static_cast<size_t>(t)];
     bool add = false;
     if (position_) {
-      for (int64_t y = tile.y; y < tile.y + tile.height; ++y) position_->slice(tile.x, y, tile.width, q_.data());
+      position_->slice(tile.x, y, tile.width, q_.data());
       add = true;
     }
     for (const auto& kernel : kernels_)
       if (kernel) {
-        kernel->slice(t, worker, add, q_.data());
+        kernel->slice(t, y, worker, add, q_.data());
         add = true;
       }
-    if (!add) fill_messages(tile);
+    if (!add) fill_messages(tile, y);
   }
 
-  void fill_messages(const Tile& tile) {
-    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) std::fill_n(row_of(q_, tile, y), tile.width * channels_, 0.0f);
-  }
+  void fill_messages(const Tile& tile, int64_t y) { std::fill_n(q_of(tile, y), tile.width * channels_, 0.0f); }
 
   // The unary energies relative to the last label's, and no message.
-  void read_scores(const Tile& tile, const float* scores) {
-    fill_messages(tile);
-    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
-      float logs[kTileSide], last[kTileSide];
-      read_row(tile, y, labels_ - 1, scores, last);
-      for (int64_t l = 0; l < channels_; ++l) {
-        if (l < labels_ - 1) read_row(tile, y, l, scores, logs);
-        float* unary = row_of(unary_, tile, y) + l;
-        for (int64_t x = 0; x < tile.width; ++x) unary[x * channels_] = l < labels_ - 1 ? logs[x] - last[x] : ops::kNoLabel;
-      }
+  void read_scores(const Tile& tile, int64_t y, const float* scores) {
+    fill_messages(tile, y);
+    float logs[kTileSide], last[kTileSide];
+    read_row(tile, y, labels_ - 1, scores, last);
+    for (int64_t l = 0; l < channels_; ++l) {
+      if (l < labels_ - 1) read_row(tile, y, l, scores, logs);
+      float* unary = unary_of(tile, y) + l;
+      for (int64_t x = 0; x < tile.width; ++x) unary[x * channels_] = l < labels_ - 1 ? logs[x] - last[x] : ops::kNoLabel;
     }
   }
 
@@ -164,21 +161,20 @@ class MeanField {
            std::to_string(row[x]) + "; scores are 0 to 1");
   }
 
-  void write_marginals(const Tile& tile, float* marginals) {
+  void write_marginals(const Tile& tile, int64_t y, float* marginals) {
     const float share = 1.0f / static_cast<float>(labels_);
-    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
-      const int64_t at = y * width_ + tile.x;
-      float rest[kTileSide];
-      std::fill_n(rest, tile.width, 1.0f);
-      for (int64_t l = 0; l < labels_ - 1; ++l) {
-        const float* q = row_of(q_, tile, y) + l;
-        for (int64_t x = 0; x < tile.width; ++x) rest[x] -= marginals[l * pixels_ + at + x] = std::max(q[x * channels_] + share, 0.0f);
-      }
-      for (int64_t x = 0; x < tile.width; ++x) marginals[(labels_ - 1) * pixels_ + at + x] = std::max(rest[x], 0.0f);
+    const int64_t at = y * width_ + tile.x;
+    float rest[kTileSide];
+    std::fill_n(rest, tile.width, 1.0f);
+    for (int64_t l = 0; l < labels_ - 1; ++l) {
+      const float* q = q_of(tile, y) + l;
+      for (int64_t x = 0; x < tile.width; ++x) rest[x] -= marginals[l * pixels_ + at + x] = std::max(q[x * channels_] + share, 0.0f);
     }
+    for (int64_t x = 0; x < tile.width; ++x) marginals[(labels_ - 1) * pixels_ + at + x] = std::max(rest[x], 0.0f);
   }
 
-  float* row_of(std::span<float> values, const Tile& tile, int64_t y) const { return values.data() + (y * width_ + tile.x) * channels_; }
+  float* unary_of(const Tile& tile, int64_t y) const { return unary_.data() + tile.pixel(y) * channels_; }
+  float* q_of(const Tile& tile, int64_t y) const { return q_.data() + (y * width_ + tile.x) * channels_; }
 
   Context& context_;
   int64_t width_, pixels_, labels_;
@@ -188,7 +184,7 @@ class MeanField {
   std::optional<PositionFilter> position_;
   Lattice lattices_[2];
   std::optional<LatticeFilter> kernels_[2];
-  std::span<float> unary_;  // (pixels, channels): relative to the last label
+  std::span<float> unary_;  // (pixels, channels), the pixels in the order of tiles: relative to the last label
   std::span<float> q_;      // (pixels, channels): messages, then excess marginals
 };
 

@@ -1,14 +1,13 @@
 // Which lattice points exist, and which are neighbours. In four steps, each shared by the threads and none dependent on their number:
-// tiles number the points they touch; the tiles' points are sorted into groups of near keys; each group numbers its own; and each
-// looks for the neighbours of its own, most of which are in the group again.
+// tiles number the points they touch; the tiles' points are sorted into layers; each layer numbers its own; and each looks for the
+// neighbours of its own, which are in the layers beside it.
 #include <algorithm>
-#include <atomic>
-#include <cmath>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 
+#include "mask/lattice_features.h"
 #include "mask/lattice_tables.h"
 #include "mask/permutohedral_lattice.h"
 #include "ops/lattice_key.h"
@@ -19,43 +18,6 @@ namespace {
 using ops::Key;
 using ops::KeyLayout;
 
-// Features times scale, by column, by row and by byte.
-template <int D>
-struct ScaledFeatures {
-  std::span<float> x, y, level[3];
-
-  ScaledFeatures(Arena& arena, int64_t width, int64_t height, const LatticeFeatures& f) {
-    const ops::LatticeScale<D> scale;
-    x = arena.take<float>(static_cast<size_t>(width));
-    y = arena.take<float>(static_cast<size_t>(height));
-    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) / f.position_sigma * scale.factor[0];
-    for (size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>(i) / f.position_sigma * scale.factor[1];
-    if constexpr (D == 5)
-      for (size_t c = 0; c < 3; ++c) {
-        level[c] = arena.take<float>(256);
-        for (size_t i = 0; i < 256; ++i)
-          level[c][i] = f.levels[static_cast<size_t>(f.channel[c]) * 256 + i] / f.colour_sigma * scale.factor[c + 2];
-      }
-  }
-  // The quotients that the elevated features and the neighbours of their simplices can have.
-  KeyLayout<D> layout() const {
-    double largest[D] = {x.back(), y.back()};
-    if constexpr (D == 5)
-      for (int c = 0; c < 3; ++c) largest[c + 2] = *std::max_element(level[c].begin(), level[c].end());
-    int64_t lowest[D], highest[D];
-    double above = 0;
-    for (int i = D - 1; i >= 0; --i) above += largest[i];
-    for (int i = 0; i < D; ++i) {
-      // elevated_i = (sum of the features from i on) - i * (feature i - 1); bounded so that even absurd sizes convert
-      const double low = i ? -i * largest[i - 1] : 0;
-      lowest[i] = static_cast<int64_t>(std::max(low / (D + 1), -1e15)) - 3;
-      highest[i] = static_cast<int64_t>(std::min(above / (D + 1), 1e15)) + 3;
-      above -= largest[i];
-    }
-    return KeyLayout<D>(lowest, highest);
-  }
-};
-
 template <int D>
 class Builder {
  public:
@@ -65,8 +27,7 @@ class Builder {
         width_(width),
         features_(features),
         scaled_(context.arena, width, height, features),
-        layout_(scaled_.layout()),
-        group_shift_(std::max(layout_.shift[D] - kGroupBits, 0)) {
+        layout_(scaled_.layout()) {
     if (!layout_.fits())
       throw Error(ErrorCode::kInvalidArg, "position sigma " + std::to_string(features.position_sigma) + ", colour sigma " +
                                               std::to_string(features.colour_sigma) + ": too small for an image of " +
@@ -77,22 +38,24 @@ class Builder {
     lattice_.slot = take<uint16_t>(pixels * (D + 1));
     lattice_.weight = take<float>(pixels * (D + 1));
     lattice_.first_slot = take<int64_t>(tiles.size() + 1);
+    lattice_.slots_by = take<uint16_t>(static_cast<size_t>(tiles.back().first_row + tiles.back().height));
   }
 
   Lattice build() {
     number_tiles();
-    group_slots();
+    find_layers();
+    sort_slots();
     number_points();
-    find_homes();
-    find_chains();
+    find_sources();
+    place_layers();
+    find_neighbours();
     return lattice_;
   }
 
  private:
-  // A group is what the keys' highest bits say: a range of the coordinate before the last, which the photo's luminance decides most.
-  static constexpr int kGroupBits = 8;
-  static constexpr size_t kGroups = size_t{1} << kGroupBits;
-  size_t group_of(Key key) const { return static_cast<size_t>(key >> group_shift_); }
+  // More of them, which tiny sigmas would give, are merged: a table costs more than a few points.
+  static constexpr int64_t kMostLayers = 1024;
+  size_t layer_of(Key key) const { return static_cast<size_t>((layout_.layer(key) - lowest_layer_) >> layer_shift_); }
 
   template <class T>
   std::span<T> take(size_t count) {
@@ -106,10 +69,10 @@ class Builder {
     });
   }
   template <class Body>
-  void each_group(const Body& body) {
-    context_.pool.run(static_cast<int64_t>(kGroups), [&](int64_t g, int) {
+  void each_layer(const Body& body) {
+    context_.pool.run(static_cast<int64_t>(layers_), [&](int64_t layer, int) {
       context_.checkpoint();
-      body(static_cast<size_t>(g));
+      body(static_cast<size_t>(layer));
     });
   }
 
@@ -128,7 +91,10 @@ class Builder {
       Worker& w = workers[worker];
       const Tile& tile = tiles_[t];
       w.table.clear();
-      for (int64_t y = 0; y < tile.height; ++y) number_row(tile, y, w.scaled.data(), w.keys.data(), w.table);
+      for (int64_t y = 0; y < tile.height; ++y) {
+        number_row(tile, y, w.scaled.data(), w.keys.data(), w.table);
+        lattice_.slots_by[static_cast<size_t>(tile.first_row + y)] = static_cast<uint16_t>(w.table.keys().size());
+      }
       const std::span<const Key> keys = w.table.keys();
       {
         std::lock_guard lock(arena_mutex);
@@ -173,145 +139,157 @@ class Builder {
     }
   }
 
-  // Counting sort of the tiles' slots by group; tiles stay in their order within each.
-  void group_slots() {
-    const auto slots = static_cast<size_t>(lattice_.first_slot.back());
-    const auto places = take<uint32_t>(tiles_.size() * kGroups);  // (tiles, groups): how many, then where
+  void find_layers() {
+    struct Range {
+      int64_t lowest, highest;
+    };
+    const auto ranges = take<Range>(tiles_.size());
     each_tile([&](size_t t, size_t) {
-      const auto own = places.subspan(t * kGroups, kGroups);
-      std::fill(own.begin(), own.end(), 0u);
-      for (const Key key : tile_keys_[t]) ++own[group_of(key)];
-    });
-    first_in_group_ = take<uint32_t>(kGroups + 1);
-    uint32_t sum = 0;
-    for (size_t g = 0; g < kGroups; ++g) {
-      first_in_group_[g] = sum;
-      for (size_t t = 0; t < tiles_.size(); ++t) {
-        const uint32_t count = places[t * kGroups + g];
-        places[t * kGroups + g] = sum;
-        sum += count;
+      Range range{INT64_MAX, INT64_MIN};
+      for (const Key key : tile_keys_[t]) {
+        range.lowest = std::min(range.lowest, layout_.layer(key));
+        range.highest = std::max(range.highest, layout_.layer(key));
       }
+      ranges[t] = range;
+    });
+    Range all = ranges[0];
+    for (const Range& range : ranges) all = {std::min(all.lowest, range.lowest), std::max(all.highest, range.highest)};
+    lowest_layer_ = all.lowest;
+    while ((all.highest - all.lowest) >> layer_shift_ >= kMostLayers) ++layer_shift_;
+    layers_ = static_cast<size_t>((all.highest - all.lowest) >> layer_shift_) + 1;
+    lattice_.reach = ((KeyLayout<D>::kLayerStep - 1) >> layer_shift_) + 1;
+  }
+
+  // Counting sort of the tiles' slots by layer; tiles stay in their order within each.
+  void sort_slots() {
+    const auto slots = static_cast<size_t>(lattice_.first_slot.back());
+    const auto places = take<uint32_t>(tiles_.size() * layers_);  // (tiles, layers): how many, then where
+    each_tile([&](size_t t, size_t) {
+      const auto own = places.subspan(t * layers_, layers_);
+      std::fill(own.begin(), own.end(), 0u);
+      for (const Key key : tile_keys_[t]) ++own[layer_of(key)];
+    });
+    lattice_.first_source = take<uint32_t>(layers_ + 1);
+    uint32_t sum = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      lattice_.first_source[layer] = sum;
+      for (size_t t = 0; t < tiles_.size(); ++t) sum += std::exchange(places[t * layers_ + layer], sum);
     }
-    first_in_group_[kGroups] = sum;
+    lattice_.first_source[layers_] = sum;
     keys_ = take<Key>(slots + 1);
     keys_[slots] = 0;
     slot_ = take<uint32_t>(slots);
     each_tile([&](size_t t, size_t) {
       auto slot = static_cast<uint32_t>(lattice_.first_slot[t]);
       for (const Key key : tile_keys_[t]) {
-        const uint32_t at = places[t * kGroups + group_of(key)]++;
+        const uint32_t at = places[t * layers_ + layer_of(key)]++;
         keys_[at] = key;
         slot_[at] = slot++;
       }
     });
   }
 
-  // Within each group in the order they come. The group's distinct keys move to the front of its share of keys_.
+  // Within each layer in the order they come. The layer's distinct keys move to the front of its share of keys_.
   void number_points() {
-    const auto first_place = take<size_t>(kGroups + 1);
+    const std::span<const uint32_t> first = lattice_.first_source;
+    const auto first_place = take<size_t>(layers_ + 1);
     first_place[0] = 0;
-    for (size_t g = 0; g < kGroups; ++g)
-      first_place[g + 1] = first_place[g] + PointTable::places(first_in_group_[g + 1] - first_in_group_[g]);
-    const auto tags = take<uint8_t>(first_place[kGroups]);
-    const auto numbers = take<uint32_t>(first_place[kGroups]);
+    for (size_t layer = 0; layer < layers_; ++layer)
+      first_place[layer + 1] = first_place[layer] + PointTable::places(first[layer + 1] - first[layer]);
+    const auto tags = take<uint8_t>(first_place[layers_]);
+    const auto numbers = take<uint32_t>(first_place[layers_]);
     number_ = take<uint32_t>(slot_.size());
-    tables_ = take<PointTable>(kGroups);
-    each_group([&](size_t g) {
-      const size_t place = first_place[g], places = first_place[g + 1] - place;
-      PointTable& table = tables_[g] = PointTable(tags.subspan(place, places), numbers.subspan(place, places), &keys_[first_in_group_[g]]);
-      for (size_t i = first_in_group_[g]; i < first_in_group_[g + 1]; ++i) number_[i] = table.insert(keys_[i]);
+    tables_ = take<PointTable>(layers_);
+    each_layer([&](size_t layer) {
+      const size_t place = first_place[layer], places = first_place[layer + 1] - place;
+      PointTable& table = tables_[layer] = PointTable(tags.subspan(place, places), numbers.subspan(place, places), &keys_[first[layer]]);
+      for (size_t i = first[layer]; i < first[layer + 1]; ++i) number_[i] = table.insert(keys_[i]);
     });
-    first_point_ = take<uint32_t>(kGroups + 1);
-    first_point_[0] = 0;
-    for (size_t g = 0; g < kGroups; ++g) first_point_[g + 1] = first_point_[g] + static_cast<uint32_t>(tables_[g].keys().size());
-    lattice_.points = first_point_[kGroups];
+    lattice_.first_point = take<uint32_t>(layers_ + 1);
+    lattice_.first_point[0] = 0;
+    for (size_t layer = 0; layer < layers_; ++layer)
+      lattice_.first_point[layer + 1] = lattice_.first_point[layer] + static_cast<uint32_t>(tables_[layer].keys().size());
+    lattice_.points = lattice_.first_point[layers_];
   }
 
-  // A point's first slot is its owner's, the others are guests, sorted by point.
-  void find_homes() {
-    const auto points = static_cast<size_t>(lattice_.points);
+  // Counting sort of each layer's slots by point; tiles stay in their order for each.
+  void find_sources() {
     lattice_.point_of = take<uint32_t>(slot_.size());
-    lattice_.home = take<uint32_t>(slot_.size());
-    lattice_.guests = take<uint32_t>(slot_.size() - points);
-    const auto next_guest = take<uint32_t>(points);
-    each_group([&](size_t g) {
-      const auto next = next_guest.subspan(first_point_[g], first_point_[g + 1] - first_point_[g]);
+    lattice_.sources = take<uint32_t>(slot_.size());
+    const auto next_source = take<uint32_t>(static_cast<size_t>(lattice_.points));
+    each_layer([&](size_t layer) {
+      const uint32_t first_point = lattice_.first_point[layer];
+      const size_t begin = lattice_.first_source[layer], end = lattice_.first_source[layer + 1];
+      const auto next = next_source.subspan(first_point, lattice_.first_point[layer + 1] - first_point);
       std::fill(next.begin(), next.end(), 0u);
-      for (size_t i = first_in_group_[g]; i < first_in_group_[g + 1]; ++i) ++next[number_[i]];
-      uint32_t guest = first_in_group_[g] - first_point_[g];  // of earlier groups
-      for (uint32_t& n : next) guest += std::exchange(n, guest) - 1;
-      uint32_t known = 0;  // points come in the order of their numbers
-      for (size_t i = first_in_group_[g]; i < first_in_group_[g + 1]; ++i) {
-        const uint32_t n = number_[i], point = first_point_[g] + n;
-        lattice_.point_of[slot_[i]] = point;
-        if (n == known) {
-          lattice_.home[slot_[i]] = point;
-          ++known;
-        } else {
-          lattice_.guests[next[n]] = point;
-          lattice_.home[slot_[i]] = static_cast<uint32_t>(points) + next[n]++;
-        }
+      for (size_t i = begin; i < end; ++i) ++next[number_[i]];
+      uint32_t source = lattice_.first_source[layer];
+      for (uint32_t& n : next) source += std::exchange(n, source);
+      for (size_t i = begin; i < end; ++i) {
+        lattice_.point_of[slot_[i]] = first_point + number_[i];
+        lattice_.sources[next[number_[i]]++] = slot_[i] | ops::kLinked;
       }
+      for (const uint32_t past : next) lattice_.sources[past - 1] &= ~ops::kLinked;
     });
   }
 
-  void find_chains() {
-    const auto points = static_cast<size_t>(lattice_.points);
-    const auto next = take<uint32_t>(points * (D + 1));
-    const auto followed = take<uint8_t>((points + 1) * (D + 1));  // one more, for those that nothing follows
-    std::fill(followed.begin(), followed.end(), uint8_t{0});
-    each_group([&](size_t g) {
-      for (size_t axis = 0; axis <= D; ++axis)
-        find_next(g, static_cast<int>(axis), &next[axis * points + first_point_[g]], &followed[axis * (points + 1)]);
-    });
-    for (Lattice::Axis& axis : std::span(lattice_.axes).first(D + 1)) {
-      axis.entries = take<uint32_t>(points);
-      axis.part = take<int64_t>(kParts + 1);
+  // Where the ring keeps each layer: behind the one before, or at its start where the end is too near.
+  void place_layers() {
+    // From the layer that is gathered to the last that the last axis looks at: see LatticeFilter::blur_layers().
+    const auto window = static_cast<size_t>((D + 2) * lattice_.reach + 1);
+    const std::span<const uint32_t> first = lattice_.first_point;
+    uint32_t widest = 0, largest = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      largest = std::max(largest, first[layer + 1] - first[layer]);
+      widest = std::max(widest, first[std::min(layer + window, layers_)] - first[layer]);
     }
-    context_.pool.run(D + 1, [&](int64_t j, int) {
-      lay_chains(next.subspan(static_cast<size_t>(j) * points, points), followed.subspan(static_cast<size_t>(j) * (points + 1), points),
-                 lattice_.axes[j]);
+    lattice_.ring = std::min(widest + largest, first[layers_]);
+    lattice_.place = take<uint32_t>(layers_);
+    uint32_t next = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      const uint32_t count = first[layer + 1] - first[layer];
+      if (next + count > lattice_.ring) next = 0;
+      lattice_.place[layer] = next;
+      next += count;
+    }
+  }
+
+  void find_neighbours() {
+    const auto points = static_cast<size_t>(lattice_.points);
+    const auto none = static_cast<uint32_t>(lattice_.ring);
+    for (auto& neighbours : std::span(lattice_.neighbours).first(D + 1)) neighbours = take<ops::LatticeNeighbours>(points);
+    each_layer([&](size_t layer) {
+      for (auto& neighbours : std::span(lattice_.neighbours).first(D + 1))
+        std::fill(&neighbours[lattice_.first_point[layer]], &neighbours[lattice_.first_point[layer + 1]],
+                  ops::LatticeNeighbours{none, none});
+    });
+    each_layer([&](size_t layer) {
+      for (int axis = 0; axis <= D; ++axis) find_next(layer, axis, lattice_.neighbours[axis]);
     });
   }
 
-  // The neighbours of a group's points, one step along an axis. A point follows one other at most; the one more is everybody's.
-  void find_next(size_t g, int axis, uint32_t* next, uint8_t* followed) const {
+  // The neighbours of a layer's points, one step along an axis. A point follows one other at most, so no two threads write the same.
+  void find_next(size_t layer, int axis, std::span<ops::LatticeNeighbours> neighbours) const {
     constexpr size_t kBlock = 64;
-    const std::span<const Key> keys = tables_[g].keys();
+    const std::span<const Key> keys = tables_[layer].keys();
     for (size_t begin = 0; begin < keys.size(); begin += kBlock) {
       Key steps[kBlock];
       uint32_t found[kBlock];
       const size_t count = std::min(kBlock, keys.size() - begin);
       for (size_t i = 0; i < count; ++i) {
         steps[i] = layout_.step(keys[begin + i], axis);
-        found[i] = tables_[group_of(steps[i])].glance(steps[i]);
+        const size_t to = layer_of(steps[i]);
+        found[i] = to < layers_ ? tables_[to].glance(steps[i]) : PointTable::kNone;
       }
       for (size_t i = 0; i < count; ++i) {
-        const size_t group = group_of(steps[i]);
-        const uint32_t number = found[i] == PointTable::kUnclear ? tables_[group].find(steps[i]) : found[i];
-        const uint32_t point = number == PointTable::kNone ? number : number + first_point_[group];
-        next[begin + i] = point;
-        std::atomic_ref(followed[std::min(size_t{point}, static_cast<size_t>(lattice_.points))]).store(1, std::memory_order_relaxed);
+        if (found[i] == PointTable::kNone) continue;
+        const size_t to = layer_of(steps[i]);
+        const uint32_t number = found[i] == PointTable::kUnclear ? tables_[to].find(steps[i]) : found[i];
+        if (number == PointTable::kNone) continue;
+        neighbours[lattice_.first_point[layer] + begin + i].after = lattice_.place[to] + number;
+        neighbours[lattice_.first_point[to] + number].before = lattice_.place[layer] + static_cast<uint32_t>(begin + i);
       }
     }
-  }
-
-  static constexpr size_t kParts = 64;
-
-  // A point without neighbours stays as it is: no entry.
-  static void lay_chains(std::span<const uint32_t> next, std::span<const uint8_t> followed, Lattice::Axis& axis) {
-    constexpr uint32_t kNone = PointTable::kNone;
-    size_t count = 0, part = 0;
-    for (uint32_t v = 0; v < next.size(); ++v) {
-      if (followed[v] || next[v] == kNone) continue;
-      if (v >= part * next.size() / kParts)
-        for (; part < kParts && v >= part * next.size() / kParts; ++part) axis.part[part] = static_cast<int64_t>(count);
-      uint32_t at = v;
-      for (; next[at] != kNone; at = next[at]) axis.entries[count++] = at | ops::kLinked;
-      axis.entries[count++] = at;
-    }
-    for (; part <= kParts; ++part) axis.part[part] = static_cast<int64_t>(count);
-    axis.entries = axis.entries.first(count);
   }
 
   Context& context_;
@@ -320,14 +298,14 @@ class Builder {
   const LatticeFeatures& features_;
   ScaledFeatures<D> scaled_;
   KeyLayout<D> layout_;
-  int group_shift_;
   Lattice lattice_;
   std::span<std::span<Key>> tile_keys_;  // (tiles): of its slots
-  std::span<uint32_t> first_in_group_;   // (groups + 1): where a group begins in the three below
-  std::span<Key> keys_;                  // (slots)
-  std::span<uint32_t> slot_, number_;    // (slots): the slot, and its point's number in the group
-  std::span<PointTable> tables_;         // (groups)
-  std::span<uint32_t> first_point_;      // (groups + 1)
+  int64_t lowest_layer_ = 0;
+  int layer_shift_ = 0;
+  size_t layers_ = 0;
+  std::span<Key> keys_;                // (slots), layer after layer
+  std::span<uint32_t> slot_, number_;  // (slots), as well: the slot, and its point's number in the layer
+  std::span<PointTable> tables_;       // (layers)
 };
 
 }  // namespace

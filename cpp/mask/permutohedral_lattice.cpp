@@ -1,62 +1,84 @@
 #include "mask/permutohedral_lattice.h"
 
 #include <algorithm>
-#include <utility>
+#include <array>
 
 namespace clip_es {
 
 LatticeFilter::LatticeFilter(Context& context, const Lattice& lattice, std::span<const Tile> tiles, int64_t width, int64_t channels)
     : context_(context), lattice_(lattice), tiles_(tiles), width_(width), channels_(channels) {
   for (size_t t = 0; t < tiles.size(); ++t) largest_tile_ = std::max(largest_tile_, lattice.slots(t));
+  // A share also works on some layers of its neighbours', about as many as a ring holds: not worth it for fewer points.
+  shares_ = std::clamp<int64_t>(lattice.points / (2 * lattice.ring), 1, context.pool.size());
   const auto take = [&](int64_t count) { return context.arena.take<float>(static_cast<size_t>(count * channels)); };
-  splatted_ = take(lattice.points);
-  blurred_ = take(lattice.points);
-  guests_ = take(static_cast<int64_t>(lattice.guests.size()));
-  slots_ = take(context.pool.size() * largest_tile_);
+  slots_ = take(lattice.first_slot.back());
+  points_ = take(lattice.points);
+  rings_ = take(shares_ * 2 * (lattice.ring + 1));
+  tile_ = take(context.pool.size() * largest_tile_);
 }
 
-void LatticeFilter::splat(int64_t index, int worker, const float* pixels) {
-  const auto t = static_cast<size_t>(index);
-  const Tile& tile = tiles_[t];
-  float* slots = scratch(worker);
-  std::fill_n(slots, lattice_.slots(t) * channels_, 0.0f);
-  for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
-    ops::lattice_splat(lattice_.corners_at(tile.pixel(y)), pixels + (y * width_ + tile.x) * channels_, tile.width, channels_, slots);
-  ops::lattice_store(slots, lattice_.home.data() + lattice_.first_slot[t], lattice_.slots(t), channels_, lattice_.points, splatted_.data(),
-                     guests_.data());
+std::pair<int64_t, int64_t> LatticeFilter::new_slots(const Tile& tile, int64_t y) const {
+  const uint16_t* by = &lattice_.slots_by[static_cast<size_t>(tile.first_row + y - tile.y)];
+  return {y == tile.y ? 0 : by[-1], by[0]};
+}
+
+void LatticeFilter::splat(int64_t index, int64_t y, const float* pixels) {
+  const Tile& tile = tiles_[static_cast<size_t>(index)];
+  float* slots = slots_.data() + lattice_.first_slot[static_cast<size_t>(index)] * channels_;
+  const auto [first, end] = new_slots(tile, y);
+  std::fill(slots + first * channels_, slots + end * channels_, 0.0f);
+  ops::lattice_splat(lattice_.corners_at(tile.pixel(y)), pixels + (y * width_ + tile.x) * channels_, tile.width, channels_, slots);
 }
 
 void LatticeFilter::blur() {
-  context_.checkpoint();
-  std::swap(splatted_, blurred_);
-  const std::span<const uint32_t> guests = lattice_.guests;
-  const auto count = static_cast<int64_t>(guests.size());
-  // The threads' shares of the guests begin where a point's guests begin.
-  const auto begin_of = [&](int64_t g) {
-    while (g > 0 && g < count && guests[static_cast<size_t>(g)] == guests[static_cast<size_t>(g - 1)]) ++g;
-    return g;
+  const std::span<const uint32_t> first = lattice_.first_point;
+  const auto cut = [&](int64_t share) {  // the layer that the share begins with
+    return std::lower_bound(first.begin(), first.end(), lattice_.points * share / shares_) - first.begin();
   };
-  context_.pool.split(count, 1024, [&](int64_t begin, int64_t end) {
-    const int64_t first = begin_of(begin), last = begin_of(end);
-    ops::lattice_add(guests_.data() + first * channels_, guests.data() + first, last - first, channels_, blurred_.data());
+  const int64_t ring = (lattice_.ring + 1) * channels_;
+  context_.pool.run(shares_, [&](int64_t share, int) {
+    float* const start = rings_.data() + 2 * share * ring;
+    blur_layers(cut(share), cut(share + 1), std::array{start, start + ring}.data());
   });
-  for (int64_t j = 0; j < lattice_.corners; ++j) {
-    const Lattice::Axis& axis = lattice_.axes[j];
+}
+
+// Gathers layer after layer from the slots and blurs along an axis each layer whose neighbours are blurred along the axis before, from one
+// ring to the other: a value passes all axes before it leaves the cache. Works on the layers beyond its own that this needs, too.
+void LatticeFilter::blur_layers(int64_t begin, int64_t end, float* const rings[2]) {
+  const int64_t axes = lattice_.corners;
+  for (int i = 0; i < 2; ++i) std::fill_n(rings[i] + lattice_.ring * channels_, channels_, 0.0f);
+  const int64_t all = axes * lattice_.reach;
+  for (int64_t front = begin - all; front < end + all; ++front) {
     context_.checkpoint();
-    context_.pool.split(static_cast<int64_t>(axis.part.size()) - 1, 1, [&](int64_t begin, int64_t end) {
-      const int64_t first = axis.part[static_cast<size_t>(begin)], last = axis.part[static_cast<size_t>(end)];
-      ops::lattice_blur(axis.entries.data() + first, last - first, channels_, blurred_.data());
-    });
+    int64_t layer = front, beyond = all;  // what later axes need
+    const auto is_needed = [&] {
+      return layer >= std::max<int64_t>(begin - beyond, 0) && layer < std::min(end + beyond, lattice_.layers());
+    };
+    const auto place = [&] { return lattice_.place[static_cast<size_t>(layer)] * channels_; };
+    if (is_needed()) {
+      const uint32_t* first = &lattice_.first_source[static_cast<size_t>(layer)];
+      ops::lattice_gather(slots_.data(), lattice_.sources.data() + first[0], first[1] - first[0], channels_, rings[0] + place());
+    }
+    for (int64_t axis = 0; axis < axes; ++axis) {
+      layer -= lattice_.reach;
+      beyond -= lattice_.reach;
+      if (!is_needed()) continue;
+      const uint32_t* first = &lattice_.first_point[static_cast<size_t>(layer)];
+      const float* values = rings[axis % 2];
+      float* out = axis + 1 < axes ? rings[(axis + 1) % 2] + place() : points_.data() + first[0] * channels_;
+      ops::lattice_blur(values + place(), values, lattice_.neighbours[axis].data() + first[0], first[1] - first[0], channels_, out);
+    }
   }
 }
 
-void LatticeFilter::slice(int64_t index, int worker, bool add, float* pixels) const {
-  const auto t = static_cast<size_t>(index);
-  const Tile& tile = tiles_[t];
-  float* slots = scratch(worker);
-  ops::lattice_fetch(blurred_.data(), lattice_.point_of.data() + lattice_.first_slot[t], lattice_.slots(t), channels_, slots);
-  for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
-    ops::lattice_slice(lattice_.corners_at(tile.pixel(y)), slots, tile.width, channels_, add, pixels + (y * width_ + tile.x) * channels_);
+void LatticeFilter::slice(int64_t index, int64_t y, int worker, bool add, float* pixels) const {
+  const Tile& tile = tiles_[static_cast<size_t>(index)];
+  float* slots = tile_.data() + worker * largest_tile_ * channels_;
+  const auto [first, end] = new_slots(tile, y);
+  const int64_t begin = lattice_.first_slot[static_cast<size_t>(index)] + first;
+  ops::lattice_fetch(points_.data(), lattice_.point_of.subspan(static_cast<size_t>(begin)), end - first, channels_,
+                     slots + first * channels_);
+  ops::lattice_slice(lattice_.corners_at(tile.pixel(y)), slots, tile.width, channels_, add, pixels + (y * width_ + tile.x) * channels_);
 }
 
 void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t width, Lattice& lattice, float strength) {
@@ -65,14 +87,18 @@ void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t wi
   std::fill(sums.begin(), sums.end(), 1.0f);
   LatticeFilter filter(context, lattice, tiles, width, 1);
   const auto count = static_cast<int64_t>(tiles.size());
-  context.pool.run(count, [&](int64_t t, int worker) { filter.splat(t, worker, sums.data()); });
+  const auto each_row = [&](const auto& body) {
+    context.pool.run(count, [&](int64_t t, int worker) {
+      const Tile& tile = tiles[static_cast<size_t>(t)];
+      for (int64_t y = tile.y; y < tile.y + tile.height; ++y) body(t, tile, y, worker);
+    });
+  };
+  each_row([&](int64_t t, const Tile&, int64_t y, int) { filter.splat(t, y, sums.data()); });
   filter.blur();
-  context.pool.run(count, [&](int64_t t, int worker) {
-    filter.slice(t, worker, false, sums.data());
-    const Tile& tile = tiles[static_cast<size_t>(t)];
-    for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
-      ops::normalise_weights(sums.data() + y * width + tile.x, tile.width, lattice.corners, strength,
-                             lattice.weight.data() + tile.pixel(y) * lattice.corners);
+  each_row([&](int64_t t, const Tile& tile, int64_t y, int worker) {
+    filter.slice(t, y, worker, false, sums.data());
+    ops::normalise_weights(sums.data() + y * width + tile.x, tile.width, lattice.corners, strength,
+                           lattice.weight.data() + tile.pixel(y) * lattice.corners);
   });
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "core/context.h"
 #include "mask/tiles.h"
@@ -19,23 +20,25 @@ struct LatticeFeatures {
   int channel[3] = {0, 1, 2};     // of rgb, in the order of the features
 };
 
-// Each tile numbers the points it touches for itself, in 16 bits: these numbers are its slots. A point's owner is the first tile that
-// touches it; the slots of other tiles are its guests.
+// Each tile numbers the points it touches for itself, in 16 bits: these numbers are its slots. Points are numbered layer by layer
+// (ops::KeyLayout): a point's neighbours are in its layer's neighbours, so that the blur along all axes goes over the layers once, and what
+// it holds of them in between is a ring of few.
 struct Lattice {
-  int64_t corners = 0;            // d + 1
-  int64_t points = 0;             // that exist, numbered so that neighbours are near
-  std::span<uint16_t> slot;       // (pixels, corners), the pixels in the order of tiles
-  std::span<float> weight;        // (pixels, corners): barycentric, times what normalise_lattice() multiplied in
-  std::span<int64_t> first_slot;  // (tiles + 1): where in point_of the tile begins
-  std::span<uint32_t> point_of;   // (slots): tile after tile
-  std::span<uint32_t> home;       // (slots): the point where the tile owns it; `points` and on for guests
-  std::span<uint32_t> guests;     // the guests' points: ascending, and in the order of tiles for each
-  struct Axis {
-    std::span<uint32_t> entries;  // chains of neighbours, see ops::kLinked
-    std::span<int64_t> part;      // where the entries may be cut: first of each part, and the end
-  };
-  Axis axes[6];
+  int64_t corners = 0;                              // d + 1
+  int64_t points = 0;                               // that exist
+  std::span<uint16_t> slot;                         // (pixels, corners), the pixels in the order of tiles
+  std::span<float> weight;                          // (pixels, corners): barycentric, times what normalise_lattice() multiplied in
+  std::span<int64_t> first_slot;                    // (tiles + 1): where in point_of the tile begins
+  std::span<uint16_t> slots_by;                     // (rows of tiles): how many slots the tile has by the end of the row
+  std::span<uint32_t> point_of;                     // (slots): tile after tile
+  std::span<uint32_t> sources;                      // (slots): those of each point, in the order of tiles; see ops::lattice_gather()
+  std::span<uint32_t> first_point, first_source;    // (layers + 1)
+  std::span<uint32_t> place;                        // (layers): in the ring
+  int64_t ring = 0;                                 // points; behind them stands a 0 for neighbours that do not exist
+  int64_t reach = 1;                                // layers from a point to its neighbours, at most
+  std::span<ops::LatticeNeighbours> neighbours[6];  // (points), as places in the ring
 
+  int64_t layers() const { return static_cast<int64_t>(place.size()); }
   int64_t slots(size_t tile) const { return first_slot[tile + 1] - first_slot[tile]; }
   ops::LatticeCorners corners_at(int64_t pixel) const { return ops::LatticeCorners{slot.data(), weight.data(), corners}.from(pixel); }
 };
@@ -48,29 +51,34 @@ Lattice build_lattice(Context&, std::span<const Tile>, int64_t width, int64_t he
 // symmetrically normalised filter times `strength`.
 void normalise_lattice(Context&, std::span<const Tile>, int64_t width, Lattice&, float strength);
 
-// The values on a lattice: splat every tile, blur, slice every tile, any number of times; tiles in any order and by any thread, and a
-// tile's next splat may follow its slice at once. A point sums its tiles in their order, so nothing depends on the threads.
-// pixels: (height, width, channels).
+// The values on a lattice: splat every tile row by row, blur, slice every tile row by row, any number of times; tiles in any order and by
+// any thread, and a row's next splat may follow its slice at once. A point sums its tiles in their order, so nothing depends on the
+// threads. pixels: (height, width, channels).
 class LatticeFilter {
  public:
   // Takes its memory from the context's arena. The lattice and the tiles must outlive it.
   LatticeFilter(Context&, const Lattice&, std::span<const Tile>, int64_t width, int64_t channels);
 
-  void splat(int64_t tile, int worker, const float* pixels);
+  // `y` is the image's row. A tile's rows come in order, from the first.
+  void splat(int64_t tile, int64_t y, const float* pixels);
   void blur();
-  void slice(int64_t tile, int worker, bool add, float* pixels) const;
+  void slice(int64_t tile, int64_t y, int worker, bool add, float* pixels) const;
 
  private:
-  float* scratch(int worker) const { return slots_.data() + worker * largest_tile_ * channels_; }
+  // The slots that no earlier row of the tile has touched: the first and the end.
+  std::pair<int64_t, int64_t> new_slots(const Tile& tile, int64_t y) const;
+  void blur_layers(int64_t begin, int64_t end, float* const rings[2]);
 
   Context& context_;
   const Lattice& lattice_;
   std::span<const Tile> tiles_;
   int64_t width_, channels_;
-  int64_t largest_tile_ = 0;             // in slots
-  std::span<float> splatted_, blurred_;  // (points, channels)
-  std::span<float> guests_;              // (guests, channels): splatted by tiles that do not own the point
-  std::span<float> slots_;               // (workers, largest_tile_, channels)
+  int64_t largest_tile_ = 0;  // in slots
+  int64_t shares_;            // that blur() is cut into
+  std::span<float> slots_;    // (slots, channels): splatted
+  std::span<float> points_;   // (points, channels): blurred
+  std::span<float> rings_;    // (shares, 2, ring + 1, channels)
+  std::span<float> tile_;     // (workers, largest_tile_, channels)
 };
 
 }  // namespace clip_es

@@ -11,7 +11,7 @@ constexpr int64_t kTileSide = 64;  // 6 corners * 64 * 64 pixels < 2^16, see Lat
 
 struct Tile {
   int64_t x, y, width, height;
-  int64_t first_pixel;  // tiles keep their pixels one tile after the other, row by row within each
+  int64_t first_pixel, first_row;  // tiles keep their pixels one tile after the other, row by row within each
   int64_t pixels() const { return width * height; }
   int64_t pixel(int64_t row) const { return first_pixel + (row - y) * width; }  // where the image's row begins
 };

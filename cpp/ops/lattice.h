@@ -2,6 +2,7 @@
 // `channels` floats that stand together; channels is 1, 2 or a multiple of 4 (padded_channels). One thread each: callers share.
 #pragma once
 #include <cstdint>
+#include <span>
 
 namespace clip_es::ops {
 
@@ -20,17 +21,17 @@ void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, in
 // pixels = sum over the corners of weight * slots[slot of corner]; with `add`, on top of what stands there.
 void lattice_slice(const LatticeCorners&, const float* slots, int64_t count, int64_t channels, bool add, float* pixels);
 
-// slots[s] = points[point[s]]
-void lattice_fetch(const float* points, const uint32_t* point, int64_t count, int64_t channels, float* slots);
-// points[home[s]] = slots[s], or guests[home[s] - own] where home[s] >= own
-void lattice_store(const float* slots, const uint32_t* home, int64_t count, int64_t channels, int64_t own, float* points, float* guests);
-// points[point[g]] += guests[g]
-void lattice_add(const float* guests, const uint32_t* point, int64_t count, int64_t channels, float* points);
-
-// A chain is a run of neighbours along one axis of the lattice: numbers of points, kLinked set on each that the next entry continues.
+// slots[s] = points[point[s]] for the first `count`; those that follow will be asked for next.
+void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t count, int64_t channels, float* slots);
+// points[p] = the sum of the slots that are its sources: sources (count) point after point, kLinked set on each but a point's last.
 constexpr uint32_t kLinked = 0x80000000u;
-// v_i = v_i + (v_before + v_after) / 2 along every chain of entries, in place. The entries begin and end with whole chains.
-void lattice_blur(const uint32_t* entries, int64_t count, int64_t channels, float* points);
+void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, int64_t channels, float* points);
+
+struct LatticeNeighbours {
+  uint32_t before, after;  // along an axis: where their values stand
+};
+// out[p] = here[p] + (values[before of p] + values[after of p]) / 2
+void lattice_blur(const float* here, const float* values, const LatticeNeighbours* neighbours, int64_t count, int64_t channels, float* out);
 
 // out = here + (before + after) / 2
 void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out);

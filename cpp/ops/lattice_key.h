@@ -52,6 +52,16 @@ struct KeyLayout {
     if ((key & 7) == 0) return key + D - ones + one[axis];
     return key - 1 + one[axis];
   }
+
+  // Layers of lattice points: a step along an axis leads at most kLayerStep on or back. (x_0 + x_1 + x_2) / 3 in 5 dimensions, which steps
+  // change by 1 or -1, and x_0 in 2, by 2 or -1. Counted from the offsets.
+  static constexpr int64_t kLayerStep = D == 5 ? 1 : D;
+  int64_t layer(Key key) const {
+    const auto quotient = [&](int i) { return static_cast<int64_t>((key >> shift[i]) & ((Key{1} << (shift[i + 1] - shift[i])) - 1)); };
+    const auto remainder = static_cast<int64_t>(key & 7);
+    if constexpr (D == 5) return 2 * (quotient(0) + quotient(1) + quotient(2)) + remainder;
+    else return (D + 1) * quotient(0) + remainder;
+  }
 };
 
 constexpr int64_t kKeyLanes = 8;

@@ -108,6 +108,17 @@ TEST("one round of either kernel stays near the sum over all pairs, as near as a
   }
 }
 
+TEST("a colour sigma so small that layers of lattice points are merged filters as well") {
+  Scene s = patches(256, 12, 3);  // a ramp from black to white: more than 1024 layers
+  for (size_t i = 0; i < s.rgb.size(); ++i) s.rgb[i] = static_cast<uint8_t>(i / 3 % 256);
+  const CrfSettings settings{.rounds = 1, .position_weight = 0, .bilateral_colour_sigma = 0.8f};
+  const std::vector<float> got = run(context_of(1), s, settings);
+  CHECK(run(context_of(3), s, settings) == got);
+  const double difference = mean_difference(got, naive(s, settings));
+  check::note("mean difference " + std::to_string(difference));
+  CHECK_BELOW(difference, 0.0068);  // 0.0070 with the neighbours on one side alone
+}
+
 TEST("ten rounds label the patches as the sum over all pairs does") {
   for (const bool released : {false, true})
     for (const int64_t labels : {2, 4, 21}) {
@@ -150,9 +161,13 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         Lattice lattice = build_lattice(context, tiles, width, height, {sigma});
         normalise_lattice(context, tiles, width, lattice, 2);
         LatticeFilter filter(context, lattice, tiles, width, channels);
-        for (size_t t = 0; t < tiles.size(); ++t) filter.splat(static_cast<int64_t>(t), 0, pixels.data());
+        const auto each_row = [&](const auto& body) {
+          for (size_t t = 0; t < tiles.size(); ++t)
+            for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y) body(static_cast<int64_t>(t), y);
+        };
+        each_row([&](int64_t t, int64_t y) { filter.splat(t, y, pixels.data()); });
         filter.blur();
-        for (size_t t = 0; t < tiles.size(); ++t) filter.slice(static_cast<int64_t>(t), 0, false, want.data());
+        each_row([&](int64_t t, int64_t y) { filter.slice(t, y, 0, false, want.data()); });
         CHECK_BELOW(largest_difference(got, want), 1e-4);
       }
 }

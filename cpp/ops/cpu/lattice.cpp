@@ -40,8 +40,8 @@ struct Value {
     if (Tail) tail += other.tail;
   }
   CLIP_ES_INLINE static void prefetch(const float* p) {
-    __builtin_prefetch(p, 1);
-    if (kChannels > 8) __builtin_prefetch(p + 16, 1);
+    __builtin_prefetch(p);
+    if (kChannels > 8) __builtin_prefetch(p + 16);
   }
 };
 
@@ -114,15 +114,17 @@ struct Slice {
   }
 };
 
-constexpr int64_t kAhead = 12;  // values on their way from memory
+constexpr int64_t kAhead = 32;  // values on their way from memory
 
 struct Fetch {
-  const uint32_t* point;
+  std::span<const uint32_t> points_of;
   int64_t count;
   template <class V>
   CLIP_ES_INLINE void run(int64_t stride, const float* points, float* slots) const {
+    const uint32_t* point = points_of.data();
+    const auto last = static_cast<int64_t>(points_of.size()) - 1;
     for (int64_t s = 0; s < count; ++s) {
-      V::prefetch(points + static_cast<int64_t>(point[s + kAhead < count ? s + kAhead : s]) * stride);
+      V::prefetch(points + static_cast<int64_t>(point[s + kAhead < last ? s + kAhead : last]) * stride);
       V value;
       value.read(points + static_cast<int64_t>(point[s]) * stride);
       value.write(slots + s * stride);
@@ -130,67 +132,48 @@ struct Fetch {
   }
 };
 
-struct Store {
-  const uint32_t* home;
-  int64_t count, own;
-  CLIP_ES_INLINE float* place(int64_t s, int64_t stride, float* points, float* guests) const {
-    const int64_t at = home[s < count ? s : count - 1];
-    return at < own ? points + at * stride : guests + (at - own) * stride;
-  }
+// Writes the sum so far after each source, and moves on to the next point after the last: no branch on how many a point has.
+struct Gather {
+  const uint32_t* sources;
+  int64_t count;
+  CLIP_ES_INLINE int64_t slot(int64_t s) const { return sources[s < count ? s : count - 1] & ~kLinked; }
   template <class V>
-  CLIP_ES_INLINE void run(int64_t stride, const float* slots, float* points, float* guests) const {
+  CLIP_ES_INLINE void run(int64_t stride, const float* slots, float* points) const {
+    V sum;
+    sum.clear();
+    float keep = 0;
     for (int64_t s = 0; s < count; ++s) {
-      V::prefetch(place(s + kAhead, stride, points, guests));
+      V::prefetch(slots + slot(s + kAhead) * stride);
       V value;
-      value.read(slots + s * stride);
-      value.write(place(s, stride, points, guests));
+      value.read(slots + slot(s) * stride);
+      value.add(sum, keep);
+      value.write(points);
+      sum = value;
+      const uint32_t linked = sources[s] >> 31;
+      keep = std::bit_cast<float>(linked * 0x3f800000u);  // 1 where the next source is of the same point
+      points += linked ? 0 : stride;
     }
   }
 };
 
-struct Add {
-  const uint32_t* point;
-  int64_t count;
-  template <class V>
-  CLIP_ES_INLINE void run(int64_t stride, const float* guests, float* points) const {
-    for (int64_t g = 0; g < count; ++g) {
-      V::prefetch(points + static_cast<int64_t>(point[g + kAhead < count ? g + kAhead : g]) * stride);
-      V sum, value;
-      float* at = points + static_cast<int64_t>(point[g]) * stride;
-      sum.read(at);
-      value.read(guests + g * stride);
-      sum.add(value);
-      sum.write(at);
-    }
-  }
-};
-
-// Each entry's value is read once and written once: the one before is kept, the one after is read ahead.
 struct Blur {
-  const uint32_t* entries;
+  const LatticeNeighbours* neighbours;
   int64_t count;
-  CLIP_ES_INLINE int64_t point(int64_t e) const { return entries[e < count ? e : count - 1] & ~kLinked; }
   template <class V>
-  CLIP_ES_INLINE void run(int64_t stride, float* points) const {
-    V before, here, after;
-    float link_before = 0;
-    float* at = points + point(0) * stride;
-    before.clear();
-    here.read(at);
-    for (int64_t e = 0; e < count; ++e) {
-      V::prefetch(points + point(e + kAhead) * stride);
-      const float link_after =
-          std::bit_cast<float>((entries[e] >> 31) * 0x3f000000u);  // 0.5 where the next entry follows, without a branch
-      float* next = points + point(e + 1) * stride;
-      after.read(next);
-      V blurred = here;
-      blurred.add(before, link_before);
-      blurred.add(after, link_after);
-      blurred.write(at);
-      before = here;
-      here = after;
-      link_before = link_after;
-      at = next;
+  CLIP_ES_INLINE void run(int64_t channels, const float* here, const float* values, float* out) const {
+    if (channels == V::kChannels) run_at<V>(V::kChannels, here, values, out);
+    else run_at<V>(channels, here, values, out);
+  }
+  template <class V>
+  CLIP_ES_INLINE void run_at(int64_t stride, const float* here, const float* values, float* out) const {
+    for (int64_t p = 0; p < count; ++p) {
+      V sum, before, after;
+      sum.read(here + p * stride);
+      before.read(values + static_cast<int64_t>(neighbours[p].before) * stride);
+      after.read(values + static_cast<int64_t>(neighbours[p].after) * stride);
+      sum.add(before, 0.5f);
+      sum.add(after, 0.5f);
+      sum.write(out + p * stride);
     }
   }
 };
@@ -208,21 +191,18 @@ CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* s
   else for_channels(channels, Slice<6>{in, count, add}, slots, pixels);
 }
 
-CLIP_ES_MULTIVERSION void lattice_fetch(const float* points, const uint32_t* point, int64_t count, int64_t channels, float* slots) {
+CLIP_ES_MULTIVERSION void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t count, int64_t channels,
+                                        float* slots) {
   for_channels(channels, Fetch{point, count}, points, slots);
 }
 
-CLIP_ES_MULTIVERSION void lattice_store(const float* slots, const uint32_t* home, int64_t count, int64_t channels, int64_t own,
-                                        float* points, float* guests) {
-  for_channels(channels, Store{home, count, own}, slots, points, guests);
+CLIP_ES_MULTIVERSION void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, int64_t channels, float* points) {
+  for_channels(channels, Gather{sources, count}, slots, points);
 }
 
-CLIP_ES_MULTIVERSION void lattice_add(const float* guests, const uint32_t* point, int64_t count, int64_t channels, float* points) {
-  for_channels(channels, Add{point, count}, guests, points);
-}
-
-CLIP_ES_MULTIVERSION void lattice_blur(const uint32_t* entries, int64_t count, int64_t channels, float* points) {
-  if (count > 0) for_channels(channels, Blur{entries, count}, points);
+CLIP_ES_MULTIVERSION void lattice_blur(const float* here, const float* values, const LatticeNeighbours* neighbours, int64_t count,
+                                       int64_t channels, float* out) {
+  for_channels(channels, Blur{neighbours, count}, here, values, out);
 }
 
 CLIP_ES_MULTIVERSION void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out) {

@@ -12,8 +12,9 @@ namespace {
 
 constexpr float kVanished = -60.0f;  // e^-60 = 9e-27 is 0 to every float32 sum, and denormal products are slow
 
+// x <= 0
 CLIP_ES_INLINE float exp_or_zero(float x) {
-  const float e = fast_exp(x);
+  const float e = fast_exp_unclamped(x);
   return x > kVanished ? e : 0.0f;
 }
 
@@ -38,8 +39,6 @@ CLIP_ES_INLINE void update_few(const float* unary, int64_t count, float* message
   }
 }
 
-constexpr int64_t kPixels = 32;  // a block: long enough that no turned value is read while its store is still under way
-
 // A square of 4 pixels and 4 channels, on its way from rows of pixels to rows of channels or back.
 CLIP_ES_INLINE void transpose(const float* from, int64_t from_step, float* to, int64_t to_step) {
   Float4 a, b, c, d;
@@ -52,57 +51,63 @@ CLIP_ES_INLINE void transpose(const float* from, int64_t from_step, float* to, i
   store(to + 3 * to_step, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
-// rows (kPixels, channels) -> turned (channels, kPixels)
+// rows (Pixels, channels) -> turned (channels, Pixels)
+template <int64_t Pixels>
 CLIP_ES_INLINE void turn(const float* rows, int64_t channels, float* turned) {
-  for (int64_t p = 0; p < kPixels; p += 4)
-    for (int64_t l = 0; l < channels; l += 4) transpose(rows + p * channels + l, channels, turned + l * kPixels + p, kPixels);
+  for (int64_t p = 0; p < Pixels; p += 4)
+    for (int64_t l = 0; l < channels; l += 4) transpose(rows + p * channels + l, channels, turned + l * Pixels + p, Pixels);
 }
 
 // More labels: a block of pixels is turned so that they are the lanes here too, and back.
+template <int64_t Pixels>
 CLIP_ES_INLINE void update_block(const float* unary, int64_t others, float* message) {
   const int64_t channels = padded_channels(others);
   const float share = 1.0f / static_cast<float>(others + 1);
-  float x[(kMostLabels + 1) * kPixels], u[(kMostLabels + 1) * kPixels], sum[kPixels] = {}, largest[kPixels] = {}, total[kPixels];
-  turn(message, channels, x);
-  turn(unary, channels, u);
+  float x[(kMostLabels + 1) * Pixels], u[(kMostLabels + 1) * Pixels], sum[Pixels] = {}, largest[Pixels] = {}, total[Pixels];
+  turn<Pixels>(message, channels, x);
+  turn<Pixels>(unary, channels, u);
   for (int64_t l = 0; l < others; ++l)
 #pragma omp simd
-    for (int64_t p = 0; p < kPixels; ++p) sum[p] += x[l * kPixels + p];
+    for (int64_t p = 0; p < Pixels; ++p) sum[p] += x[l * Pixels + p];
   for (int64_t l = 0; l < others; ++l)
 #pragma omp simd
-    for (int64_t p = 0; p < kPixels; ++p) {
-      const float value = x[l * kPixels + p] + u[l * kPixels + p] + sum[p];
+    for (int64_t p = 0; p < Pixels; ++p) {
+      const float value = x[l * Pixels + p] + u[l * Pixels + p] + sum[p];
       largest[p] = value > largest[p] ? value : largest[p];
-      x[l * kPixels + p] = value;
+      x[l * Pixels + p] = value;
     }
 #pragma omp simd
-  for (int64_t p = 0; p < kPixels; ++p) total[p] = exp_or_zero(-largest[p]);
+  for (int64_t p = 0; p < Pixels; ++p) total[p] = exp_or_zero(-largest[p]);
   for (int64_t l = 0; l < others; ++l)
 #pragma omp simd
-    for (int64_t p = 0; p < kPixels; ++p) {
-      const float e = exp_or_zero(x[l * kPixels + p] - largest[p]);
-      x[l * kPixels + p] = e;
+    for (int64_t p = 0; p < Pixels; ++p) {
+      const float e = exp_or_zero(x[l * Pixels + p] - largest[p]);
+      x[l * Pixels + p] = e;
       total[p] += e;
     }
 #pragma omp simd
-  for (int64_t p = 0; p < kPixels; ++p) total[p] = 1.0f / total[p];
+  for (int64_t p = 0; p < Pixels; ++p) total[p] = 1.0f / total[p];
   for (int64_t l = 0; l < others; ++l)
 #pragma omp simd
-    for (int64_t p = 0; p < kPixels; ++p) x[l * kPixels + p] = x[l * kPixels + p] * total[p] - share;
-  std::fill(x + others * kPixels, x + channels * kPixels, 0.0f);
+    for (int64_t p = 0; p < Pixels; ++p) x[l * Pixels + p] = x[l * Pixels + p] * total[p] - share;
+  std::fill(x + others * Pixels, x + channels * Pixels, 0.0f);
   for (int64_t l = 0; l < channels; l += 4)
-    for (int64_t p = 0; p < kPixels; p += 4) transpose(x + l * kPixels + p, kPixels, message + p * channels + l, channels);
+    for (int64_t p = 0; p < Pixels; p += 4) transpose(x + l * Pixels + p, Pixels, message + p * channels + l, channels);
 }
 
+// Blocks so long that no turned value is read while its store is still under way, then shorter ones, then what is left among zeros.
 CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t count, float* message) {
-  const int64_t channels = padded_channels(labels - 1), whole = count / kPixels * kPixels;
-  for (int64_t i = 0; i < whole; i += kPixels) update_block(unary + i * channels, labels - 1, message + i * channels);
-  if (whole == count) return;
-  float last_unary[(kMostLabels + 1) * kPixels] = {}, last_message[(kMostLabels + 1) * kPixels] = {};
-  std::copy(unary + whole * channels, unary + count * channels, last_unary);
-  std::copy(message + whole * channels, message + count * channels, last_message);
-  update_block(last_unary, labels - 1, last_message);
-  std::copy(last_message, last_message + (count - whole) * channels, message + whole * channels);
+  const int64_t channels = padded_channels(labels - 1);
+  int64_t i = 0;
+  for (; i + 32 <= count; i += 32) update_block<32>(unary + i * channels, labels - 1, message + i * channels);
+  for (; i + 8 <= count; i += 8) update_block<8>(unary + i * channels, labels - 1, message + i * channels);
+  if (i == count) return;
+  float last_unary[(kMostLabels + 1) * 8], last_message[(kMostLabels + 1) * 8];
+  const int64_t left = (count - i) * channels;
+  std::fill(std::copy_n(unary + i * channels, left, last_unary), last_unary + 8 * channels, 0.0f);
+  std::fill(std::copy_n(message + i * channels, left, last_message), last_message + 8 * channels, 0.0f);
+  update_block<8>(last_unary, labels - 1, last_message);
+  std::copy_n(last_message, left, message + i * channels);
 }
 
 }  // namespace

@@ -7,13 +7,11 @@
 
 namespace clip_es::ops {
 
-// e^x to about 1 unit in the last place for x in [-87, 88]; smaller x give the smallest normal number. Cephes' expf: x = n ln 2 + r,
-// |r| <= ln 2 / 2, a polynomial for e^r, n put into the exponent. Free of branches and calls, so that loops vectorise.
-[[gnu::always_inline]] inline float fast_exp(float x) {
+// e^x to about 1 unit in the last place for x in [-87, 88], and anything beyond. Cephes' expf: x = n ln 2 + r, |r| <= ln 2 / 2, a
+// polynomial for e^r, n put into the exponent. Free of branches and calls, so that loops vectorise.
+[[gnu::always_inline]] inline float fast_exp_unclamped(float x) {
   constexpr float kLog2E = 1.44269504088896341f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 88.0f ? 88.0f : x;
   const float shifted = x * kLog2E + kRound;
   const float n = shifted - kRound;
   const float r = x - n * kLn2High - n * kLn2Low;
@@ -26,6 +24,13 @@ namespace clip_es::ops {
   p = p * r * r + r + 1.0f;
   const int32_t exponent = std::bit_cast<int32_t>(shifted) - std::bit_cast<int32_t>(kRound);
   return p * std::bit_cast<float>((exponent + 127) << 23);
+}
+
+// The same; smaller x give the smallest normal number, larger ones e^88.
+[[gnu::always_inline]] inline float fast_exp(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  return fast_exp_unclamped(x);
 }
 
 // log x to about 2 units in the last place for positive normal x. Cephes' logf: x = 2^n m, m in [sqrt(1/2), sqrt(2)), a polynomial for log
