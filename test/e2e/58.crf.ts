@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readCams } from '../../ts/arrays/cam_file.js'
+import { denseCrf } from '../../ts/index.js'
 import { decodeLabels } from '../../ts/render/png.js'
+import { releasedCams } from '../released_cams.js'
 import { scenes, Workplace } from './support.js'
 
 const place = new Workplace()
@@ -79,6 +82,95 @@ test('maps without their photo, or of another size, name both', async () => {
   assert.is(status, 1)
   assert.match(stderr, /scene09: .*scene09\.npz has maps of \d+ x \d+; small\/scene09\.png is 50 x 40/)
   assert.match(stderr, /scene10: there is no photo of that name in small; name the photos' folder with --photos/)
+})
+
+test("the released pipeline's .npy and its colours: masks of denseCrf() with the same maps", async () => {
+  for (const folder of ['npy', 'photos']) mkdirSync(place.path(folder))
+  writeFileSync(place.path('npy/tiny.npy'), releasedCams)
+  const pixels = Uint8Array.from({ length: 18 }, (_, i) => 14 * i)
+  await sharp(pixels, { raw: { width: 3, height: 2, channels: 3 } })
+    .png()
+    .toFile(place.path('photos/tiny.png'))
+  for (const name of ['scene09', 'scene10']) copyFileSync(place.path(`${name}.png`), place.path(`photos/${name}.png`))
+  for (const [maps, id] of [
+    ['npy/tiny.npy', 'tiny'],
+    ['maps/scene09.npz', 'scene09'],
+  ] as const)
+    for (const released of [false, true]) {
+      const out = `colours-${id}-${released}`
+      const args = ['crf', maps.split('/')[0] as string, '--photos', 'photos', '-o', out]
+      const { status, stderr } = place.run(released ? [...args, '--released'] : args)
+      assert.is(status, 0, stderr)
+      const { keys, maps: values, width, height } = await readCams(place.path(maps))
+      const size = width * height
+      const background = Float32Array.from(
+        { length: size },
+        (_, i) => 1 - Math.max(...keys.map((_, k) => values[k * size + i] as number)),
+      )
+      const rgb = await sharp(place.path(`photos/${id}.png`))
+        .removeAlpha()
+        .raw()
+        .toBuffer()
+      const scores = Float32Array.from([...background, ...values])
+      const { mask: labels } = await denseCrf({ rgb, width, height, scores, labels: keys.length + 1 }, { released })
+      const expected = labels.map((label) => (label ? (keys[label - 1] as number) + 1 : 0))
+      const mask = await maskOf(out, `masks/${id}.png`)
+      const different = mask.filter((value, i) => value !== expected[i]).length
+      assert.ok(different <= size / 1000, `${id}, released ${released}: ${different} of ${size} pixels differ`)
+    }
+  const [own, released] = [
+    await maskOf('colours-scene09-false/masks/scene09.png'),
+    await maskOf('colours-scene09-true/masks/scene09.png'),
+  ]
+  assert.ok(
+    own.some((value, i) => value !== released[i]),
+    'the released colours change nothing',
+  )
+})
+
+test('a photo that its EXIF orientation turns is turned, as segment turned it', async () => {
+  mkdirSync(place.path('turned'))
+  const upright = await sharp(place.path('scene09.png')).resize(320, 200, { fit: 'cover' }).toBuffer()
+  await sharp(upright)
+    .rotate(-90)
+    .withMetadata({ orientation: 6 })
+    .jpeg({ quality: 100 })
+    .toFile(place.path('turned/scene09.jpg'))
+  assert.is(place.run(['segment', 'turned', ...asked, '--crf', '-o', 'turned-maps']).status, 0)
+  const { status, stderr } = place.run(['crf', 'turned-maps', '--photos', '.', '-o', 'turned-out'])
+  assert.is(status, 0, stderr)
+  const [file, whole] = [
+    place.files('turned-maps').find((name) => /scene09\.png$/.test(name)) as string,
+    'turned-out/masks/turned/scene09.png',
+  ]
+  const { width, height } = await sharp(place.path(whole)).metadata()
+  assert.equal([width, height], [320, 200])
+  const [expected, mask] = [await maskOf('turned-maps', file), await maskOf(whole)]
+  assert.ok(mask.filter((value, i) => value !== expected[i]).length <= mask.length / 1000)
+})
+
+test('SIGINT in the middle: status 130, whole files only, and started again it does the rest', async () => {
+  for (const folder of ['many', 'many-photos']) mkdirSync(place.path(folder))
+  for (let i = 0; i < 40; i++) {
+    copyFileSync(place.path('maps/scene09.npz'), place.path(`many/p${i}.npz`))
+    copyFileSync(place.path('scene09.png'), place.path(`many-photos/p${i}.png`))
+  }
+  const args = ['crf', 'many', '--photos', 'many-photos', '-o', 'stopped']
+  const { child, ended } = place.start(args)
+  let lines = 0
+  child.stdout?.on('data', (text: Buffer) => {
+    const before = lines
+    lines += text.toString().split('\n').length - 1
+    if (before < 3 && lines >= 3) child.kill('SIGINT')
+  })
+  assert.is((await ended).status, 130)
+  const made = place.files('stopped/masks')
+  assert.ok(made.length >= 2 && made.length < 40, String(made.length))
+  for (const name of made) assert.is((await maskOf('stopped/masks', name)).length, 320 * 240)
+  const { status, stdout } = place.run(args)
+  assert.is(status, 0)
+  assert.match(stdout, new RegExp(`^${40 - made.length} photos to do, ${made.length} done before`))
+  assert.is(place.files('stopped/masks').length, 40)
 })
 
 test.run()

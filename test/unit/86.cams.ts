@@ -8,6 +8,7 @@ import { readNpy } from '../../ts/arrays/npy.js'
 import { type CamRule, CamSearch, cutoff, maskFromCams } from '../../ts/metrics/cam_rule.js'
 import { Confusion } from '../../ts/metrics/confusion.js'
 import { encodeCams } from '../../ts/render/npz.js'
+import { releasedCams } from '../released_cams.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-'))
 test.after(() => rmSync(folder, { recursive: true }))
@@ -84,10 +85,9 @@ test('our own .npz is read as it was written', async () => {
   assert.equal(read, { keys: [7, 70], maps, width: 3, height: 1 })
 })
 
-// numpy.save of {"keys": array([3, 14]), "attn_highres": (arange(12).reshape(2, 2, 3) / 16).astype(float16)}, by numpy 2.4 and, the second,
-// in the older protocol 3. The third has an object whose pickle calls os.system.
+// The second is the same in pickle's older protocol 3. The third has an object whose pickle calls os.system.
 const released = [
-  'k05VTVBZAQB2AHsnZGVzY3InOiAnfE8nLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoKSwgfSAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAqABJVOAQAAAAAAAIwWbnVtcHkuX2NvcmUubXVsdGlhcnJheZSMDF9yZWNvbnN0cnVjdJSTlIwFbnVtcHmUjAduZGFycmF5lJOUSwCFlEMBYpSHlFKUKEsBKWgDjAVkdHlwZZSTlIwCTziUiYiHlFKUKEsDjAF8lE5OTkr/////Sv////9LP3SUYoldlH2UKIwEa2V5c5RoAmgFSwCFlGgHh5RSlChLAUsChZRoC4wCaTiUiYiHlFKUKEsDjAE8lE5OTkr/////Sv////9LAHSUYolDEAMAAAAAAAAADgAAAAAAAACUdJRijAxhdHRuX2hpZ2hyZXOUaAJoBUsAhZRoB4eUUpQoSwFLAksCSwOHlGgLjAJmMpSJiIeUUpQoSwNoG05OTkr/////Sv////9LAHSUYolDGAAAACwAMAAyADQANQA2ADcAOIA4ADmAOZR0lGJ1YXSUYi4=',
+  releasedCams.toString('base64'),
   'k05VTVBZAQB2AHsnZGVzY3InOiAnfE8nLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoKSwgfSAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAqAA2NudW1weS5fY29yZS5tdWx0aWFycmF5Cl9yZWNvbnN0cnVjdApxAGNudW1weQpuZGFycmF5CnEBSwCFcQJDAWJxA4dxBFJxBShLASljbnVtcHkKZHR5cGUKcQZYAgAAAE84cQeJiIdxCFJxCShLA1gBAAAAfHEKTk5OSv////9K/////0s/dHELYoldcQx9cQ0oWAQAAABrZXlzcQ5oAGgBSwCFcQ9oA4dxEFJxEShLAUsChXESaAZYAgAAAGk4cROJiIdxFFJxFShLA1gBAAAAPHEWTk5OSv////9K/////0sAdHEXYolDEAMAAAAAAAAADgAAAAAAAABxGHRxGWJYDAAAAGF0dG5faGlnaHJlc3EaaABoAUsAhXEbaAOHcRxScR0oSwFLAksCSwOHcR5oBlgCAAAAZjJxH4mIh3EgUnEhKEsDaBZOTk5K/////0r/////SwB0cSJiiUMYAAAALAAwADIANAA1ADYANwA4gDgAOYA5cSN0cSRidWF0cSViLg==',
 ] as const
 const hostile =
