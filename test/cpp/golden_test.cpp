@@ -221,7 +221,7 @@ TEST("a segmenter that has seen a size asks for no memory, neither for its works
   {
     const HeapWatch watch;
     const std::vector<int> asked(7);
-    CHECK(watch.count() == 1);
+    CHECK(watch.count() == (HeapWatch::kCounts ? 1 : 0));
   }
   Segmenter segmenter(options().golden + kSmallModel, {.threads = 3});
   uint64_t settled = 0, heap = 0;

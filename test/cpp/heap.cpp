@@ -11,7 +11,7 @@ namespace {
 std::atomic<int> watches{0};
 std::atomic<uint64_t> requests{0};
 
-void* allocate(size_t bytes, size_t alignment, const void* caller) {
+[[maybe_unused]] void* allocate(size_t bytes, size_t alignment, const void* caller) {
   const auto at = static_cast<const char*>(caller);
   if (watches.load(std::memory_order_relaxed) && at >= &__executable_start && at < &etext) ++requests;
   if (bytes == 0) bytes = 1;
@@ -19,7 +19,7 @@ void* allocate(size_t bytes, size_t alignment, const void* caller) {
                                                        : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
 }
 
-void* or_throw(void* p) {
+[[maybe_unused]] void* or_throw(void* p) {
   if (!p) throw std::bad_alloc();
   return p;
 }
@@ -33,6 +33,7 @@ HeapWatch::HeapWatch() {
 HeapWatch::~HeapWatch() { --watches; }
 uint64_t HeapWatch::count() const { return requests; }
 
+#ifndef __SANITIZE_ADDRESS__
 // The other forms of new and delete call these.
 void* operator new(size_t bytes) { return or_throw(allocate(bytes, 1, __builtin_return_address(0))); }
 void* operator new[](size_t bytes) { return or_throw(allocate(bytes, 1, __builtin_return_address(0))); }
@@ -53,3 +54,4 @@ void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
 void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
 void operator delete[](void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+#endif
