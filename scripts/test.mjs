@@ -1,6 +1,6 @@
 // npm test [-- SUITE…]: runs the suites that exist, each file in a process of its own, and ends with `N passed, N failed`.
 // Installs nothing. It compiles what is older than its sources: dist/, the add-on, and the C++ tests in build-native/.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
@@ -116,27 +116,12 @@ async function types() {
   return add(compiled, await step('tsd', node(tsd, '--typings', 'dist/index.d.ts', ...chosen)))
 }
 
-const isOnPath = (command) => spawnSync(command, ['--version']).error === undefined
-
-/** The C++ tests need a LibTorch, and neither Node nor cmake-js. CMakeLists.txt finds ccache by itself. */
+/** The C++ tests need a LibTorch, and neither Node nor cmake-js. */
 async function cpp() {
   console.log('\nC++ tests')
+  const built = await node('scripts/build_native.mjs')
+  if (built.status !== 0) return failed(built.output.trim().split('\n').at(-1))
   const { folder } = require('../dist/setup/find.js').findLibTorch()
-  const generator = !existsSync('build-native/CMakeCache.txt') && isOnPath('ninja') ? ['-G', 'Ninja'] : []
-  const configure = [
-    '--log-level=WARNING',
-    '-S',
-    '.',
-    '-B',
-    'build-native',
-    ...generator,
-    `-DCLIP_ES_LIBTORCH=${folder}`,
-    '-DCLIP_ES_WERROR=ON',
-  ]
-  const configured = await run('cmake', configure)
-  if (configured.status !== 0) return failed(`build-native does not configure (${configured.how}); a stale one can be deleted`)
-  const built = await run('cmake', ['--build', 'build-native', '--parallel'])
-  if (built.status !== 0) return failed(`build-native does not build (${built.how})`)
   const result = await run('build-native/clip_es_test', ['--libtorch', folder])
   const passed = lastNumber(result.output, /^(\d+) passed, \d+ failed$/gm)
   const total = passed + lastNumber(result.output, /^\d+ passed, (\d+) failed$/gm)

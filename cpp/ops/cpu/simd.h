@@ -7,7 +7,7 @@
 
 namespace clip_es::ops {
 
-// e^x to about 1 unit in the last place for x in [-87, 88], and anything beyond. Cephes' expf: x = n ln 2 + r, |r| <= ln 2 / 2, a
+// e^x to about 1 unit in the last place for x in [-87, 88], without meaning beyond. Cephes' expf: x = n ln 2 + r, |r| <= ln 2 / 2, a
 // polynomial for e^r, n put into the exponent. Free of branches and calls, so that loops vectorise.
 [[gnu::always_inline]] inline float fast_exp_unclamped(float x) {
   constexpr float kLog2E = 1.44269504088896341f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
@@ -22,7 +22,7 @@ namespace clip_es::ops {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const int32_t exponent = std::bit_cast<int32_t>(shifted) - std::bit_cast<int32_t>(kRound);
+  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRound);
   return p * std::bit_cast<float>((exponent + 127) << 23);
 }
 
