@@ -3,7 +3,7 @@
     python train.py SPRITES.pt WORDS.json OUT_PREFIX --minutes 120
 
 Writes OUT_PREFIX.pt (the archive) and .ckpt every two minutes, and .classes.json (the class file). Where OUT_PREFIX.ckpt
-exists the run goes on from it, with what is left of the schedule.
+exists the run goes on from it, with what is left of the schedule of --minutes, which may be longer than before.
 
 Losses (losses.py), all against text embeddings:
  * multi-positive softmax over the prompts of all classes and backgrounds, for the CLS embedding and for the mean of the
@@ -230,7 +230,7 @@ def export(model, words, path):
 
 
 def write(out, model, average, opt, words, **state):
-    """state: progress, step, pictures. A run that is killed while it writes keeps its last files."""
+    """state: minutes, step, pictures. A run that is killed while it writes keeps its last files."""
     torch.save(dict(model=model.state_dict(), average=average.state_dict(), opt=opt.state_dict(), **state),
                out + ".ckpt.part")
     os.replace(out + ".ckpt.part", out + ".ckpt")
@@ -249,7 +249,7 @@ def work(rank, a):
     assert words.classes == sprites.classes, "the sprites were packed for other classes: delete them and start again"
     model = CLIP(width=a.width, layers=a.layers, patch=a.patch, vocab=len(words.used) + 1)
     average, opt = copy.deepcopy(model), optimiser(model, a.lr)
-    state = dict(progress=0.0, step=0, pictures=0)
+    state = dict(minutes=0.0, step=0, pictures=0)
     if os.path.exists(a.out + ".ckpt"):
         saved = torch.load(a.out + ".ckpt")
         for name, part in (("model", model), ("average", average), ("opt", opt)):
@@ -270,16 +270,18 @@ def work(rank, a):
     torch.distributed.destroy_process_group()
 
 
-def learn(rank, a, model, average, opt, words, batches, watch, progress, step, pictures):
+def learn(rank, a, model, average, opt, words, batches, watch, minutes, step, pictures):
+    """minutes: processor time that each worker has had so far."""
     clock, last_log, last_save = time.process_time(), time.time(), time.time()
     begin, stats = pictures, {}
 
-    def save(progress):
-        write(a.out, model, average, opt, words, progress=progress, step=step, pictures=pictures)
+    def save():
+        write(a.out, model, average, opt, words, minutes=minutes, step=step, pictures=pictures)
         print("      top-1", watch.report(average), flush=True)
 
     start = time.time()
-    while progress < 1:
+    while minutes < a.minutes:
+        progress = minutes / a.minutes
         shared = np.random.default_rng(step)                         # decisions all workers take alike
         warm = min(1, (step + 1) / 200)
         lr = a.lr * warm * (0.5 * (1 + math.cos(math.pi * progress)) * 0.98 + 0.02)
@@ -290,7 +292,7 @@ def learn(rank, a, model, average, opt, words, batches, watch, progress, step, p
         opt.zero_grad(set_to_none=True)
         loss.backward()
         spent, clock = time.process_time() - clock, time.process_time()
-        progress += share_gradients(model, spent, a.workers) / (60 * a.minutes)
+        minutes += share_gradients(model, spent, a.workers) / 60
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
         with torch.no_grad():
@@ -308,9 +310,9 @@ def learn(rank, a, model, average, opt, words, batches, watch, progress, step, p
                   + " ".join(f"{name} {value:.2f}" for name, value in stats.items()), flush=True)
         if rank == 0 and now - last_save > 120:
             last_save = now
-            save(progress)
+            save()
     if rank == 0:
-        save(1.0)
+        save()
 
 
 if __name__ == "__main__":
