@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { physicalCores } from '../ts/load_options.js'
 import { plotClasses } from './plot.js'
 import { printClasses, printEdges, printMemory, seconds, table, times } from './print.js'
 import * as measure from './sections.js'
@@ -74,11 +75,11 @@ async function peer(name: string, remedy: string, start: () => Promise<Worker>):
 const python = (o: Options, name: string, script: string, args: readonly string[]): Promise<Worker> =>
   Worker.start(name, o.python, [join(__dirname, 'peers', script), ...args], 1)
 
-const engine = (o: Options, precision: string, threads: number): Promise<Worker> =>
+const engine = (o: Options, precision: string, threads: number, concurrency = 1): Promise<Worker> =>
   Worker.start(
     `clip-es ${precision}`,
     process.execPath,
-    ['--import', 'tsx', join(__dirname, 'engine.ts'), o.model, `${threads}`, precision],
+    ['--import', 'tsx', join(__dirname, 'engine.ts'), o.model, `${threads}`, precision, `${concurrency}`],
     threads,
   )
 
@@ -185,13 +186,16 @@ async function growth(o: Options, plan: measure.Plan, worker: Worker, results: R
     keep('pixels', rows)
   }
   if (of('calls')) {
-    const rows = await measure.byCalls(worker, plan)
-    const body = rows.map(({ concurrent, measured: m }) => [
+    const cores = Math.min(physicalCores(), 4)
+    const start = (concurrency: number) => engine(o, worker.name.split(' ')[1] as string, cores, concurrency)
+    const rows = await measure.byCalls(start, [1, cores], plan)
+    const body = rows.map(({ concurrent, measured: [one, several] }) => [
       `${concurrent}`,
-      seconds(m.wall ?? 0),
-      seconds((m.wall ?? 0) / concurrent),
+      ...[one, several].flatMap((m) => [seconds((m?.wall ?? 0) / concurrent), `${m?.peakMegabytes.toFixed(0)}`]),
+      times((one?.wall ?? 0) / (several?.wall ?? 1)),
     ])
-    table(`${worker.name}: calls at once on one segmenter, by the clock`, ['calls', 'all', 'each'], body)
+    const heads = ['calls', 'one at a time', 'MB', `${cores} side by side`, 'MB', 'times']
+    table(`${worker.name}: calls at once, ${cores} threads, seconds of the clock for each`, heads, body)
     keep('calls', rows)
   }
   if (of('threads')) {

@@ -1,8 +1,9 @@
-// The product in a process of its own, as a user would run it: npx tsx bench/engine.ts MODEL THREADS PRECISION. Requests are JSON lines:
+// The product in a process of its own, as a user would run it: npx tsx bench/engine.ts MODEL THREADS PRECISION CONCURRENCY. Requests are JSON lines:
 //   { width, height, labels }                a photo segmented
 //   { width, height, labels, encoded: true } new words on a photo that is encoded already; the encoding is not counted
 //   { prompts }                              classes encoded
 //   { width, height, labels, concurrent }    so many calls at once
+// CONCURRENCY: photos computed side by side.
 //   { jpeg, labels }                         a photo's file decoded and segmented
 import { createInterface } from 'node:readline'
 import { type ClassSet, type ImageData, type Precision, Segmenter } from '../ts/index.js'
@@ -68,8 +69,9 @@ async function prepare(segmenter: Segmenter, sets: Map<number, ClassSet>, reques
   }
 }
 
-async function main([model, threads, precision]: string[]): Promise<void> {
-  const segmenter = await Segmenter.load(model, { threads: Number(threads), precision: precision as Precision, maxSide: 1024 })
+async function main([model, threads, precision, concurrency]: string[]): Promise<void> {
+  const options = { threads: Number(threads), concurrency: Number(concurrency), precision: precision as Precision, maxSide: 1024 }
+  const segmenter = await Segmenter.load(model, options)
   const sets = new Map<number, ClassSet>()
   const answer = (message: object): void => console.log(JSON.stringify(message))
   answer({ ready: true, model: segmenter.model })

@@ -90,13 +90,16 @@ export async function byThreads(start: Start, counts: readonly number[], plan: P
   return counts.map((threads, i) => ({ threads, measured: measured[i] as Measured }))
 }
 
-/** Calls made at once on one segmenter, which takes them in order: seconds of the clock for all. */
-export async function byCalls(engine: Worker, plan: Plan) {
+/** Calls made at once on segmenters that do one after another or several side by side, in turns: seconds of the clock for all. */
+export async function byCalls(start: Start, concurrencies: readonly number[], plan: Plan) {
+  const engines = await Promise.all(concurrencies.map(start))
   const rows = []
-  for (const concurrent of [1, 2, 4]) {
-    const [measured] = await inTurns([engine], { width: plan.width, height: plan.height, labels: 3, concurrent }, plan.rounds)
-    rows.push({ concurrent, measured: measured as Measured })
-  }
+  for (const concurrent of [1, 4, 12])
+    rows.push({
+      concurrent,
+      measured: await inTurns(engines, { width: plan.width, height: plan.height, labels: 3, concurrent }, plan.rounds),
+    })
+  for (const engine of engines) engine.stop()
   return rows
 }
 

@@ -25,6 +25,12 @@ SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
           .device = settings.Get("device").As<Napi::String>().Utf8Value()};
 }
 
+QueueSettings to_queue_settings(const Napi::Object& settings) {
+  return {.threads = static_cast<int>(integer(settings, "concurrency")),
+          .max_batch = static_cast<size_t>(integer(settings, "maxBatch")),
+          .max_delay = std::chrono::duration<double, std::milli>(number(settings, "maxDelay"))};
+}
+
 CrfSettings to_crf_settings(const Napi::Object& settings) {
   const auto value = [&](const char* name) { return static_cast<float>(number(settings, name)); };
   return {.rounds = static_cast<int>(integer(settings, "rounds")),

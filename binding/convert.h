@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "job_queue.h"
 #include "segmenter.h"
 
 namespace clip_es::binding {
@@ -21,8 +22,10 @@ std::span<T> elements(const Napi::Value& value) {
 // { data: Uint8Array, width, height, channels }
 Image to_image(const Napi::Object&);
 
-// { precision: 'float32' | 'bfloat16', threads, maxSide (0: no limit) }
+// { device, precision: 'float32' | 'bfloat16', threads, maxSide (0: no limit) }
 SegmenterSettings to_segmenter_settings(const Napi::Object&);
+// { concurrency, maxBatch, maxDelay (milliseconds) }
+QueueSettings to_queue_settings(const Napi::Object&);
 
 // { rounds, positionSigma, positionWeight, bilateralPositionSigma, bilateralColourSigma, bilateralWeight, released }
 CrfSettings to_crf_settings(const Napi::Object&);

@@ -30,11 +30,10 @@ Napi::Value CrfWrap::run(const Napi::CallbackInfo& info) {
   job->work = [this, rgb = elements<const uint8_t>(input.Get("rgb")), scores = elements<const float>(input.Get("scores")),
                width = integer("width"), height = integer("height"), labels = integer("labels"),
                settings = to_crf_settings(info[2].As<Napi::Object>()), marginals = elements<float>(output.Get("marginals")),
-               mask = elements<uint8_t>(output.Get("mask")),
-               confidence = elements<float>(output.Get("confidence"))](const std::atomic<bool>& cancelled) {
+               mask = elements<uint8_t>(output.Get("mask")), confidence = elements<float>(output.Get("confidence"))](const Turn& turn) {
     const FlushDenormals flush;
     if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_);
-    Context context{*pool_, arena_, &cancelled};
+    Context context{*pool_, arena_, &turn.cancelled};
     dense_crf(context, rgb.data(), width, height, scores.data(), labels, settings, marginals.data());
     std::vector<uint8_t> others(static_cast<size_t>(labels - 1));
     std::iota(others.begin(), others.end(), uint8_t{1});

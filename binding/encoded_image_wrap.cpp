@@ -11,7 +11,7 @@ EncodedImageWrap::EncodedImageWrap(const Napi::CallbackInfo& info) : ObjectWrap(
 Napi::Value EncodedImageWrap::wrap(Napi::Env env, const Napi::FunctionReference& constructor, std::shared_ptr<const EncodedImage> image) {
   const Napi::Object object = constructor.New({});
   EncodedImageWrap& self = *Unwrap(object);
-  self.reported_ = static_cast<int64_t>(image->bytes);
+  self.reported_ = static_cast<int64_t>(image->memory.bytes);
   self.image_ = std::move(image);
   object.Set("gridWidth", static_cast<double>(self.image_->grid.width));
   object.Set("gridHeight", static_cast<double>(self.image_->grid.height));

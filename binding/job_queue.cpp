@@ -8,15 +8,6 @@
 namespace clip_es::binding {
 namespace {
 
-void run(Job& job) {
-  try {
-    if (job.cancelled) throw Cancelled{};
-    job.work(job.cancelled);
-  } catch (...) {
-    job.failure = current_failure();
-  }
-}
-
 Failure stopped() { return {"ERR_CLOSED", "the segmenter's thread has ended: it was closed, or its process or worker thread is exiting"}; }
 
 // JavaScript is gone: its references are not ours to release any more.
@@ -30,20 +21,39 @@ void check(napi_env env, napi_status status) {
 
 }  // namespace
 
-JobQueue::JobQueue(Napi::Env env, JobQueues& siblings) : env_(env), siblings_(siblings) {
+JobQueue::JobQueue(Napi::Env env, JobQueues& siblings, Together together) : env_(env), siblings_(siblings), together_(std::move(together)) {
   check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "clip-es"), 0, 1, nullptr, nullptr, this, settle,
                                              &settled_));
   check(env, napi_unref_threadsafe_function(env, settled_));
   try {
-    thread_ = std::thread([this] { loop(); });
-  } catch (const std::system_error& error) {
+    start_thread();
+  } catch (const Napi::Error&) {
     napi_release_threadsafe_function(settled_, napi_tsfn_abort);
-    throw Napi::Error(env, to_js(env, {name_of(ErrorCode::kOutOfMemory), std::string("the system starts no further thread (") +
-                                                                             error.what() + "): close segmenters that are not needed"}));
+    throw;
   }
-  // Registered after the function's own hook and therefore run before it: the thread ends while it may still hand jobs over.
+  // Registered after the function's own hook and therefore run before it: the threads end while they may still hand jobs over.
   check(env, napi_add_env_cleanup_hook(env, at_exit, this));
   siblings_.insert(this);
+}
+
+void JobQueue::start_thread() {
+  const int number = static_cast<int>(threads_.size());
+  {
+    const std::lock_guard lock(mutex_);
+    running_.emplace_back();
+  }
+  try {
+    threads_.emplace_back([this, number] { loop(number); });
+  } catch (const std::system_error& error) {
+    throw Napi::Error(env_, to_js(env_, {name_of(ErrorCode::kOutOfMemory), std::string("the system starts no further thread (") +
+                                                                               error.what() + "): close segmenters that are not needed"}));
+  }
+}
+
+void JobQueue::grow(const QueueSettings& settings) {
+  while (static_cast<int>(threads_.size()) < settings.threads) start_thread();
+  const std::lock_guard lock(mutex_);
+  settings_ = settings;
 }
 
 JobQueue::~JobQueue() {
@@ -64,10 +74,14 @@ void JobQueue::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    if (running_) running_->cancelled = true;
+    for (Running& running : running_) {
+      for (const auto& job : running.jobs) job->cancelled = true;
+      running.cancelled = true;
+    }
   }
-  wake_.notify_one();
-  if (thread_.joinable()) thread_.join();
+  wake_.notify_all();
+  for (std::thread& thread : threads_)
+    if (thread.joinable()) thread.join();
   reject_waiting(stopped());
 }
 
@@ -83,7 +97,7 @@ Napi::Promise JobQueue::push(Napi::Env env, std::unique_ptr<Job> job) {
     std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(job));
   }
-  wake_.notify_one();
+  wake_.notify_all();  // one thread may be the only one that may take it
   return promise;
 }
 
@@ -91,7 +105,11 @@ void JobQueue::cancel(uint32_t id) {
   std::unique_ptr<Job> taken;
   {
     std::lock_guard lock(mutex_);
-    if (running_ && running_->id == id) running_->cancelled = true;
+    for (Running& running : running_) {
+      for (const auto& job : running.jobs)
+        if (job->id == id) job->cancelled = true;
+      running.cancelled = std::ranges::all_of(running.jobs, [](const auto& job) { return job->cancelled.load(); });
+    }
     const auto found = std::find_if(waiting_.begin(), waiting_.end(), [id](const auto& job) { return job->id == id; });
     if (found == waiting_.end()) return;
     taken = std::move(*found);
@@ -113,24 +131,69 @@ void JobQueue::reject_waiting(const Failure& failure) {
   }
 }
 
-void JobQueue::loop() {
+// The first thread comes first, as it has all of the processor's cores when it is alone; further ones take what it cannot.
+bool JobQueue::may_take(int thread) const {
+  if (waiting_.empty()) return false;
+  if (waiting_.front()->is_last) return busy_ == 0 && thread == 0;
+  return thread == 0 || !running_.front().jobs.empty();
+}
+
+// How many of the waiting jobs, from the first on, may be done together.
+size_t JobQueue::joining() const {
+  size_t count = 0;
+  while (count < waiting_.size() && count < settings_.max_batch && waiting_[count]->joins) ++count;
+  return count;
+}
+
+void JobQueue::take(Running& running) {
+  const auto now = std::chrono::steady_clock::now();
+  for (size_t left = std::max<size_t>(joining(), 1); left > 0; --left) {
+    running.jobs.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+    running.jobs.back()->waited = std::chrono::duration<double>(now - running.jobs.back()->queued_at).count();
+  }
+  running.cancelled = false;
+  ++busy_;
+}
+
+void JobQueue::loop(int thread) {
+  std::unique_lock lock(mutex_);
+  Running& running = running_[static_cast<size_t>(thread)];  // stays where it is when others are added
   for (;;) {
-    std::unique_ptr<Job> job;
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-      if (stopping_) return;
-      job = std::move(waiting_.front());
-      waiting_.pop_front();
-      running_ = job.get();
+    wake_.wait(lock, [&] { return stopping_ || may_take(thread); });
+    if (stopping_) return;
+    if (const size_t joined = joining(); joined > 0 && joined < settings_.max_batch && settings_.max_delay.count() > 0) {
+      const auto deadline =
+          waiting_.front()->queued_at + std::chrono::duration_cast<std::chrono::steady_clock::duration>(settings_.max_delay);
+      if (std::chrono::steady_clock::now() < deadline) {
+        wake_.wait_until(lock, deadline);
+        continue;
+      }
     }
-    job->waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - job->queued_at).count();
-    run(*job);
-    {
-      std::lock_guard lock(mutex_);
-      running_ = nullptr;
-    }
-    hand_over(std::move(job));
+    take(running);
+    const bool is_alone = busy_ == 1 && waiting_.empty();
+    lock.unlock();
+    wake_.notify_all();  // further threads, now that this one is busy
+    run(running, {running.cancelled, thread, is_alone});
+    lock.lock();
+    std::vector<std::unique_ptr<Job>> done = std::move(running.jobs);
+    running.jobs.clear();
+    --busy_;
+    lock.unlock();
+    wake_.notify_all();  // a job that waits until all have ended
+    for (auto& job : done) hand_over(std::move(job));
+    lock.lock();
+  }
+}
+
+void JobQueue::run(Running& running, const Turn& turn) {
+  Job& first = *running.jobs.front();
+  try {
+    if (first.joins) return together_(running.jobs, turn);
+    if (first.cancelled) throw Cancelled{};
+    first.work(turn);
+  } catch (...) {
+    for (const auto& job : running.jobs) job->failure = current_failure();
   }
 }
 

@@ -24,11 +24,18 @@ class SegmenterWrap : public Napi::ObjectWrap<SegmenterWrap> {
   Napi::Value close(const Napi::CallbackInfo&);        // (id) -> undefined; waiting jobs reject with ERR_CLOSED
   void cancel(const Napi::CallbackInfo&);              // (id)
 
-  std::unique_ptr<Job> new_job(const Napi::CallbackInfo&, std::initializer_list<int> kept_arguments);
+  struct SegmentJob;
 
-  std::unique_ptr<Segmenter> segmenter_;  // touched by the queue's thread alone, from open to close
-  int64_t reported_ = 0;                  // bytes that the garbage collector was told of
-  JobQueue queue_;                        // last, so that its thread ends before what it works on
+  template <class T>
+  std::unique_ptr<T> new_job(const Napi::CallbackInfo&, std::initializer_list<int> kept_arguments);
+  Segmenter& at(const Turn&);
+  void segment_together(std::span<const std::unique_ptr<Job>>, const Turn&);
+
+  std::vector<std::unique_ptr<Segmenter>> segmenters_;  // one of each thread of the queue, side by side, from open to close
+  SegmenterSettings settings_;
+  int share_ = 1;         // of the threads, for each of several photos at a time
+  int64_t reported_ = 0;  // bytes that the garbage collector was told of
+  JobQueue queue_;        // last, so that its threads end before what they work on
 };
 
 }  // namespace clip_es::binding

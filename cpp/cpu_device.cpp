@@ -9,12 +9,20 @@ namespace clip_es {
 
 void CpuDevice::load(Context& host, Model& model, torch::Precision) {
   model_ = &model;
-  gradcam_weights_.emplace(host, model);
-  gradcam_weights_->composite.pack();
+  auto weights = std::make_shared<GradCamWeights>(host, model);
+  weights->composite.pack();
+  gradcam_weights_ = std::move(weights);
   for (size_t i = 0; i + 1 < model.image_blocks.size(); ++i) {  // the last block's weights are read by GradCAM, as they are
     BlockWeights& block = model.image_blocks[i];
     for (torch::Linear* layer : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) layer->pack();
   }
+}
+
+std::unique_ptr<Device> CpuDevice::beside(Arena& host) const {
+  auto other = std::make_unique<CpuDevice>(host);
+  other->model_ = model_;
+  other->gradcam_weights_ = gradcam_weights_;
+  return other;
 }
 
 void CpuDevice::start(double& seconds) {
@@ -28,12 +36,13 @@ void CpuDevice::preprocess(Context& c, const Image& image, int64_t max_side, flo
   clip_es::preprocess(c, *model_, image, max_side, patches);
 }
 
-void CpuDevice::encode_image(Context& c, const Grid& grid, const float* patches, float* tokens, float* mean_attention) {
-  clip_es::encode_image(c, *model_, grid, patches, tokens, mean_attention);
+void CpuDevice::encode_images(Context& c, std::span<const Grid> grids, const float* patches, float* tokens,
+                              std::span<float* const> mean_attention) {
+  clip_es::encode_images(c, *model_, grids, patches, tokens, mean_attention);
 }
 
-void CpuDevice::run_last_block(Context& c, const float* tokens, LastBlock& last, float* mean_attention) {
-  clip_es::run_last_block(c, *model_, tokens, last, mean_attention);
+void CpuDevice::run_last_block(Context& c, const float* tokens, std::span<LastBlock> images, std::span<float* const> mean_attention) {
+  clip_es::run_last_block(c, *model_, tokens, images, mean_attention);
 }
 
 void CpuDevice::softmax_gradcam(Context& c, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities,

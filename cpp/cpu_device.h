@@ -1,7 +1,7 @@
 // The stages on the processor: the free functions of the same names.
 #pragma once
 #include <chrono>
-#include <optional>
+#include <memory>
 
 #include "device.h"
 
@@ -17,14 +17,16 @@ class CpuDevice : public Device {
   size_t bytes() const override { return 0; }
   torch::Precision reads(torch::Precision precision) const override { return precision; }
   void load(Context& host, Model&, torch::Precision) override;
+  std::unique_ptr<Device> beside(Arena& host) const override;
   void enter() override {}
   void finish() override {}
+  void wait() override {}
   void start(double& seconds) override;
   void stop() override;
 
   void preprocess(Context&, const Image&, int64_t max_side, float* patches) override;
-  void encode_image(Context&, const Grid&, const float* patches, float* tokens, float* mean_attention) override;
-  void run_last_block(Context&, const float* tokens, LastBlock&, float* mean_attention) override;
+  void encode_images(Context&, std::span<const Grid>, const float* patches, float* tokens, std::span<float* const> mean_attention) override;
+  void run_last_block(Context&, const float* tokens, std::span<LastBlock>, std::span<float* const> mean_attention) override;
   void softmax_gradcam(Context&, const LastBlock&, const LabelTexts&, float* logits, float* probabilities, float* cams) override;
   void box_mask(Context&, const float* cams, int64_t labels, const Grid&, const BoxSettings&, uint8_t* boxes) override;
   void refine_cams(Context&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
@@ -41,7 +43,7 @@ class CpuDevice : public Device {
 
   Arena& arena_;
   const Model* model_ = nullptr;
-  std::optional<GradCamWeights> gradcam_weights_;
+  std::shared_ptr<const GradCamWeights> gradcam_weights_;
   double* seconds_ = nullptr;
   Clock::time_point started_;
 };

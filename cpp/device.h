@@ -28,18 +28,23 @@ class Device {
   virtual torch::Precision reads(torch::Precision) const = 0;
   // Called once, before any stage. The device may take weights away that it alone needs; the model outlives it.
   virtual void load(Context& host, Model&, torch::Precision) = 0;
+  // Another queue of work on the same device, with the same weights and memory of its own, for another thread. host: as in open_device().
+  virtual std::unique_ptr<Device> beside(Arena& host) const = 0;
 
   // Between enter() and finish() work may be queued; finish() waits for it, and is called however the work ends.
   virtual void enter() = 0;
   virtual void finish() = 0;
+  // Waits until what was queued is done and `host` memory holds its results; finish() does so, too.
+  virtual void wait() = 0;
   // Adds the seconds of what comes until stop() to `seconds`, at the latest in finish().
   virtual void start(double& seconds) = 0;
   virtual void stop() = 0;
 
   // The stages: see the headers of the free functions of the same names. The Context's arena is this device's.
   virtual void preprocess(Context&, const Image&, int64_t max_side, float* patches) = 0;
-  virtual void encode_image(Context&, const Grid&, const float* patches, float* tokens, float* mean_attention) = 0;
-  virtual void run_last_block(Context&, const float* tokens, LastBlock&, float* mean_attention) = 0;
+  virtual void encode_images(Context&, std::span<const Grid>, const float* patches, float* tokens,
+                             std::span<float* const> mean_attention) = 0;
+  virtual void run_last_block(Context&, const float* tokens, std::span<LastBlock>, std::span<float* const> mean_attention) = 0;
   virtual void softmax_gradcam(Context&, const LastBlock&, const LabelTexts&, float* logits, float* probabilities, float* cams) = 0;
   virtual void box_mask(Context&, const float* cams, int64_t labels, const Grid&, const BoxSettings&, uint8_t* boxes) = 0;
   virtual void refine_cams(Context&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
@@ -48,9 +53,8 @@ class Device {
                                 const MaskSettings&, const MaskOutputs& host) = 0;
   virtual void score_labels(Context&, float* maps, const Grid&, int64_t labels, int64_t width, int64_t height, const MaskSettings&,
                             float* host_scores) = 0;
-  // host_image (embedding) and, unless null, host_patches (patches, embedding): unit rows in the space of texts.
+  // host_image (embedding) and, unless null, host_patches (patches, embedding): unit rows in the space of texts. Waits.
   virtual void embeddings(Context&, const LastBlock&, float* host_image, float* host_patches) = 0;
-  // Waits: `host` holds the values when it returns.
   virtual void copy_out(const float* from, int64_t count, float* host) = 0;
 };
 

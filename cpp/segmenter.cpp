@@ -1,13 +1,21 @@
 #include "segmenter.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "cam/embeddings.h"
 #include "clip/text_tower.h"
 #include "core/denormals.h"
 #include "torch/library.h"
 
 namespace clip_es {
 namespace {
+
+// What a thread needs that computes, whichever thread the caller is on.
+struct EngineThread {
+  EngineThread() { torch::use_one_thread(); }
+  FlushDenormals flush;
+};
 
 // Adds the seconds of its life to a stage's time.
 class Timer {
@@ -38,24 +46,29 @@ void run_on(Device& device, Work work) {
   device.finish();
 }
 
-// Lays the image's spans over its memory, which grows when it is too small.
-void reserve(const Device& device, const Model& model, EncodedImage& image) {
-  const auto patches = static_cast<size_t>(image.grid.patches());
-  const size_t block_floats = LastBlock::floats(model, image.grid.patches() + 1), floats = block_floats + patches * patches;
-  if (image.bytes < floats * sizeof(float)) {
-    image.memory.reset();  // not both at once
-    image.bytes = 0;
-    image.memory = device.memory().allocate(floats * sizeof(float));
-    image.bytes = floats * sizeof(float);
-  }
-  const std::span<float> memory(reinterpret_cast<float*>(image.memory.get()), floats);
-  image.last_block.bind(model, image.grid.patches() + 1, memory.first(block_floats));
-  image.mean_attention = memory.subspan(block_floats);
+void reserve(const Device& device, DeviceMemory& memory, size_t bytes) {
+  if (memory.bytes >= bytes) return;
+  memory = {};  // not both at once
+  memory.data = device.memory().allocate(bytes);
+  memory.bytes = bytes;
 }
 
-Model load(Context context, const std::string& archive, torch::Precision precision) {
+// For when the device has been waited for: it cannot throw when it meets a photo without a finite embedding.
+void require_finite(std::span<const float> probabilities) {
+  for (const float p : probabilities)
+    if (!std::isfinite(p)) throw_no_embedding();
+}
+
+void hand_out(std::span<const float> scores, const SegmentOutputs& outputs) {
+  require_finite(scores);
+  if (outputs.scores) std::copy(scores.begin(), scores.end(), outputs.scores);
+}
+
+std::shared_ptr<const Model> load(Context host, const std::string& archive, Device& device, torch::Precision precision) {
   torch::use_one_thread();
-  return read_model(Archive(archive), precision, context.cancelled);
+  auto model = std::make_shared<Model>(read_model(Archive(archive), device.reads(precision), host.cancelled));
+  device.load(host, *model, precision);
+  return model;
 }
 
 }  // namespace
@@ -65,14 +78,16 @@ Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settin
     : settings_(settings),
       pool_(settings.threads, torch::use_one_thread),
       device_(device ? std::move(device) : open_device(settings.device, arena_)),
-      model_(load(host(cancelled), archive, device_->reads(settings.precision))) {
-  Context c = host(cancelled);
-  device_->load(c, model_, settings.precision);
-}
+      model_(load(host(cancelled), archive, *device_, settings.precision)) {}
+
+Segmenter::Segmenter(const Segmenter& first, int threads)
+    : settings_(first.settings_), pool_(threads, torch::use_one_thread), device_(first.device_->beside(arena_)), model_(first.model_) {}
+
+std::unique_ptr<Segmenter> Segmenter::beside(int threads) const { return std::unique_ptr<Segmenter>(new Segmenter(*this, threads)); }
 
 size_t Segmenter::bytes() const {
   const Arena& work = device_->arena();
-  return model_.bytes() + device_->bytes() + arena_.capacity() + (&work == &arena_ ? 0 : work.capacity()) + current_.bytes;
+  return model_->bytes() + device_->bytes() + arena_.capacity() + (&work == &arena_ ? 0 : work.capacity()) + memory_.bytes;
 }
 
 uint64_t Segmenter::allocations() const {
@@ -81,14 +96,14 @@ uint64_t Segmenter::allocations() const {
 }
 
 void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled) {
-  const FlushDenormals flush;
+  const EngineThread thread;
   Context c = host(cancelled);
-  clip_es::encode_text(c, model_, tokens, embeddings);
+  clip_es::encode_text(c, *model_, tokens, embeddings);
 }
 
 std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& times, const std::atomic<bool>* cancelled) {
   auto encoded = std::make_shared<EncodedImage>();
-  run_on(*device_, [&] { encode_into(context(cancelled), image, *encoded, times); });
+  run_on(*device_, [&] { encode_into(context(cancelled), {&image, 1}, {encoded.get(), 1}, encoded->memory, times); });
   Context c = host(cancelled);
   Arena::Scope scope(c.arena);
   const uint8_t* rgb = to_rgb(c, image);
@@ -97,54 +112,127 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
 }
 
 void Segmenter::embeddings(const EncodedImage& encoded, float* image, float* patches, const std::atomic<bool>* cancelled) {
-  const FlushDenormals flush;
+  const EngineThread thread;
   Context c = context(cancelled);
   run_on(*device_, [&] { device_->embeddings(c, encoded.last_block, image, patches); });
 }
 
 void Segmenter::segment(const Image& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,
                         const SegmentOutputs& outputs, StageTimes& times, const std::atomic<bool>* cancelled) {
-  run_on(*device_, [&] {
-    encode_into(context(cancelled), image, current_, times);
-    segment(context(cancelled), image, current_, texts, value, settings, outputs, times);
-  });
+  Request request{image, texts, value, settings, outputs, cancelled, {}, nullptr};
+  segment({&request, 1}, cancelled);
+  times = request.times;
+  if (request.failure) std::rethrow_exception(request.failure);
 }
 
 void Segmenter::segment(const EncodedImage& image, const LabelTexts& texts, std::span<const uint8_t> value, const SegmentSettings& settings,
                         const SegmentOutputs& outputs, StageTimes& times, const std::atomic<bool>* cancelled) {
-  const Image photo{image.rgb.data(), image.width, image.height, 3};
-  run_on(*device_, [&] { segment(context(cancelled), photo, image, texts, value, settings, outputs, times); });
+  Request request{{image.rgb.data(), image.width, image.height, 3}, texts, value, settings, outputs, cancelled, {}, nullptr};
+  Arena::Scope scope(arena_);
+  const auto scores = arena_.take<float>(value.size());
+  run_on(*device_, [&] { segment_encoded(context(cancelled), image, request, scores); });
+  times = request.times;
+  hand_out(scores, outputs);
+}
+
+void Segmenter::segment(std::span<Request> batch, const std::atomic<bool>* cancelled) {
+  if (batch.empty()) return;
+  size_t labels = 0;
+  photos_.clear();
+  for (const Request& request : batch) photos_.push_back(request.image), labels += request.value.size();
+  if (current_.size() < batch.size()) current_.resize(batch.size());
+  StageTimes shared;
+  Arena::Scope scope(arena_);
+  const std::span<float> scores = arena_.take<float>(labels);  // of all photos, one behind the other
+  const auto each = [&](auto work) {
+    size_t first = 0;
+    for (size_t i = 0; i < batch.size(); first += batch[i++].value.size()) {
+      if (batch[i].failure) continue;
+      try {
+        work(batch[i], current_[i], scores.subspan(first, batch[i].value.size()));
+      } catch (...) {
+        batch[i].failure = std::current_exception();
+      }
+    }
+  };
+  try {
+    run_on(*device_, [&] {
+      encode_into(context(cancelled), photos_, std::span(current_).first(batch.size()), memory_, shared);
+      each([&](Request& request, const EncodedImage& image, std::span<float> own) {
+        segment_encoded(context(request.cancelled), image, request, own);
+      });
+    });
+  } catch (...) {
+    for (Request& request : batch)
+      if (!request.failure) request.failure = std::current_exception();
+    return;
+  }
+  const auto photos = static_cast<double>(batch.size());
+  each([&](Request& request, const EncodedImage&, std::span<float> own) {
+    request.times.preprocess = shared.preprocess / photos;
+    request.times.encode = shared.encode / photos;
+    hand_out(own, request.outputs);
+  });
 }
 
 // The first half: what does not depend on words.
-void Segmenter::encode_into(Context c, const Image& image, EncodedImage& encoded, StageTimes& times) {
-  const FlushDenormals flush;
-  const int64_t patch = model_.shape.patch;
-  encoded.width = image.width;
-  encoded.height = image.height;
-  encoded.grid = patch_grid(image.width, image.height, patch, settings_.max_side);
-  reserve(*device_, model_, encoded);
-  const int64_t patches_count = encoded.grid.patches();
-  Arena::Scope scope(c.arena);
-  const auto patches = c.arena.take<float>(static_cast<size_t>(patches_count * 3 * patch * patch));
-  const auto tokens = c.arena.take<float>(static_cast<size_t>((patches_count + 1) * model_.shape.width));
+void Segmenter::encode_into(Context c, std::span<const Image> photos, std::span<EncodedImage> images, DeviceMemory& memory,
+                            StageTimes& times) {
+  const EngineThread thread;
+  const int64_t patch = model_->shape.patch, patch_values = 3 * patch * patch;
+  Arena::Scope scope(c.arena), host_scope(arena_);
+  const auto grids = arena_.take<Grid>(photos.size());
+  const auto blocks = arena_.take<LastBlock>(photos.size());
+  const auto means = arena_.take<float*>(photos.size());
+  int64_t patch_count = 0;
+  size_t block_floats = 0, mean_floats = 0;
+  for (size_t i = 0; i < photos.size(); ++i) {
+    grids[i] = patch_grid(photos[i].width, photos[i].height, patch, settings_.max_side);
+    const int64_t patches = grids[i].patches();
+    blocks[i] = {};
+    blocks[i].n = patches + 1;
+    patch_count += patches;
+    block_floats += LastBlock::floats(*model_, patches + 1);
+    mean_floats += static_cast<size_t>(patches * patches);
+  }
+  reserve(*device_, memory, (block_floats + mean_floats) * sizeof(float));
+  auto* floats = reinterpret_cast<float*>(memory.data.get());
+  bind(*model_, blocks, {floats, block_floats});
+  floats += block_floats;
+  for (size_t i = 0; i < photos.size(); ++i) {
+    means[i] = floats;
+    floats += grids[i].patches() * grids[i].patches();
+    images[i].width = photos[i].width;
+    images[i].height = photos[i].height;
+    images[i].grid = grids[i];
+    images[i].last_block = blocks[i];
+    images[i].mean_attention = means[i];
+  }
+  const auto patches = c.arena.take<float>(static_cast<size_t>(patch_count * patch_values));
+  const auto tokens = c.arena.take<float>(static_cast<size_t>((patch_count + static_cast<int64_t>(photos.size())) * model_->shape.width));
   c.checkpoint();
   {
     Timer timer(*device_, times.preprocess);
-    device_->preprocess(c, image, settings_.max_side, patches.data());
+    float* own = patches.data();
+    for (size_t i = 0; i < photos.size(); own += grids[i++].patches() * patch_values)
+      device_->preprocess(c, photos[i], settings_.max_side, own);
   }
   Timer timer(*device_, times.encode);
-  device_->encode_image(c, encoded.grid, patches.data(), tokens.data(), encoded.mean_attention.data());
-  device_->run_last_block(c, tokens.data(), encoded.last_block, encoded.mean_attention.data());
+  device_->encode_images(c, grids, patches.data(), tokens.data(), means);
+  device_->run_last_block(c, tokens.data(), blocks, means);
 }
 
-// The second half: where each word is.
-void Segmenter::segment(Context c, const Image& photo, const EncodedImage& image, const LabelTexts& texts, std::span<const uint8_t> value,
-                        const SegmentSettings& settings, const SegmentOutputs& outputs, StageTimes& times) {
-  const FlushDenormals flush;
-  const int64_t labels = texts.labels(), patches = image.grid.patches(), embedding = model_.shape.embedding;
+// The second half: where each word is. scores (K): the labels' probabilities, once the device has been waited for.
+void Segmenter::segment_encoded(Context c, const EncodedImage& image, Request& request, std::span<float> scores) {
+  const EngineThread thread;
+  const LabelTexts& texts = request.texts;
+  const SegmentSettings& settings = request.settings;
+  const SegmentOutputs& outputs = request.outputs;
+  StageTimes& times = request.times;
+  const int64_t labels = texts.labels(), patches = image.grid.patches(), embedding = model_->shape.embedding;
   const auto map_size = static_cast<size_t>(labels * patches);
   const auto text_count = static_cast<size_t>(labels) + texts.background.size() / static_cast<size_t>(embedding);
+  c.checkpoint();
   Arena::Scope scope(c.arena);
   const auto logits = c.arena.take<float>(text_count), probabilities = c.arena.take<float>(text_count);
   std::span<float> maps = c.arena.take<float>(map_size);
@@ -152,33 +240,35 @@ void Segmenter::segment(Context c, const Image& photo, const EncodedImage& image
     Timer timer(*device_, times.gradcam);
     device_->softmax_gradcam(c, image.last_block, texts, logits.data(), probabilities.data(), maps.data());
   }
+  device_->copy_out(probabilities.data(), labels, scores.data());
   if (settings.refine) {
     Timer timer(*device_, times.refine);
     const auto boxes = c.arena.take<uint8_t>(map_size);
     const auto refined = c.arena.take<float>(map_size);
     device_->box_mask(c, maps.data(), labels, image.grid, settings.box, boxes.data());
-    device_->refine_cams(c, image.mean_attention.data(), patches, maps.data(), boxes.data(), labels, settings.affinity, refined.data());
+    device_->refine_cams(c, image.mean_attention, patches, maps.data(), boxes.data(), labels, settings.affinity, refined.data());
     maps = refined;
   }
   if (!settings.crf) {
     Timer timer(*device_, times.mask);
-    device_->make_pseudo_mask(c, maps.data(), image.grid, value, image.width, image.height, settings.mask, outputs.image);
-    if (outputs.scores) device_->copy_out(probabilities.data(), labels, outputs.scores);
+    device_->make_pseudo_mask(c, maps.data(), image.grid, request.value, image.width, image.height, settings.mask, outputs.image);
     return;
   }
-  if (outputs.scores) device_->copy_out(probabilities.data(), labels, outputs.scores);
   const int64_t pixels = image.width * image.height;
   Context h = host(c.cancelled);
   Arena::Scope host_scope(h.arena);
-  const auto scores = h.arena.take<float>(static_cast<size_t>((labels + 1) * pixels)), marginals = h.arena.take<float>(scores.size());
+  const auto pixel_scores = h.arena.take<float>(static_cast<size_t>((labels + 1) * pixels)),
+             marginals = h.arena.take<float>(pixel_scores.size());
   {
     Timer timer(*device_, times.mask);
-    device_->score_labels(c, maps.data(), image.grid, labels, image.width, image.height, settings.mask, scores.data());
-    if (outputs.image.maps) std::copy(scores.begin() + pixels, scores.end(), outputs.image.maps);
+    device_->score_labels(c, maps.data(), image.grid, labels, image.width, image.height, settings.mask, pixel_scores.data());
   }
+  device_->wait();
+  require_finite(scores);
+  if (outputs.image.maps) std::copy(pixel_scores.begin() + pixels, pixel_scores.end(), outputs.image.maps);
   Timer timer(*device_, times.crf);
-  dense_crf(h, to_rgb(h, photo), image.width, image.height, scores.data(), labels + 1, *settings.crf, marginals.data());
-  label_scores(h, marginals.data(), value, pixels, settings.mask, outputs.image.mask, outputs.image.confidence);
+  dense_crf(h, to_rgb(h, request.image), image.width, image.height, pixel_scores.data(), labels + 1, *settings.crf, marginals.data());
+  label_scores(h, marginals.data(), request.value, pixels, settings.mask, outputs.image.mask, outputs.image.confidence);
 }
 
 }  // namespace clip_es

@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <span>
@@ -44,17 +45,37 @@ struct SegmentOutputs {
   float* scores = nullptr;  // (K): probabilities of the labels
 };
 
+// Memory of a device that is reused, and grown only.
+struct DeviceMemory {
+  std::shared_ptr<std::byte> data;
+  size_t bytes = 0;
+};
+
 // What a photo's tokens say before any word is asked for. Everything but the photo lies in the device's memory.
 struct EncodedImage {
   int64_t width, height;  // of the photo
   Grid grid;
   LastBlock last_block;
-  std::span<float> mean_attention;    // (patches, patches)
-  std::shared_ptr<std::byte> memory;  // holds the spans
-  size_t bytes = 0;
-  std::vector<uint8_t> rgb;  // the photo, for a CRF, where it outlives the caller's
+  float* mean_attention;     // (patches, patches)
+  DeviceMemory memory;       // of an image that is kept: holds all that
+  std::vector<uint8_t> rgb;  // likewise the photo, for a CRF
 };
 
+// One photo of a batch. A batch's photos share matrix products, so that their results may differ in the last digits from those of the
+// same photos alone.
+struct Request {
+  Image image;
+  LabelTexts texts;
+  std::span<const uint8_t> value;  // (K): what the mask holds for each label
+  SegmentSettings settings;
+  SegmentOutputs outputs;
+  const std::atomic<bool>* cancelled = nullptr;
+  // Results.
+  StageTimes times;            // of what photos share, an equal part
+  std::exception_ptr failure;  // why there is none
+};
+
+// One call at a time; beside() is for calls from another thread at the same time.
 class Segmenter {
  public:
   // Opens the device and reads the archive; LibTorch must be loaded (torch::load_library). Throws Error kDeviceUnavailable, kModelRead,
@@ -62,12 +83,17 @@ class Segmenter {
   Segmenter(const std::string& archive, const SegmenterSettings&, const std::atomic<bool>* cancelled = nullptr,
             std::unique_ptr<Device> device = nullptr);
 
-  const Model& model() const { return model_; }
+  // On the same model and device, with workspace, a queue and `threads` of its own.
+  std::unique_ptr<Segmenter> beside(int threads) const;
+  // Between calls: works with so many of its threads, to leave cores to segmenters beside it.
+  void use_threads(int threads) { pool_.use(threads); }
+
+  const Model& model() const { return *model_; }
   std::string device() const { return device_->name(); }
-  size_t bytes() const;          // of weights and workspace
+  size_t bytes() const;          // of weights, which those beside share, and workspace
   uint64_t allocations() const;  // of workspace, ever: steady state adds none
 
-  // One call at a time; each throws Cancelled at the next checkpoint once *cancelled is true.
+  // Each throws Cancelled at the next checkpoint once *cancelled is true.
   // tokens (T, context) -> embeddings (T, embedding), unit rows.
   void encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled = nullptr);
   std::shared_ptr<EncodedImage> encode(const Image&, StageTimes&, const std::atomic<bool>* cancelled = nullptr);
@@ -78,20 +104,24 @@ class Segmenter {
                StageTimes&, const std::atomic<bool>* cancelled = nullptr);
   void segment(const Image&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&, const SegmentOutputs&, StageTimes&,
                const std::atomic<bool>* cancelled = nullptr);
+  // A batch: failures are told in the requests, not thrown. cancelled: of all photos.
+  void segment(std::span<Request>, const std::atomic<bool>* cancelled = nullptr);
 
  private:
+  Segmenter(const Segmenter& first, int threads);
   Context host(const std::atomic<bool>* cancelled) { return {pool_, arena_, cancelled}; }
   Context context(const std::atomic<bool>* cancelled) { return {pool_, device_->arena(), cancelled}; }
-  void encode_into(Context, const Image&, EncodedImage&, StageTimes&);
-  void segment(Context, const Image&, const EncodedImage&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&,
-               const SegmentOutputs&, StageTimes&);
+  void encode_into(Context, std::span<const Image>, std::span<EncodedImage>, DeviceMemory&, StageTimes&);
+  void segment_encoded(Context, const EncodedImage&, Request&, std::span<float> scores);
 
   SegmenterSettings settings_;
   ThreadPool pool_;
   Arena arena_;  // of the machine's memory
   std::unique_ptr<Device> device_;
-  Model model_;
-  EncodedImage current_{};  // of segment(Image): its memory is reused, and grown only
+  std::shared_ptr<const Model> model_;
+  std::vector<EncodedImage> current_;  // of segment()
+  std::vector<Image> photos_;
+  DeviceMemory memory_;
 };
 
 }  // namespace clip_es

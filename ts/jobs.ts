@@ -10,7 +10,7 @@ function translate(error: unknown, signal: AbortSignal | undefined): unknown {
   return fromNative(error)
 }
 
-/** What runs jobs: a native thread with its queue. */
+/** What runs jobs: native threads with their queue. */
 interface Cancellable {
   cancel(id: number): void
   close?(id: number): Promise<void>
@@ -23,6 +23,7 @@ export type WhenFull = 'reject' | 'wait'
 export class Jobs<Native extends Cancellable = NativeSegmenter> {
   readonly native: Native
   readonly #maxQueue: number
+  readonly #running: number
   #pending = 0
   #nextId = 0
   #closing: Promise<void> | undefined
@@ -32,9 +33,11 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
     for (const id of this.#watched.get(event.target as AbortSignal) ?? []) this.native.cancel(id)
   }
 
-  constructor(native: Native, maxQueue: number) {
+  /** running: how many jobs native code does at a time. */
+  constructor(native: Native, maxQueue: number, running = 1) {
     this.native = native
     this.#maxQueue = maxQueue
+    this.#running = running
   }
 
   /**
@@ -104,7 +107,7 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
   }
 
   #isFull(): boolean {
-    return this.#pending > this.#maxQueue // one runs, maxQueue wait
+    return this.#pending >= this.#running + this.#maxQueue
   }
 
   #takeId(): number {

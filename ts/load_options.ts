@@ -14,6 +14,10 @@ export interface ResolvedLoadOptions {
   device: Exclude<Device, 'auto'>
   precision: 'float32' | 'bfloat16'
   threads: number
+  concurrency: number
+  maxBatch: number
+  /** Milliseconds. */
+  maxDelay: number
   maxQueue: number
   maxPixels: number
   maxSide: number
@@ -53,6 +57,9 @@ export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLo
     'device',
     'precision',
     'threads',
+    'concurrency',
+    'maxBatch',
+    'maxDelay',
     'maxQueue',
     'maxPixels',
     'maxSide',
@@ -62,15 +69,22 @@ export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLo
     device = 'auto',
     precision = 'auto',
     threads = physicalCores(),
+    maxDelay = 0,
     maxQueue = 256,
     maxPixels = 100e6,
     maxSide = 1024,
   } = given
   const checkedDevice = checkDevice(device)
+  const checkedThreads = checkInteger(call, 'threads', threads, 1, 1024)
+  const onGpu = checkedDevice !== 'cpu'
+  const { concurrency = onGpu ? 2 : Math.min(checkedThreads, 4), maxBatch = onGpu ? 16 : 1 } = given
   return {
     device: checkedDevice,
     precision: checkPrecision(precision, checkedDevice),
-    threads: checkInteger(call, 'threads', threads, 1, 1024),
+    threads: checkedThreads,
+    concurrency: checkInteger(call, 'concurrency', concurrency, 1, 64),
+    maxBatch: checkInteger(call, 'maxBatch', maxBatch, 1, 256),
+    maxDelay: checkNumber(call, 'maxDelay', maxDelay, 0, 60_000),
     maxQueue: checkInteger(call, 'maxQueue', maxQueue, 1, 1e6),
     maxPixels: checkNumber(call, 'maxPixels', maxPixels, 1, 2 ** 31),
     maxSide: maxSide === Number.POSITIVE_INFINITY ? maxSide : checkInteger(call, 'maxSide', maxSide, 1, 2 ** 31 - 1),

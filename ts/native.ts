@@ -61,14 +61,23 @@ export interface NativeEncodedImage {
   dispose(): void
 }
 
-/** One native thread with its queue. `id` names a job, for cancel(); a cancelled job rejects with code 'CANCELLED'. */
+/** Native threads with their queue. `id` names a job, for cancel(); a cancelled job rejects with code 'CANCELLED'. */
 export interface NativeSegmenter {
   /** maxSide 0: no limit. */
   open(
     id: number,
     libtorch: string,
     archive: string,
-    settings: { device: string; precision: 'float32' | 'bfloat16'; threads: number; maxSide: number },
+    settings: {
+      device: string
+      precision: 'float32' | 'bfloat16'
+      threads: number
+      maxSide: number
+      concurrency: number
+      maxBatch: number
+      /** Milliseconds. */
+      maxDelay: number
+    },
   ): Promise<NativeModel>
   /** tokens (T * context) -> embeddings (T * embedding), filled in place. */
   encodeText(id: number, tokens: Int32Array, embeddings: Float32Array): Promise<void>

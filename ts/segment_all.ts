@@ -1,8 +1,5 @@
 import type { ImageData, SegmentResult } from './types.js'
 
-/** One job runs, one waits, one is being handed out: more would only hold memory. */
-const window = 3
-
 /** Segments one image, waiting for a place in the queue. */
 type Segment = (image: ImageData, signal: AbortSignal) => Promise<SegmentResult>
 type Images = Iterable<ImageData> | AsyncIterable<ImageData>
@@ -35,6 +32,7 @@ export async function* segmentInOrder(
   images: Images,
   segment: Segment,
   signal: AbortSignal | undefined,
+  window: number,
 ): AsyncGenerator<SegmentResult, void, undefined> {
   const left = new AbortController()
   const both = signal ? AbortSignal.any([signal, left.signal]) : left.signal

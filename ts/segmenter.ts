@@ -24,7 +24,7 @@ import type {
   SegmentResult,
 } from './types.js'
 
-/** A loaded model with a native thread of its own: photos and encoded words in, masks out. */
+/** A loaded model with native threads of its own: photos and encoded words in, masks out. */
 export class Segmenter {
   /** What was loaded. */
   readonly model: ModelInfo
@@ -35,6 +35,7 @@ export class Segmenter {
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions) {
     const { patch, width, layers, resolution, embedding, context, device, precision } = model
+    const photosAtATime = options.concurrency * options.maxBatch
     const demo = path === embeddedModel()
     this.model = Object.freeze({
       path,
@@ -47,6 +48,7 @@ export class Segmenter {
       context,
       device,
       precision,
+      photosAtATime,
     })
     this.#jobs = jobs
     this.#options = options
@@ -62,17 +64,18 @@ export class Segmenter {
   static async load(modelPath?: string, options?: LoadOptions): Promise<Segmenter> {
     const given = checkModelPath(modelPath)
     const resolved = resolveLoadOptions(options)
-    const { device, precision, threads, maxSide, maxQueue, signal } = resolved
+    const { signal, maxQueue, maxPixels: _, maxSide, ...settings } = resolved
     signal?.throwIfAborted()
     const path = resolveModelPath(given)
     const libtorch = findLibTorch().folder
     const jobs = new Jobs(
       create((addon) => new addon.Segmenter()),
       maxQueue,
+      resolved.concurrency * resolved.maxBatch,
     )
-    const settings = { device, precision, threads, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
+    const native = { ...settings, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
     try {
-      const model = await jobs.run(signal, (native, id) => native.open(id, libtorch, path, settings))
+      const model = await jobs.run(signal, (segmenter, id) => segmenter.open(id, libtorch, path, native))
       return new Segmenter(model, path, jobs, resolved)
     } catch (error) {
       await jobs.close()
@@ -162,16 +165,21 @@ export class Segmenter {
       const checked = checkImage(call, image, this.#options.maxPixels)
       return await this.#segment(checked, checked, classes, { ...options, signal: both }, 'wait')
     }
-    yield* segmentInOrder(images, segment, signal)
+    yield* segmentInOrder(images, segment, signal, this.#inFlight)
   }
 
-  /** Waiting jobs reject with ERR_CLOSED, the running one ends, then all memory is given back. */
+  /** Waiting jobs reject with ERR_CLOSED, running ones end, then all memory is given back. */
   async close(): Promise<void> {
     await this.#jobs.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Photos that keep native code busy: those it computes, a batch that waits, and one that is being handed out. More would only hold memory. */
+  get #inFlight(): number {
+    return this.model.photosAtATime + this.#options.maxBatch + 1
   }
 
   async #segment(

@@ -14,9 +14,21 @@ export interface LoadOptions {
   device?: Device
   /** Arithmetic of the image tower's matrix products. Default 'auto': bfloat16 where the processor multiplies it natively, else float32. */
   precision?: Precision
-  /** Threads of this segmenter. Default: the physical cores. */
+  /** Threads of this segmenter, shared by the photos it computes at a time. Default: the physical cores. */
   threads?: number
-  /** How many jobs may wait for the running one before calls reject with ERR_QUEUE_FULL. Default 256. */
+  /**
+   * Photos, or batches of them, that are computed side by side when several wait, each with its share of the threads: more photos a
+   * second, each of which takes longer, and a workspace for each. Default: 2 on a GPU, else 4 or as many as `threads`, if fewer.
+   */
+  concurrency?: number
+  /**
+   * Photos that wait at the same time and share one pass through the network, whose results may then differ from a photo's alone in the
+   * last digits. Default: 16 on a GPU, else 1, as a processor gains little by it.
+   */
+  maxBatch?: number
+  /** Milliseconds for which a photo waits for others to fill its batch. Default 0: those that wait already. */
+  maxDelay?: number
+  /** How many jobs may wait for the running ones before calls reject with ERR_QUEUE_FULL. Default 256. */
   maxQueue?: number
   /** Images with more pixels are refused. Default 100e6. */
   maxPixels?: number
@@ -44,6 +56,8 @@ export interface ModelInfo {
   /** What computes: 'cpu' or 'cuda:N'. */
   readonly device: string
   readonly precision: 'float32' | 'bfloat16'
+  /** Photos that are computed at a time when several wait: LoadOptions.concurrency times maxBatch. */
+  readonly photosAtATime: number
 }
 
 /** A class: its name, or its name with the words that stand for it in prompts. */

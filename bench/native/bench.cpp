@@ -1,8 +1,10 @@
 // Where the engine's time goes, stage by stage, on a synthetic photo with random texts: speed does not depend on their values.
 //   clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--threads T]
-//                 [--precision float32|bfloat16] [--repeat R] [--classes FILE]
-// --classes FILE takes the texts of a class set that ClassSet.save wrote, all of its classes or the first K.
-// Beside them the share of what LibTorch's own products of the encoder's shapes reach on the same device.
+//                 [--precision float32|bfloat16] [--repeat R] [--classes FILE] [--batch B] [--concurrency C]
+// --classes FILE takes the texts of a class set that ClassSet.save wrote, all of its classes or the first K. --batch: photos computed
+// together; times are a photo's. --concurrency: after the table, photos per second of C segmenters side by side, each with T threads.
+// Beside the stages the share of what LibTorch's own products of the encoder's shapes reach on the same device; on a GPU also the share of
+// the roofline, the least time that products and memory allow.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -23,6 +25,7 @@
 #include "segmenter.h"
 #include "torch/library.h"
 #include "torch/linear.h"
+#include "work.h"
 
 using namespace clip_es;
 
@@ -32,12 +35,12 @@ constexpr int64_t kBackgroundTexts = 25;  // as many as the paper's list for VOC
 constexpr int64_t kRandomLabels = 3;      // a photo's labels, without a class set
 constexpr const char* kUsage =
     "usage: clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--classes FILE]\n"
-    "                     [--threads T] [--precision float32|bfloat16] [--repeat R]\n";
+    "                     [--threads T] [--precision float32|bfloat16] [--repeat R] [--batch B] [--concurrency C]\n";
 
 struct BenchOptions {
   std::string libtorch, model, classes, device = "cpu";
   int64_t width = 500, height = 375, labels = 0;  // labels 0: all of the class set, or kRandomLabels
-  int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), repeat = 5;
+  int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), repeat = 5, batch = 1, concurrency = 1;
   torch::Precision precision = torch::Precision::kFloat32;
 };
 
@@ -65,6 +68,8 @@ BenchOptions parse(int argc, char** argv) {
     else if (name == "--device") o.device = value;
     else if (name == "--labels") o.labels = positive(name, value, 254);
     else if (name == "--threads") o.threads = static_cast<int>(positive(name, value, 1024));
+    else if (name == "--batch") o.batch = static_cast<int>(positive(name, value, 1024));
+    else if (name == "--concurrency") o.concurrency = static_cast<int>(positive(name, value, 64));
     else if (name == "--repeat") o.repeat = static_cast<int>(positive(name, value, 100000));
     else if (name == "--size") {
       const size_t x = value.find('x');
@@ -135,21 +140,6 @@ std::vector<uint8_t> synthetic_photo(int64_t width, int64_t height) {
   return rgb;
 }
 
-// Floating-point operations of the matrix products, two to a multiplication; the rest is small beside them.
-struct Work {
-  double encode, gradcam, caa;
-};
-Work count_work(const Model& model, const Grid& grid, int64_t labels, int64_t rows) {
-  const auto n = static_cast<double>(grid.patches() + 1), N = n - 1, D = static_cast<double>(model.shape.width);
-  const double block = 24 * n * D * D + 4 * n * n * D;  // 12 D^2 weights; scores and their sum
-  const double shared = 8 * N * D * D + 4 * N * D * D;  // last block: omega, h_hat and z_hat through out_proj
-  const double patches = 6 * N * D * static_cast<double>(model.shape.patch * model.shape.patch);
-  const double per_row = 8 * N * D * D + 2 * n * n * D;  // the composite matrix; P^T dO
-  const double sinkhorn = 4 * N * N * AffinitySettings{}.sinkhorn_rounds, per_label = 8 * N * N;
-  return {static_cast<double>(model.shape.layers) * block + shared + patches, 2 * n * n * D + static_cast<double>(rows) * per_row,
-          sinkhorn + static_cast<double>(labels) * per_label};
-}
-
 template <class Body>
 double seconds(Body body) {
   const auto start = std::chrono::steady_clock::now();
@@ -163,11 +153,69 @@ double peak_megabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-// peak: operations per second that LibTorch's float32 product reaches.
-void print_row(const char* stage, double time, double total, double flops, double peak) {
-  std::printf("  %-12s %9.4f s %6.1f %%", stage, time, 100 * time / total);
-  if (flops > 0) std::printf(" %9.2f GFLOP %8.1f GFLOP/s %6.1f %% of peak", flops / 1e9, flops / time / 1e9, 100 * flops / time / peak);
+// Photos that are computed again and again, together.
+class Batch {
+ public:
+  Batch(const BenchOptions& o, const std::vector<uint8_t>& rgb, const ClassSet& classes)
+      : rgb_(rgb), classes_(classes), value_(classes.names.size()), options_(o), requests_(static_cast<size_t>(o.batch)) {
+    std::iota(value_.begin(), value_.end(), 1);
+    for (int i = 0; i < o.batch; ++i) masks_.emplace_back(static_cast<size_t>(o.width * o.height));
+  }
+
+  // -> times of one photo.
+  StageTimes run(Segmenter& segmenter) {
+    for (size_t i = 0; i < requests_.size(); ++i)
+      requests_[i] = {{rgb_.data(), options_.width, options_.height, 3},
+                      classes_.texts(),
+                      value_,
+                      {},
+                      {{masks_[i].data()}, nullptr},
+                      nullptr,
+                      {},
+                      nullptr};
+    segmenter.segment(requests_);
+    for (const Request& request : requests_)
+      if (request.failure) std::rethrow_exception(request.failure);
+    return requests_.front().times;
+  }
+
+ private:
+  const std::vector<uint8_t>& rgb_;
+  const ClassSet& classes_;
+  std::vector<uint8_t> value_;
+  std::vector<std::vector<uint8_t>> masks_;
+  const BenchOptions& options_;
+  std::vector<Request> requests_;
+};
+
+void print_row(const char* stage, double time, double total, const Work& work, const Peak& peak) {
+  std::printf("  %-12s %9.5f s %6.1f %%", stage, time, 100 * time / total);
+  if (work.flops > 0)
+    std::printf(" %9.2f GFLOP %8.1f GFLOP/s %6.1f %% of peak", work.flops / 1e9, work.flops / time / 1e9,
+                100 * work.flops / time / peak.flops);
+  if (work.flops > 0 && peak.bytes > 0)
+    std::printf(" %8.1f MB %6.1f %% of the roofline", work.bytes / 1e6,
+                100 * std::max(work.flops / peak.flops, work.bytes / peak.bytes) / time);
   std::printf("\n");
+}
+
+// Photos per second of segmenters side by side, each with a thread of its own.
+double throughput(const BenchOptions& o, const Segmenter& first, const std::vector<uint8_t>& rgb, const ClassSet& classes) {
+  std::vector<std::unique_ptr<Segmenter>> segmenters;
+  std::vector<std::unique_ptr<Batch>> batches;
+  for (int i = 0; i < o.concurrency; ++i) {
+    segmenters.push_back(first.beside(o.threads));
+    batches.push_back(std::make_unique<Batch>(o, rgb, classes));
+    batches.back()->run(*segmenters.back());  // warms up
+  }
+  const double time = seconds([&] {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < o.concurrency; ++i)
+      threads.emplace_back([&, i] {
+        for (int round = 0; round < o.repeat; ++round) batches[static_cast<size_t>(i)]->run(*segmenters[static_cast<size_t>(i)]);
+      });
+  });
+  return static_cast<double>(o.concurrency * o.repeat * o.batch) / time;
 }
 
 void run(const BenchOptions& o) {
@@ -180,12 +228,12 @@ void run(const BenchOptions& o) {
   });
   const Model& model = segmenter->model();
   const Grid grid = patch_grid(o.width, o.height, model.shape.patch, 0);
+  const int64_t tokens = o.batch * (grid.patches() + 1);
 
   const std::vector<uint8_t> rgb = synthetic_photo(o.width, o.height);
   const ClassSet classes = make_classes(o, model);
   const auto labels = static_cast<int64_t>(classes.names.size()), background = static_cast<int64_t>(classes.background.size());
-  std::vector<uint8_t> value(classes.names.size()), mask(static_cast<size_t>(o.width * o.height));
-  std::iota(value.begin(), value.end(), 1);
+  Batch batch(o, rgb, classes);
 
   // The fastest run, as whatever else runs on the machine only adds.
   StageTimes best;
@@ -201,38 +249,44 @@ void run(const BenchOptions& o) {
   for (int i = 0; i < o.repeat + kWarmUp; ++i) {
     if (i == kWarmUp) settled = segmenter->allocations();
     StageTimes times;
-    const double total = seconds([&] {
-      segmenter->segment({rgb.data(), o.width, o.height, 3}, classes.texts(), value, {}, {{mask.data()}, nullptr}, times);
-    });
+    const double total = seconds([&] { times = batch.run(*segmenter); }) / o.batch;
     if (i < kWarmUp) continue;
     if (i == kWarmUp) peak_memory = peak_megabytes();  // before the probe's own matrices
-    if (cpu && !probe) probe = std::make_unique<PeakProbe>(grid.patches() + 1, model.shape.width);
+    if (cpu && !probe) probe = std::make_unique<PeakProbe>(tokens, model.shape.width);
     if (cpu) probe->round(context);
     if (total >= best_total) continue;
     best = times;
     best_total = total;
   }
 
-  const Work work = count_work(model, grid, labels, classes.first_row.back());
+  const StageWork work = count_work(model, grid, labels, classes.first_row.back(), o.batch);
   const bool float32 = o.precision == torch::Precision::kFloat32;
   std::printf("%s: patch %ld, width %ld, %ld layers; LibTorch %s, %s on %s, %d threads\n", o.model.c_str(),
               static_cast<long>(model.shape.patch), static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers),
               torch::version().c_str(), float32 ? "float32" : "bfloat16", segmenter->device().c_str(), o.threads);
-  std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs\n\n",
+  std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs%s\n\n",
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(labels),
-              static_cast<long>(background), load_time, o.repeat);
-  const double peak = cpu ? probe->library() : gpu_peak(o.device, o.precision, grid.patches() + 1, model.shape.width);
-  print_row("preprocess", best.preprocess, best_total, 0, peak);
+              static_cast<long>(background), load_time, o.repeat,
+              o.batch > 1 ? (" of " + std::to_string(o.batch) + " photos together, times of one").c_str() : "");
+  const Peak peak = cpu ? Peak{probe->library(), 0} : gpu_peak(o.device, o.precision, tokens, model.shape.width);
+  print_row("preprocess", best.preprocess, best_total, {}, peak);
   print_row("encode", best.encode, best_total, work.encode, peak);
   print_row("gradcam", best.gradcam, best_total, work.gradcam, peak);
   print_row("caa", best.refine, best_total, work.caa, peak);
-  print_row("masks", best.mask, best_total, 0, peak);
-  print_row("total", best_total, best_total, 0, peak);
-  std::printf("\n  peak: LibTorch's %s products of the block's four shapes on %s: %.1f GFLOP/s\n", cpu || float32 ? "float32" : "bfloat16",
-              o.device.c_str(), peak / 1e9);
+  print_row("masks", best.mask, best_total, {}, peak);
+  print_row("total", best_total, best_total, {}, peak);
+  std::printf("\n  peak: LibTorch's %s products of the block's four shapes on %s: %.1f GFLOP/s", cpu || float32 ? "float32" : "bfloat16",
+              o.device.c_str(), peak.flops / 1e9);
+  if (peak.bytes > 0) std::printf("; copies within its memory: %.0f GB/s", peak.bytes / 1e9);
+  std::printf("\n");
   if (probe) std::printf("  the engine's own, in turns with the runs: %.1f GFLOP/s\n", probe->engine() / 1e9);
   std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak_memory,
               static_cast<double>(segmenter->bytes()) / 1e6, static_cast<unsigned long>(segmenter->allocations() - settled));
+  if (o.concurrency == 1) return;
+  BenchOptions alone = o;
+  alone.concurrency = 1;
+  const double one = throughput(alone, *segmenter, rgb, classes), all = throughput(o, *segmenter, rgb, classes);
+  std::printf("  %d segmenters side by side: %.2f photos/s, %.2f times one\n", o.concurrency, all, all / one);
 }
 
 }  // namespace

@@ -8,8 +8,26 @@
 
 using namespace clip_es;
 
-double gpu_peak(const std::string& device, torch::Precision precision, int64_t tokens, int64_t width) {
-  constexpr int kProducts = 100, kRounds = 5;
+namespace {
+
+// Seconds of one call of `body`, the best of some rounds.
+template <class Body>
+double best_time(const cuda::Gpu& gpu, Body body) {
+  constexpr int kCalls = 100, kRounds = 5;
+  double best = std::numeric_limits<double>::infinity();
+  for (int round = 0; round <= kRounds; ++round) {  // the first warms up
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCalls; ++i) body();
+    gpu.wait();
+    if (round > 0) best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kCalls);
+  }
+  return best;
+}
+
+}  // namespace
+
+Peak gpu_peak(const std::string& device, torch::Precision precision, int64_t tokens, int64_t width) {
+  constexpr size_t kCopied = size_t{256} << 20;  // more than any cache holds
   const size_t colon = device.find(':');
   const auto gpu = cuda::Gpu::open(colon == std::string::npos ? 0 : std::stoi(device.substr(colon + 1)));
   const torch::Backend::Guard guard(gpu->torch(), gpu->stream());
@@ -23,17 +41,13 @@ double gpu_peak(const std::string& device, torch::Precision precision, int64_t t
   float *x = zeros(tokens * 4 * width), *weight = zeros(4 * width * width), *bias = zeros(4 * width), *y = zeros(tokens * 4 * width);
   double work = 0, time = 0;
   for (const auto& [inputs, outputs] : {std::pair{width, 3 * width}, {width, width}, {width, 4 * width}, {4 * width, width}}) {
-    double best = std::numeric_limits<double>::infinity();
-    for (int round = 0; round <= kRounds; ++round) {  // the first warms up
-      const auto start = std::chrono::steady_clock::now();
-      for (int i = 0; i < kProducts; ++i)
-        gpu->torch().mm(torch::dense(x, dtype, tokens, inputs), torch::transposed(torch::dense(weight, dtype, outputs, inputs)),
-                        torch::dense(y, dtype, tokens, outputs), bias);
-      gpu->wait();
-      if (round > 0) best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kProducts);
-    }
     work += 2.0 * static_cast<double>(tokens * inputs * outputs);
-    time += best;
+    time += best_time(*gpu, [&] {
+      gpu->torch().mm(torch::dense(x, dtype, tokens, inputs), torch::transposed(torch::dense(weight, dtype, outputs, inputs)),
+                      torch::dense(y, dtype, tokens, outputs), bias);
+    });
   }
-  return work / time;
+  const auto from = arena.take<std::byte>(kCopied), to = arena.take<std::byte>(kCopied);
+  const double copy = best_time(*gpu, [&] { gpu->copy(from.data(), kCopied, to.data()); });
+  return {work / time, 2.0 * static_cast<double>(kCopied) / copy};
 }

@@ -7,6 +7,11 @@
 #include "core/context.h"
 #include "torch/linear.h"
 
+// Per second, at best; bytes 0: unknown.
+struct Peak {
+  double flops, bytes;
+};
+
 // The four products of one transformer block for `tokens` rows in float32, by LibTorch's plain product and by the engine's, whose weights
 // are packed. A round is timed between the engine's runs, so that whatever else the machine does meets all of them.
 class PeakProbe {
@@ -30,5 +35,6 @@ class PeakProbe {
   std::vector<float> x_, weight_, bias_, y_;
 };
 
-// The same products on a GPU, many in a row, as one is over before the host could time it; in `precision`, the best of some rounds.
-double gpu_peak(const std::string& device, clip_es::torch::Precision, int64_t tokens, int64_t width);
+// The same products on a GPU, many in a row, as one is over before the host could time it; in `precision`, the best of some rounds. And
+// how fast it copies its own memory, read and written bytes together.
+Peak gpu_peak(const std::string& device, clip_es::torch::Precision, int64_t tokens, int64_t width);

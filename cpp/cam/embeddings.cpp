@@ -7,6 +7,10 @@
 
 namespace clip_es {
 
+void throw_no_embedding() {
+  throw Error(ErrorCode::kModelFormat, "the image tower gives no finite embedding: its weights overflow, or are zero");
+}
+
 void image_embedding(const Model& model, const LastBlock& last, std::span<double> f) {
   const int64_t width = model.image.width, size = model.shape.embedding;
   std::fill(f.begin(), f.end(), 0.0);
@@ -17,8 +21,7 @@ void image_embedding(const Model& model, const LastBlock& last, std::span<double
   double squares = 0;
   for (const double value : f) squares += value * value;
   const double norm = std::sqrt(squares);
-  if (!std::isfinite(norm) || norm == 0)
-    throw Error(ErrorCode::kModelFormat, "the image tower gives no finite embedding: its weights overflow, or are zero");
+  if (!std::isfinite(norm) || norm == 0) throw_no_embedding();
   for (double& value : f) value /= norm;
 }
 

@@ -6,6 +6,9 @@
 
 namespace clip_es {
 
+// An image without a direction in the space of texts: kModelFormat.
+[[noreturn]] void throw_no_embedding();
+
 // f (embedding), of length one: the mean over patches of ln_post's output, projected. In double, as GradCAM subtracts nearly equal
 // numbers from it. Throws Error kModelFormat when it is not finite.
 void image_embedding(const Model&, const LastBlock&, std::span<double> f);

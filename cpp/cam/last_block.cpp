@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "cam/softmax_gradcam.h"
 #include "torch/matmul.h"
@@ -34,76 +35,102 @@ GradCamWeights::GradCamWeights(Context& context, const Model& model) {
     for (int64_t c = 0; c < width; ++c) out_proj_column_sums[static_cast<size_t>(c)] += out_proj[row * width + c];
 }
 
+namespace {
+
+struct Part {
+  std::span<float> LastBlock::*span;
+  int64_t per_token, per_patch, per_image;  // floats
+};
+
+std::array<Part, 12> parts(const Model& model) {
+  const int64_t width = model.image.width, hidden = model.image_blocks.back().c_fc.outputs();
+  return {{{&LastBlock::y, width, 0, 0},
+           {&LastBlock::qkv, 3 * width, 0, 0},
+           {&LastBlock::attended, width, 0, 0},
+           {&LastBlock::log_sum_exp, model.image.heads, 0, 0},
+           {&LastBlock::u, 0, hidden, 0},
+           {&LastBlock::omega, 0, hidden, 0},
+           {&LastBlock::rstd_2, 0, 1, 0},
+           {&LastBlock::rstd_post, 0, 1, 0},
+           {&LastBlock::z_hat, 0, width, 0},
+           {&LastBlock::h_hat_out, 0, width, 0},
+           {&LastBlock::z_hat_out, 0, width, 0},
+           {&LastBlock::pooled, 0, 0, width}}};
+}
+
+// The mean over patches of ln_post's output.
+void pool(const Model& model, const LastBlock& image) {
+  const int64_t width = model.image.width, patches = image.n - 1;
+  for (int64_t c = 0; c < width; ++c) {
+    double sum = 0;
+    for (int64_t i = 0; i < patches; ++i) sum += image.z_hat[static_cast<size_t>(i * width + c)];
+    const auto channel = static_cast<size_t>(c);
+    image.pooled[channel] =
+        static_cast<float>(sum / static_cast<double>(patches)) * model.ln_post.gamma[channel] + model.ln_post.beta[channel];
+  }
+}
+
+size_t count(const Part& part, int64_t n) { return static_cast<size_t>(n * part.per_token + (n - 1) * part.per_patch + part.per_image); }
+
+}  // namespace
+
 size_t LastBlock::floats(const Model& model, int64_t n) {
-  LastBlock measure;
   size_t total = 0;
-  measure.lay_out(model, n, [&](std::span<float>&, int64_t count) { total += static_cast<size_t>(count); });
+  for (const Part& part : parts(model)) total += count(part, n);
   return total;
 }
 
-void LastBlock::bind(const Model& model, int64_t tokens, std::span<float> memory) {
-  size_t at = 0;
-  lay_out(model, tokens, [&](std::span<float>& part, int64_t count) {
-    part = memory.subspan(at, static_cast<size_t>(count));
-    at += static_cast<size_t>(count);
-  });
+void bind(const Model& model, std::span<LastBlock> images, std::span<float> memory) {
+  for (const Part& part : parts(model))
+    for (LastBlock& image : images) {
+      image.*part.span = memory.first(count(part, image.n));
+      memory = memory.subspan(count(part, image.n));
+    }
 }
 
-void LastBlock::lay_out(const Model& model, int64_t tokens, const std::function<void(std::span<float>&, int64_t)>& place) {
-  const int64_t width = model.image.width, hidden = model.image_blocks.back().c_fc.outputs(), patches = tokens - 1;
-  n = tokens;
-  place(y, n * width);
-  place(qkv, 3 * n * width);
-  place(attended, n * width);
-  place(log_sum_exp, n * model.image.heads);
-  place(u, patches * hidden);
-  place(omega, patches * hidden);
-  place(rstd_2, patches);
-  place(rstd_post, patches);
-  place(z_hat, patches * width);
-  place(h_hat_out, patches * width);
-  place(z_hat_out, patches * width);
-  place(pooled, width);
-}
-
-void run_last_block(Context& context, const Model& model, const float* x, LastBlock& last, float* mean_attention) {
+void run_last_block(Context& context, const Model& model, const float* x, std::span<LastBlock> images,
+                    std::span<float* const> mean_attention) {
   context.checkpoint();
   const BlockWeights& w = model.image_blocks.back();
-  const int64_t n = last.n, patches = n - 1, width = model.image.width, hidden = w.c_fc.outputs();
-  Arena::Scope scope(context.arena);
-  ops::layer_norm(context, x, n, width, w.ln_1.gamma.data(), w.ln_1.beta.data(), last.y.data());
-  w.in_proj(context, last.y.data(), n, last.qkv.data());
-  ops::attention_with_mean(context, {last.qkv.data(), width, model.image.heads}, n, last.attended.data(), last.log_sum_exp.data(),
-                           affinity_weight(model), mean_attention);
+  const int64_t width = model.image.width, hidden = w.c_fc.outputs();
+  int64_t tokens = 0, patches = 0;
+  for (const LastBlock& image : images) tokens += image.n, patches += image.n - 1;
+  const LastBlock& all = images.front();  // whose spans begin the matrices of all images
+  ops::layer_norm(context, x, tokens, width, w.ln_1.gamma.data(), w.ln_1.beta.data(), all.y.data());
+  w.in_proj(context, all.y.data(), tokens, all.qkv.data());
 
   // From here on patches alone: the class token's way out of the block reaches no score.
+  Arena::Scope scope(context.arena);
   const auto x1 = context.arena.take<float>(static_cast<size_t>(patches * width)), h_hat = context.arena.take<float>(x1.size());
   const auto h = context.arena.take<float>(x1.size()), mlp = context.arena.take<float>(x1.size());
   const auto hidden_out = context.arena.take<float>(static_cast<size_t>(patches * hidden));
-  w.out_proj(context, last.attended.data() + width, patches, x1.data());
-  ops::add(context, x1.data(), x + width, patches * width);
-  ops::normalise_rows(context, x1.data(), patches, width, h_hat.data(), last.rstd_2.data());
+  float* own = x1.data();
+  for (size_t i = 0; i < images.size(); ++i) {
+    const LastBlock& image = images[i];
+    const int64_t values = (image.n - 1) * width;
+    ops::attention_with_mean(context, {image.qkv.data(), width, model.image.heads}, image.n, image.attended.data(),
+                             image.log_sum_exp.data(), affinity_weight(model), mean_attention[i]);
+    w.out_proj(context, image.attended.data() + width, image.n - 1, own);
+    ops::add(context, own, x + width, values);
+    own += values;
+    x += values + width;
+  }
+  ops::normalise_rows(context, x1.data(), patches, width, h_hat.data(), all.rstd_2.data());
   ops::layer_norm(context, x1.data(), patches, width, w.ln_2.gamma.data(), w.ln_2.beta.data(), h.data());
-  w.c_fc(context, h.data(), patches, last.u.data());
-  std::copy(last.u.begin(), last.u.end(), hidden_out.begin());
+  w.c_fc(context, h.data(), patches, all.u.data());
+  std::copy_n(all.u.data(), patches * hidden, hidden_out.data());
   ops::activate(context, model.image.activation, hidden_out.data(), patches * hidden);
   w.c_proj(context, hidden_out.data(), patches, mlp.data());
   ops::add(context, x1.data(), mlp.data(), patches * width);
-  ops::normalise_rows(context, x1.data(), patches, width, last.z_hat.data(), last.rstd_post.data());
+  ops::normalise_rows(context, x1.data(), patches, width, all.z_hat.data(), all.rstd_post.data());
+  for (const LastBlock& image : images) pool(model, image);
 
-  for (int64_t c = 0; c < width; ++c) {
-    double sum = 0;
-    for (int64_t i = 0; i < patches; ++i) sum += last.z_hat[static_cast<size_t>(i * width + c)];
-    const auto channel = static_cast<size_t>(c);
-    last.pooled[channel] =
-        static_cast<float>(sum / static_cast<double>(patches)) * model.ln_post.gamma[channel] + model.ln_post.beta[channel];
-  }
   context.checkpoint();
   const torch::MatrixView out_proj = torch::matrix(w.out_proj.weight(), width, width),
-                          z_hat = torch::matrix(last.z_hat.data(), patches, width);
-  torch::matmul(context, z_hat, torch::matrix(w.c_proj.weight(), width, hidden), last.omega.data());
-  torch::matmul(context, torch::matrix(h_hat.data(), patches, width), out_proj, last.h_hat_out.data());
-  torch::matmul(context, z_hat, out_proj, last.z_hat_out.data());
+                          z_hat = torch::matrix(all.z_hat.data(), patches, width);
+  torch::matmul(context, z_hat, torch::matrix(w.c_proj.weight(), width, hidden), all.omega.data());
+  torch::matmul(context, torch::matrix(h_hat.data(), patches, width), out_proj, all.h_hat_out.data());
+  torch::matmul(context, z_hat, out_proj, all.z_hat_out.data());
 }
 
 }  // namespace clip_es

@@ -2,7 +2,6 @@
 // competing for the score. No autograd, nothing of size n x n per class: the derivation is in the source.
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
@@ -23,27 +22,27 @@ struct GradCamWeights {
 // n tokens, N = n - 1 patches, D width, H heads.
 struct LastBlock {
   int64_t n = 0;
-  std::span<float> y;                     // (n, D): ln_1's output, the activation that GradCAM explains
-  std::span<float> qkv;                   // (n, 3 D)
-  std::span<float> attended;              // (n, D): attention before out_proj
-  std::span<float> log_sum_exp;           // (H, n)
-  std::span<float> u;                     // (N, 4 D): c_fc's output
-  std::span<float> rstd_2, rstd_post;     // (N): of ln_2 and ln_post
-  std::span<float> omega;                 // (N, 4 D): W2^T z_hat, z_hat = ln_post's normalised input
-  std::span<float> z_hat;                 // (N, D)
-  std::span<float> h_hat_out, z_hat_out;  // (N, D): h_hat and z_hat times out_proj
-  std::span<float> pooled;                // (D): mean over patches of ln_post's output
+  std::span<float> y{};                       // (n, D): ln_1's output, the activation that GradCAM explains
+  std::span<float> qkv{};                     // (n, 3 D)
+  std::span<float> attended{};                // (n, D): attention before out_proj
+  std::span<float> log_sum_exp{};             // (H, n)
+  std::span<float> u{};                       // (N, 4 D): c_fc's output
+  std::span<float> rstd_2{}, rstd_post{};     // (N): of ln_2 and ln_post
+  std::span<float> omega{};                   // (N, 4 D): W2^T z_hat, z_hat = ln_post's normalised input
+  std::span<float> z_hat{};                   // (N, D)
+  std::span<float> h_hat_out{}, z_hat_out{};  // (N, D): h_hat and z_hat times out_proj
+  std::span<float> pooled{};                  // (D): mean over patches of ln_post's output
 
-  // Floats that the spans need for an image of n tokens; bind() lays them over `memory`.
+  // Floats that the spans of an image of n tokens need.
   static size_t floats(const Model&, int64_t n);
-  void bind(const Model&, int64_t n, std::span<float> memory);
-
- private:
-  void lay_out(const Model&, int64_t n, const std::function<void(std::span<float>& part, int64_t count)>& place);
 };
 
-// x (n, D): tokens entering the last block. mean_attention (N, N) += the block's share.
-void run_last_block(Context&, const Model&, const float* x, LastBlock&, float* mean_attention);
+// Lays the spans of images, whose n is set, over `memory`, which holds the floats() of them all: each span of an image behind that of
+// the image before, so that together they are one matrix.
+void bind(const Model&, std::span<LastBlock>, std::span<float> memory);
+
+// x: the tokens of bound images entering the last block, one image behind the other. mean_attention[i] (N, N) += the block's share.
+void run_last_block(Context&, const Model&, const float* x, std::span<LastBlock>, std::span<float* const> mean_attention);
 
 // The texts of one image's softmax. A label whose synonyms are fused as CAMs has several rows; it competes with the mean of them.
 struct LabelTexts {

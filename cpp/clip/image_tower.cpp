@@ -28,24 +28,32 @@ void resize_positions(Arena& scratch, const Model& model, const Grid& grid, floa
     }
 }
 
-void encode_image(Context& context, const Model& model, const Grid& grid, const float* patches, float* x, float* mean_attention) {
-  const int64_t width = model.image.width, patch_count = grid.patches(), n = patch_count + 1;
-  {
-    Arena::Scope scope(context.arena);
-    const auto positions = context.arena.take<float>(static_cast<size_t>(n * width));
-    resize_positions(context.arena, model, grid, positions.data());
-    std::copy_n(model.class_embedding.data(), width, x);
-    model.patch_embedding(context, patches, patch_count, x + width);
-    ops::add(context, x, positions.data(), n * width);
-    ops::layer_norm(context, x, n, width, model.ln_pre.gamma.data(), model.ln_pre.beta.data(), x);
+void encode_images(Context& context, const Model& model, std::span<const Grid> grids, const float* patches, float* x,
+                   std::span<float* const> mean_attention) {
+  const int64_t width = model.image.width, patch_values = 3 * model.shape.patch * model.shape.patch;
+  Arena::Scope scope(context.arena);
+  const auto images = context.arena.take<ops::Sequence>(grids.size());
+  int64_t tokens = 0;
+  for (size_t i = 0; i < grids.size(); ++i) {
+    const int64_t patch_count = grids[i].patches();
+    images[i] = {tokens, patch_count + 1};
+    Arena::Scope positions_scope(context.arena);
+    const auto positions = context.arena.take<float>(static_cast<size_t>((patch_count + 1) * width));
+    resize_positions(context.arena, model, grids[i], positions.data());
+    float* own = x + tokens * width;
+    std::copy_n(model.class_embedding.data(), width, own);
+    model.patch_embedding(context, patches, patch_count, own + width);
+    ops::add(context, own, positions.data(), (patch_count + 1) * width);
+    std::fill_n(mean_attention[i], patch_count * patch_count, 0.0f);
+    patches += patch_count * patch_values;
+    tokens += patch_count + 1;
   }
-  std::fill_n(mean_attention, patch_count * patch_count, 0.0f);
-  const ops::Sequence image{0, n};
+  ops::layer_norm(context, x, tokens, width, model.ln_pre.gamma.data(), model.ln_pre.beta.data(), x);
   for (int64_t i = 0; i + 1 < model.shape.layers; ++i) {
     context.checkpoint();
     const BlockWeights& block = model.image_blocks[static_cast<size_t>(i)];
-    if (i + kAffinityBlocks < model.shape.layers) transformer_block(context, model.image, block, {&image, 1}, false, x);
-    else transformer_block_with_mean(context, model.image, block, n, x, affinity_weight(model), mean_attention);
+    if (i + kAffinityBlocks < model.shape.layers) transformer_block(context, model.image, block, images, false, x);
+    else transformer_block_with_means(context, model.image, block, images, x, affinity_weight(model), mean_attention);
   }
 }
 

@@ -1,5 +1,7 @@
 // Patches -> the tokens that enter the last block, and the attention of the blocks before it.
 #pragma once
+#include <span>
+
 #include "clip/model.h"
 #include "clip/preprocess.h"
 
@@ -14,8 +16,9 @@ float affinity_weight(const Model&);
 // token's row first.
 void resize_positions(Arena& scratch, const Model&, const Grid&, float* out);
 
-// patches: see preprocess(). x (1 + patches, width), class token first: the tokens entering the LAST block.
-// mean_attention (patches, patches): overwritten with the share of the blocks before the last.
-void encode_image(Context&, const Model&, const Grid&, const float* patches, float* x, float* mean_attention);
+// One or more images, one behind the other in patches (see preprocess()) and in x (1 + patches, width), each with its class token first:
+// the tokens entering the LAST block. They share matrix products, and each attends to itself alone. mean_attention[i] (patches, patches):
+// overwritten with the share of the blocks before the last.
+void encode_images(Context&, const Model&, std::span<const Grid>, const float* patches, float* x, std::span<float* const> mean_attention);
 
 }  // namespace clip_es

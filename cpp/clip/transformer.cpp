@@ -27,19 +27,25 @@ void run_block(Context& context, const TransformerShape& shape, const BlockWeigh
   ops::add(context, x, out.data(), count);
 }
 
+int64_t count_tokens(std::span<const ops::Sequence> sequences) { return sequences.back().begin + sequences.back().length; }
+
 }  // namespace
 
 void transformer_block(Context& context, const TransformerShape& shape, const BlockWeights& w, std::span<const ops::Sequence> sequences,
                        bool causal, float* x) {
-  const int64_t tokens = sequences.back().begin + sequences.back().length;
-  run_block(context, shape, w, tokens, x,
+  run_block(context, shape, w, count_tokens(sequences), x,
             [&](const ops::AttentionInput& in, float* out) { ops::attention(context, in, sequences, causal, out, nullptr); });
 }
 
-void transformer_block_with_mean(Context& context, const TransformerShape& shape, const BlockWeights& w, int64_t n, float* x, float weight,
-                                 float* mean) {
-  run_block(context, shape, w, n, x,
-            [&](const ops::AttentionInput& in, float* out) { ops::attention_with_mean(context, in, n, out, nullptr, weight, mean); });
+void transformer_block_with_means(Context& context, const TransformerShape& shape, const BlockWeights& w,
+                                  std::span<const ops::Sequence> images, float* x, float weight, std::span<float* const> means) {
+  run_block(context, shape, w, count_tokens(images), x, [&](const ops::AttentionInput& in, float* out) {
+    for (size_t i = 0; i < images.size(); ++i) {
+      const auto [begin, n] = images[i];
+      const ops::AttentionInput own{in.qkv + begin * 3 * in.width, in.width, in.heads};
+      ops::attention_with_mean(context, own, n, out + begin * in.width, nullptr, weight, means[i]);
+    }
+  });
 }
 
 }  // namespace clip_es

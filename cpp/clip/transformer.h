@@ -28,8 +28,9 @@ struct TransformerShape {
 // x (tokens, width) -> x + attention(ln_1 x), then + mlp(ln_2 x), in place. Sequences lie one after another in x.
 void transformer_block(Context&, const TransformerShape&, const BlockWeights&, std::span<const ops::Sequence>, bool causal, float* x);
 
-// The same for one image of n tokens, class token first; adds `weight` times its attention to mean (n - 1, n - 1), as
+// The same for images of n tokens, class token first; adds `weight` times the attention of image i to means[i] (n - 1, n - 1), as
 // ops::attention_with_mean does.
-void transformer_block_with_mean(Context&, const TransformerShape&, const BlockWeights&, int64_t n, float* x, float weight, float* mean);
+void transformer_block_with_means(Context&, const TransformerShape&, const BlockWeights&, std::span<const ops::Sequence> images, float* x,
+                                  float weight, std::span<float* const> means);
 
 }  // namespace clip_es

@@ -10,16 +10,16 @@
 
 namespace clip_es {
 
-ThreadPool::ThreadPool(int threads, std::function<void()> on_start) {
+ThreadPool::ThreadPool(int threads, std::function<void()> on_start) : size_(threads) {
   try {
-    for (int worker = 1; worker < threads; ++worker)
-      threads_.emplace_back([this, worker, on_start] {
+    for (int i = 1; i < threads; ++i)
+      threads_.emplace_back([this, on_start] {
         const FlushDenormals flush;
         if (on_start) on_start();
-        work(worker);
+        work();
       });
   } catch (const std::system_error& error) {
-    const std::string started = std::to_string(size());
+    const std::string started = std::to_string(threads_.size() + 1);
     close();
     throw Error(ErrorCode::kOutOfMemory, "only " + started + " of " + std::to_string(threads) + " threads could be started (" +
                                              error.what() + "): fewer threads, or fewer segmenters, need less");
@@ -37,8 +37,11 @@ void ThreadPool::close() {
   for (auto& thread : threads_) thread.join();
 }
 
+void ThreadPool::use(int threads) { size_ = std::clamp(threads, 1, static_cast<int>(threads_.size()) + 1); }
+
 void ThreadPool::run(int64_t count, FunctionRef<void(int64_t, int)> body) {
-  if (threads_.empty() || count <= 1) {
+  const int helpers = static_cast<int>(std::min<int64_t>(size_, count)) - 1;
+  if (helpers <= 0) {
     for (int64_t index = 0; index < count; ++index) body(index, 0);
     return;
   }
@@ -48,35 +51,35 @@ void ThreadPool::run(int64_t count, FunctionRef<void(int64_t, int)> body) {
     count_ = count;
     next_ = 0;
     failure_ = nullptr;
-    busy_ = static_cast<int>(threads_.size());
-    ++generation_;
+    open_ = helpers;
   }
-  started_.notify_all();
+  for (int i = 0; i < helpers; ++i) started_.notify_one();
   take_indices(0);
   std::unique_lock lock(mutex_);
+  open_ = 0;  // who has not begun by now comes too late
   finished_.wait(lock, [this] { return busy_ == 0; });
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
-void ThreadPool::split(int64_t rows, int64_t smallest, FunctionRef<void(int64_t, int64_t)> body) {
+void ThreadPool::split(int64_t rows, int64_t smallest, FunctionRef<void(int64_t, int64_t)> body, int64_t step) {
   const int64_t most = (rows + smallest - 1) / smallest;
   const int64_t blocks = std::clamp<int64_t>(most, 1, size());
   run(blocks, [&](int64_t block, int) {
-    const int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
-    if (begin < end) body(begin, end);
+    const auto edge = [&](int64_t i) { return i == blocks ? rows : rows * i / blocks / step * step; };
+    if (edge(block) < edge(block + 1)) body(edge(block), edge(block + 1));
   });
 }
 
-void ThreadPool::work(int worker) {
-  for (uint64_t seen = 0;;) {
-    {
-      std::unique_lock lock(mutex_);
-      started_.wait(lock, [&] { return closing_ || generation_ != seen; });
-      if (closing_) return;
-      seen = generation_;
-    }
+void ThreadPool::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    started_.wait(lock, [&] { return closing_ || open_ > 0; });
+    if (closing_) return;
+    const int worker = open_--;
+    ++busy_;
+    lock.unlock();
     take_indices(worker);
-    std::lock_guard lock(mutex_);
+    lock.lock();
     if (--busy_ == 0) finished_.notify_one();
   }
 }

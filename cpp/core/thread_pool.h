@@ -37,28 +37,32 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int size() const { return static_cast<int>(threads_.size()) + 1; }
+  // How many threads work, the calling one included: all of them, unless told otherwise between loops.
+  int size() const { return size_; }
+  void use(int threads);
 
   // Calls body(index, worker) for every index in [0, count), in any order; worker in [0, size()) names the thread, so that
   // bodies can own scratch memory. Returns when all are done; the first exception thrown by a body is rethrown here.
   void run(int64_t count, FunctionRef<void(int64_t index, int worker)> body);
 
   // Cuts [0, rows) into blocks, about one per thread but none smaller than `smallest`, and calls body(begin, end) for each.
-  void split(int64_t rows, int64_t smallest, FunctionRef<void(int64_t begin, int64_t end)> body);
+  // Blocks begin at multiples of `step`.
+  void split(int64_t rows, int64_t smallest, FunctionRef<void(int64_t begin, int64_t end)> body, int64_t step = 1);
 
  private:
   void close();
-  void work(int worker);
+  void work();
   void take_indices(int worker);
 
+  int size_;
   std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable started_, finished_;
   const FunctionRef<void(int64_t, int)>* body_ = nullptr;
   int64_t count_ = 0;
   std::atomic<int64_t> next_{0};
-  uint64_t generation_ = 0;
-  int busy_ = 0;
+  int open_ = 0;  // places for further threads in the loop that runs
+  int busy_ = 0;  // threads that have taken one
   bool closing_ = false;
   std::exception_ptr failure_;
 };

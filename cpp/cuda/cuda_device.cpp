@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "cam/embeddings.h"
 
 namespace clip_es::cuda {
 
-CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu)
-    : gpu_(std::move(gpu)), arena_(Gpu::memory(gpu_)), status_(Gpu::memory(gpu_).allocate(sizeof(int32_t))) {}
+CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu, const CudaDevice* first)
+    : gpu_(std::move(gpu)), arena_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {
+  if (!first) return;
+  model_ = first->model_;
+  weights_ = first->weights_;
+}
 
 CudaDevice::~CudaDevice() {
   for (const Stretch& stretch : pending_) events_.insert(events_.end(), {stretch.first, stretch.second});
@@ -24,7 +29,8 @@ void CudaDevice::load(Context& host, Model& model, torch::Precision precision) {
   enter();
   check_float32_products();
   const GradCamWeights gradcam(host, model);
-  weights_.emplace(gpu_, model, gradcam, precision == torch::Precision::kBFloat16 ? torch::Dtype::kBFloat16 : torch::Dtype::kFloat32);
+  const bool half = precision == torch::Precision::kBFloat16;
+  weights_ = std::make_shared<Weights>(gpu_, model, gradcam, half ? torch::Dtype::kBFloat16 : torch::Dtype::kFloat32);
   finish();
   model.precision = precision;
   // The last block's sizes are asked for later on; the others' weights are the GPU's now.
@@ -53,25 +59,31 @@ void CudaDevice::check_float32_products() {
 void CudaDevice::enter() {
   gpu_->use();
   guard_.emplace(gpu_->torch(), gpu_->stream());
-  gpu_->clear(reinterpret_cast<int32_t*>(status_.get()), 1);
+  travels_.emplace(staging_);
 }
 
 void CudaDevice::finish() {
-  int32_t status = 0;
   const auto leave = [&] {
     guard_.reset();
+    travels_.reset();
+    downloads_.clear();
     for (const Stretch& stretch : pending_) events_.insert(events_.end(), {stretch.first, stretch.second});
     pending_.clear();
   };
   try {
-    gpu_->copy_out(reinterpret_cast<const int32_t*>(status_.get()), 1, &status);  // waits for all that was queued
+    wait();
     for (const Stretch& stretch : pending_) *stretch.seconds += gpu_->seconds_between(stretch.first, stretch.second);
   } catch (...) {
     leave();
     throw;
   }
   leave();
-  if (status) throw Error(ErrorCode::kModelFormat, "the image tower gives no finite embedding: its weights overflow, or are zero");
+}
+
+void CudaDevice::wait() {
+  gpu_->wait();
+  for (const Download& download : downloads_) std::memcpy(download.host, download.pinned, download.bytes);
+  downloads_.clear();
 }
 
 void CudaDevice::start(double& seconds) {
@@ -102,21 +114,22 @@ void CudaDevice::multiply(const torch::Batch& a, const torch::Batch& b, float* o
 
 // Rarely asked for, and little: the host's functions do it on a copy of what they read.
 void CudaDevice::embeddings(Context& c, const LastBlock& last, float* host_image, float* host_patches) {
-  Arena::Scope scope(staging_);
+  Arena::Scope scope(scratch_);
   LastBlock copy;
   copy.n = last.n;
-  copy.pooled = staging_.take<float>(last.pooled.size());
-  copy.z_hat = staging_.take<float>(last.z_hat.size());
+  copy.pooled = scratch_.take<float>(last.pooled.size());
+  copy.z_hat = scratch_.take<float>(last.z_hat.size());
   copy_out(last.pooled.data(), static_cast<int64_t>(last.pooled.size()), copy.pooled.data());
-  const auto embedding = staging_.take<double>(static_cast<size_t>(model_->shape.embedding));
+  if (host_patches) copy_out(last.z_hat.data(), static_cast<int64_t>(last.z_hat.size()), copy.z_hat.data());
+  wait();
+  const auto embedding = scratch_.take<double>(static_cast<size_t>(model_->shape.embedding));
   image_embedding(*model_, copy, embedding);
   std::copy(embedding.begin(), embedding.end(), host_image);
   if (!host_patches) return;
-  copy_out(last.z_hat.data(), static_cast<int64_t>(last.z_hat.size()), copy.z_hat.data());
-  Context host{c.pool, staging_, c.cancelled};
+  Context host{c.pool, scratch_, c.cancelled};
   patch_embeddings(host, *model_, copy, host_patches);
 }
 
-void CudaDevice::copy_out(const float* from, int64_t count, float* host) { gpu_->copy_out(from, count, host); }
+void CudaDevice::copy_out(const float* from, int64_t count, float* host) { fetch(from, count, host); }
 
 }  // namespace clip_es::cuda

@@ -1,6 +1,7 @@
 // The stages on a GPU: the same steps as the free functions of the same names, as kernels of ops/cuda and products of LibTorch queued on
-// one stream. Nothing waits between enter() and the copies of results.
+// one stream. Nothing waits between enter() and wait(): what goes to the GPU or comes back passes through pinned memory.
 #pragma once
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace clip_es::cuda {
 
 class CudaDevice : public Device {
  public:
-  explicit CudaDevice(std::shared_ptr<Gpu>);
+  explicit CudaDevice(std::shared_ptr<Gpu>, const CudaDevice* first = nullptr);  // first: whose weights to use
   ~CudaDevice() override;
 
   std::string name() const override { return "cuda:" + std::to_string(gpu_->index()); }
@@ -22,14 +23,16 @@ class CudaDevice : public Device {
   // The host's copy is made into what the GPU multiplies in while it is sent there.
   torch::Precision reads(torch::Precision) const override { return torch::Precision::kFloat32; }
   void load(Context& host, Model&, torch::Precision) override;
+  std::unique_ptr<Device> beside(Arena&) const override { return std::make_unique<CudaDevice>(gpu_->beside(), this); }
   void enter() override;
   void finish() override;
+  void wait() override;
   void start(double& seconds) override;
   void stop() override;
 
   void preprocess(Context&, const Image&, int64_t max_side, float* patches) override;
-  void encode_image(Context&, const Grid&, const float* patches, float* tokens, float* mean_attention) override;
-  void run_last_block(Context&, const float* tokens, LastBlock&, float* mean_attention) override;
+  void encode_images(Context&, std::span<const Grid>, const float* patches, float* tokens, std::span<float* const> mean_attention) override;
+  void run_last_block(Context&, const float* tokens, std::span<LastBlock>, std::span<float* const> mean_attention) override;
   void softmax_gradcam(Context&, const LastBlock&, const LabelTexts&, float* logits, float* probabilities, float* cams) override;
   void box_mask(Context&, const float* cams, int64_t labels, const Grid&, const BoxSettings&, uint8_t* boxes) override;
   void refine_cams(Context&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
@@ -47,11 +50,40 @@ class CudaDevice : public Device {
     Event first, second;
     double* seconds;
   };
+  // A result on its way to the host.
+  struct Download {
+    const std::byte* pinned;
+    size_t bytes;
+    void* host;
+  };
+  // Images of a batch that follow one another and have n tokens each.
+  struct Alike {
+    int64_t first_token, n;
+    std::span<float* const> means;  // of attention, one of each image
+    int64_t images() const { return static_cast<int64_t>(means.size()); }
+  };
 
   int64_t head_size() const { return model_->image.width / model_->image.heads; }
   float scale() const;  // of attention's scores
   bool exact_gelu() const { return model_->image.activation == Activation::kGelu; }
   void check_float32_products();
+
+  // The values in the GPU's memory; where they come from may be changed at once.
+  template <class T>
+  T* send(Arena& arena, std::span<const T> values) const {
+    const std::span<T> pinned = staging_.take<T>(values.size()), sent = arena.take<T>(values.size());
+    std::copy(values.begin(), values.end(), pinned.begin());
+    gpu_->copy_in(std::span<const T>(pinned), sent.data());
+    return sent.data();
+  }
+
+  // `host` holds the values after wait().
+  template <class T>
+  void fetch(const T* from, int64_t count, T* host) {
+    const std::span<T> pinned = staging_.take<T>(static_cast<size_t>(count));
+    gpu_->queue_copy_out(from, pinned.size_bytes(), pinned.data());
+    downloads_.push_back({reinterpret_cast<const std::byte*>(pinned.data()), pinned.size_bytes(), host});
+  }
 
   // y = x W^T + b of `rows` rows, in the layer's type.
   void linear(const Linear&, const void* x, int64_t rows, void* y) const;
@@ -59,7 +91,8 @@ class CudaDevice : public Device {
   void multiply(const torch::Batch& a, const torch::Batch& b, float* out) const;
 
   const uint8_t* resize(Arena&, const uint8_t* rgb, int64_t channels, PhotoSize from, PhotoSize to) const;
-  void run_block(Arena&, const Block&, int64_t n, float* x, const void* pending, void* out, float* mean) const;
+  void run_block(Arena&, const Block&, std::span<const Alike>, float* x, const void* pending, void* out, bool add_means) const;
+  void attend_in_bfloat16(const Alike&, const void* qkv, const Linear& out_proj, void* out, bool add_means) const;
   // Attention of one image in float32: out (n, width), log_sum_exp (heads, n) or null; mean (n - 1, n - 1), or null, += the block's share.
   void attend(Arena&, const float* qkv, int64_t n, float* out, float* log_sum_exp, float* mean) const;
 
@@ -70,13 +103,16 @@ class CudaDevice : public Device {
 
   std::shared_ptr<Gpu> gpu_;
   Arena arena_;
-  mutable Arena staging_;  // of the machine's memory, for what is made there and sent
+  mutable Arena scratch_;  // of the machine's memory
+  mutable Arena staging_;  // pinned: what travels, from enter() to finish()
   const Model* model_ = nullptr;
-  std::optional<Weights> weights_;
-  std::shared_ptr<std::byte> status_;  // one int32_t: see ScoreGradients
+  std::shared_ptr<const Weights> weights_;
+  // From enter() to finish().
   std::optional<torch::Backend::Guard> guard_;
-  std::vector<Event> events_;     // free ones
-  std::vector<Stretch> pending_;  // of this call
+  std::optional<Arena::Scope> travels_;
+  std::vector<Stretch> pending_;
+  std::vector<Download> downloads_;
+  std::vector<Event> events_;  // free ones
 };
 
 }  // namespace clip_es::cuda

@@ -110,6 +110,22 @@ MemorySource Gpu::memory(const std::shared_ptr<Gpu>& gpu) {
   return {allocate, gpu->properties_.memory};
 }
 
+MemorySource Gpu::pinned_memory(const std::shared_ptr<Gpu>& gpu) {
+  MemorySource source = host_memory();
+  source.allocate = [gpu](size_t bytes) {
+    void* memory = nullptr;
+    gpu->use();
+    if (const int error = gpu->functions_.allocate_pinned(bytes, &memory)) {
+      if (!gpu->functions_.is_out_of_memory(error)) gpu->check(error, "pinning memory");
+      throw Error(ErrorCode::kOutOfMemory, std::to_string(bytes >> 20) +
+                                               " MB of the machine's memory cannot be pinned for copies to the GPU: a smaller maxSide or "
+                                               "maxBatch, or fewer labels, need less");
+    }
+    return std::shared_ptr<std::byte>(static_cast<std::byte*>(memory), [gpu](std::byte* p) { gpu->functions_.release_pinned(p); });
+  };
+  return source;
+}
+
 void Gpu::use() const { check(functions_.use_gpu(index_), "choosing the GPU"); }
 void Gpu::wait() const { check(functions_.wait(stream_), "work"); }
 

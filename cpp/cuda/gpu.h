@@ -28,19 +28,31 @@ class Gpu {
   const GpuProperties& properties() const { return properties_; }
   const torch::Backend& torch() const { return torch_; }
   Stream stream() const { return stream_; }
-  static MemorySource memory(const std::shared_ptr<Gpu>&);  // which the memory keeps alive
+  // Whose memory keeps the Gpu alive.
+  static MemorySource memory(const std::shared_ptr<Gpu>&);
+  static MemorySource pinned_memory(const std::shared_ptr<Gpu>&);  // the host's, for copies that do not wait
+  std::shared_ptr<Gpu> beside() const { return std::make_shared<Gpu>(functions_, torch_, index_); }  // another queue on the same GPU
 
   // Makes this the GPU of the calling thread, once before anything else there.
   void use() const;
   void wait() const;
 
+  // Pinned memory must stay as it is until wait(); of other memory the copy is made at once.
   template <class T>
   void copy_in(std::span<const T> host, T* to) const {
     check(functions_.copy_in(stream_, host.data(), host.size_bytes(), to), "a copy to the GPU");
   }
+  // Into pinned memory, which holds it after wait().
+  void queue_copy_out(const void* from, size_t bytes, void* pinned) const {
+    check(functions_.copy_out(stream_, from, bytes, pinned), "a copy from the GPU");
+  }
   template <class T>
   void copy_out(const T* from, int64_t count, T* host) const {  // waits
-    check(functions_.copy_out(stream_, from, static_cast<size_t>(count) * sizeof(T), host), "a copy from the GPU");
+    queue_copy_out(from, static_cast<size_t>(count) * sizeof(T), host);
+    wait();
+  }
+  void copy(const void* from, size_t bytes, void* to) const {  // within the GPU's memory
+    check(functions_.copy(stream_, from, bytes, to), "a copy within the GPU");
   }
   template <class T>
   void clear(T* memory, int64_t count) const {

@@ -19,23 +19,19 @@ void* take(Arena& arena, int64_t count, torch::Dtype dtype) {
 
 // One resize: Pillow's two passes. The first makes RGB of what comes, even where the width stays.
 const uint8_t* CudaDevice::resize(Arena& arena, const uint8_t* image, int64_t channels, PhotoSize from, PhotoSize to) const {
-  const auto send = [&](int64_t in_size, int64_t out_size) {
-    const ops::ResizeWeights w = ops::resize_weights(staging_, in_size, out_size);
-    const auto put = [&](std::span<const int32_t> values) {
-      const auto sent = arena.take<int32_t>(values.size());
-      gpu_->copy_in(values, sent.data());
-      return sent.data();
-    };
+  const auto taps = [&](int64_t in_size, int64_t out_size) {
+    const ops::ResizeWeights w = ops::resize_weights(scratch_, in_size, out_size);
+    const auto put = [&](std::span<const int32_t> values) { return send(arena, values); };
     return ResizeTaps{put(w.first), put(w.count), put(w.weights), w.taps};
   };
   if (from.width != to.width || channels != 3) {
     const auto rows = arena.take<uint8_t>(static_cast<size_t>(3 * to.width * from.height));
-    gpu_->resize_rows({image, channels, from.width, from.height, to.width, send(from.width, to.width), rows.data()});
+    gpu_->resize_rows({image, channels, from.width, from.height, to.width, taps(from.width, to.width), rows.data()});
     image = rows.data();
   }
   if (from.height != to.height) {
     const auto columns = arena.take<uint8_t>(static_cast<size_t>(3 * to.width * to.height));
-    gpu_->resize_columns({image, to.width, to.height, send(from.height, to.height), columns.data()});
+    gpu_->resize_columns({image, to.width, to.height, taps(from.height, to.height), columns.data()});
     image = columns.data();
   }
   return image;
@@ -46,10 +42,9 @@ void CudaDevice::preprocess(Context& c, const Image& image, int64_t max_side, fl
   const Grid grid = patch_grid(image.width, image.height, patch, max_side);
   const PhotoSize size{image.width, image.height}, reduced = reduced_size(image.width, image.height, max_side),
                                                    network{grid.width * patch, grid.height * patch};
-  Arena::Scope scope(c.arena), staging_scope(staging_);
-  const auto bytes = c.arena.take<uint8_t>(static_cast<size_t>(image.width * image.height * image.channels));
-  gpu_->copy_in(std::span<const uint8_t>(image.data, bytes.size()), bytes.data());
-  const uint8_t* rgb = bytes.data();
+  Arena::Scope scope(c.arena), host_scope(scratch_);
+  const auto bytes = static_cast<size_t>(image.width * image.height * image.channels);
+  const uint8_t* rgb = send(c.arena, std::span<const uint8_t>(image.data, bytes));
   int64_t channels = image.channels;
   if (reduced.width != size.width || reduced.height != size.height) {
     rgb = resize(c.arena, rgb, channels, size, reduced);
@@ -78,60 +73,90 @@ void CudaDevice::attend(Arena& arena, const float* qkv, int64_t n, float* out, f
   }
 }
 
-// x += pending, the MLP's output of the block before; then the block up to its own MLP's output, which goes to `out`.
-void CudaDevice::run_block(Arena& arena, const Block& w, int64_t n, float* x, const void* pending, void* out, float* mean) const {
-  const torch::Dtype dtype = w.in_proj.dtype;
-  const int64_t width = model_->image.width, hidden = w.c_fc.outputs, heads = model_->image.heads;
-  const bool bfloat16 = dtype == torch::Dtype::kBFloat16;
-  Arena::Scope scope(arena);
-  void *normalised = take(arena, n * width, dtype), *attended_out = take(arena, n * width, dtype);
-  {
-    Arena::Scope attention_scope(arena);
-    void* qkv = take(arena, 3 * n * width, dtype);
-    gpu_->layer_norm({x, pending, bfloat16, n, width, w.ln_1.gamma, w.ln_1.beta, normalised, bfloat16, nullptr});
-    linear(w.in_proj, normalised, n, qkv);
-    if (bfloat16) {
-      const torch::Backend::Attended a = gpu_->torch().attention(qkv, n, width, heads);
-      if (mean)
-        gpu_->add_attention_mean({qkv,
-                                  n,
-                                  width,
-                                  heads,
-                                  scale(),
-                                  affinity_weight(*model_) / static_cast<float>(heads),
-                                  {const_cast<float*>(a.log_sum_exp), a.head_stride, a.row_stride},
-                                  mean});
-      linear(w.out_proj, a.out, n, attended_out);
-    } else {
-      auto* attended = static_cast<float*>(normalised);
-      attend(arena, static_cast<const float*>(qkv), n, attended, nullptr, mean);
-      linear(w.out_proj, attended, n, attended_out);
-    }
-  }
-  void* u = take(arena, n * hidden, dtype);
-  gpu_->layer_norm({x, attended_out, bfloat16, n, width, w.ln_2.gamma, w.ln_2.beta, normalised, bfloat16, nullptr});
-  linear(w.c_fc, normalised, n, u);
-  gpu_->activate({u, u, bfloat16, exact_gelu(), n * hidden});
-  linear(w.c_proj, u, n, out);
+// LibTorch's attention and out_proj of what it gives; a kernel of ours adds to the means.
+void CudaDevice::attend_in_bfloat16(const Alike& alike, const void* qkv, const Linear& out_proj, void* out, bool add_means) const {
+  const int64_t width = model_->image.width, heads = model_->image.heads, n = alike.n;
+  const torch::Backend::Attended a = gpu_->torch().attention(qkv, alike.images(), n, width, heads);
+  for (int64_t image = 0; add_means && image < alike.images(); ++image)
+    gpu_->add_attention_mean({.qkv = static_cast<const uint16_t*>(qkv) + image * n * 3 * width,
+                              .n = n,
+                              .width = width,
+                              .heads = heads,
+                              .scale = scale(),
+                              .factor = affinity_weight(*model_) / static_cast<float>(heads),
+                              .log_sum_exp = {const_cast<float*>(a.log_sum_exp) + image * a.image_stride, a.head_stride, a.row_stride},
+                              .mean = alike.means[static_cast<size_t>(image)]});
+  linear(out_proj, a.out, alike.images() * n, out);
 }
 
-void CudaDevice::encode_image(Context& c, const Grid& grid, const float* patches, float* x, float* mean_attention) {
-  const int64_t width = model_->image.width, patch_count = grid.patches(), n = patch_count + 1, layers = model_->shape.layers;
+// x += pending, the MLP's output of the block before; then the block up to its own MLP's output, which goes to `out`.
+void CudaDevice::run_block(Arena& arena, const Block& w, std::span<const Alike> batch, float* x, const void* pending, void* out,
+                           bool add_means) const {
+  const torch::Dtype dtype = w.in_proj.dtype;
+  const int64_t width = model_->image.width, hidden = w.c_fc.outputs;
+  const int64_t tokens = batch.back().first_token + batch.back().images() * batch.back().n;
+  const bool bfloat16 = dtype == torch::Dtype::kBFloat16;
+  Arena::Scope scope(arena);
+  void *normalised = take(arena, tokens * width, dtype), *attended_out = take(arena, tokens * width, dtype);
+  {
+    Arena::Scope attention_scope(arena);
+    void* qkv = take(arena, 3 * tokens * width, dtype);
+    gpu_->layer_norm({x, pending, bfloat16, tokens, width, w.ln_1.gamma, w.ln_1.beta, normalised, bfloat16, nullptr});
+    linear(w.in_proj, normalised, tokens, qkv);
+    if (bfloat16) {
+      for (const Alike& alike : batch)
+        attend_in_bfloat16(alike, static_cast<const uint16_t*>(qkv) + alike.first_token * 3 * width, w.out_proj,
+                           static_cast<uint16_t*>(attended_out) + alike.first_token * width, add_means);
+    } else {
+      auto* attended = static_cast<float*>(normalised);
+      for (const Alike& alike : batch)
+        for (int64_t i = 0; i < alike.images(); ++i) {
+          const int64_t first = alike.first_token + i * alike.n;
+          attend(arena, static_cast<const float*>(qkv) + first * 3 * width, alike.n, attended + first * width, nullptr,
+                 add_means ? alike.means[static_cast<size_t>(i)] : nullptr);
+        }
+      linear(w.out_proj, attended, tokens, attended_out);
+    }
+  }
+  void* u = take(arena, tokens * hidden, dtype);
+  gpu_->layer_norm({x, attended_out, bfloat16, tokens, width, w.ln_2.gamma, w.ln_2.beta, normalised, bfloat16, nullptr});
+  linear(w.c_fc, normalised, tokens, u);
+  gpu_->activate({u, u, bfloat16, exact_gelu(), tokens * hidden});
+  linear(w.c_proj, u, tokens, out);
+}
+
+void CudaDevice::encode_images(Context& c, std::span<const Grid> grids, const float* patches, float* x,
+                               std::span<float* const> mean_attention) {
+  const int64_t width = model_->image.width, layers = model_->shape.layers, patch = model_->shape.patch;
   const Weights& w = *weights_;
-  linear(w.patch_embedding, patches, patch_count, x + width);
-  gpu_->add_positions({x, grid.height, grid.width, width, model_->shape.resolution / model_->shape.patch, w.class_embedding, w.positions});
-  gpu_->layer_norm({x, nullptr, false, n, width, w.ln_pre.gamma, w.ln_pre.beta, x, false, nullptr});
-  gpu_->clear(mean_attention, patch_count * patch_count);
+  Arena::Scope host_scope(scratch_);
+  std::span<Alike> batch = scratch_.take<Alike>(grids.size());
+  size_t groups = 0;
+  int64_t tokens = 0;
+  for (size_t i = 0; i < grids.size(); ++i) {
+    const Grid& grid = grids[i];
+    const int64_t n = grid.patches() + 1;
+    float* own = x + tokens * width;
+    linear(w.patch_embedding, patches, n - 1, own + width);
+    gpu_->add_positions({own, grid.height, grid.width, width, model_->shape.resolution / patch, w.class_embedding, w.positions});
+    gpu_->clear(mean_attention[i], (n - 1) * (n - 1));
+    if (groups > 0 && batch[groups - 1].n == n)
+      batch[groups - 1].means = {batch[groups - 1].means.data(), batch[groups - 1].means.size() + 1};
+    else batch[groups++] = {tokens, n, mean_attention.subspan(i, 1)};
+    patches += (n - 1) * 3 * patch * patch;
+    tokens += n;
+  }
+  batch = batch.first(groups);
+  gpu_->layer_norm({x, nullptr, false, tokens, width, w.ln_pre.gamma, w.ln_pre.beta, x, false, nullptr});
   if (layers < 2) return;
   const torch::Dtype dtype = w.blocks.front().in_proj.dtype;
   Arena::Scope scope(c.arena);
-  void* out = take(c.arena, n * width, dtype);
+  void* out = take(c.arena, tokens * width, dtype);
   for (int64_t i = 0; i + 1 < layers; ++i) {
     c.checkpoint();
-    run_block(c.arena, w.blocks[static_cast<size_t>(i)], n, x, i > 0 ? out : nullptr, out,
-              i + kAffinityBlocks < layers ? nullptr : mean_attention);
+    run_block(c.arena, w.blocks[static_cast<size_t>(i)], batch, x, i > 0 ? out : nullptr, out, i + kAffinityBlocks >= layers);
   }
-  gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, n, width, nullptr, nullptr, nullptr, false, nullptr});
+  gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, tokens, width, nullptr, nullptr, nullptr, false, nullptr});
 }
 
 }  // namespace clip_es::cuda

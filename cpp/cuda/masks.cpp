@@ -14,12 +14,14 @@ void CudaDevice::refine_cams(Context& c, const float* attention, int64_t patches
   c.checkpoint();
   const auto n = static_cast<size_t>(patches);
   Arena::Scope scope(c.arena);
-  const auto row_factor = c.arena.take<float>(n), column_factor = c.arena.take<float>(n);
   const auto once = c.arena.take<float>(n * static_cast<size_t>(labels));
+  std::span<float> row_factor, column_factor;
   if (settings.sinkhorn_rounds == 0) {
     const std::vector<float> ones(n, 1.0f);
-    gpu_->copy_in(std::span<const float>(ones), row_factor.data());
-    gpu_->copy_in(std::span<const float>(ones), column_factor.data());
+    row_factor = column_factor = {send(c.arena, std::span<const float>(ones)), n};
+  } else {
+    row_factor = c.arena.take<float>(n);
+    column_factor = c.arena.take<float>(n);
   }
   for (int round = 0; round < settings.sinkhorn_rounds; ++round) {
     gpu_->sinkhorn_columns({attention, patches, round > 0 ? row_factor.data() : nullptr, column_factor.data()});
@@ -40,14 +42,13 @@ void CudaDevice::make_pseudo_mask(Context& c, float* maps, const Grid& grid, std
   };
   uint8_t* mask = take(host.mask, pixels);
   float *confidence = take(host.confidence, pixels), *enlarged = take(host.maps, labels * pixels);
-  const auto values = c.arena.take<uint8_t>(value.size());
-  gpu_->copy_in(value, values.data());
+  const uint8_t* values = send(c.arena, value);
   gpu_->min_max({maps, labels, grid.patches()});
-  gpu_->pseudo_mask({maps, values.data(), labels, grid.height, grid.width, width, height, settings.background_power, settings.ignore_below,
+  gpu_->pseudo_mask({maps, values, labels, grid.height, grid.width, width, height, settings.background_power, settings.ignore_below,
                      kIgnored, mask, confidence, enlarged, nullptr});
-  if (mask) gpu_->copy_out(mask, pixels, host.mask);
-  if (confidence) gpu_->copy_out(confidence, pixels, host.confidence);
-  if (enlarged) gpu_->copy_out(enlarged, labels * pixels, host.maps);
+  if (mask) fetch(mask, pixels, host.mask);
+  if (confidence) fetch(confidence, pixels, host.confidence);
+  if (enlarged) fetch(enlarged, labels * pixels, host.maps);
 }
 
 void CudaDevice::score_labels(Context& c, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
@@ -59,7 +60,7 @@ void CudaDevice::score_labels(Context& c, float* maps, const Grid& grid, int64_t
   gpu_->min_max({maps, labels, grid.patches()});
   gpu_->pseudo_mask({maps, nullptr, labels, grid.height, grid.width, width, height, settings.background_power, settings.ignore_below,
                      kIgnored, nullptr, nullptr, scores.data() + pixels, scores.data()});
-  gpu_->copy_out(scores.data(), (labels + 1) * pixels, host_scores);
+  fetch(scores.data(), (labels + 1) * pixels, host_scores);
 }
 
 }  // namespace clip_es::cuda

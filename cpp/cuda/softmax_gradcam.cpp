@@ -18,26 +18,20 @@ float* take(Arena& arena, int64_t rows, int64_t columns) { return arena.take<flo
 void CudaDevice::score_gradients(Arena& arena, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities,
                                  float* a, float* scaled_dz) const {
   const int64_t size = model_->shape.embedding, width = model_->image.width, rows = static_cast<int64_t>(texts.rows.size()) / size;
-  Arena::Scope scope(arena), host_scope(staging_);
-  const std::span<double> competing = competing_texts(staging_, texts, size);
+  Arena::Scope scope(arena), host_scope(scratch_);
+  const std::span<double> competing = competing_texts(scratch_, texts, size);
   const int64_t count = static_cast<int64_t>(competing.size()) / size;
-  const auto label_of_row = staging_.take<int64_t>(static_cast<size_t>(rows));
+  const auto label_of_row = scratch_.take<int64_t>(static_cast<size_t>(rows));
   for (int64_t k = 0; k < texts.labels(); ++k)
     for (int64_t row = texts.first_row[static_cast<size_t>(k)]; row < texts.first_row[static_cast<size_t>(k) + 1]; ++row)
       label_of_row[static_cast<size_t>(row)] = k;
   const auto doubles = [&](int64_t r, int64_t c) { return arena.take<double>(static_cast<size_t>(r * c)).data(); };
-  const auto put = [&](auto values) {
-    using T = std::remove_const_t<typename decltype(values)::element_type>;
-    const std::span<T> sent = arena.take<T>(values.size());
-    gpu_->copy_in(std::span<const T>(values), sent.data());
-    return sent.data();
-  };
   gpu_->score_gradients({.pooled = last.pooled.data(),
                          .projection = weights_->projection,
                          .ln_post_gamma = weights_->ln_post.gamma,
-                         .competing = put(competing),
-                         .rows = put(texts.rows),
-                         .label_of_row = put(label_of_row),
+                         .competing = send(arena, std::span<const double>(competing)),
+                         .rows = send(arena, texts.rows),
+                         .label_of_row = send(arena, std::span<const int64_t>(label_of_row)),
                          .width = width,
                          .embedding = size,
                          .texts = count,
@@ -51,8 +45,7 @@ void CudaDevice::score_gradients(Arena& arena, const LastBlock& last, const Labe
                          .logits_out = logits,
                          .probabilities_out = probabilities,
                          .a = a,
-                         .scaled_dz = scaled_dz,
-                         .status = reinterpret_cast<int32_t*>(status_.get())});
+                         .scaled_dz = scaled_dz});
 }
 
 // Steps 2 to 4: the gradient of attention's output.
@@ -136,9 +129,7 @@ void CudaDevice::softmax_gradcam(Context& c, const LastBlock& last, const LabelT
     c.checkpoint();
     explain(c.arena, last, std::min(group, rows - first), a + first * width, scaled_dz + first * width, row_cams + first * patches);
   }
-  const auto first_row = c.arena.take<int64_t>(texts.first_row.size());
-  gpu_->copy_in(texts.first_row, first_row.data());
-  gpu_->normalise_cams({row_cams, first_row.data(), texts.labels(), patches, cams});
+  gpu_->normalise_cams({row_cams, send(c.arena, texts.first_row), texts.labels(), patches, cams});
 }
 
 }  // namespace clip_es::cuda

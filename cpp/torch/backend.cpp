@@ -144,11 +144,11 @@ void Backend::bmm(const Batch& a, const Batch& b, const Batch& out, bool add) co
   else check_device(table_->bmm_out(result.get(), left.get(), right.get()), "bmm_out");
 }
 
-Backend::Attended Backend::attention(const void* qkv, int64_t n, int64_t width, int64_t heads) const {
+Backend::Attended Backend::attention(const void* qkv, int64_t images, int64_t n, int64_t width, int64_t heads) const {
   const int64_t size = width / heads;
   auto part = [&](int64_t which) {
     const auto* data = static_cast<const std::byte*>(qkv) + static_cast<size_t>(which * width) * bytes_of(Dtype::kBFloat16);
-    return wrap(*table_, index_, data, Dtype::kBFloat16, std::array{int64_t{1}, heads, n, size},
+    return wrap(*table_, index_, data, Dtype::kBFloat16, std::array{images, heads, n, size},
                 std::array{n * 3 * width, size, 3 * width, int64_t{1}});
   };
   const Tensor query = part(0), key = part(1), value = part(2);
@@ -172,9 +172,10 @@ Backend::Attended Backend::attention(const void* qkv, int64_t n, int64_t width, 
   check(table_->get_data_ptr(results[1], &log_sum_exp), "aoti_torch_get_data_ptr");
   check(table_->get_strides(results[0], &out_strides), "aoti_torch_get_strides");
   check(table_->get_strides(results[1], &lse_strides), "aoti_torch_get_strides");
-  if ((heads > 1 && out_strides[1] != size) || (n > 1 && out_strides[2] != width) || out_strides[3] != 1)
+  if ((images > 1 && out_strides[0] != n * width) || (heads > 1 && out_strides[1] != size) || (n > 1 && out_strides[2] != width) ||
+      out_strides[3] != 1)
     throw Error(ErrorCode::kLibTorch, "flash attention of LibTorch " + version() + " lays its result out in a way that is not known here");
-  return {std::move(owned), out, static_cast<const float*>(log_sum_exp), lse_strides[1], lse_strides[2]};
+  return {std::move(owned), out, static_cast<const float*>(log_sum_exp), lse_strides[0], lse_strides[1], lse_strides[2]};
 }
 
 }  // namespace clip_es::torch

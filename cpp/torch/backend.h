@@ -52,15 +52,15 @@ class Backend {
   // out = a b, batch by batch; with `add` out += a b.
   void bmm(const Batch& a, const Batch& b, const Batch& out, bool add = false) const;
 
-  // Flash attention of one image in bfloat16: qkv (n, 3 width) as in ops::AttentionInput. The results are LibTorch's own memory, there for
-  // what is queued on the stream until the handle ends.
+  // Flash attention in bfloat16 of images of n tokens each, one behind the other: qkv (images * n, 3 width) as in ops::AttentionInput. The
+  // results are LibTorch's own memory, there for what is queued on the stream until the handle ends.
   struct Attended {
     std::shared_ptr<void> handle;
-    const void* out;           // (n, width), bfloat16
-    const float* log_sum_exp;  // of head h and query i: [h * head_stride + i * row_stride]
-    int64_t head_stride, row_stride;
+    const void* out;           // (images * n, width), bfloat16
+    const float* log_sum_exp;  // of image b, head h and query i: [b * image_stride + h * head_stride + i * row_stride]
+    int64_t image_stride, head_stride, row_stride;
   };
-  Attended attention(const void* qkv, int64_t n, int64_t width, int64_t heads) const;
+  Attended attention(const void* qkv, int64_t images, int64_t n, int64_t width, int64_t heads) const;
 
  private:
   Backend(const BackendTable& table, int32_t index) : table_(&table), index_(index) {}

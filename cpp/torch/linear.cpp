@@ -93,7 +93,7 @@ void Linear::operator()(Context& context, const float* x, int64_t rows, float* y
     case Storage::kPackedBFloat16: return multiply_bfloat16(context, x, rows, y);
     case Storage::kFloat32: break;
   }
-  context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
+  split_rows(context, rows, [&](int64_t begin, int64_t end) {
     linear(matrix(x + begin * inputs_, end - begin, inputs_), matrix(weight(), outputs_, inputs_), bias(), y + begin * outputs_);
   });
 }
@@ -104,7 +104,7 @@ void Linear::multiply_compact(Context& context, const float* x, int64_t rows, fl
   context.pool.split(outputs_, kSmallestRows, [&](int64_t begin, int64_t end) {
     from_float16(halves(weight_) + begin * inputs_, (end - begin) * inputs_, wide.data() + begin * inputs_);
   });
-  context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
+  split_rows(context, rows, [&](int64_t begin, int64_t end) {
     linear(matrix(x + begin * inputs_, end - begin, inputs_), matrix(wide.data(), outputs_, inputs_), bias(), y + begin * outputs_);
   });
 }
@@ -113,7 +113,7 @@ void Linear::multiply_bfloat16(Context& context, const float* x, int64_t rows, f
   Arena::Scope scope(context.arena);
   const auto in = context.arena.take<uint16_t>(static_cast<size_t>(rows * inputs_));
   const auto out = context.arena.take<uint16_t>(packed_ ? 0 : static_cast<size_t>(rows * outputs_));
-  context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
+  split_rows(context, rows, [&](int64_t begin, int64_t end) {
     uint16_t* own = in.data() + begin * inputs_;
     to_bfloat16(x + begin * inputs_, (end - begin) * inputs_, own);
     if (packed_) packed_->multiply(own, end - begin, y + begin * outputs_);

@@ -8,6 +8,7 @@ namespace clip_es::torch {
 namespace {
 
 constexpr int64_t kSmallestRows = 16;  // fewer rows than this to a thread cost more in calls than they gain
+constexpr int64_t kTile = 16;          // a multiple of the rows that MKL computes at once
 
 Tensor wrap(const float* data, std::array<int64_t, 2> sizes, std::array<int64_t, 2> strides) {
   return wrap_matrix(const_cast<float*>(data), aoti_torch_dtype_float32(), sizes, strides);
@@ -34,8 +35,12 @@ void matmul_add(const MatrixView& a, const MatrixView& b, float* out) {
   check(aoti_torch_cpu_addmm_out(result.get(), result.get(), wrap(a).get(), wrap(b).get(), 1, 1), "aoti_torch_cpu_addmm_out");
 }
 
+void split_rows(Context& context, int64_t rows, FunctionRef<void(int64_t begin, int64_t end)> body) {
+  context.pool.split(rows, kSmallestRows, body, kTile);
+}
+
 void matmul(Context& context, const MatrixView& a, const MatrixView& b, float* out) {
-  context.pool.split(a.rows, kSmallestRows, [&](int64_t begin, int64_t end) {
+  split_rows(context, a.rows, [&](int64_t begin, int64_t end) {
     const MatrixView rows{a.data + begin * a.row_stride, end - begin, a.columns, a.row_stride, a.column_stride};
     matmul(rows, b, out + begin * b.columns, b.columns);
   });

@@ -24,15 +24,16 @@ CamResult explain(Context& context, const Model& model, const std::vector<float>
                   const std::vector<int64_t>& rows_of, const std::vector<float>& background) {
   const auto n = static_cast<int64_t>(x.size()) / model.image.width, patches = n - 1, labels = static_cast<int64_t>(rows_of.size());
   std::vector<float> memory(LastBlock::floats(model, n));
-  LastBlock last;
-  last.bind(model, n, memory);
+  LastBlock last{.n = n};
+  bind(model, {&last, 1}, memory);
   const size_t texts = rows_of.size() + background.size() / static_cast<size_t>(model.shape.embedding);
   CamResult r{std::vector<float>(texts), std::vector<float>(texts), std::vector<float>(static_cast<size_t>(labels * patches)),
               std::vector<float>(static_cast<size_t>(patches * patches))};
   std::vector<int64_t> first_row{0};
   for (const int64_t count : rows_of) first_row.push_back(first_row.back() + count);
   const GradCamWeights weights(context, model);
-  run_last_block(context, model, x.data(), last, r.mean_attention.data());
+  float* const means[] = {r.mean_attention.data()};
+  run_last_block(context, model, x.data(), {&last, 1}, means);
   softmax_gradcam(context, model, weights, last, {rows, first_row, background}, r.logits.data(), r.probabilities.data(), r.cams.data());
   return r;
 }

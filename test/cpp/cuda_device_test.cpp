@@ -76,9 +76,10 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
       const size_t floats = LastBlock::floats(model, n);
       std::vector<float> memory(floats), mean(static_cast<size_t>(patches * patches)), logits(6), probabilities(6),
           cams(static_cast<size_t>(3 * patches));
-      LastBlock want;
-      want.bind(model, n, memory);
-      run_last_block(host, model, x.data(), want, mean.data());
+      LastBlock want{.n = n}, got{.n = n};
+      bind(model, {&want, 1}, memory);
+      float* const means[] = {mean.data()};
+      run_last_block(host, model, x.data(), {&want, 1}, means);
       softmax_gradcam(host, model, GradCamWeights(host, model), want, texts, logits.data(), probabilities.data(), cams.data());
 
       cuda::CudaDevice device(test_gpu());
@@ -86,12 +87,12 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
       Context c{host.pool, device.arena()};
       const GpuArray<float> g_x(x), g_memory(static_cast<int64_t>(floats)), g_mean(patches * patches), g_logits(6), g_probabilities(6),
           g_cams(3 * patches);
-      LastBlock got;
-      got.bind(model, n, {g_memory.data(), floats});
+      bind(model, {&got, 1}, {g_memory.data(), floats});
+      float* const g_means[] = {g_mean.data()};
       const auto run = [&] {
         device.enter();
         test_gpu()->clear(g_mean.data(), patches * patches);
-        device.run_last_block(c, g_x.data(), got, g_mean.data());
+        device.run_last_block(c, g_x.data(), {&got, 1}, g_means);
         device.softmax_gradcam(c, got, texts, g_logits.data(), g_probabilities.data(), g_cams.data());
         device.finish();
       };

@@ -73,10 +73,11 @@ Results run_stages(const Case& photo_case, torch::Precision precision) {
   device.enter();
   device.preprocess(c, {photo.rgb.data(), photo.width, photo.height, 3}, 0, patch_rows.data());
   r.pixels = to_pixels(patch_rows.host(), r.grid, patch);
-  device.encode_image(c, r.grid, patch_rows.data(), tokens.data(), mean_attention.data());
-  LastBlock last;
-  last.bind(on.model, n, {memory.data(), LastBlock::floats(on.model, n)});
-  device.run_last_block(c, tokens.data(), last, mean_attention.data());
+  float* const means[] = {mean_attention.data()};
+  device.encode_images(c, {&r.grid, 1}, patch_rows.data(), tokens.data(), means);
+  LastBlock last{.n = n};
+  bind(on.model, {&last, 1}, {memory.data(), LastBlock::floats(on.model, n)});
+  device.run_last_block(c, tokens.data(), {&last, 1}, means);
   r.features = tokens.host();
   r.mean_attention = mean_attention.host();
   run_words(device, c, photo_case, last, mean_attention.data(), photo, r);

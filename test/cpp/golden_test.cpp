@@ -64,11 +64,12 @@ Results run_stages(Context& context, const Case& c) {
   r.pixels = to_pixels(patch_rows, r.grid, patch);
   r.features.resize(static_cast<size_t>(n * model.shape.width));
   r.mean_attention.resize(static_cast<size_t>(patches * patches));
-  encode_image(context, model, r.grid, patch_rows.data(), r.features.data(), r.mean_attention.data());
+  float* const means[] = {r.mean_attention.data()};
+  encode_images(context, model, {&r.grid, 1}, patch_rows.data(), r.features.data(), means);
   std::vector<float> memory(LastBlock::floats(model, n));
-  LastBlock last;
-  last.bind(model, n, memory);
-  run_last_block(context, model, r.features.data(), last, r.mean_attention.data());
+  LastBlock last{.n = n};
+  bind(model, {&last, 1}, memory);
+  run_last_block(context, model, r.features.data(), {&last, 1}, means);
   run_words(context, c, last, photo, r);
   return r;
 }

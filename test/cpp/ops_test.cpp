@@ -177,19 +177,31 @@ TEST("a transformer block equals its twin: gelu and quick_gelu, heads of 32, 64 
   CHECK_BELOW(worst, 2e-5);
 }
 
-TEST("transformer_block_with_mean changes x as transformer_block does and adds its share of the attention") {
+TEST("transformer_block_with_means changes x as transformer_block does and adds each image's share of its attention") {
   Random random(7);
   const TransformerShape shape{128, 2, Activation::kQuickGelu};
   const TestBlock block = random_block(random, shape);
-  for (const int64_t n : {2, 65, 129}) {
-    std::vector<float> x = random.normal(n * shape.width), mean((n - 1) * (n - 1), 0.25f);
-    const reference::BlockResult want = reference::transformer_block(block.naive, Matrix(n, shape.width, x), false);
-    transformer_block_with_mean(test_context(), shape, block.fast, n, x.data(), 0.5f, mean.data());
-    std::vector<double> want_mean;
-    for (int64_t i = 1; i < n; ++i)
-      for (int64_t j = 1; j < n; ++j) want_mean.push_back(0.25 + 0.5 * want.mean_attention(i, j));
-    CHECK_BELOW(largest_difference(x, want.x.values), 2e-5);
-    CHECK_BELOW(largest_difference(mean, want_mean), 1e-6);
+  const std::vector<ops::Sequence> together{{0, 2}, {2, 65}, {67, 129}, {196, 65}};
+  for (const auto& images : {std::vector{ops::Sequence{0, 2}}, std::vector{ops::Sequence{0, 129}}, together}) {
+    std::vector<float> x = random.normal((images.back().begin + images.back().length) * shape.width);
+    std::vector<double> want_x, want_means;
+    std::vector<float*> means;
+    size_t size = 0;
+    for (const ops::Sequence& image : images) size += static_cast<size_t>((image.length - 1) * (image.length - 1));
+    std::vector<float> memory(size, 0.25f);
+    size = 0;
+    for (const auto& [begin, n] : images) {
+      const std::span<const float> rows(x.data() + begin * shape.width, static_cast<size_t>(n * shape.width));
+      const reference::BlockResult want = reference::transformer_block(block.naive, Matrix(n, shape.width, rows), false);
+      want_x.insert(want_x.end(), want.x.values.begin(), want.x.values.end());
+      for (int64_t i = 1; i < n; ++i)
+        for (int64_t j = 1; j < n; ++j) want_means.push_back(0.25 + 0.5 * want.mean_attention(i, j));
+      means.push_back(memory.data() + size);
+      size += static_cast<size_t>((n - 1) * (n - 1));
+    }
+    transformer_block_with_means(test_context(), shape, block.fast, images, x.data(), 0.5f, means);
+    CHECK_BELOW(largest_difference(x, want_x), 2e-5);
+    CHECK_BELOW(largest_difference(memory, want_means), 1e-6);
   }
 }
 

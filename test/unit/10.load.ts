@@ -75,6 +75,7 @@ test('the embedded model says what it is, and cannot be told otherwise', async (
     context: 77,
     device: 'cpu',
     precision: 'float32',
+    photosAtATime: 2,
   })
   assert.ok(Object.isFrozen(segmenter.model))
   await segmenter.close()
@@ -156,7 +157,11 @@ test('an option that is wrong is named with its value and with what it takes', a
     [() => {}, 'options is [Function', 'an object'],
     [{ treads: 2 }, "unknown option 'treads'", "did you mean 'threads'?"],
     [{ maxside: 2 }, "unknown option 'maxside'", "did you mean 'maxSide'?"],
-    [{ gpu: true }, "unknown option 'gpu'", 'known: device, precision, threads, maxQueue, maxPixels, maxSide, signal'],
+    [
+      { gpu: true },
+      "unknown option 'gpu'",
+      'known: device, precision, threads, concurrency, maxBatch, maxDelay, maxQueue, maxPixels, maxSide, signal',
+    ],
     [{ device: 'gpu' }, "device is 'gpu'", "'auto', 'cpu', 'cuda' or 'cuda:N'"],
     [{ device: 'CPU' }, "device is 'CPU'", "'cpu'"],
     [{ device: 'cuda:' }, "device is 'cuda:'", "'cuda:N'"],
@@ -176,6 +181,21 @@ test('an option that is wrong is named with its value and with what it takes', a
     [{ threads: '2' }, "threads is '2'", `${whole} 1024`],
     [{ threads: 2n }, 'threads is 2n', `${whole} 1024`],
     [{ threads: null }, 'threads is null', `${whole} 1024`],
+    ...[0, -1, 1.5, 65, Number.NaN].map((concurrency): [unknown, string, string] => [
+      { concurrency },
+      `concurrency is ${concurrency};`,
+      `${whole} 64`,
+    ]),
+    ...[0, -1, 1.5, 257, Number.NaN].map((maxBatch): [unknown, string, string] => [
+      { maxBatch },
+      `maxBatch is ${maxBatch};`,
+      `${whole} 256`,
+    ]),
+    ...[-1, 60_001, Number.NaN].map((maxDelay): [unknown, string, string] => [
+      { maxDelay },
+      `maxDelay is ${maxDelay};`,
+      'a number from 0 to 60000',
+    ]),
     ...[0, -1, 1.5, 1e7, Number.NaN, Number.POSITIVE_INFINITY].map((maxQueue): [unknown, string, string] => [
       { maxQueue },
       `maxQueue is ${maxQueue};`,

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type ClassSet, ClipEsError, type ImageData, type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
-import { crop, load, reasonOf, rejects, type Scene, scene } from './support.js'
+import { crop, load as loadAny, reasonOf, rejects, type Scene, scene } from './support.js'
 
 let segmenter: Segmenter
 let classes: ClassSet
@@ -11,6 +11,9 @@ let photo: Scene
 let small: ImageData
 let large: ImageData // runs long enough for others to wait behind it
 let huge: ImageData // runs long enough to be still at it after a pause
+
+/** Here one job runs at a time, so that which one waits is known. */
+const load = (path?: string, options: LoadOptions = {}) => loadAny(path, { concurrency: 1, ...options })
 
 const withoutTimings = ({ timings, ...rest }: SegmentResult) => rest
 

@@ -33,8 +33,15 @@ export async function dataset(options: DatasetOptions): Promise<boolean> {
   const found = await asUsage(() => readDataset(kind, options, file))
   makeOutFolder('dataset', options.out)
   sharp.concurrency(1) // the cores belong to the engine
-  const { precision, threads, maxSide, device } = options
-  const segmenter = await Segmenter.load(model, { precision, threads, maxSide, device, signal } satisfies LoadOptions)
+  const { precision, threads, concurrency, maxSide, device } = options
+  const segmenter = await Segmenter.load(model, {
+    precision,
+    threads,
+    concurrency,
+    maxSide,
+    device,
+    signal,
+  } satisfies LoadOptions)
   try {
     const plan = await prepare(segmenter, kind, options, file, signal)
     return await runShard(plan, found, options)

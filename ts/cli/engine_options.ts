@@ -9,6 +9,7 @@ export interface EngineOptions {
   precision?: Precision
   device?: Device
   threads?: number
+  concurrency?: number
   maxSide?: number
 }
 
@@ -19,4 +20,5 @@ export const addEngineOptions = (command: Command): Command =>
     .addOption(new Option('--precision <name>', 'of the matrix products').choices(['auto', 'float32', 'bfloat16', 'int8']))
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', device)
     .option('--threads <n>', 'default: the physical cores', integerFrom(1, 1024))
+    .option('--concurrency <n>', 'photos computed side by side (default: 4, or as many as threads)', integerFrom(1, 64))
     .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)

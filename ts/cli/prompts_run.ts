@@ -39,8 +39,8 @@ export async function prompts(options: PromptsOptions): Promise<boolean> {
   const found = await asUsage(() => readDataset(kind, options, file))
   const items = multiLabel(found)
   sharp.concurrency(1) // the cores belong to the engine
-  const { precision, threads, maxSide, device } = options
-  const segmenter = await Segmenter.load(model, { precision, threads, maxSide, device, signal })
+  const { precision, threads, concurrency, maxSide, device } = options
+  const segmenter = await Segmenter.load(model, { precision, threads, concurrency, maxSide, device, signal })
   try {
     await asUsage(() => checkCandidates(candidates, file, segmenter.model.context))
     const cache = await asUsage(() => openCache(segmenter, options, sourceOf(kind, options)[kind] as string))

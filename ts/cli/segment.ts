@@ -25,6 +25,7 @@ export interface SegmentArguments {
   ignoreBelow?: number
   maxSide?: number
   threads?: number
+  concurrency?: number
   device?: Device
   precision?: Precision
 }
@@ -83,6 +84,7 @@ export function segmentCommand(): Command {
     .option('--ignore-below <x>', 'pixels less sure than this become 255, 0 to 1 (default: 0)', numberFrom(0, 1))
     .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)
     .option('--threads <n>', 'threads to compute with (default: the physical cores)', integerFrom(1, 1024))
+    .option('--concurrency <n>', 'photos computed side by side (default: 4, or as many as threads)', integerFrom(1, 64))
     .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
     .addOption(new Option('--precision <precision>', '(default: auto)').choices(precisions))
     .optionsGroup('Help:')

@@ -14,8 +14,8 @@ import { type Failure, failureText, makeReport, type Outcome, type Report, summa
 import { Stopped, stopSignal } from './stop.js'
 import { asUsage } from './usage.js'
 
-/** One photo is decoded, one waits, one is computed, one is written: more would only hold memory. */
-const window = 4
+/** Photos beside those that the engine computes: one is decoded, one waits, one is written. More would only hold memory. */
+const others = 3
 
 /** The disk's failures, not a photo's: the next one would fail the same way. */
 const fatal: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EROFS']
@@ -48,16 +48,17 @@ async function work(
   sharp.concurrency(1) // the cores belong to the engine
   const failures: Failure[] = []
   let done = 0
-  const { device, precision, threads, maxSide, out } = given
+  const { device, precision, threads, concurrency, maxSide, out } = given
   const begin = performance.now()
   let segmenter: Segmenter | undefined
   try {
-    segmenter = await Segmenter.load(given.model, { device, precision, threads, maxSide, signal })
+    segmenter = await Segmenter.load(given.model, { device, precision, threads, concurrency, maxSide, signal })
     const classes = await encode(segmenter, asked, signal)
     const { labelThreshold } = asked
     const finder = labelThreshold === undefined ? undefined : new LabelFinder(segmenter, classes, labelThreshold)
     const job: Job = { segmenter, classes, finder, signal, ...settings(given, asked) }
     report.start()
+    const window = segmenter.model.photosAtATime + others
     for await (const outcome of inOrder(placed, window, (photo) => tryPhoto(photo, job))) {
       if ('error' in outcome) failures.push(outcome)
       else done++

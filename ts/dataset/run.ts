@@ -12,8 +12,8 @@ import { type DatasetItem, type LabelledItem, messageOf } from './dataset.js'
 import { type Journal, photoState } from './journal.js'
 import type { OutputKind, ResultStore } from './store.js'
 
-/** One photo is in the engine, one waits for it, and one each is being read and written: the engine never waits for a file. */
-const lanes = 4
+/** Photos beside those that the engine computes: one waits for it, and one each is being read and written, so that it never waits for a file. */
+const others = 3
 
 export interface RunOptions {
   segment: Omit<SegmentOptions, 'labels' | 'include' | 'output' | 'signal'>
@@ -60,6 +60,7 @@ export async function runItems(
       // The disk is full, perhaps: the photo has been reported, and is not done.
     }
   }
+  const lanes = parts.segmenter.model.photosAtATime + others
   await inLanes(items, lanes, options.signal, async (item) => {
     let done: LabelledItem
     try {

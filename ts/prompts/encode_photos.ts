@@ -6,8 +6,8 @@ import { decodePhoto } from '../photos/decode.js'
 import type { Segmenter } from '../segmenter.js'
 import type { FeatureCache, PhotoEmbedding } from './feature_cache.js'
 
-/** One photo is in the engine, one waits for it, one is being read: the engine never waits for a file. */
-const lanes = 3
+/** Photos beside those that the engine computes: one waits for it, one is being read, so that it never waits for a file. */
+const others = 2
 
 /** Told of each photo that is encoded, as it ends. */
 export interface EncodeListener {
@@ -34,7 +34,7 @@ export async function encodePhotos<T extends DatasetItem>(
   }
   const left = items.filter((item) => !embeddings.has(item))
   const listener = start(embeddings.size, left.length)
-  await inLanes(left, lanes, signal, async (item) => {
+  await inLanes(left, segmenter.model.photosAtATime + others, signal, async (item) => {
     const state = photoState(item.photo) // before it is read: a photo replaced meanwhile is encoded again
     const embedding = await embed(item).catch((error: unknown) => {
       if (!signal.aborted) listener.failed(item, messageOf(error))

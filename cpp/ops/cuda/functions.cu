@@ -37,6 +37,8 @@ int gpu_properties(int index, GpuProperties* out) {
 int use_gpu(int index) { return forget(cudaSetDevice(index)); }
 int allocate(size_t bytes, void** memory) { return forget(cudaMalloc(memory, bytes)); }
 int release(void* memory) { return forget(cudaFree(memory)); }
+int allocate_pinned(size_t bytes, void** memory) { return forget(cudaHostAlloc(memory, bytes, cudaHostAllocPortable)); }
+int release_pinned(void* memory) { return forget(cudaFreeHost(memory)); }
 
 int create_stream(Stream* stream) {
   cudaStream_t created = nullptr;
@@ -69,24 +71,28 @@ int copy(Stream stream, const void* from, size_t bytes, void* to) {
   return forget(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, as_stream(stream)));
 }
 
-// The host's memory is not pinned, so the runtime copies it into a buffer of its own before it returns, and does not wait for the GPU.
 int copy_in(Stream stream, const void* host, size_t bytes, void* to) {
   return forget(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, as_stream(stream)));
 }
 
 int copy_out(Stream stream, const void* from, size_t bytes, void* host) {
-  const cudaError_t error = cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, as_stream(stream));
-  return forget(error ? error : cudaStreamSynchronize(as_stream(stream)));
+  return forget(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, as_stream(stream)));
 }
 
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const Functions* clip_es_cuda_functions(int version) {
 #define X(name, Arguments) , name
-  static const Functions functions{
-      error_text, is_out_of_memory, gpu_count,      gpu_properties, use_gpu,      allocate,
-      release,    create_stream,    destroy_stream, wait,           create_event, destroy_event,
-      record,     seconds_between,  clear,          copy,           copy_in,      copy_out CLIP_ES_CUDA_KERNELS(X)};
+  static const Functions functions{error_text,     is_out_of_memory,
+                                   gpu_count,      gpu_properties,
+                                   use_gpu,        allocate,
+                                   release,        allocate_pinned,
+                                   release_pinned, create_stream,
+                                   destroy_stream, wait,
+                                   create_event,   destroy_event,
+                                   record,         seconds_between,
+                                   clear,          copy,
+                                   copy_in,        copy_out CLIP_ES_CUDA_KERNELS(X)};
 #undef X
   return version == kVersion ? &functions : nullptr;
 }

@@ -158,9 +158,8 @@ struct ScoreGradients {
   int64_t width, embedding, texts, row_count;
   double logit_scale;
   double *f, *logits, *p, *directions, *dz;  // scratch: (E), (C), (R + 1, C), (R, E), (R, D)
-  float *logits_out, *probabilities_out;     // (C)
+  float *logits_out, *probabilities_out;     // (C); NaN when the image's embedding is not finite, or zero
   float *a, *scaled_dz;                      // (R, D): dz less its mean, and dz / D
-  int32_t* status;                           // becomes 1 when the image's embedding is not finite, or zero
 };
 // cams (K, N) from row_cams (R, N), which are overwritten: negative evidence dropped, min-max twice, the mean of a label's rows likewise.
 struct NormaliseCams {
@@ -251,7 +250,7 @@ struct GpuProperties {
 };
 
 // The table's layout, above and below: a library that was built from other sources is refused.
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 struct Functions {
   const char* (*error_text)(int error);
@@ -260,7 +259,9 @@ struct Functions {
   int (*gpu_properties)(int index, GpuProperties*);
   int (*use_gpu)(int index);  // for the calling thread
   int (*allocate)(size_t bytes, void** memory);
-  int (*release)(void* memory);  // waits for work that was queued
+  int (*release)(void* memory);                         // waits for work that was queued
+  int (*allocate_pinned)(size_t bytes, void** memory);  // the host's, which the GPU reads and writes by itself
+  int (*release_pinned)(void* memory);
   int (*create_stream)(Stream*);
   int (*destroy_stream)(Stream);
   int (*wait)(Stream);  // until what was queued is done
@@ -270,8 +271,9 @@ struct Functions {
   int (*seconds_between)(Event first, Event second, double* seconds);  // both done
   int (*clear)(Stream, void* memory, size_t bytes);                    // to zero
   int (*copy)(Stream, const void* from, size_t bytes, void* to);
-  int (*copy_in)(Stream, const void* host, size_t bytes, void* to);     // host may be changed when it returns
-  int (*copy_out)(Stream, const void* from, size_t bytes, void* host);  // waits: host holds the bytes when it returns
+  // Pinned memory is read or written later, before wait() returns; other memory now, which waits for what is queued.
+  int (*copy_in)(Stream, const void* host, size_t bytes, void* to);
+  int (*copy_out)(Stream, const void* from, size_t bytes, void* host);
 #define X(name, Arguments) int (*name)(Stream, const Arguments&);
   CLIP_ES_CUDA_KERNELS(X)
 #undef X

@@ -42,8 +42,8 @@ __global__ void project_kernel(ScoreGradients in) {
 __global__ void normalise_embedding_kernel(ScoreGradients in) {
   double squares = 0;
   for (int64_t e = threadIdx.x; e < in.embedding; e += kThreads) squares += in.f[e] * in.f[e];
-  const double norm = sqrt(block_sum<kThreads>(squares));
-  if (threadIdx.x == 0 && !(isfinite(norm) && norm > 0)) *in.status = 1;
+  double norm = sqrt(block_sum<kThreads>(squares));
+  if (!(isfinite(norm) && norm > 0)) norm = NAN;
   for (int64_t e = threadIdx.x; e < in.embedding; e += kThreads) in.f[e] /= norm;
 }
 

@@ -102,6 +102,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int);
 cudaError_t cudaSetDevice(int);
 cudaError_t cudaMalloc(void**, size_t);
 cudaError_t cudaFree(void*);
+// What a stream copies from or to pinned memory happens when the stream is waited for, as it may on a GPU: what is read before is wrong,
+// and what was changed before ends the test.
+constexpr unsigned cudaHostAllocPortable = 1;
+cudaError_t cudaHostAlloc(void**, size_t, unsigned);
+cudaError_t cudaFreeHost(void*);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned);
 cudaError_t cudaStreamDestroy(cudaStream_t);
 cudaError_t cudaStreamSynchronize(cudaStream_t);

@@ -2,7 +2,9 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <numeric>
 #include <random>
@@ -77,7 +79,8 @@ struct Fibre {
   bool done;
 };
 
-std::vector<std::unique_ptr<Fibre>> fibres;
+std::mutex running;                                       // one kernel at a time, whatever thread it is launched from
+thread_local std::vector<std::unique_ptr<Fibre>> fibres;  // of a thread, whose stacks a sanitizer knows
 std::vector<Warp> warps;
 Fibre* current = nullptr;
 const std::function<void()>* body = nullptr;
@@ -182,6 +185,7 @@ const void* exchange(const void* mine, size_t size) {
 }
 
 void run(dim3 grid, dim3 block, const std::function<void()>& kernel) {
+  const std::lock_guard lock(running);
   body = &kernel;
   blockDim = block;
   gridDim = grid;
@@ -196,9 +200,15 @@ void run(dim3 grid, dim3 block, const std::function<void()>& kernel) {
 
 }  // namespace emulator
 
-// The runtime: memory is the host's, streams do their work at once.
+// The runtime: memory is the host's, streams do their work at once, but for copies from and to pinned memory.
 
-struct EmulatedStream {};
+struct EmulatedStream {
+  struct Copy {
+    std::byte* pinned;
+    std::vector<std::byte> bytes;
+  };
+  std::vector<Copy> sent, fetched;
+};
 struct EmulatedEvent {
   std::chrono::steady_clock::time_point time;
 };
@@ -206,6 +216,17 @@ struct EmulatedEvent {
 namespace {
 constexpr std::align_val_t kAlignment{256};
 constexpr size_t kMemory = size_t{4} << 30;
+
+std::mutex pinning;
+std::map<std::byte*, size_t> pinned;  // first byte and size of what is
+
+bool is_pinned(std::byte* host, size_t bytes) {
+  const std::lock_guard lock(pinning);
+  auto after = pinned.upper_bound(host);
+  if (after == pinned.begin()) return false;
+  const auto& [first, size] = *--after;
+  return host + bytes <= first + size;
+}
 }  // namespace
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -228,12 +249,35 @@ cudaError_t cudaFree(void* memory) {
   ::operator delete(memory, kAlignment);
   return cudaSuccess;
 }
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  if (const cudaError_t error = cudaMalloc(memory, bytes)) return error;
+  const std::lock_guard lock(pinning);
+  pinned[static_cast<std::byte*>(*memory)] = bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  {
+    const std::lock_guard lock(pinning);
+    if (pinned.erase(static_cast<std::byte*>(memory)) == 0) std::abort();
+  }
+  return cudaFree(memory);
+}
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = new EmulatedStream, cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  for (const EmulatedStream::Copy& copy : stream->sent)
+    if (std::memcmp(copy.pinned, copy.bytes.data(), copy.bytes.size()) != 0) {
+      std::fprintf(stderr, "emulated stream: pinned memory was changed while a copy of it was queued\n");
+      std::abort();
+    }
+  for (const EmulatedStream::Copy& copy : stream->fetched) std::memcpy(copy.pinned, copy.bytes.data(), copy.bytes.size());
+  stream->sent.clear();
+  stream->fetched.clear();
+  return cudaSuccess;
+}
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return *event = new EmulatedEvent, cudaSuccess; }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
@@ -251,7 +295,13 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t)
   std::memset(memory, value, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  if (bytes) std::memcpy(to, from, bytes);  // nothing may be copied from nowhere
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (bytes == 0) return cudaSuccess;  // nothing may be copied from nowhere
+  const auto* source = static_cast<const std::byte*>(from);
+  std::byte* host = kind == cudaMemcpyHostToDevice ? const_cast<std::byte*>(source) : static_cast<std::byte*>(to);
+  const bool later = kind != cudaMemcpyDeviceToDevice && is_pinned(host, bytes);
+  if (later) (kind == cudaMemcpyHostToDevice ? stream->sent : stream->fetched).push_back({host, {source, source + bytes}});
+  if (later && kind == cudaMemcpyDeviceToHost) std::memset(to, 0xff, bytes);
+  else std::memcpy(to, from, bytes);
   return cudaSuccess;
 }

@@ -1,0 +1,50 @@
+#include "work.h"
+
+#include <algorithm>
+
+#include "cam/attention_affinity.h"
+#include "clip/image_tower.h"
+
+using namespace clip_es;
+
+namespace {
+
+constexpr double kFloat = sizeof(float);
+
+// One block of n tokens: two norms that add a residual on the way, four products, attention, activation. `size`: bytes of a number in
+// what is multiplied; the residual stream is float32.
+Work block_work(double n, double width, double size, double batch) {
+  const double norms = 2 * (2 * kFloat + 2 * size), products = (1 + 3 + 1 + 1 + 1 + 4 + 4 + 1) * size, attention = (3 + 1) * size,
+               activation = 2 * 4 * size;
+  return {24 * n * width * width + 4 * n * n * width,
+          n * width * (norms + products + attention + activation) + 12 * width * width * size / batch};
+}
+
+}  // namespace
+
+StageWork count_work(const Model& model, const Grid& grid, int64_t labels, int64_t row_count, int64_t batch_size) {
+  const auto n = static_cast<double>(grid.patches() + 1), N = n - 1, D = static_cast<double>(model.shape.width);
+  const auto heads = static_cast<double>(model.image.heads), layers = static_cast<double>(model.shape.layers);
+  const auto batch = static_cast<double>(batch_size), rows = static_cast<double>(row_count);
+  const double size = model.precision == torch::Precision::kFloat32 ? kFloat : kFloat / 2;
+  const double values = static_cast<double>(3 * model.shape.patch * model.shape.patch);  // of a patch
+  const double means = static_cast<double>(std::min(model.shape.layers, kAffinityBlocks));
+
+  const Work first = block_work(n, D, size, batch), last = block_work(n, D, kFloat, batch);
+  StageWork work{};
+  work.encode = {(layers - 1) * first.flops + last.flops + 2 * N * D * values, (layers - 1) * first.bytes + last.bytes};
+  work.encode.bytes += kFloat * (N * (values + D) + D * values / batch + 2 * means * N * N);
+  // The last block keeps what gradients need: z_hat times W2 and W_o, h_hat times W_o.
+  work.encode.flops += 8 * N * D * D + 4 * N * D * D;
+  work.encode.bytes += kFloat * N * D * ((1 + 4) + 2 * (1 + 1));
+
+  // Scores once more; for each row the composite matrix and P^T dO.
+  const double scores = kFloat * heads * n * n;
+  work.gradcam.flops = 2 * n * n * D + rows * (8 * N * D * D + 2 * n * n * D);
+  work.gradcam.bytes = 2 * scores + rows * (kFloat * N * D * (3 * 4 + 4 + 1 + 5 + 3) + scores) + kFloat * 4 * D * D;
+
+  const double rounds = AffinitySettings{}.sinkhorn_rounds;
+  work.caa.flops = 4 * N * N * rounds + static_cast<double>(labels) * 8 * N * N;
+  work.caa.bytes = kFloat * N * N * (2 * rounds + 2 * 2);
+  return work;
+}

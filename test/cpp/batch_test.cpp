@@ -1,0 +1,194 @@
+// Photos that are computed together, and segmenters that work beside each other, on the CPU and on the GPU that the CUDA tests run on.
+#include <array>
+#include <thread>
+
+#include "check.h"
+#include "cuda_support.h"
+#include "golden.h"
+#include "heap.h"
+#include "options.h"
+#include "segmenter.h"
+#include "support.h"
+
+using namespace clip_es;
+using check::largest_difference;
+
+namespace {
+
+constexpr std::array kNames = {"astronaut_97x128", "chelsea_150x113", "chelsea_150x113_saturated", "coffee_176x100", "astronaut_97x128"};
+
+// A photo with its words, and room for what is made of them.
+struct Photo {
+  explicit Photo(const std::string& name)
+      : words({name, options().golden + "/small/" + name, options().golden + kSmallModel}),
+        photo(npy::read_ppm(options().golden + "/small/" + name + "/photo.ppm")),
+        mask(static_cast<size_t>(photo.width * photo.height)),
+        maps(mask.size() * words.value.size()),
+        scores(words.value.size()) {}
+
+  Request request(const SegmentSettings& settings = {}) {
+    return {{photo.rgb.data(), photo.width, photo.height, 3},
+            words.label_texts(),
+            words.value,
+            settings,
+            {{mask.data(), nullptr, maps.data()}, scores.data()},
+            nullptr,
+            {},
+            nullptr};
+  }
+
+  Words words;
+  npy::Photo photo;
+  std::vector<uint8_t> mask;
+  std::vector<float> maps, scores;
+};
+
+std::vector<Photo> golden_photos() { return {kNames.begin(), kNames.end()}; }
+
+std::vector<Request> requests(std::vector<Photo>& photos, const SegmentSettings& settings = {}) {
+  std::vector<Request> all;
+  for (Photo& photo : photos) all.push_back(photo.request(settings));
+  return all;
+}
+
+std::unique_ptr<Segmenter> make_segmenter(bool cuda, torch::Precision precision = torch::Precision::kFloat32) {
+  load_libtorch();
+  const SegmenterSettings settings{.precision = precision, .threads = 2, .max_side = 0};
+  const std::string model = options().golden + kSmallModel;
+  if (!cuda) return std::make_unique<Segmenter>(model, settings);
+  return std::make_unique<Segmenter>(model, settings, nullptr, std::make_unique<cuda::CudaDevice>(test_gpu()));
+}
+
+void run(Segmenter& segmenter, std::span<Request> batch) {
+  segmenter.segment(batch);
+  for (const Request& request : batch)
+    if (request.failure) std::rethrow_exception(request.failure);
+}
+
+ErrorCode code_of(const Request& request) {
+  CHECK(request.failure != nullptr);
+  try {
+    std::rethrow_exception(request.failure);
+  } catch (const Error& error) {
+    return error.code;
+  }
+}
+
+bool was_cancelled(const Request& request) {
+  try {
+    if (request.failure) std::rethrow_exception(request.failure);
+  } catch (const Cancelled&) {
+    return true;
+  }
+  return false;
+}
+
+// Photos of three sizes, two of a size side by side, as a batch and each alone.
+void compare_with_single(bool cuda, torch::Precision precision, double limit) {
+  const auto segmenter = make_segmenter(cuda, precision);
+  for (const bool crf : {false, true}) {
+    SegmentSettings settings;
+    if (crf) settings.crf.emplace();
+    std::vector<Photo> together = golden_photos(), alone = golden_photos();
+    std::vector<Request> batch = requests(together, settings), single = requests(alone, settings);
+    run(*segmenter, batch);
+    double worst = 0, worst_mask = 0;
+    for (size_t i = 0; i < alone.size(); ++i) {
+      run(*segmenter, {&single[i], 1});
+      worst =
+          std::max({worst, largest_difference(together[i].maps, alone[i].maps), largest_difference(together[i].scores, alone[i].scores)});
+      worst_mask = std::max(worst_mask, differing_percent(together[i].mask, {alone[i].mask.begin(), alone[i].mask.end()}));
+      CHECK(batch[i].times.encode > 0 && batch[i].times.gradcam > 0 && (batch[i].times.crf > 0) == crf);
+      CHECK(batch[i].times.encode == batch[0].times.encode);
+    }
+    check::note("largest difference " + number(worst) + ", of the masks " + number(worst_mask) + " % of the pixels");
+    CHECK_BELOW(worst, limit);
+    CHECK(worst_mask <= 0.1);
+  }
+}
+
+void refuse_one_of_a_batch(bool cuda) {
+  const auto segmenter = make_segmenter(cuda);
+  std::vector<Photo> photos = golden_photos(), alone = golden_photos();
+  std::vector<Request> batch = requests(photos), single = requests(alone);
+  const std::vector<int64_t> one_row{0, 1};
+  batch[1].texts = {std::span(photos[1].words.rows).first(static_cast<size_t>(photos[1].words.texts.shape[1])), one_row, {}};
+  batch[1].value = batch[1].value.first(1);
+  const std::atomic<bool> yes{true}, no{false};
+  batch[2].cancelled = &yes;
+  batch[3].cancelled = &no;
+  segmenter->segment(batch, &no);
+  CHECK(code_of(batch[1]) == ErrorCode::kInvalidArg);
+  CHECK(was_cancelled(batch[2]));
+  for (const size_t i : {size_t{0}, size_t{3}, size_t{4}}) {
+    CHECK(!batch[i].failure);
+    run(*segmenter, {&single[i], 1});
+    CHECK(differing_percent(photos[i].mask, {alone[i].mask.begin(), alone[i].mask.end()}) <= 0.1);
+  }
+  std::vector<Request> again = requests(photos);
+  segmenter->segment(again, &yes);
+  for (const Request& request : again) CHECK(was_cancelled(request));
+  segmenter->segment(std::span<Request>{});
+}
+
+void work_side_by_side(bool cuda) {
+  const auto first = make_segmenter(cuda);
+  const auto second = first->beside(1);
+  CHECK(&first->model() == &second->model() && first->device() == second->device());
+  std::vector<Photo> want = golden_photos();
+  std::vector<Request> wanted = requests(want);
+  for (Request& request : wanted) run(*first, {&request, 1});
+  const auto work = [&](Segmenter& segmenter, bool& equal) {
+    equal = true;
+    for (int round = 0; round < 3; ++round) {
+      std::vector<Photo> photos = golden_photos();
+      for (size_t i = 0; i < photos.size(); ++i) {
+        Request request = photos[i].request();
+        segmenter.segment({&request, 1});
+        equal = equal && !request.failure && photos[i].mask == want[i].mask && photos[i].maps == want[i].maps;
+      }
+    }
+  };
+  bool equal[2] = {};
+  std::thread other(work, std::ref(*second), std::ref(equal[1]));
+  work(*first, equal[0]);
+  other.join();
+  CHECK(equal[0] && equal[1]);
+}
+
+}  // namespace
+
+TEST("a batch of photos of three sizes gives the maps and masks of each alone, with and without a CRF") {
+  compare_with_single(false, torch::Precision::kFloat32, 2e-5);
+}
+TEST("CUDA: a batch of photos of three sizes gives the maps and masks of each alone, with and without a CRF") {
+  compare_with_single(true, torch::Precision::kFloat32, 5e-5);
+}
+TEST("CUDA: a batch in bfloat16, whose photos of one size share their attention, gives the maps and masks of each alone") {
+  compare_with_single(true, torch::Precision::kBFloat16, 5e-5);
+}
+
+TEST("a photo of a batch that is refused or cancelled leaves the others theirs; all are cancelled together") {
+  refuse_one_of_a_batch(false);
+}
+TEST("CUDA: a photo of a batch that is refused or cancelled leaves the others theirs; all are cancelled together") {
+  refuse_one_of_a_batch(true);
+}
+
+TEST("segmenters side by side on one model give, at the same time, bit for bit what one gives") { work_side_by_side(false); }
+TEST("CUDA: segmenters side by side on one model give, at the same time, bit for bit what one gives") { work_side_by_side(true); }
+
+TEST("batches allocate nothing once their sizes have been seen, from no heap") {
+  const auto segmenter = make_segmenter(false);
+  std::vector<Photo> photos = golden_photos();
+  uint64_t settled = 0, heap = 0;
+  for (int round = 0; round < 4; ++round) {
+    std::vector<Request> batch = requests(photos);
+    if (round == 2) settled = segmenter->allocations();
+    const HeapWatch watch;
+    segmenter->segment(std::span(batch).first(round % 2 ? 2 : batch.size()));
+    if (round > 1) heap += watch.count();
+  }
+  CHECK(segmenter->allocations() == settled);
+  CHECK(heap == 0);
+}

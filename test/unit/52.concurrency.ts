@@ -1,0 +1,178 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ClassSet, ImageData, LoadOptions, Segmenter, SegmentOptions, SegmentResult } from '../../ts/index.js'
+import { crop, load, reasonOf, rejects, type Scene, scene } from './support.js'
+
+let one: Segmenter // a photo at a time
+let classes: ClassSet
+let photo: Scene
+let photos: ImageData[]
+const options: SegmentOptions = { include: ['confidence', 'cams'] }
+
+const withoutTimings = ({ timings, ...rest }: SegmentResult) => rest
+
+test.before(async () => {
+  one = await load(undefined, { concurrency: 1 })
+  photo = await scene('scene02')
+  classes = await one.encodeClasses(photo.labels, { background: photo.background })
+  photos = [
+    photo,
+    crop(photo, 200, 150),
+    crop(photo, 64, 48),
+    crop(photo, 200, 150),
+    crop(photo, 150, 200),
+    photo,
+    crop(photo, 33, 200),
+  ]
+})
+
+test.after(() => one.close())
+
+async function withSegmenter<T>(given: LoadOptions, use: (own: Segmenter) => Promise<T>): Promise<T> {
+  const own = await load(undefined, given)
+  try {
+    return await use(own)
+  } finally {
+    await own.close()
+  }
+}
+
+function largestDifference(a: Float32Array, b: Float32Array): number {
+  assert.is(a.length, b.length)
+  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - (b[i] as number))), 0)
+}
+
+const all = (own: Segmenter, more: SegmentOptions = {}) =>
+  Promise.all(photos.map((image) => own.segment(image, classes, { ...options, ...more })))
+
+test('photos side by side come out bit for bit as one at a time, whatever share of the threads each has', async () => {
+  const expected: SegmentResult[] = []
+  for (const image of photos) expected.push(await one.segment(image, classes, options))
+  for (const given of [
+    { threads: 4, concurrency: 4 },
+    { threads: 3, concurrency: 2 },
+    { threads: 1, concurrency: 3 },
+  ])
+    await withSegmenter(given, async (own) => {
+      for (let round = 0; round < 3; round++)
+        for (const [i, result] of (await all(own)).entries())
+          assert.equal(withoutTimings(result), withoutTimings(expected[i] as SegmentResult))
+      const inOrder: SegmentResult[] = []
+      for await (const result of own.segmentAll(photos, classes, options)) inOrder.push(result)
+      assert.equal(inOrder.map(withoutTimings), expected.map(withoutTimings))
+    })
+})
+
+test('words, kept photos, and the CRF work side by side, too', async () => {
+  const expected = await Promise.all([one.encode(photo), one.segment(photo, classes, { crf: true })])
+  const [words, crf] = [await expected[0].segment(classes, options), withoutTimings(expected[1])]
+  await withSegmenter({ threads: 2, concurrency: 4 }, async (own) => {
+    const encoded = await own.encode(photo)
+    const results = await Promise.all([
+      encoded.segment(classes, options),
+      own.segment(photo, classes, { crf: true }),
+      own.encodeClasses(photo.labels, { background: photo.background }),
+      encoded.segment(classes, options),
+      own.segment(photo, classes, { crf: true }),
+    ])
+    assert.equal([results[0], results[3]].map(withoutTimings), [words, words].map(withoutTimings))
+    assert.equal([results[1], results[4]].map(withoutTimings), [crf, crf])
+    assert.equal(withoutTimings(await own.segment(photo, results[2], options)), withoutTimings(words))
+  })
+})
+
+test('a batch shares one pass, and its maps are those of each photo alone within 1e-4', async () => {
+  const expected = await all(one)
+  assert.is(new Set(expected.map(({ timings }) => timings.encode)).size, photos.length)
+  const batches = { concurrency: 1, maxBatch: photos.length, maxDelay: 60_000 } // a full batch waits no longer
+  await withSegmenter(batches, async (own) => {
+    assert.is(own.model.photosAtATime, photos.length)
+    const results = await all(own)
+    assert.is(new Set(results.map(({ timings }) => timings.encode)).size, 1)
+    for (const [i, { cams, scores, labels }] of results.entries()) {
+      const alone = expected[i] as Required<SegmentResult>
+      assert.ok(largestDifference(cams as Float32Array, alone.cams) < 1e-4)
+      assert.ok(largestDifference(scores, alone.scores) < 1e-5)
+      assert.equal(labels, alone.labels)
+    }
+  })
+})
+
+test('a photo waits for others as long as maxDelay, and no longer', async () => {
+  await withSegmenter({ concurrency: 1, maxBatch: 3, maxDelay: 300 }, async (own) => {
+    const first = own.segment(photo, classes)
+    await delay(20)
+    const second = own.segment(photo, classes)
+    const [a, b] = await Promise.all([first, second])
+    assert.ok(a.timings.queue >= 0.3, `${a.timings.queue} s`)
+    assert.is(a.timings.encode, b.timings.encode)
+  })
+})
+
+test('words do not wait for a batch of photos to fill', async () => {
+  await withSegmenter({ concurrency: 1, maxBatch: 3, maxDelay: 60_000 }, async (own) => {
+    assert.is((await own.encodeClasses(['cat', 'dog'])).names.length, 2)
+    assert.is((await own.encode(photo)).grid.width, 20)
+  })
+})
+
+test('an abort takes one photo out of a batch that waits or runs, and the others are whole', async () => {
+  const expected = await all(one)
+  const reason = new Error('not this one')
+  const others = photos.filter((_, i) => i !== 2)
+  await withSegmenter({ concurrency: 1, maxBatch: photos.length, maxDelay: 60_000 }, async (own) => {
+    const start = (image: ImageData) => own.segment(image, classes, options)
+    for (const whenAborted of ['waiting', 'running']) {
+      const controller = new AbortController()
+      const aborted = reasonOf(own.segment(photos[2] as ImageData, classes, { ...options, signal: controller.signal }))
+      const jobs = others.slice(0, 3).map(start)
+      if (whenAborted === 'waiting') controller.abort(reason)
+      jobs.push(...others.slice(3).map(start)) // these fill the batch,
+      if (whenAborted === 'waiting')
+        jobs.push(start(photo)) // with one in the place of the aborted one
+      else await delay(1)
+      controller.abort(reason)
+      assert.is(await aborted, reason)
+      for (const [i, { cams }] of (await Promise.all(jobs)).slice(0, others.length).entries())
+        assert.ok(largestDifference(cams as Float32Array, (expected[i < 2 ? i : i + 1] as Required<SegmentResult>).cams) < 1e-4)
+    }
+  })
+})
+
+test('one signal ends a whole batch, and the segmenter works on', async () => {
+  await withSegmenter({ concurrency: 2, maxBatch: 4, maxDelay: 5 }, async (own) => {
+    for (const wait of [0, 5, 20]) {
+      const controller = new AbortController()
+      const jobs = photos.map((image) => own.segment(image, classes, { signal: controller.signal }))
+      const reasons = Promise.all(jobs.map(reasonOf))
+      await delay(wait)
+      controller.abort('all of them')
+      for (const reason of await reasons) assert.is(reason, 'all of them')
+    }
+    assert.is((await own.segment(photo, classes)).width, photo.width)
+  })
+})
+
+test('close() lets what runs side by side end and rejects what waits', async () => {
+  const own = await load(undefined, { threads: 2, concurrency: 2 })
+  const jobs = Array.from({ length: 8 }, () => own.segment(photo, classes))
+  const outcomes = Promise.allSettled(jobs)
+  await jobs[0]
+  await own.close()
+  const settled = await outcomes
+  const done = settled.filter(({ status }) => status === 'fulfilled').length
+  assert.ok(done >= 1 && done < 8, `${done} of 8`)
+  for (const outcome of settled) if (outcome.status === 'rejected') assert.is(outcome.reason.code, 'ERR_CLOSED')
+  await rejects(own.segment(photo, classes), 'ERR_CLOSED')
+})
+
+test('as many jobs as run and maxQueue more are taken, and one more is refused', async () => {
+  await withSegmenter({ threads: 2, concurrency: 2, maxQueue: 3 }, async (own) => {
+    const jobs = Array.from({ length: 5 }, () => own.segment(photo, classes))
+    await rejects(own.segment(photo, classes), 'ERR_QUEUE_FULL', '3 jobs wait already')
+    assert.is((await Promise.all(jobs)).length, 5)
+  })
+})
+
+test.run()
