@@ -47,21 +47,26 @@ test('closed segmenters leave neither threads nor memory behind', () => {
   assert.ok(memoryAfter - memoryBefore < 80)
 })
 
-test('a segmenter has as many threads as it was given, and LibTorch none beside them', () => {
+test('a segmenter has as many threads as it was given and one more for each photo beside the first, LibTorch none', () => {
   for (const precision of ['float32', 'bfloat16'] as const)
-    for (const count of [1, 3]) {
+    for (const [count, concurrency] of [
+      [1, 1],
+      [3, 1],
+      [3, 3],
+    ] as const) {
       const started = run(
-        async ({ load, words, photo, threads }, { count, precision }) => {
+        async ({ load, words, photo, threads }, { count, concurrency, precision }) => {
           const before = threads()
-          const segmenter = await load({ threads: count, precision })
-          await segmenter.segment(photo(320, 240), await words(segmenter), { include: ['cams'] })
+          const segmenter = await load({ threads: count, concurrency, precision })
+          const classes = await words(segmenter)
+          await Promise.all([1, 2, 3, 4].map(() => segmenter.segment(photo(320, 240), classes, { include: ['cams'] })))
           const started = threads() - before
           await segmenter.close()
           return started
         },
-        { data: { count, precision }, env: { OMP_NUM_THREADS: '4' } },
+        { data: { count, concurrency, precision }, env: { OMP_NUM_THREADS: '4' } },
       )
-      assert.is(started, count, `${precision}, ${count} threads`)
+      assert.is(started, count + concurrency - 1, `${precision}, ${count} threads, ${concurrency} photos`)
     }
 })
 

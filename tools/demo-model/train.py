@@ -68,7 +68,7 @@ def arguments():
 def main():
     a = arguments()
     with tempfile.TemporaryDirectory() as folder:
-        a.rendezvous = f"{folder}/rendezvous"
+        a.rendezvous, a.parent = f"{folder}/rendezvous", os.getpid()
         torch.multiprocessing.spawn(work, (a,), a.workers)
 
 
@@ -281,6 +281,8 @@ def learn(rank, a, model, average, opt, words, batches, watch, minutes, step, pi
 
     start = time.time()
     while minutes < a.minutes:
+        if os.getppid() != a.parent:                                 # killed: nobody would stop this process
+            raise SystemExit("the training was ended")
         progress = minutes / a.minutes
         shared = np.random.default_rng(step)                         # decisions all workers take alike
         warm = min(1, (step + 1) / 200)
