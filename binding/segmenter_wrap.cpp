@@ -19,16 +19,6 @@ void give_memory_back() {
 #endif
 }
 
-bool is_out_of_memory(const std::exception_ptr& failure) {
-  try {
-    if (failure) std::rethrow_exception(failure);
-  } catch (const Error& error) {
-    return error.code == ErrorCode::kOutOfMemory;
-  } catch (...) {
-  }
-  return false;
-}
-
 std::optional<Failure> failure_of(const std::exception_ptr& failure) {
   try {
     if (failure) std::rethrow_exception(failure);
@@ -163,13 +153,8 @@ void SegmenterWrap::segment_together(std::span<const std::unique_ptr<Job>> jobs,
   std::ranges::stable_sort(in_order, {}, [](const SegmentJob* job) { return job->request.image.width * job->request.image.height; });
   std::vector<Request> batch;
   for (const SegmentJob* job : in_order) batch.push_back(job->request);
-  Segmenter& segmenter = at(turn);
-  segmenter.segment(batch, &turn.cancelled);
+  at(turn).segment(batch, &turn.cancelled);
   for (size_t i = 0; i < batch.size(); ++i) {
-    if (batch.size() > 1 && is_out_of_memory(batch[i].failure)) {  // alone it needs less
-      batch[i].failure = nullptr;
-      segmenter.segment({&batch[i], 1}, batch[i].cancelled);
-    }
     in_order[i]->request.times = batch[i].times;
     in_order[i]->failure = failure_of(batch[i].failure);
   }

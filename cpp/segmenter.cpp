@@ -59,6 +59,16 @@ void require_finite(std::span<const float> probabilities) {
     if (!std::isfinite(p)) throw_no_embedding();
 }
 
+bool is_out_of_memory(const std::exception_ptr& failure) {
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    return error.code == ErrorCode::kOutOfMemory;
+  } catch (...) {
+  }
+  return false;
+}
+
 void hand_out(std::span<const float> scores, const SegmentOutputs& outputs) {
   require_finite(scores);
   if (outputs.scores) std::copy(scores.begin(), scores.end(), outputs.scores);
@@ -137,6 +147,16 @@ void Segmenter::segment(const EncodedImage& image, const LabelTexts& texts, std:
 
 void Segmenter::segment(std::span<Request> batch, const std::atomic<bool>* cancelled) {
   if (batch.empty()) return;
+  segment_together(batch, cancelled);
+  if (batch.size() == 1) return;
+  for (Request& request : batch) {
+    if (!is_out_of_memory(request.failure)) continue;
+    request.failure = nullptr;
+    segment_together({&request, 1}, request.cancelled);
+  }
+}
+
+void Segmenter::segment_together(std::span<Request> batch, const std::atomic<bool>* cancelled) {
   size_t labels = 0;
   photos_.clear();
   for (const Request& request : batch) photos_.push_back(request.image), labels += request.value.size();

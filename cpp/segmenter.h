@@ -104,13 +104,15 @@ class Segmenter {
                StageTimes&, const std::atomic<bool>* cancelled = nullptr);
   void segment(const Image&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&, const SegmentOutputs&, StageTimes&,
                const std::atomic<bool>* cancelled = nullptr);
-  // A batch: failures are told in the requests, not thrown. cancelled: of all photos.
+  // A batch: failures are told in the requests, not thrown. cancelled: of all photos. What is too large for the memory together is done
+  // photo by photo.
   void segment(std::span<Request>, const std::atomic<bool>* cancelled = nullptr);
 
  private:
   Segmenter(const Segmenter& first, int threads);
   Context host(const std::atomic<bool>* cancelled) { return {pool_, arena_, cancelled}; }
   Context context(const std::atomic<bool>* cancelled) { return {pool_, device_->arena(), cancelled}; }
+  void segment_together(std::span<Request>, const std::atomic<bool>* cancelled);
   void encode_into(Context, std::span<const Image>, std::span<EncodedImage>, DeviceMemory&, StageTimes&);
   void segment_encoded(Context, const EncodedImage&, Request&, std::span<float> scores);
 

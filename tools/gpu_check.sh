@@ -43,6 +43,10 @@ failed=0
     for labels in 2 20; do
       step "$build/clip_es_bench" --libtorch "$libtorch" --model "$model" --device "$device" --precision "$precision" --labels "$labels" --repeat 50
     done
+    for batch in 4 16; do
+      step "$build/clip_es_bench" --libtorch "$libtorch" --model "$model" --device "$device" --precision "$precision" --labels 2 \
+        --batch "$batch" --concurrency 2 --repeat 20
+    done
   done
   echo
   ((failed == 0)) && echo 'all passed' || echo 'some FAILED'

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "check.h"
+#include "cpu_device.h"
 #include "cuda_support.h"
 #include "golden.h"
 #include "heap.h"
@@ -131,6 +132,17 @@ void refuse_one_of_a_batch(bool cuda) {
   segmenter->segment(std::span<Request>{});
 }
 
+// Has no room for two photos.
+class SmallDevice : public CpuDevice {
+ public:
+  using CpuDevice::CpuDevice;
+  void encode_images(Context& c, std::span<const Grid> grids, const float* patches, float* tokens,
+                     std::span<float* const> mean_attention) override {
+    if (grids.size() > 1) throw Error(ErrorCode::kOutOfMemory, "too much at once");
+    CpuDevice::encode_images(c, grids, patches, tokens, mean_attention);
+  }
+};
+
 void work_side_by_side(bool cuda) {
   const auto first = make_segmenter(cuda);
   const auto second = first->beside(1);
@@ -173,6 +185,22 @@ TEST("a photo of a batch that is refused or cancelled leaves the others theirs; 
 }
 TEST("CUDA: a photo of a batch that is refused or cancelled leaves the others theirs; all are cancelled together") {
   refuse_one_of_a_batch(true);
+}
+
+TEST("a batch that the memory does not hold is done photo by photo") {
+  load_libtorch();
+  Arena arena;
+  Segmenter small(options().golden + kSmallModel, {.threads = 2, .max_side = 0}, nullptr, std::make_unique<SmallDevice>(arena));
+  std::vector<Photo> together = golden_photos(), alone = golden_photos();
+  std::vector<Request> batch = requests(together), single = requests(alone);
+  const std::atomic<bool> yes{true};
+  batch[1].cancelled = &yes;
+  small.segment(batch);
+  CHECK(was_cancelled(batch[1]));
+  for (const size_t i : {size_t{0}, size_t{2}, size_t{3}, size_t{4}}) {
+    run(small, {&single[i], 1});
+    CHECK(!batch[i].failure && together[i].mask == alone[i].mask && together[i].maps == alone[i].maps);
+  }
 }
 
 TEST("segmenters side by side on one model give, at the same time, bit for bit what one gives") { work_side_by_side(false); }
