@@ -61,8 +61,8 @@ std::shared_ptr<Gpu> Gpu::open(int index) {
   // What is quick to find out comes first: LibTorch's CUDA part takes seconds to load.
   if (torch::cuda_library_file().empty())
     unavailable(index,
-                "the LibTorch in use computes on the CPU alone (it has no libtorch_cuda.so); set CLIP_ES_LIBTORCH to a CUDA build, such "
-                "as the torch folder that pip installs");
+                "the LibTorch in use computes on the CPU alone (it has no libtorch_cuda.so); npx clip-es setup --cuda fetches a "
+                "CUDA build, or set CLIP_ES_LIBTORCH to one");
   const Functions& functions = load_functions(index);
   check_gpu(functions, index);
   return std::make_shared<Gpu>(functions, torch::Backend::cuda(index), index);

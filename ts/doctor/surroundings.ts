@@ -3,7 +3,7 @@ import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:f
 import { dirname, join } from 'node:path'
 import { nearest } from '../nearest.js'
 import { addonFile } from '../setup/addon.js'
-import { installedLibTorch } from '../setup/find.js'
+import { hasCuda, installedLibTorch } from '../setup/find.js'
 import { cacheFolder, withoutPassword } from '../setup/paths.js'
 import { megabytes } from '../setup/progress.js'
 import { type Check, ok, warning, wrong } from './check.js'
@@ -55,7 +55,7 @@ function cudaParts() {
   } catch {
     // The check of LibTorch says so.
   }
-  const libtorch = folder !== undefined && ['lib', ''].some((below) => existsSync(join(folder, below, 'libtorch_cuda.so')))
+  const libtorch = folder !== undefined && hasCuda(folder)
   return { kernels, libtorch }
 }
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { ClipEsError } from '../errors.js'
-import { fetchedFolder, pythonRecord } from './paths.js'
+import { fetchedCudaFolder, fetchedFolder, pythonRecord } from './paths.js'
 
 /** A LibTorch on this machine. */
 export interface LibTorch {
@@ -17,6 +17,8 @@ export interface LibTorch {
 export interface PythonRecord {
   folder: string
   python: string
+  /** It was asked for as a CUDA build, and comes before set-up's CPU build. */
+  cuda?: boolean
 }
 
 export const oldestVersion = '2.11'
@@ -56,27 +58,37 @@ function fromEnvironment(): LibTorch | undefined {
   )
 }
 
-function fromCache(): LibTorch | undefined {
-  const folder = fetchedFolder()
+/** True for a CUDA build. */
+export const hasCuda = (folder: string): boolean =>
+  ['lib/libtorch_cuda.so', 'libtorch_cuda.so'].some((name) => existsSync(join(folder, name)))
+
+function fromCache(folder: string): LibTorch | undefined {
   return libraryFile(folder) ? { folder, source: 'cache', version: readVersion(folder) } : undefined
 }
 
 function readRecord(): PythonRecord | undefined {
   try {
     const record = JSON.parse(readIfThere(pythonRecord()) ?? 'null') as Partial<PythonRecord> | null
-    return typeof record?.folder === 'string' ? { folder: record.folder, python: String(record.python) } : undefined
+    if (typeof record?.folder !== 'string') return undefined
+    return { folder: record.folder, python: String(record.python), cuda: record.cuda === true }
   } catch {
     return undefined // half written or edited: set-up writes it anew
   }
 }
 
-function fromRecord(): LibTorch | undefined {
-  const folder = readRecord()?.folder
-  return folder && libraryFile(folder) ? { folder, source: 'python', version: readVersion(folder) } : undefined
+function fromRecord(cuda = false): LibTorch | undefined {
+  const record = readRecord()
+  if (!record || (cuda && !record.cuda)) return undefined
+  const { folder } = record
+  return libraryFile(folder) ? { folder, source: 'python', version: readVersion(folder) } : undefined
 }
 
-/** What is installed, in the order of preference. Throws only for a wrong $CLIP_ES_LIBTORCH, which is never passed over. */
-export const installedLibTorch = (): LibTorch | undefined => fromEnvironment() ?? fromCache() ?? fromRecord()
+/**
+ * What is installed, in the order of preference: a CUDA build that was asked for comes before the CPU's. Throws only for a wrong
+ * $CLIP_ES_LIBTORCH, which is never passed over.
+ */
+export const installedLibTorch = (): LibTorch | undefined =>
+  fromEnvironment() ?? fromCache(fetchedCudaFolder()) ?? fromRecord(true) ?? fromCache(fetchedFolder()) ?? fromRecord()
 
 /**
  * The LibTorch to load: $CLIP_ES_LIBTORCH, else set-up's copy in the cache, else the Python torch that set-up recorded.

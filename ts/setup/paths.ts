@@ -26,5 +26,9 @@ export const fetchedVersion = '2.13.0'
 /** Set-up's own copy of LibTorch. */
 export const fetchedFolder = (): string => join(cacheFolder(), `libtorch-${fetchedVersion}-cpu`)
 
+/** The CUDA build that `setup --cuda` installs, and where. */
+export const cudaVersion = '2.14.1'
+export const fetchedCudaFolder = (): string => join(cacheFolder(), `libtorch-${cudaVersion}-cuda`, 'torch')
+
 /** The record of the Python torch that set-up found: `PythonRecord` in find.ts. */
 export const pythonRecord = (): string => join(cacheFolder(), 'python-torch.json')

@@ -1,0 +1,129 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { fetchCudaLibTorch } from '../../ts/setup/fetch_cuda.js'
+import { findLibTorch } from '../../ts/setup/find.js'
+import { cacheFolder, cudaVersion, fetchedCudaFolder, fetchedFolder, pythonRecord } from '../../ts/setup/paths.js'
+import { setup } from '../../ts/setup/setup.js'
+import { rejects } from './support.js'
+
+const variables = ['CLIP_ES_LIBTORCH', 'CLIP_ES_CACHE', 'PATH'] as const
+const saved = Object.fromEntries(variables.map((name) => [name, process.env[name]]))
+let folder = ''
+
+test.before.each(() => {
+  folder = mkdtempSync(join(tmpdir(), 'clip-es-test-'))
+  delete process.env.CLIP_ES_LIBTORCH
+  process.env.CLIP_ES_CACHE = join(folder, 'cache')
+})
+
+test.after.each(() => {
+  for (const [name, value] of Object.entries(saved)) {
+    if (value === undefined) delete process.env[name]
+    else process.env[name] = value
+  }
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const write = (file: string, content: string) => {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, content)
+}
+
+function fakeLibTorch(at: string, version: string, cuda: boolean): string {
+  write(join(at, 'lib/libtorch_cpu.so'), 'no library')
+  if (cuda) write(join(at, 'lib/libtorch_cuda.so'), 'no library')
+  write(join(at, 'version.py'), `__version__ = '${version}'\n`)
+  return at
+}
+
+/** A python3 whose pip puts `site` where it is told to, and a note of what else it was asked for. */
+function fakePip(cuda: boolean, ending = 'exit 0') {
+  const site = join(folder, 'site')
+  fakeLibTorch(join(site, 'torch'), `${cudaVersion}+cu130`, cuda)
+  for (const file of ['torch/include/torch/csrc/stable/c/shim.h', 'torch/_dynamo/code.py', 'functorch/code.py', 'bin/torchrun'])
+    write(join(site, file), file)
+  const metadata = [
+    'Name: torch',
+    'Requires-Dist: sympy>=1.13.3',
+    'Requires-Dist: cuda-toolkit[cublas,cudart]==13.0.3; platform_system == "Linux"',
+    'Requires-Dist: nvidia-cudnn-cu13==9.24.0.43; platform_system == "Linux"',
+    'Requires-Dist: triton~=3.8.0; platform_system == "Linux"',
+  ]
+  write(join(site, `torch-${cudaVersion}.dist-info/METADATA`), `${metadata.join('\n')}\n`)
+  const python = join(folder, 'bin/python3')
+  write(
+    python,
+    `#!/bin/sh
+case "$1" in --version) echo Python 3; exit;; -c) echo 'torch at '; exit;; esac
+while [ "$1" != --target ]; do shift; done
+target=$2; shift 2
+case "$*" in
+  *torch==*) cp -r ${site}/. "$target" ;;
+  *) mkdir "$target/nvidia"; echo "$*" > "$target/nvidia/asked" ;;
+esac
+${ending}
+`,
+  )
+  chmodSync(python, 0o755)
+  process.env.PATH = `${dirname(python)}:/usr/bin:/bin`
+}
+
+test("pip's CUDA build lies in the cache with the libraries it asks for and nothing else, and is found before the CPU's", async () => {
+  fakePip(true)
+  const cpu = fakeLibTorch(fetchedFolder(), '2.13.0+cpu', false)
+  assert.is(findLibTorch().folder, cpu)
+  const said: string[] = []
+  assert.is(await fetchCudaLibTorch({ say: (line) => said.push(line), quiet: true }), fetchedCudaFolder())
+  assert.equal(findLibTorch(), { folder: fetchedCudaFolder(), source: 'cache', version: `${cudaVersion}+cu130` })
+  const top = dirname(fetchedCudaFolder())
+  assert.equal(readdirSync(top).sort(), ['nvidia', 'torch', `torch-${cudaVersion}.dist-info`])
+  assert.equal(readdirSync(fetchedCudaFolder()).sort(), ['include', 'lib', 'version.py'])
+  const asked = readFileSync(join(top, 'nvidia/asked'), 'utf8')
+  assert.match(asked, /cuda-toolkit\[cublas,cudart\]==13\.0\.3 nvidia-cudnn-cu13==9\.24\.0\.43$/m)
+  assert.match(said.join('\n'), `torch ${cudaVersion} with CUDA`)
+  assert.equal(readdirSync(cacheFolder()).sort(), [top, cpu].map((path) => path.slice(cacheFolder().length + 1)).sort())
+})
+
+test('a pip that fails says why and what to do, and leaves nothing behind', async () => {
+  fakePip(true, "echo 'ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device' >&2; exit 1")
+  const fetching = fetchCudaLibTorch({ say: () => {}, quiet: true })
+  await rejects(fetching, 'ERR_LIBTORCH', 'No space left on device', '8 GB of room', 'npx clip-es setup --cuda')
+  assert.equal(readdirSync(cacheFolder()), [])
+})
+
+test('an index that has a CPU build alone is told apart', async () => {
+  fakePip(false)
+  await rejects(fetchCudaLibTorch({ say: () => {}, quiet: true }), 'ERR_LIBTORCH', 'has no libtorch_cuda.so', 'CLIP_ES_LIBTORCH')
+  assert.not(existsSync(fetchedCudaFolder()))
+})
+
+test('without Python there is no pip', async () => {
+  process.env.PATH = join(folder, 'nowhere')
+  await rejects(
+    fetchCudaLibTorch({ say: () => {}, quiet: true }),
+    'ERR_LIBTORCH',
+    'there is no python3 on PATH',
+    'CLIP_ES_LIBTORCH',
+  )
+})
+
+test('a CPU build that CLIP_ES_LIBTORCH names is not passed over', async () => {
+  process.env.CLIP_ES_LIBTORCH = fakeLibTorch(join(folder, 'own'), '2.13.0+cpu', false)
+  await rejects(setup({ cuda: true, quiet: true }), 'ERR_LIBTORCH', 'computes on the CPU alone', 'unset it', 'setup --cuda')
+})
+
+test("a Python's CUDA build that was asked for comes before set-up's CPU build, and one that was not comes after it", () => {
+  const python = fakeLibTorch(join(folder, 'python/torch'), '2.14.1+cu130', true)
+  const cpu = fakeLibTorch(fetchedFolder(), '2.13.0+cpu', false)
+  write(pythonRecord(), JSON.stringify({ folder: python, python: 'python3' }))
+  assert.is(findLibTorch().folder, cpu)
+  write(pythonRecord(), JSON.stringify({ folder: python, python: 'python3', cuda: true }))
+  assert.is(findLibTorch().folder, python)
+  rmSync(python, { recursive: true })
+  assert.is(findLibTorch().folder, cpu)
+})
+
+test.run()
