@@ -145,6 +145,12 @@ size_t JobQueue::joining() const {
   return count;
 }
 
+// How many threads have something to do, those included that are about to take what waits.
+int JobQueue::sharing() const {
+  const size_t more = (waiting_.size() + settings_.max_batch - 1) / settings_.max_batch;
+  return std::min(settings_.threads, busy_ + static_cast<int>(std::min<size_t>(more, static_cast<size_t>(settings_.threads))));
+}
+
 void JobQueue::take(Running& running) {
   const auto now = std::chrono::steady_clock::now();
   for (size_t left = std::max<size_t>(joining(), 1); left > 0; --left) {
@@ -171,10 +177,10 @@ void JobQueue::loop(int thread) {
       }
     }
     take(running);
-    const bool is_alone = busy_ == 1 && waiting_.empty();
+    const Turn turn{running.cancelled, thread, sharing()};
     lock.unlock();
     wake_.notify_all();  // further threads, now that this one is busy
-    run(running, {running.cancelled, thread, is_alone});
+    run(running, turn);
     lock.lock();
     std::vector<std::unique_ptr<Job>> done = std::move(running.jobs);
     running.jobs.clear();

@@ -22,8 +22,8 @@ namespace clip_es::binding {
 // What a job is told when it begins.
 struct Turn {
   const std::atomic<bool>& cancelled;
-  int thread;     // of the queue
-  bool is_alone;  // no other job runs or waits
+  int thread;   // of the queue
+  int sharing;  // threads of the queue that have something to do, this one included
 };
 
 struct Job {
@@ -88,6 +88,7 @@ class JobQueue {
   void loop(int thread);
   bool may_take(int thread) const;
   size_t joining() const;
+  int sharing() const;
   void take(Running&);
   void run(Running&, const Turn&);
   void hand_over(std::unique_ptr<Job>);

@@ -54,10 +54,10 @@ SegmenterWrap::SegmenterWrap(const Napi::CallbackInfo& info)
       queue_(info.Env(), info.Env().GetInstanceData<AddonData>()->queues,
              [this](std::span<const std::unique_ptr<Job>> jobs, const Turn& turn) { segment_together(jobs, turn); }) {}
 
-// A thread's own segmenter. Of the processor's cores it takes all while nothing else is to be done, and its share otherwise.
+// A thread's own segmenter. Of the processor's cores it takes all when nothing else is to be done, and its share otherwise.
 Segmenter& SegmenterWrap::at(const Turn& turn) {
   Segmenter& own = *segmenters_[static_cast<size_t>(turn.thread)];
-  own.use_threads(turn.is_alone ? settings_.threads : share_);
+  own.use_threads(settings_.threads / turn.sharing);
   return own;
 }
 
@@ -80,9 +80,8 @@ Napi::Value SegmenterWrap::open(const Napi::CallbackInfo& info) {
                queue = to_queue_settings(info[3].As<Napi::Object>())](const Turn& turn) {
     torch::load_library(libtorch);
     settings_ = settings;
-    share_ = std::max(1, settings.threads / queue.threads);
     segmenters_.push_back(std::make_unique<Segmenter>(archive, settings, &turn.cancelled));
-    for (int i = 1; i < queue.threads; ++i) segmenters_.push_back(segmenters_.front()->beside(share_));
+    for (int i = 1; i < queue.threads; ++i) segmenters_.push_back(segmenters_.front()->beside(std::max(1, settings.threads / (i + 1))));
   };
   job->result = [this, queue](Napi::Env env) {
     queue_.grow(queue);

@@ -33,7 +33,6 @@ class SegmenterWrap : public Napi::ObjectWrap<SegmenterWrap> {
 
   std::vector<std::unique_ptr<Segmenter>> segmenters_;  // one of each thread of the queue, side by side, from open to close
   SegmenterSettings settings_;
-  int share_ = 1;         // of the threads, for each of several photos at a time
   int64_t reported_ = 0;  // bytes that the garbage collector was told of
   JobQueue queue_;        // last, so that its threads end before what they work on
 };
