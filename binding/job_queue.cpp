@@ -168,7 +168,8 @@ void JobQueue::loop(int thread) {
   for (;;) {
     wake_.wait(lock, [&] { return stopping_ || may_take(thread); });
     if (stopping_) return;
-    if (const size_t joined = joining(); joined > 0 && joined < settings_.max_batch && settings_.max_delay.count() > 0) {
+    // A batch waits for more, unless other work is behind it already.
+    if (const size_t joined = joining(); joined < settings_.max_batch && joined == waiting_.size() && settings_.max_delay.count() > 0) {
       const auto deadline =
           waiting_.front()->queued_at + std::chrono::duration_cast<std::chrono::steady_clock::duration>(settings_.max_delay);
       if (std::chrono::steady_clock::now() < deadline) {

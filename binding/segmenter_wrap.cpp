@@ -76,8 +76,7 @@ Napi::Value SegmenterWrap::open(const Napi::CallbackInfo& info) {
   const QueueSettings queue = to_queue_settings(info[3].As<Napi::Object>());
   auto job = new_job<Job>(info, {});
   job->work = [this, libtorch = info[1].As<Napi::String>().Utf8Value(), archive = info[2].As<Napi::String>().Utf8Value(),
-               settings = to_segmenter_settings(info[3].As<Napi::Object>()),
-               queue = to_queue_settings(info[3].As<Napi::Object>())](const Turn& turn) {
+               settings = to_segmenter_settings(info[3].As<Napi::Object>()), queue](const Turn& turn) {
     torch::load_library(libtorch);
     settings_ = settings;
     segmenters_.push_back(std::make_unique<Segmenter>(archive, settings, &turn.cancelled));

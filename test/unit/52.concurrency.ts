@@ -110,8 +110,12 @@ test('a photo waits for others as long as maxDelay, and no longer', async () => 
   })
 })
 
-test('words do not wait for a batch of photos to fill', async () => {
+test('words do not wait for a batch of photos to fill, and end its waiting', async () => {
   await withSegmenter({ concurrency: 1, maxBatch: 3, maxDelay: 60_000 }, async (own) => {
+    const waiting = own.segment(photo, classes)
+    const words = own.encodeClasses(['cat', 'dog'])
+    assert.is((await waiting).width, photo.width)
+    await words
     assert.is((await own.encodeClasses(['cat', 'dog'])).names.length, 2)
     assert.is((await own.encode(photo)).grid.width, 20)
   })
