@@ -178,7 +178,12 @@ test('an interrupt ends it with 130, whole files and no lock', async () => {
   const out = join(folder, 'interrupted')
   const args = [main, 'dataset', '--folder', photos, '--labels', labelsFile, '-o', out]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] })
-  child.stdout.setEncoding('utf8').on('data', (text: string) => text.includes('left)') && child.kill('SIGINT'))
+  let interrupted = false // once: a second interrupt ends it at once, with whatever lies there
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (interrupted || !text.includes('left)')) return
+    interrupted = true
+    child.kill('SIGINT')
+  })
   const [status] = (await once(child, 'close')) as [number | null]
   assert.is(status, 130)
   await assertWhole(out)
