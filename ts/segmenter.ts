@@ -33,9 +33,8 @@ export class Segmenter {
   readonly #fingerprint: string
   readonly #logitScale: number
 
-  private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions) {
+  private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions, photosAtATime: number) {
     const { patch, width, layers, resolution, embedding, context, device, precision } = model
-    const photosAtATime = options.concurrency * options.maxBatch
     const demo = path === embeddedModel()
     this.model = Object.freeze({
       path,
@@ -68,15 +67,16 @@ export class Segmenter {
     signal?.throwIfAborted()
     const path = resolveModelPath(given)
     const libtorch = findLibTorch().folder
+    const photosAtATime = resolved.concurrency * resolved.maxBatch
     const jobs = new Jobs(
       create((addon) => new addon.Segmenter()),
       maxQueue,
-      resolved.concurrency * resolved.maxBatch,
+      photosAtATime,
     )
     const native = { ...settings, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
     try {
       const model = await jobs.run(signal, (segmenter, id) => segmenter.open(id, libtorch, path, native))
-      return new Segmenter(model, path, jobs, resolved)
+      return new Segmenter(model, path, jobs, resolved, photosAtATime)
     } catch (error) {
       await jobs.close()
       throw error

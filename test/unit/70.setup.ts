@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { homedir, hostname, tmpdir } from 'node:os'
+import { homedir, hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -14,40 +14,9 @@ import { loadFailure } from '../../ts/setup/loads.js'
 import { cacheFolder, fetchedFolder, pythonRecord } from '../../ts/setup/paths.js'
 import { pythonTorch } from '../../ts/setup/python.js'
 import { placeOf } from '../../ts/setup/wheel.js'
+import { fakeLibTorch, folder, isolate, write } from './setup_support.js'
 
-// Every test has an empty folder of its own as the cache, and an environment that names nothing else.
-const variables = ['CLIP_ES_LIBTORCH', 'CLIP_ES_CACHE', 'CLIP_ES_LIBTORCH_URL', 'XDG_CACHE_HOME', 'PATH'] as const
-const saved = Object.fromEntries(variables.map((name) => [name, process.env[name]]))
-let folder = ''
-
-const isolated = (name: string) => {
-  const tests = suite(name)
-  tests.before.each(() => {
-    folder = mkdtempSync(join(tmpdir(), 'clip-es-test-'))
-    for (const variable of variables) if (variable !== 'PATH') delete process.env[variable]
-    process.env.CLIP_ES_CACHE = join(folder, 'cache')
-  })
-  tests.after.each(() => {
-    for (const [variable, value] of Object.entries(saved)) {
-      if (value === undefined) delete process.env[variable]
-      else process.env[variable] = value
-    }
-    rmSync(folder, { recursive: true, force: true })
-  })
-  return tests
-}
-
-const write = (file: string, content: string) => {
-  mkdirSync(dirname(file), { recursive: true })
-  writeFileSync(file, content)
-}
-
-/** A folder with a library in it, as far as a finder looks. */
-function fakeLibTorch(at: string, version = '2.13.0+cpu'): string {
-  write(join(at, 'lib/libtorch_cpu.so'), 'no library')
-  write(join(at, 'version.py'), `from typing import Optional\n__version__ = '${version}'\ndebug = False\n`)
-  return at
-}
+const isolated = (name: string) => isolate(suite(name))
 
 const recordPython = (at: string) => write(pythonRecord(), JSON.stringify({ folder: at, python: 'python3' }))
 

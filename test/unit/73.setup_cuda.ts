@@ -1,5 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,37 +6,10 @@ import { fetchCudaLibTorch } from '../../ts/setup/fetch_cuda.js'
 import { findLibTorch } from '../../ts/setup/find.js'
 import { cacheFolder, cudaVersion, fetchedCudaFolder, fetchedFolder, pythonRecord } from '../../ts/setup/paths.js'
 import { setup } from '../../ts/setup/setup.js'
+import { fakeLibTorch, folder, isolate, write } from './setup_support.js'
 import { rejects } from './support.js'
 
-const variables = ['CLIP_ES_LIBTORCH', 'CLIP_ES_CACHE', 'PATH'] as const
-const saved = Object.fromEntries(variables.map((name) => [name, process.env[name]]))
-let folder = ''
-
-test.before.each(() => {
-  folder = mkdtempSync(join(tmpdir(), 'clip-es-test-'))
-  delete process.env.CLIP_ES_LIBTORCH
-  process.env.CLIP_ES_CACHE = join(folder, 'cache')
-})
-
-test.after.each(() => {
-  for (const [name, value] of Object.entries(saved)) {
-    if (value === undefined) delete process.env[name]
-    else process.env[name] = value
-  }
-  rmSync(folder, { recursive: true, force: true })
-})
-
-const write = (file: string, content: string) => {
-  mkdirSync(dirname(file), { recursive: true })
-  writeFileSync(file, content)
-}
-
-function fakeLibTorch(at: string, version: string, cuda: boolean): string {
-  write(join(at, 'lib/libtorch_cpu.so'), 'no library')
-  if (cuda) write(join(at, 'lib/libtorch_cuda.so'), 'no library')
-  write(join(at, 'version.py'), `__version__ = '${version}'\n`)
-  return at
-}
+isolate(test)
 
 /** A python3 whose pip puts `site` where it is told to, and a note of what else it was asked for. */
 function fakePip(cuda: boolean, ending = 'exit 0') {
@@ -73,7 +45,7 @@ ${ending}
 
 test("pip's CUDA build lies in the cache with the libraries it asks for and nothing else, and is found before the CPU's", async () => {
   fakePip(true)
-  const cpu = fakeLibTorch(fetchedFolder(), '2.13.0+cpu', false)
+  const cpu = fakeLibTorch(fetchedFolder())
   assert.is(findLibTorch().folder, cpu)
   const said: string[] = []
   assert.is(await fetchCudaLibTorch({ say: (line) => said.push(line), quiet: true }), fetchedCudaFolder())
@@ -111,13 +83,13 @@ test('without Python there is no pip', async () => {
 })
 
 test('a CPU build that CLIP_ES_LIBTORCH names is not passed over', async () => {
-  process.env.CLIP_ES_LIBTORCH = fakeLibTorch(join(folder, 'own'), '2.13.0+cpu', false)
+  process.env.CLIP_ES_LIBTORCH = fakeLibTorch(join(folder, 'own'))
   await rejects(setup({ cuda: true, quiet: true }), 'ERR_LIBTORCH', 'computes on the CPU alone', 'unset it', 'setup --cuda')
 })
 
 test("a Python's CUDA build that was asked for comes before set-up's CPU build, and one that was not comes after it", () => {
   const python = fakeLibTorch(join(folder, 'python/torch'), '2.14.1+cu130', true)
-  const cpu = fakeLibTorch(fetchedFolder(), '2.13.0+cpu', false)
+  const cpu = fakeLibTorch(fetchedFolder())
   write(pythonRecord(), JSON.stringify({ folder: python, python: 'python3' }))
   assert.is(findLibTorch().folder, cpu)
   write(pythonRecord(), JSON.stringify({ folder: python, python: 'python3', cuda: true }))
