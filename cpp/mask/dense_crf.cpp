@@ -60,7 +60,7 @@ class MeanField {
         labels_(labels),
         channels_(ops::padded_channels(labels - 1)),
         tiles_(cut_into_tiles(context.arena, width, height)) {
-    unary_ = context_.arena.take<float>(static_cast<size_t>(pixels_ * channels_));
+    unary_ = context_.arena.take<float>(static_cast<size_t>(pixels_ * (labels_ - 1)));
     q_ = context_.arena.take<float>(static_cast<size_t>(pixels_ * channels_));
   }
 
@@ -134,12 +134,12 @@ class MeanField {
   // The unary energies relative to the last label's, and no message.
   void read_scores(const Tile& tile, int64_t y, const float* scores) {
     fill_messages(tile, y);
-    float logs[kTileSide], last[kTileSide];
+    float last[kTileSide];
     read_row(tile, y, labels_ - 1, scores, last);
-    for (int64_t l = 0; l < channels_; ++l) {
-      if (l < labels_ - 1) read_row(tile, y, l, scores, logs);
-      float* unary = unary_of(tile, y) + l;
-      for (int64_t x = 0; x < tile.width; ++x) unary[x * channels_] = l < labels_ - 1 ? logs[x] - last[x] : ops::kNoLabel;
+    for (int64_t l = 0; l < labels_ - 1; ++l) {
+      float* unary = unary_of(tile, y) + l * tile.width;
+      read_row(tile, y, l, scores, unary);
+      for (int64_t x = 0; x < tile.width; ++x) unary[x] -= last[x];
     }
   }
 
@@ -173,7 +173,7 @@ class MeanField {
     for (int64_t x = 0; x < tile.width; ++x) marginals[(labels_ - 1) * pixels_ + at + x] = std::max(rest[x], 0.0f);
   }
 
-  float* unary_of(const Tile& tile, int64_t y) const { return unary_.data() + tile.pixel(y) * channels_; }
+  float* unary_of(const Tile& tile, int64_t y) const { return unary_.data() + tile.pixel(y) * (labels_ - 1); }
   float* q_of(const Tile& tile, int64_t y) const { return q_.data() + (y * width_ + tile.x) * channels_; }
 
   Context& context_;
@@ -184,7 +184,7 @@ class MeanField {
   std::optional<PositionFilter> position_;
   Lattice lattices_[2];
   std::optional<LatticeFilter> kernels_[2];
-  std::span<float> unary_;  // (pixels, channels), the pixels in the order of tiles: relative to the last label
+  std::span<float> unary_;  // relative to the last label: (labels - 1, width) of each row of each tile
   std::span<float> q_;      // (pixels, channels): messages, then excess marginals
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "mask/lattice_features.h"
+#include "mask/lattice_neighbours.h"
 #include "mask/lattice_tables.h"
 #include "mask/permutohedral_lattice.h"
 #include "ops/lattice_key.h"
@@ -70,9 +71,9 @@ class Builder {
   }
   template <class Body>
   void each_layer(const Body& body) {
-    context_.pool.run(static_cast<int64_t>(layers_), [&](int64_t layer, int) {
+    context_.pool.run(static_cast<int64_t>(layers_), [&](int64_t layer, int worker) {
       context_.checkpoint();
-      body(static_cast<size_t>(layer));
+      body(static_cast<size_t>(layer), static_cast<size_t>(worker));
     });
   }
 
@@ -176,8 +177,7 @@ class Builder {
       for (size_t t = 0; t < tiles_.size(); ++t) sum += std::exchange(places[t * layers_ + layer], sum);
     }
     lattice_.first_source[layers_] = sum;
-    keys_ = take<Key>(slots + 1);
-    keys_[slots] = 0;
+    keys_ = take<Key>(slots);
     slot_ = take<uint32_t>(slots);
     each_tile([&](size_t t, size_t) {
       auto slot = static_cast<uint32_t>(lattice_.first_slot[t]);
@@ -192,24 +192,22 @@ class Builder {
   // Within each layer in the order they come. The layer's distinct keys move to the front of its share of keys_.
   void number_points() {
     const std::span<const uint32_t> first = lattice_.first_source;
-    const auto first_place = take<size_t>(layers_ + 1);
-    first_place[0] = 0;
-    for (size_t layer = 0; layer < layers_; ++layer)
-      first_place[layer + 1] = first_place[layer] + PointTable::places(first[layer + 1] - first[layer]);
-    const auto tags = take<uint8_t>(first_place[layers_]);
-    const auto numbers = take<uint32_t>(first_place[layers_]);
+    size_t largest = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) largest = std::max<size_t>(largest, first[layer + 1] - first[layer]);
+    const size_t places = PointTable::places(largest);
+    const auto numbers = take<uint32_t>(static_cast<size_t>(context_.pool.size()) * places);
     number_ = take<uint32_t>(slot_.size());
-    tables_ = take<PointTable>(layers_);
-    each_layer([&](size_t layer) {
-      const size_t place = first_place[layer], places = first_place[layer + 1] - place;
-      PointTable& table = tables_[layer] = PointTable(tags.subspan(place, places), numbers.subspan(place, places), &keys_[first[layer]]);
-      for (size_t i = first[layer]; i < first[layer + 1]; ++i) number_[i] = table.insert(keys_[i]);
-    });
     lattice_.first_point = take<uint32_t>(layers_ + 1);
-    lattice_.first_point[0] = 0;
-    for (size_t layer = 0; layer < layers_; ++layer)
-      lattice_.first_point[layer + 1] = lattice_.first_point[layer] + static_cast<uint32_t>(tables_[layer].keys().size());
-    lattice_.points = lattice_.first_point[layers_];
+    each_layer([&](size_t layer, size_t worker) {
+      const size_t own = PointTable::places(first[layer + 1] - first[layer]);
+      PointTable table(numbers.subspan(worker * places, own), &keys_[first[layer]]);
+      for (size_t i = first[layer]; i < first[layer + 1]; ++i) number_[i] = table.number(keys_[i]);
+      lattice_.first_point[layer] = table.count();
+    });
+    uint32_t points = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) points += std::exchange(lattice_.first_point[layer], points);
+    lattice_.first_point[layers_] = points;
+    lattice_.points = points;
   }
 
   // Counting sort of each layer's slots by point; tiles stay in their order for each.
@@ -217,7 +215,7 @@ class Builder {
     lattice_.point_of = take<uint32_t>(slot_.size());
     lattice_.sources = take<uint32_t>(slot_.size());
     const auto next_source = take<uint32_t>(static_cast<size_t>(lattice_.points));
-    each_layer([&](size_t layer) {
+    each_layer([&](size_t layer, size_t) {
       const uint32_t first_point = lattice_.first_point[layer];
       const size_t begin = lattice_.first_source[layer], end = lattice_.first_source[layer + 1];
       const auto next = next_source.subspan(first_point, lattice_.first_point[layer + 1] - first_point);
@@ -256,40 +254,38 @@ class Builder {
 
   void find_neighbours() {
     const auto points = static_cast<size_t>(lattice_.points);
-    const auto none = static_cast<uint32_t>(lattice_.ring);
+    const auto memory = take<typename SortedLayer<D>::Point>(points);
+    const auto sorted = take<SortedLayer<D>>(layers_);
     for (auto& neighbours : std::span(lattice_.neighbours).first(D + 1)) neighbours = take<ops::LatticeNeighbours>(points);
-    each_layer([&](size_t layer) {
-      for (auto& neighbours : std::span(lattice_.neighbours).first(D + 1))
-        std::fill(&neighbours[lattice_.first_point[layer]], &neighbours[lattice_.first_point[layer + 1]],
-                  ops::LatticeNeighbours{none, none});
+    each_layer([&](size_t layer, size_t) {
+      const uint32_t first = lattice_.first_point[layer], count = lattice_.first_point[layer + 1] - first;
+      sorted[layer] = SortedLayer<D>(keys_.subspan(lattice_.first_source[layer], count), memory.subspan(first, count));
+      const auto none = static_cast<uint32_t>(lattice_.ring);
+      for (const auto& neighbours : std::span(lattice_.neighbours).first(D + 1))
+        std::fill_n(&neighbours[first], count, ops::LatticeNeighbours{none, none});
     });
-    each_layer([&](size_t layer) {
-      for (int axis = 0; axis <= D; ++axis) find_next(layer, axis, lattice_.neighbours[axis]);
+    // A point follows one other at most, so no two threads write the same.
+    each_layer([&](size_t layer, size_t) {
+      for (int axis = 0; axis <= D; ++axis) {
+        const auto [first, end] = layers_after(layer, axis);
+        for (size_t to = first; to < end; ++to) {
+          ops::LatticeNeighbours* here = &lattice_.neighbours[axis][lattice_.first_point[layer]];
+          ops::LatticeNeighbours* there = &lattice_.neighbours[axis][lattice_.first_point[to]];
+          find_steps(layout_, sorted[layer], sorted[to], axis, [&](uint32_t a, uint32_t b) {
+            here[a].after = lattice_.place[to] + b;
+            there[b].before = lattice_.place[layer] + a;
+          });
+        }
+      }
     });
   }
 
-  // The neighbours of a layer's points, one step along an axis. A point follows one other at most, so no two threads write the same.
-  void find_next(size_t layer, int axis, std::span<ops::LatticeNeighbours> neighbours) const {
-    constexpr size_t kBlock = 64;
-    const std::span<const Key> keys = tables_[layer].keys();
-    for (size_t begin = 0; begin < keys.size(); begin += kBlock) {
-      Key steps[kBlock];
-      uint32_t found[kBlock];
-      const size_t count = std::min(kBlock, keys.size() - begin);
-      for (size_t i = 0; i < count; ++i) {
-        steps[i] = layout_.step(keys[begin + i], axis);
-        const size_t to = layer_of(steps[i]);
-        found[i] = to < layers_ ? tables_[to].glance(steps[i]) : PointTable::kNone;
-      }
-      for (size_t i = 0; i < count; ++i) {
-        if (found[i] == PointTable::kNone) continue;
-        const size_t to = layer_of(steps[i]);
-        const uint32_t number = found[i] == PointTable::kUnclear ? tables_[to].find(steps[i]) : found[i];
-        if (number == PointTable::kNone) continue;
-        neighbours[lattice_.first_point[layer] + begin + i].after = lattice_.place[to] + number;
-        neighbours[lattice_.first_point[to] + number].before = lattice_.place[layer] + static_cast<uint32_t>(begin + i);
-      }
-    }
+  // Where one step along `axis` leads from a layer: the first and the end.
+  std::pair<size_t, size_t> layers_after(size_t layer, int axis) const {
+    const int64_t lowest = (static_cast<int64_t>(layer) << layer_shift_) + KeyLayout<D>::layer_step(axis);
+    const int64_t highest = lowest + (int64_t{1} << layer_shift_) - 1, layers = static_cast<int64_t>(layers_);
+    return {static_cast<size_t>(std::clamp<int64_t>(lowest >> layer_shift_, 0, layers)),
+            static_cast<size_t>(std::clamp<int64_t>((highest >> layer_shift_) + 1, 0, layers))};
   }
 
   Context& context_;
@@ -305,7 +301,6 @@ class Builder {
   size_t layers_ = 0;
   std::span<Key> keys_;                // (slots), layer after layer
   std::span<uint32_t> slot_, number_;  // (slots), as well: the slot, and its point's number in the layer
-  std::span<PointTable> tables_;       // (layers)
 };
 
 }  // namespace

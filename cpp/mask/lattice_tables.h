@@ -50,60 +50,33 @@ class TileTable {
   uint32_t count_ = 0;
 };
 
-// Numbers the distinct keys of one group of lattice points. Half of all look-ups are for neighbours that do not exist: a byte of the hash
-// for each place, so few bytes that they stay in the cache, answers those. The memory is the caller's: of places() bytes and numbers, and
-// for as many keys as there may be and one more, which is only looked at.
+// Numbers the distinct keys of one group of lattice points, in the order they come, and keeps each. The memory is the caller's: as many
+// numbers as places() says, and keys for as many as there may be.
 class PointTable {
  public:
-  static constexpr uint32_t kNone = 0xffffffffu, kUnclear = 0xfffffffeu;
   static size_t places(size_t most_keys) { return std::bit_ceil(most_keys * 3 / 2 + 1); }
 
-  PointTable() = default;
-  PointTable(std::span<uint8_t> tags, std::span<uint32_t> numbers, ops::Key* keys)
-      : mask_(tags.size() - 1), tags_(tags.data()), numbers_(numbers.data()), keys_(keys) {
-    std::fill(tags.begin(), tags.end(), kEmpty);
+  PointTable(std::span<uint32_t> numbers, ops::Key* keys) : mask_(numbers.size() - 1), numbers_(numbers.data()), keys_(keys) {
+    std::fill(numbers.begin(), numbers.end(), kNone);
   }
-  uint32_t insert(ops::Key key) {
-    const uint64_t h = hash_of(key);
-    const uint8_t tag = tag_of(h);
-    for (size_t at = h & mask_;; at = (at + 1) & mask_) {
-      if (tags_[at] == kEmpty) {
-        tags_[at] = tag;
-        numbers_[at] = count_;
+  uint32_t number(ops::Key key) {
+    for (size_t at = hash_of(key) & mask_;; at = (at + 1) & mask_) {
+      const uint32_t number = numbers_[at];
+      if (number == kNone) {
         keys_[count_] = key;
-        return count_++;
+        return numbers_[at] = count_++;
       }
-      if (tags_[at] == tag && keys_[numbers_[at]] == key) return numbers_[at];
+      if (keys_[number] == key) return number;
     }
   }
-  // What the key's first place says, without a branch: most look-ups end there, and whether they find is a coin's toss.
-  uint32_t glance(ops::Key key) const {
-    const uint64_t h = hash_of(key);
-    const size_t at = h & mask_;
-    const uint8_t tag = tags_[at];
-    const bool same = tag == tag_of(h);
-    const uint32_t number = same ? numbers_[at] : 0;
-    const bool here = same & (keys_[number] == key);
-    return here ? number : tag == kEmpty ? kNone : kUnclear;
-  }
-  uint32_t find(ops::Key key) const {
-    const uint64_t h = hash_of(key);
-    const uint8_t tag = tag_of(h);
-    for (size_t at = h & mask_;; at = (at + 1) & mask_) {
-      if (tags_[at] == kEmpty) return kNone;
-      if (tags_[at] == tag && keys_[numbers_[at]] == key) return numbers_[at];
-    }
-  }
-  std::span<const ops::Key> keys() const { return {keys_, count_}; }
+  uint32_t count() const { return count_; }
 
  private:
-  static constexpr uint8_t kEmpty = 0;
-  static uint8_t tag_of(uint64_t h) { return static_cast<uint8_t>(h >> 56 | 1); }  // from the half that the place does not come from
+  static constexpr uint32_t kNone = 0xffffffffu;
 
-  size_t mask_ = 0;
-  uint8_t* tags_ = nullptr;
-  uint32_t* numbers_ = nullptr;
-  ops::Key* keys_ = nullptr;
+  size_t mask_;
+  uint32_t* numbers_;
+  ops::Key* keys_;
   uint32_t count_ = 0;
 };
 

@@ -47,15 +47,14 @@ struct KeyLayout {
   }
   bool fits() const { return shift[D] <= 64; }
 
-  // One step along `axis`: -1 in every coordinate but +d in that one, which is r - 1 with one quotient more.
-  Key step(Key key, int axis) const {
-    if ((key & 7) == 0) return key + D - ones + one[axis];
-    return key - 1 + one[axis];
-  }
+  // One step along `axis` is -1 in every coordinate but +d in that one: r - 1 with one quotient more, where r = 0 goes on to d with all
+  // quotients one less. What it adds to the quotients, modulo 2^64, as they stand in a key above r.
+  Key quotient_step(int r, int axis) const { return (one[axis] >> 3) - (r == 0 ? ones >> 3 : 0); }
 
   // Layers of lattice points: a step along an axis leads at most kLayerStep on or back. (x_0 + x_1 + x_2) / 3 in 5 dimensions, which steps
   // change by 1 or -1, and x_0 in 2, by 2 or -1. Counted from the offsets.
   static constexpr int64_t kLayerStep = D == 5 ? 1 : D;
+  static constexpr int64_t layer_step(int axis) { return D == 5 ? (axis < 3 ? 1 : -1) : axis == 0 ? D : -1; }
   int64_t layer(Key key) const {
     const auto quotient = [&](int i) { return static_cast<int64_t>((key >> shift[i]) & ((Key{1} << (shift[i + 1] - shift[i])) - 1)); };
     const auto remainder = static_cast<int64_t>(key & 7);

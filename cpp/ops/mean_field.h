@@ -11,10 +11,9 @@ void log_scores(const float* scores, int64_t count, float* logs);
 // last bit however many rounds there are. Excesses sum to 0, so the last label's need not be kept, and its message is less the sum of
 // the others':
 //   q_l ~ exp(unary_l + message_l + sum of the messages), l < labels - 1;  q_last ~ exp(0);  message becomes q - 1 / labels.
-// Both (count, padded_channels(labels - 1)), unary relative to the last label's. In the padding unary is kNoLabel, message 0 and stays so.
+// unary (labels - 1, count), relative to the last label's; message (count, padded_channels(labels - 1)), 0 in the padding, which stays so.
 // At most kMostLabels.
 constexpr int64_t kMostLabels = 255;
-constexpr float kNoLabel = -1e30f;
 void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message);
 
 }  // namespace clip_es::ops

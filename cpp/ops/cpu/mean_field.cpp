@@ -28,7 +28,7 @@ CLIP_ES_INLINE void update_few(const float* unary, int64_t count, float* message
     float x[kOthers], sum = 0, largest = 0;
     for (int l = 0; l < kOthers; ++l) sum += message[i * kStride + l];
     for (int l = 0; l < kOthers; ++l) {
-      x[l] = unary[i * kStride + l] + message[i * kStride + l] + sum;
+      x[l] = unary[l * count + i] + message[i * kStride + l] + sum;
       largest = x[l] > largest ? x[l] : largest;
     }
     float total = exp_or_zero(-largest);
@@ -51,28 +51,24 @@ CLIP_ES_INLINE void transpose(const float* from, int64_t from_step, float* to, i
   store(to + 3 * to_step, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
-// rows (Pixels, channels) -> turned (channels, Pixels)
+// More labels: a block of pixels is turned so that they are the lanes here too, and back. A label's unaries lie unary_step behind those of
+// the label before.
 template <int64_t Pixels>
-CLIP_ES_INLINE void turn(const float* rows, int64_t channels, float* turned) {
-  for (int64_t p = 0; p < Pixels; p += 4)
-    for (int64_t l = 0; l < channels; l += 4) transpose(rows + p * channels + l, channels, turned + l * Pixels + p, Pixels);
-}
-
-// More labels: a block of pixels is turned so that they are the lanes here too, and back.
-template <int64_t Pixels>
-CLIP_ES_INLINE void update_block(const float* unary, int64_t others, float* message) {
+CLIP_ES_INLINE void update_block(const float* unary, int64_t unary_step, int64_t others, float* message) {
   const int64_t channels = padded_channels(others);
   const float share = 1.0f / static_cast<float>(others + 1);
-  float x[(kMostLabels + 1) * Pixels], u[(kMostLabels + 1) * Pixels], sum[Pixels] = {}, largest[Pixels] = {}, total[Pixels];
-  turn<Pixels>(message, channels, x);
-  turn<Pixels>(unary, channels, u);
+  float x[(kMostLabels + 1) * Pixels], sum[Pixels], largest[Pixels], total[Pixels];
+#pragma omp simd
+  for (int64_t p = 0; p < Pixels; ++p) sum[p] = largest[p] = 0;
+  for (int64_t p = 0; p < Pixels; p += 4)
+    for (int64_t l = 0; l < channels; l += 4) transpose(message + p * channels + l, channels, x + l * Pixels + p, Pixels);
   for (int64_t l = 0; l < others; ++l)
 #pragma omp simd
     for (int64_t p = 0; p < Pixels; ++p) sum[p] += x[l * Pixels + p];
   for (int64_t l = 0; l < others; ++l)
 #pragma omp simd
     for (int64_t p = 0; p < Pixels; ++p) {
-      const float value = x[l * Pixels + p] + u[l * Pixels + p] + sum[p];
+      const float value = x[l * Pixels + p] + unary[l * unary_step + p] + sum[p];
       largest[p] = value > largest[p] ? value : largest[p];
       x[l * Pixels + p] = value;
     }
@@ -97,17 +93,17 @@ CLIP_ES_INLINE void update_block(const float* unary, int64_t others, float* mess
 
 // Blocks so long that no turned value is read while its store is still under way, then shorter ones, then what is left among zeros.
 CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t count, float* message) {
-  const int64_t channels = padded_channels(labels - 1);
+  const int64_t others = labels - 1, channels = padded_channels(others);
   int64_t i = 0;
-  for (; i + 32 <= count; i += 32) update_block<32>(unary + i * channels, labels - 1, message + i * channels);
-  for (; i + 8 <= count; i += 8) update_block<8>(unary + i * channels, labels - 1, message + i * channels);
+  for (; i + 32 <= count; i += 32) update_block<32>(unary + i, count, others, message + i * channels);
+  for (; i + 8 <= count; i += 8) update_block<8>(unary + i, count, others, message + i * channels);
   if (i == count) return;
-  float last_unary[(kMostLabels + 1) * 8], last_message[(kMostLabels + 1) * 8];
-  const int64_t left = (count - i) * channels;
-  std::fill(std::copy_n(unary + i * channels, left, last_unary), last_unary + 8 * channels, 0.0f);
-  std::fill(std::copy_n(message + i * channels, left, last_message), last_message + 8 * channels, 0.0f);
-  update_block<8>(last_unary, labels - 1, last_message);
-  std::copy_n(last_message, left, message + i * channels);
+  float last_unary[kMostLabels * 8] = {}, last_message[(kMostLabels + 1) * 8] = {};
+  const int64_t left = count - i;
+  for (int64_t l = 0; l < others; ++l) std::copy_n(unary + l * count + i, left, last_unary + l * 8);
+  std::copy_n(message + i * channels, left * channels, last_message);
+  update_block<8>(last_unary, 8, others, last_message);
+  std::copy_n(last_message, left * channels, message + i * channels);
 }
 
 }  // namespace
