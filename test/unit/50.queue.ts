@@ -277,7 +277,11 @@ test('every promise settles, as a result, with the reason of its signal, or with
 
 test('segmenters work side by side', async () => {
   const expected = withoutTimings(await segmenter.segment(photo, classes))
-  const several = await Promise.all([load(), load(undefined, { threads: 1 }), Segmenter.load(segmenter.model.path)])
+  const several = await Promise.all([
+    load(),
+    load(undefined, { threads: 1 }),
+    Segmenter.load(segmenter.model.path, { precision: 'float32' }),
+  ])
   const results = await Promise.all([segmenter, ...several].flatMap((one) => [1, 2].map(() => one.segment(photo, classes))))
   for (const result of results) assert.equal(withoutTimings(result), expected)
   await Promise.all(several.map((one) => one.close()))
