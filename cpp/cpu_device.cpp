@@ -7,15 +7,20 @@
 
 namespace clip_es {
 
-void CpuDevice::load(Context& host, Model& model, torch::Precision) {
+void CpuDevice::load(Context& host, Model& model, Precision precision) {
   model_ = &model;
+  // Integers are too coarse for what GradCAM differentiates through, and for attention.
+  const Precision exact = precision == Precision::kInt8 ? Precision::kBFloat16 : precision;
+  model.image.attention = exact;
   auto weights = std::make_shared<GradCamWeights>(host, model);
-  weights->composite.pack();
+  weights->pack(model, exact);
   gradcam_weights_ = std::move(weights);
-  for (size_t i = 0; i + 1 < model.image_blocks.size(); ++i) {  // the last block's weights are read by GradCAM, as they are
-    BlockWeights& block = model.image_blocks[i];
-    for (torch::Linear* layer : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) layer->pack();
-  }
+  const auto pack = [](BlockWeights& block, Precision own) {
+    for (torch::Linear* layer : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) layer->pack(own);
+  };
+  pack(model.image_blocks.back(), exact);
+  if (precision == Precision::kFloat32)  // the others were packed when they were read
+    for (size_t i = 0; i + 1 < model.image_blocks.size(); ++i) pack(model.image_blocks[i], precision);
 }
 
 std::unique_ptr<Device> CpuDevice::beside(Arena& host) const {
@@ -42,7 +47,7 @@ void CpuDevice::encode_images(Context& c, std::span<const Grid> grids, const flo
 }
 
 void CpuDevice::run_last_block(Context& c, const float* tokens, std::span<LastBlock> images, std::span<float* const> mean_attention) {
-  clip_es::run_last_block(c, *model_, tokens, images, mean_attention);
+  clip_es::run_last_block(c, *model_, *gradcam_weights_, tokens, images, mean_attention);
 }
 
 void CpuDevice::softmax_gradcam(Context& c, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities,

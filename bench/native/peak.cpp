@@ -22,7 +22,7 @@ PeakProbe::PeakProbe(int64_t tokens, int64_t width)
     products_.push_back({inputs, outputs,
                          torch::Linear(weight, std::span(bias_).first(static_cast<size_t>(outputs)), inputs, torch::Precision::kFloat32),
                          kNever, kNever});
-    products_.back().layer.pack();
+    products_.back().layer.pack(torch::Precision::kFloat32);
   }
 }
 

@@ -13,7 +13,7 @@ GradCamWeights::GradCamWeights(Context& context, const Model& model) {
   Arena::Scope scope(context.arena);
   // composite (width, hidden) = out_proj^T (gamma_2 * W1^T)
   const auto scaled = context.arena.take<float>(static_cast<size_t>(hidden * width));  // W1 with its columns times gamma_2
-  const auto product = context.arena.take<float>(static_cast<size_t>(width * hidden));
+  composite.resize(static_cast<size_t>(width * hidden));
   fc_gamma.assign(static_cast<size_t>(hidden), 0);
   fc_offset.assign(block.c_fc.bias(), block.c_fc.bias() + hidden);
   for (int64_t i = 0; i < hidden; ++i) {
@@ -28,11 +28,20 @@ GradCamWeights::GradCamWeights(Context& context, const Model& model) {
     fc_offset[static_cast<size_t>(i)] += static_cast<float>(beta_sum);
   }
   torch::matmul(context, torch::transposed(torch::matrix(out_proj, width, width)),
-                torch::transposed(torch::matrix(scaled.data(), hidden, width)), product.data());
-  composite = torch::Linear(product, {}, hidden, torch::Precision::kFloat32);
+                torch::transposed(torch::matrix(scaled.data(), hidden, width)), composite.data());
   out_proj_column_sums.assign(static_cast<size_t>(width), 0);
   for (int64_t row = 0; row < width; ++row)
     for (int64_t c = 0; c < width; ++c) out_proj_column_sums[static_cast<size_t>(c)] += out_proj[row * width + c];
+}
+
+void GradCamWeights::pack(const Model& model, Precision precision) {
+  const BlockWeights& block = model.image_blocks.back();
+  const int64_t width = model.image.width, hidden = block.c_fc.outputs();
+  packed_composite = ops::pack_matrix(precision, composite.data(), width, hidden);
+  composite = {};
+  c_proj_back = ops::pack_transposed_matrix(precision, block.c_proj.weight(), hidden, width);
+  out_proj_back = ops::pack_transposed_matrix(precision, block.out_proj.weight(), width, width);
+  in_proj_back = ops::pack_transposed_matrix(precision, block.in_proj.weight(), width, 3 * width);
 }
 
 namespace {
@@ -88,7 +97,7 @@ void bind(const Model& model, std::span<LastBlock> images, std::span<float> memo
     }
 }
 
-void run_last_block(Context& context, const Model& model, const float* x, std::span<LastBlock> images,
+void run_last_block(Context& context, const Model& model, const GradCamWeights& weights, const float* x, std::span<LastBlock> images,
                     std::span<float* const> mean_attention) {
   context.checkpoint();
   const BlockWeights& w = model.image_blocks.back();
@@ -108,7 +117,7 @@ void run_last_block(Context& context, const Model& model, const float* x, std::s
   for (size_t i = 0; i < images.size(); ++i) {
     const LastBlock& image = images[i];
     const int64_t values = (image.n - 1) * width;
-    ops::attention_with_mean(context, {image.qkv.data(), width, model.image.heads}, image.n, image.attended.data(),
+    ops::attention_with_mean(context, {image.qkv.data(), width, model.image.heads, model.image.attention}, image.n, image.attended.data(),
                              image.log_sum_exp.data(), affinity_weight(model), mean_attention[i]);
     w.out_proj(context, image.attended.data() + width, image.n - 1, own);
     ops::add(context, own, x + width, values);
@@ -126,11 +135,9 @@ void run_last_block(Context& context, const Model& model, const float* x, std::s
   for (const LastBlock& image : images) pool(model, image);
 
   context.checkpoint();
-  const torch::MatrixView out_proj = torch::matrix(w.out_proj.weight(), width, width),
-                          z_hat = torch::matrix(all.z_hat.data(), patches, width);
-  torch::matmul(context, z_hat, torch::matrix(w.c_proj.weight(), width, hidden), all.omega.data());
-  torch::matmul(context, torch::matrix(h_hat.data(), patches, width), out_proj, all.h_hat_out.data());
-  torch::matmul(context, z_hat, out_proj, all.z_hat_out.data());
+  ops::packed_matmul(context, weights.c_proj_back, all.z_hat.data(), patches, nullptr, all.omega.data());
+  ops::packed_matmul(context, weights.out_proj_back, h_hat.data(), patches, nullptr, all.h_hat_out.data());
+  ops::packed_matmul(context, weights.out_proj_back, all.z_hat.data(), patches, nullptr, all.z_hat_out.data());
 }
 
 }  // namespace clip_es

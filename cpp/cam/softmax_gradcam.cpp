@@ -71,8 +71,8 @@ void score_gradients(Context& context, const Model& model, const LastBlock& last
 // Steps 2 to 5 for some rows of dz (rows, D) -> cams (rows, N), not normalised.
 void explain(Context& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, std::span<const double> dz,
              float* cams) {
-  const BlockWeights& w = model.image_blocks.back();
-  const int64_t width = model.image.width, hidden = w.c_fc.outputs(), patches = last.n - 1, rows = static_cast<int64_t>(dz.size()) / width;
+  const int64_t width = model.image.width, hidden = model.image_blocks.back().c_fc.outputs(), patches = last.n - 1,
+                rows = static_cast<int64_t>(dz.size()) / width;
   auto take = [&](int64_t r, int64_t c) { return context.arena.take<float>(static_cast<size_t>(r * c)); };
   Arena::Scope scope(context.arena);
   const auto a = take(rows, width), scaled_dz = take(rows, width), b = take(rows, patches), alpha = take(rows, hidden),
@@ -86,14 +86,12 @@ void explain(Context& context, const Model& model, const GradCamWeights& weights
       scaled_dz[i] = static_cast<float>(dz[i] / static_cast<double>(width));
     }
   }
-  const torch::MatrixView a_rows = torch::matrix(a.data(), rows, width);
   torch::matmul(context, torch::matrix(scaled_dz.data(), rows, width), torch::transposed(torch::matrix(last.z_hat.data(), patches, width)),
                 b.data());
-  torch::matmul(context, a_rows, torch::matrix(w.c_proj.weight(), width, hidden), alpha.data());
-  torch::matmul(context, a_rows, torch::matrix(w.out_proj.weight(), width, width), a_out.data());
+  ops::packed_matmul(context, weights.c_proj_back, a.data(), rows, nullptr, alpha.data());
+  ops::packed_matmul(context, weights.out_proj_back, a.data(), rows, nullptr, a_out.data());
 
   const auto out_gradient = take(rows * patches, width), qkv_gradient = take(rows, 3 * width), channels = take(rows, width);
-  const ops::PackedMatrix* panels = weights.composite.panels();
   ops::mlp_gradient(context,
                     {.patches = patches,
                      .width = width,
@@ -109,16 +107,14 @@ void explain(Context& context, const Model& model, const GradCamWeights& weights
                      .alpha = alpha.data(),
                      .b = b.data(),
                      .a_out = a_out.data(),
-                     .composite = panels ? nullptr : weights.composite.weight(),
+                     .composite = &weights.packed_composite,
                      .fc_gamma = weights.fc_gamma.data(),
                      .fc_offset = weights.fc_offset.data(),
-                     .out_proj_column_sums = weights.out_proj_column_sums.data(),
-                     .packed_composite = panels},
+                     .out_proj_column_sums = weights.out_proj_column_sums.data()},
                     out_gradient.data());
-  ops::attention_gradient_sums(context, {last.qkv.data(), width, model.image.heads}, last.n, last.attended.data(), last.log_sum_exp.data(),
-                               out_gradient.data(), rows, qkv_gradient.data());
-  torch::matmul(context, torch::matrix(qkv_gradient.data(), rows, 3 * width), torch::matrix(w.in_proj.weight(), 3 * width, width),
-                channels.data());
+  ops::attention_gradient_sums(context, {last.qkv.data(), width, model.image.heads, model.image.attention}, last.n, last.attended.data(),
+                               last.log_sum_exp.data(), out_gradient.data(), rows, qkv_gradient.data());
+  ops::packed_matmul(context, weights.in_proj_back, qkv_gradient.data(), rows, nullptr, channels.data());
   torch::matmul(context, torch::matrix(channels.data(), rows, width),
                 torch::transposed(torch::matrix(last.y.data() + width, patches, width)), cams);
 }

@@ -11,11 +11,17 @@ namespace clip_es {
 
 // What the closed form wants of a model's weights, made once at load.
 struct GradCamWeights {
-  explicit GradCamWeights(Context&, const Model&);
-  torch::Linear composite;                  // (width, 4 width): out_proj^T LN_2 W1^T, an MLP gradient's way back to attention's output
+  GradCamWeights(Context&, const Model&);
+  // For the processor: packs what follows, and what the last block's weights do on the way back. These must not be packed yet.
+  void pack(const Model&, Precision);
+
+  std::vector<float> composite;             // (width, 4 width): out_proj^T LN_2 W1^T, an MLP gradient's way back to attention's output
   std::vector<float> fc_gamma;              // (4 width): W1 gamma_2 / width
   std::vector<float> fc_offset;             // (4 width): b1 + W1 beta_2
   std::vector<float> out_proj_column_sums;  // (width)
+
+  ops::PackedMatrix packed_composite;                          // instead of composite
+  ops::PackedMatrix c_proj_back, out_proj_back, in_proj_back;  // y = x W of the last block's W: outputs are its inputs
 };
 
 // The last block's forward pass of one image, as far as the backward pass needs it: nothing here depends on words.
@@ -42,7 +48,8 @@ struct LastBlock {
 void bind(const Model&, std::span<LastBlock>, std::span<float> memory);
 
 // x: the tokens of bound images entering the last block, one image behind the other. mean_attention[i] (N, N) += the block's share.
-void run_last_block(Context&, const Model&, const float* x, std::span<LastBlock>, std::span<float* const> mean_attention);
+void run_last_block(Context&, const Model&, const GradCamWeights&, const float* x, std::span<LastBlock>,
+                    std::span<float* const> mean_attention);
 
 // The texts of one image's softmax. A label whose synonyms are fused as CAMs has several rows; it competes with the mean of them.
 struct LabelTexts {

@@ -15,7 +15,7 @@ void run_block(Context& context, const TransformerShape& shape, const BlockWeigh
     const auto qkv = context.arena.take<float>(static_cast<size_t>(3 * count));
     ops::layer_norm(context, x, tokens, width, w.ln_1.gamma.data(), w.ln_1.beta.data(), normalised.data());
     w.in_proj(context, normalised.data(), tokens, qkv.data());
-    attend(ops::AttentionInput{qkv.data(), width, shape.heads}, normalised.data());
+    attend(ops::AttentionInput{qkv.data(), width, shape.heads, shape.attention}, normalised.data());
     w.out_proj(context, normalised.data(), tokens, out.data());
     ops::add(context, x, out.data(), count);
   }
@@ -42,7 +42,7 @@ void transformer_block_with_means(Context& context, const TransformerShape& shap
   run_block(context, shape, w, count_tokens(images), x, [&](const ops::AttentionInput& in, float* out) {
     for (size_t i = 0; i < images.size(); ++i) {
       const auto [begin, n] = images[i];
-      const ops::AttentionInput own{in.qkv + begin * 3 * in.width, in.width, in.heads};
+      const ops::AttentionInput own{in.qkv + begin * 3 * in.width, in.width, in.heads, in.precision};
       ops::attention_with_mean(context, own, n, out + begin * in.width, nullptr, weight, means[i]);
     }
   });

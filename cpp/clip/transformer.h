@@ -23,6 +23,7 @@ struct BlockWeights {
 struct TransformerShape {
   int64_t width, heads;
   Activation activation;
+  Precision attention = Precision::kFloat32;  // of its products
 };
 
 // x (tokens, width) -> x + attention(ln_1 x), then + mlp(ln_2 x), in place. Sequences lie one after another in x.

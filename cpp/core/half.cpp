@@ -5,6 +5,11 @@
 
 #include "core/multiversion.h"
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CLIP_ES_X86 1
+#include <immintrin.h>
+#endif
+
 namespace clip_es {
 namespace {
 
@@ -30,13 +35,38 @@ uint16_t narrow(float value) {  // drops what does not fit
   return static_cast<uint16_t>(sign | ((bits & 0x7fffffffu) - kRebias) >> kMantissaShift);
 }
 
-}  // namespace
-
-CLIP_ES_MULTIVERSION void to_bfloat16(const float* from, int64_t count, uint16_t* to) {
+CLIP_ES_MULTIVERSION void round_to_bfloat16(const float* from, int64_t count, uint16_t* to) {
   for (int64_t i = 0; i < count; ++i) {
     const auto bits = std::bit_cast<uint32_t>(from[i]);
     to[i] = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
   }
+}
+
+#ifdef CLIP_ES_X86
+bool has_bfloat16() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
+}
+
+// The same by the processor's own instruction, which makes zeros of numbers below 2^-126.
+__attribute__((target("avx512f,avx512bf16,avx512vl"))) void round_natively(const float* from, int64_t count, uint16_t* to) {
+  int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + i + 16), _mm512_loadu_ps(from + i));
+    _mm512_storeu_si512(to + i, (__m512i)both);
+  }
+  if (i < count) round_to_bfloat16(from + i, count - i, to + i);
+}
+#endif
+
+}  // namespace
+
+void to_bfloat16(const float* from, int64_t count, uint16_t* to) {
+#ifdef CLIP_ES_X86
+  static const bool native = has_bfloat16();
+  if (native) return round_natively(from, count, to);
+#endif
+  round_to_bfloat16(from, count, to);
 }
 
 CLIP_ES_MULTIVERSION void from_bfloat16(const uint16_t* from, int64_t count, float* to) {

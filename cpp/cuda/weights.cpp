@@ -35,7 +35,7 @@ Weights::Weights(const std::shared_ptr<Gpu>& gpu, const Model& model, const Grad
     const torch::Dtype own = &b == &model.image_blocks.back() ? torch::Dtype::kFloat32 : dtype;
     blocks.push_back({put(b.ln_1), put(b.ln_2), put(b.in_proj, own), put(b.out_proj, own), put(b.c_fc, own), put(b.c_proj, own)});
   }
-  composite = put(gradcam.composite, torch::Dtype::kFloat32);
+  composite = {torch::Dtype::kFloat32, static_cast<int64_t>(gradcam.fc_gamma.size()), model.image.width, put(gradcam.composite), nullptr};
   fc_gamma = put(gradcam.fc_gamma);
   fc_offset = put(gradcam.fc_offset);
   out_proj_column_sums = put(gradcam.out_proj_column_sums);

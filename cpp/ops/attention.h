@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/context.h"
+#include "core/precision.h"
 
 namespace clip_es::ops {
 
@@ -16,7 +17,8 @@ struct Sequence {
 struct AttentionInput {
   const float* qkv;  // (tokens, 3 * width): a token's query, key and value, heads side by side in each
   int64_t width, heads;
-  float scale() const;  // 1 / sqrt(width / heads)
+  Precision precision = Precision::kFloat32;  // of what is multiplied: kFloat32 or kBFloat16
+  float scale() const;                        // 1 / sqrt(width / heads)
 };
 
 // out (tokens, width): each sequence's attention, causal when asked for.

@@ -18,10 +18,9 @@ struct MlpGradient {
   const float* alpha;                  // (G, F): W2^T a
   const float* b;                      // (G, N)
   const float* a_out;                  // (G, D): out_proj^T a
-  const float* composite;              // (D, F), or null with packed_composite
+  const PackedMatrix* composite;       // (D, F)
   const float *fc_gamma, *fc_offset;   // (F)
   const float* out_proj_column_sums;   // (D)
-  const PackedMatrix* packed_composite = nullptr;
 };
 
 // out_gradient (G, N, D): the gradient of attention's output. With e = act'(u) rstd_post (alpha - b omega):

@@ -1,27 +1,34 @@
-// y = x W^T + b in float32 with W's panels packed once: what a library's product spends on reordering the weights, every time, is saved.
+// y = x W^T + b with W packed once, in the order and the numbers in which the processor multiplies it: what a library's product spends on
+// reordering the weights, every time, is saved. x and y are float32.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "core/arena.h"
 #include "core/context.h"
+#include "core/precision.h"
 
 namespace clip_es::ops {
 
-// Panels of as many outputs as two of the processor's vectors hold, each (inputs, panel), the last filled with zeros.
+// Panels of some outputs each, see cpu/tile.h. Of 8-bit integers every output has a scale of its own.
 struct PackedMatrix {
+  Precision precision = Precision::kFloat32;
+  int64_t outputs = 0, inputs = 0;
   AlignedBytes panels;
-  int64_t outputs = 0, inputs = 0, panel = 0;
+  std::vector<float> scales;  // (outputs) of kInt8: w = scale * q
   size_t bytes() const;
 };
 
-// weight (outputs, inputs). Empty (no panels) where the processor has none of the vectors that the kernel is written for: LibTorch is as
-// good there.
-PackedMatrix pack_matrix(const float* weight, int64_t outputs, int64_t inputs);
+// weight (outputs, inputs).
+PackedMatrix pack_matrix(Precision, const float* weight, int64_t outputs, int64_t inputs);
+// The same of a weight that lies the other way: (inputs, outputs). Not for kInt8.
+PackedMatrix pack_transposed_matrix(Precision, const float* weight, int64_t outputs, int64_t inputs);
 
-// x (rows, inputs) -> y (rows, outputs); bias (outputs) or null. Every element is summed in the same order, however rows are shared.
+// x (rows, inputs) -> y (rows, outputs); bias (outputs) or null. Every element is summed in the same order, however rows are shared. Of x
+// every row's 8-bit integers have a scale of their own for each kDepth inputs.
 void packed_matmul(Context&, const PackedMatrix&, const float* x, int64_t rows, const float* bias, float* y);
-// The same on the calling thread; scratch has packed_matmul_scratch() floats.
-void packed_matmul(const PackedMatrix&, const float* x, int64_t rows, const float* bias, float* scratch, float* y);
-int64_t packed_matmul_scratch(const PackedMatrix&, int64_t rows);
+// The same on the calling thread, which takes `scratch`, packed_matmul_scratch() bytes.
+void packed_matmul(const PackedMatrix&, const float* x, int64_t rows, const float* bias, std::byte* scratch, float* y);
+int64_t packed_matmul_scratch(const PackedMatrix&, int64_t rows);  // a multiple of 64
 
 }  // namespace clip_es::ops

@@ -6,24 +6,27 @@
 
 #include "core/arena.h"
 #include "core/context.h"
+#include "core/precision.h"
 #include "ops/packed_matmul.h"
 #include "torch/packed_weight.h"
 
 namespace clip_es::torch {
 
-enum class Precision { kFloat32, kBFloat16 };
+using clip_es::Precision;
 
 class Linear {
  public:
   Linear() = default;
-  // weight (outputs, inputs); bias (outputs) or empty. Both are copied.
+  // weight (outputs, inputs); bias (outputs) or empty. Both are copied: as they are in float32, in other precisions packed at once.
   Linear(std::span<const float> weight, std::span<const float> bias, int64_t inputs, Precision precision);
   // A float32 layer for seldom use: its weights are kept in half the memory when 16 bits hold them exactly, as those of OpenAI's archives,
   // and widened for each product.
   static Linear compact(std::span<const float> weight, std::span<const float> bias, int64_t inputs);
+  // y = x W of a float32 layer's W, without bias, packed. Not for kInt8.
+  static Linear transposed(const Linear&, Precision);
 
-  // Reorders a float32 layer's weights for our own kernel, where the processor has one: weight() is gone then.
-  void pack();
+  // Rounds and reorders a float32 layer's weights for products: weight() is gone then.
+  void pack(Precision);
 
   // x (rows, inputs) -> y (rows, outputs), rows shared among the pool's threads. y must not be x.
   void operator()(Context&, const float* x, int64_t rows, float* y) const;
@@ -31,23 +34,23 @@ class Linear {
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }
   const float* weight() const;  // (outputs, inputs), of a float32 layer that is neither compact nor packed
-  const ops::PackedMatrix* panels() const { return storage_ == Storage::kPackedFloat32 ? &panels_ : nullptr; }
-  const float* bias() const;  // (outputs), or null
-  size_t bytes() const;       // of memory held
+  const ops::PackedMatrix* panels() const { return storage_ == Storage::kPacked ? &panels_ : nullptr; }
+  const float* bias() const { return reinterpret_cast<const float*>(bias_.get()); }  // (outputs), or null
+  size_t bytes() const;                                                              // of memory held
 
  private:
-  // How the weights are kept. The bias is bfloat16 beside bfloat16 weights and float32 beside others.
-  enum class Storage { kFloat32, kPackedFloat32, kFloat16, kBFloat16, kPackedBFloat16 };
+  // How the weights are kept. The bias is float32 beside all of them.
+  enum class Storage { kPlain, kPacked, kFloat16, kLibrary };
 
+  void pack(Precision, std::span<const float> weight);
   void multiply_compact(Context&, const float* x, int64_t rows, float* y) const;
-  void multiply_bfloat16(Context&, const float* x, int64_t rows, float* y) const;
-  void multiply_bfloat16_rows(uint16_t* x, int64_t rows, uint16_t* y_scratch, float* y) const;
+  void multiply_by_library(Context&, const float* x, int64_t rows, float* y) const;
 
   int64_t inputs_ = 0, outputs_ = 0;
-  Storage storage_ = Storage::kFloat32;
+  Storage storage_ = Storage::kPlain;
   AlignedBytes weight_, bias_;
-  ops::PackedMatrix panels_;              // of kPackedFloat32, instead of weight_
-  std::unique_ptr<PackedWeight> packed_;  // of kPackedBFloat16, instead of weight_
+  ops::PackedMatrix panels_;              // of kPacked, instead of weight_
+  std::unique_ptr<PackedWeight> packed_;  // of kLibrary, instead of weight_
 };
 
 }  // namespace clip_es::torch

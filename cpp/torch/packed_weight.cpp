@@ -31,12 +31,10 @@ Tensor pack(AtenTensorHandle weight) {
   return Tensor(packed);
 }
 
-// x packed^T + bias; bias may be null.
-Tensor multiply_packed(AtenTensorHandle x, AtenTensorHandle packed, AtenTensorHandle bias) {
+Tensor multiply_packed(AtenTensorHandle x, AtenTensorHandle packed) {
   const char* algorithm = "";
   AtenTensorHandle result = nullptr;
-  check(aoti_torch_cpu__linear_pointwise(x, packed, bias ? &bias : nullptr, "none", nullptr, 0, &algorithm, &result),
-        "mkldnn::_linear_pointwise");
+  check(aoti_torch_cpu__linear_pointwise(x, packed, nullptr, "none", nullptr, 0, &algorithm, &result), "mkldnn::_linear_pointwise");
   return Tensor(result);
 }
 
@@ -50,35 +48,40 @@ const void* data_of(const Tensor& tensor) {
 bool try_product(char type) {
   constexpr int64_t rows = 5, inputs = 37, outputs = 19;
   auto value = [](int64_t i) { return static_cast<float>((i * 7919 + 3) % 31 - 15) / 8; };
-  std::vector<float> x, weight, bias;
+  std::vector<float> x, weight;
   for (int64_t i = 0; i < rows * inputs; ++i) x.push_back(value(i));
   for (int64_t i = 0; i < outputs * inputs; ++i) weight.push_back(value(i + 5));
-  for (int64_t i = 0; i < outputs; ++i) bias.push_back(value(i + 11));
   const bool half = type == 'b';
-  std::vector<uint16_t> halves(x.size() + weight.size() + bias.size());
-  uint16_t *half_x = halves.data(), *half_weight = half_x + x.size(), *half_bias = half_weight + weight.size();
+  std::vector<uint16_t> halves(x.size() + weight.size());
+  uint16_t *half_x = halves.data(), *half_weight = half_x + x.size();
   to_bfloat16(x.data(), rows * inputs, half_x);
   to_bfloat16(weight.data(), outputs * inputs, half_weight);
-  to_bfloat16(bias.data(), outputs, half_bias);
   auto wrap = [&](std::vector<float>& floats, uint16_t* values, int64_t r, int64_t c) {
     void* data = half ? static_cast<void*>(values) : floats.data();
     return wrap_matrix(data, half ? aoti_torch_dtype_bfloat16() : aoti_torch_dtype_float32(), {r, c}, {c, 1});
   };
   const Tensor packed = pack(wrap(weight, half_weight, outputs, inputs).get());
-  const Tensor b = wrap_vector(half ? static_cast<void*>(half_bias) : bias.data(),
-                               half ? aoti_torch_dtype_bfloat16() : aoti_torch_dtype_float32(), outputs);
-  const Tensor result = multiply_packed(wrap(x, half_x, rows, inputs).get(), packed.get(), b.get());
+  const Tensor result = multiply_packed(wrap(x, half_x, rows, inputs).get(), packed.get());
   std::vector<float> got(static_cast<size_t>(rows * outputs));
   if (half) from_bfloat16(static_cast<const uint16_t*>(data_of(result)), rows * outputs, got.data());
   else std::memcpy(got.data(), data_of(result), got.size() * sizeof(float));
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t o = 0; o < outputs; ++o) {
-      double sum = bias[static_cast<size_t>(o)];
+      double sum = 0;
       for (int64_t i = 0; i < inputs; ++i) sum += x[static_cast<size_t>(r * inputs + i)] * weight[static_cast<size_t>(o * inputs + i)];
       const double tolerance = half ? 0.01 * (std::abs(sum) + 1) : 1e-4;
       if (!(std::abs(got[static_cast<size_t>(r * outputs + o)] - sum) <= tolerance)) return false;
     }
   return true;
+}
+
+bool has_amx() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
 }
 
 }  // namespace
@@ -95,25 +98,24 @@ bool packed_product_is_right(char type) {
 
 struct PackedWeight::Handles {
   Tensor weight;
-  std::unique_ptr<Tensor> bias;
   int64_t inputs, outputs;
 };
 
 PackedWeight::PackedWeight(std::unique_ptr<Handles> handles) : handles_(std::move(handles)) {}
 PackedWeight::~PackedWeight() = default;
 
-std::unique_ptr<PackedWeight> PackedWeight::make(uint16_t* weight, uint16_t* bias, int64_t inputs, int64_t outputs) {
+std::unique_ptr<PackedWeight> PackedWeight::make(const float* weight, int64_t inputs, int64_t outputs, bool anywhere) {
   static const bool usable = packed_product_is_right('b');
-  if (!usable) return nullptr;
-  const int32_t type = aoti_torch_dtype_bfloat16();
-  Tensor packed = pack(wrap_matrix(weight, type, {outputs, inputs}, {inputs, 1}).get());
-  auto b = bias ? std::make_unique<Tensor>(wrap_vector(bias, type, outputs)) : nullptr;
-  return std::unique_ptr<PackedWeight>(new PackedWeight(std::make_unique<Handles>(std::move(packed), std::move(b), inputs, outputs)));
+  if (!usable || !(anywhere || has_amx())) return nullptr;
+  std::vector<uint16_t> rounded(static_cast<size_t>(outputs * inputs));
+  to_bfloat16(weight, outputs * inputs, rounded.data());
+  Tensor packed = pack(wrap_matrix(rounded.data(), aoti_torch_dtype_bfloat16(), {outputs, inputs}, {inputs, 1}).get());
+  return std::unique_ptr<PackedWeight>(new PackedWeight(std::make_unique<Handles>(std::move(packed), inputs, outputs)));
 }
 
 void PackedWeight::multiply(uint16_t* x, int64_t rows, float* y) const {
   const Tensor in = wrap_matrix(x, aoti_torch_dtype_bfloat16(), {rows, handles_->inputs}, {handles_->inputs, 1});
-  const Tensor out = multiply_packed(in.get(), handles_->weight.get(), handles_->bias ? handles_->bias->get() : nullptr);
+  const Tensor out = multiply_packed(in.get(), handles_->weight.get());
   from_bfloat16(static_cast<const uint16_t*>(data_of(out)), rows * handles_->outputs, y);
 }
 

@@ -1,5 +1,5 @@
-// A bfloat16 layer's weights in the order that oneDNN multiplies from, made once: where the processor multiplies bfloat16 by itself, a
-// product reorders nothing.
+// A bfloat16 layer's weights in the order that oneDNN multiplies from, made once: where the processor has AMX, whose tiles our own product
+// does not use.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -8,9 +8,9 @@ namespace clip_es::torch {
 
 class PackedWeight {
  public:
-  // weight, bias (outputs) or null: bfloat16; the weight may be freed afterwards, the bias not. Null where this LibTorch or this processor
+  // weight (outputs, inputs) is copied. Null where the processor has no AMX, unless `anywhere`, and where this LibTorch or this processor
   // does not do it, or a trial product comes out wrong: LibTorch does not promise these operators.
-  static std::unique_ptr<PackedWeight> make(uint16_t* weight, uint16_t* bias, int64_t inputs, int64_t outputs);
+  static std::unique_ptr<PackedWeight> make(const float* weight, int64_t inputs, int64_t outputs, bool anywhere = false);
   ~PackedWeight();
   PackedWeight(const PackedWeight&) = delete;
   PackedWeight& operator=(const PackedWeight&) = delete;

@@ -31,9 +31,10 @@ CamResult explain(Context& context, const Model& model, const std::vector<float>
               std::vector<float>(static_cast<size_t>(patches * patches))};
   std::vector<int64_t> first_row{0};
   for (const int64_t count : rows_of) first_row.push_back(first_row.back() + count);
-  const GradCamWeights weights(context, model);
+  GradCamWeights weights(context, model);
+  weights.pack(model, Precision::kFloat32);
   float* const means[] = {r.mean_attention.data()};
-  run_last_block(context, model, x.data(), {&last, 1}, means);
+  run_last_block(context, model, weights, x.data(), {&last, 1}, means);
   softmax_gradcam(context, model, weights, last, {rows, first_row, background}, r.logits.data(), r.probabilities.data(), r.cams.data());
   return r;
 }

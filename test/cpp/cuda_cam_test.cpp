@@ -35,9 +35,10 @@ TEST("CUDA: the MLP's way back equals its twin, both activations") {
                  z_hat_out = random.normal(patches * width), alpha = random.normal(classes * hidden), b = random.normal(classes * patches),
                  a_out = random.normal(classes * width), composite = random.normal(width * hidden), fc_gamma = random.normal(hidden),
                  fc_offset = random.normal(hidden), sums = random.normal(width);
-      const Matrix want = reference::mlp_gradient({patches, width, hidden, classes, activation, u.data(), omega.data(), rstd_2.data(),
-                                                   rstd_post.data(), h_hat_out.data(), z_hat_out.data(), alpha.data(), b.data(),
-                                                   a_out.data(), composite.data(), fc_gamma.data(), fc_offset.data(), sums.data()});
+      const Matrix want = reference::mlp_gradient(
+          {patches, width, hidden, classes, activation, u.data(), omega.data(), rstd_2.data(), rstd_post.data(), h_hat_out.data(),
+           z_hat_out.data(), alpha.data(), b.data(), a_out.data(), nullptr, fc_gamma.data(), fc_offset.data(), sums.data()},
+          composite);
       const GpuArray<float> g_u(u), g_omega(omega), g_rstd_2(rstd_2), g_rstd_post(rstd_post), g_h(h_hat_out), g_z(z_hat_out),
           g_alpha(alpha), g_b(b), g_a(a_out), g_composite(composite), g_gamma(fc_gamma), g_offset(fc_offset), g_column_sums(sums),
           e(classes * patches * hidden), e_sums(classes * patches * 2), gradient(classes * patches * width);

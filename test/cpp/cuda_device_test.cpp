@@ -79,8 +79,10 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
       LastBlock want{.n = n}, got{.n = n};
       bind(model, {&want, 1}, memory);
       float* const means[] = {mean.data()};
-      run_last_block(host, model, x.data(), {&want, 1}, means);
-      softmax_gradcam(host, model, GradCamWeights(host, model), want, texts, logits.data(), probabilities.data(), cams.data());
+      GradCamWeights weights(host, model);
+      weights.pack(model, Precision::kFloat32);
+      run_last_block(host, model, weights, x.data(), {&want, 1}, means);
+      softmax_gradcam(host, model, weights, want, texts, logits.data(), probabilities.data(), cams.data());
 
       cuda::CudaDevice device(test_gpu());
       device.load(host, model, torch::Precision::kFloat32);

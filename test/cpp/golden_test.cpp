@@ -35,8 +35,8 @@ void run_words(Context& context, const Case& c, const LastBlock& last, const npy
   r.logits.resize(static_cast<size_t>(words.texts.shape[0]));
   r.probabilities.resize(r.logits.size());
   r.cams.resize(map_size);
-  softmax_gradcam(context, c.model(), GradCamWeights(context, c.model()), last, words.label_texts(), r.logits.data(),
-                  r.probabilities.data(), r.cams.data());
+  softmax_gradcam(context, c.model(), c.gradcam_weights(), last, words.label_texts(), r.logits.data(), r.probabilities.data(),
+                  r.cams.data());
   const std::vector<float> golden_cams = c.golden("cams"), golden_boxes = c.golden("box_masks");
   r.golden_boxes.assign(golden_boxes.begin(), golden_boxes.end());
   r.boxes.resize(map_size);
@@ -69,7 +69,7 @@ Results run_stages(Context& context, const Case& c) {
   std::vector<float> memory(LastBlock::floats(model, n));
   LastBlock last{.n = n};
   bind(model, {&last, 1}, memory);
-  run_last_block(context, model, r.features.data(), {&last, 1}, means);
+  run_last_block(context, model, c.gradcam_weights(), r.features.data(), {&last, 1}, means);
   run_words(context, c, last, photo, r);
   return r;
 }

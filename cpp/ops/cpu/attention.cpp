@@ -1,79 +1,161 @@
+// A block of query rows and one head at a time: scores are made, turned into exponentials, added to the mean and multiplied while they are
+// in the core's second-level cache. Keys and values are packed once for all blocks. Rows are divided by their sums at the very end.
 #include "ops/attention.h"
 
 #include <cmath>
-#include <vector>
 
+#include "ops/cpu/pack.h"
 #include "ops/cpu/simd.h"
-#include "ops/ops.h"
-#include "torch/matmul.h"
 
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kBlock = 128;  // query rows whose scores (128 x n floats) stay in a core's second-level cache
+constexpr int64_t kBlock = 11 * kMostTileRows;  // query rows, whose scores (132 x n floats) stay in a core's second-level cache
 
-using torch::MatrixView;
+int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
-// Rows [begin, begin + rows) of one head's queries (part 0), keys (1) or values (2).
-MatrixView head_rows(const AttentionInput& in, int64_t part, int64_t head, int64_t begin, int64_t rows) {
-  const int64_t size = in.width / in.heads;
-  return {in.qkv + begin * 3 * in.width + part * in.width + head * size, rows, size, 3 * in.width, 1};
-}
+// Sizes of the packed pieces of one sequence, in words; of one head each.
+struct Sizes {
+  const Tile& t;
+  int64_t length, head_size;
+  int64_t keys() const { return round_up(length, t.columns); }
+  int64_t packed_keys() const { return keys() * t.words(head_size); }
+  int64_t packed_values() const { return round_up(head_size, t.columns) * t.words(length); }
+  int64_t packed_queries() const { return kBlock * t.words(head_size); }
+  int64_t packed_weights() const { return kBlock * t.words(length); }
+};
 
-// Softmax of a block's scores (rows, length); row r may see the first `visible(r)` keys.
-void block_softmax(float* scores, int64_t rows, int64_t length, int64_t first_row, bool causal, float scale, float* log_sum_exp) {
-  for (int64_t r = 0; r < rows; ++r) {
-    float* row = scores + r * length;
-    const int64_t visible = causal ? first_row + r + 1 : length;
-    const float l = softmax(row, visible, scale);
-    for (int64_t j = visible; j < length; ++j) row[j] = 0;
-    if (log_sum_exp) log_sum_exp[r] = l;
+// x = e^(scale (x - the largest x)), `length` elements; -> their sum, and the log of the sum of e^(scale x).
+struct RowSum {
+  float sum, log_sum_exp;
+};
+CLIP_ES_MULTIVERSION RowSum exponentials(float* x, int64_t length, float scale) {
+  float largest = x[0];
+#pragma omp simd reduction(max : largest)
+  for (int64_t i = 0; i < length; ++i) largest = x[i] > largest ? x[i] : largest;
+  const float shift = largest * scale;  // scale > 0
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < length; ++i) {
+    x[i] = fast_exp(x[i] * scale - shift);
+    sum += x[i];
   }
+  return {sum, shift + std::log(sum)};
 }
 
 CLIP_ES_MULTIVERSION void add_scaled(float* sum, const float* x, int64_t count, float factor) {
   for (int64_t i = 0; i < count; ++i) sum[i] += factor * x[i];
 }
 
-struct Block {
-  Sequence sequence;
-  int64_t first;  // row within the sequence
-  int64_t rows() const { return std::min(kBlock, sequence.length - first); }
-};
-
-// All heads of one block. `scores` is scratch of kBlock x the sequence's length. mean may be null.
-void attend(const AttentionInput& in, const Block& block, int64_t tokens, bool causal, float* scores, float* out, float* log_sum_exp,
-            float mean_weight, float* mean) {
-  const auto [begin, length] = block.sequence;
-  const int64_t rows = block.rows(), row = begin + block.first, size = in.width / in.heads;
-  for (int64_t head = 0; head < in.heads; ++head) {
-    torch::matmul(head_rows(in, 0, head, row, rows), torch::transposed(head_rows(in, 1, head, begin, length)), scores, length);
-    block_softmax(scores, rows, length, block.first, causal, in.scale(), log_sum_exp ? log_sum_exp + head * tokens + row : nullptr);
-    torch::matmul(torch::matrix(scores, rows, length), head_rows(in, 2, head, begin, length), out + row * in.width + head * size, in.width);
-    if (!mean) continue;
-    for (int64_t r = 0; r < rows; ++r)
-      if (const int64_t patch = block.first + r - 1; patch >= 0)
-        add_scaled(mean + patch * (length - 1), scores + r * length + 1, length - 1, mean_weight / static_cast<float>(in.heads));
-  }
+CLIP_ES_MULTIVERSION void scale_row(const float* x, int64_t count, float factor, float* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = factor * x[i];
 }
 
-void attend_all(Context& context, const AttentionInput& in, std::span<const Sequence> sequences, bool causal, float* out,
-                float* log_sum_exp, float mean_weight, float* mean) {
-  int64_t longest = 0, count = 0, tokens = 0;
-  for (const Sequence& s : sequences) {
-    longest = std::max(longest, s.length);
-    count += (s.length + kBlock - 1) / kBlock;
-    tokens += s.length;
+struct Job {
+  const AttentionInput& in;
+  int64_t tokens;  // of all sequences
+  bool causal;
+  float* out;
+  float* log_sum_exp;  // or null
+  float mean_weight;
+  float* mean;  // or null
+
+  int64_t head_size() const { return in.width / in.heads; }
+  // A token's query (part 0), key (1) or value (2).
+  const float* row(int64_t part, int64_t head, int64_t token) const {
+    return in.qkv + token * 3 * in.width + part * in.width + head * head_size();
   }
+};
+
+// One sequence's keys and values, head by head, in the order of use.
+struct Packed {
+  Sequence sequence;
+  Sizes sizes;
+  uint32_t *keys, *values;
+};
+
+void pack_head(const Job& job, const Packed& p, int64_t head) {
+  const auto [begin, length] = p.sequence;
+  const int64_t stride = 3 * job.in.width, size = job.head_size();
+  pack_rows(job.in.precision, job.row(1, head, begin), stride, length, size, p.sizes.t.columns, p.keys + head * p.sizes.packed_keys());
+  pack_columns(job.in.precision, job.row(2, head, begin), stride, length, size, p.sizes.t.columns,
+               p.values + head * p.sizes.packed_values());
+}
+
+// What a thread works in.
+struct Scratch {
+  float* scores;     // (kBlock, keys)
+  float* result;     // (kBlock, head size in whole tiles)
+  uint32_t* packed;  // of queries, then of the exponentials
+
+  static int64_t results(const Sizes& s) { return kBlock * round_up(s.head_size, s.t.columns); }
+  static int64_t words(const Sizes& s) {
+    return round_up(kBlock * s.keys() + results(s) + std::max(s.packed_queries(), s.packed_weights()), 16);
+  }
+  Scratch(uint32_t* memory, const Sizes& s)
+      : scores(reinterpret_cast<float*>(memory)), result(scores + kBlock * s.keys()), packed(memory + kBlock * s.keys() + results(s)) {}
+};
+
+// y (rows, columns in whole tiles) = packed rows times panels.
+void multiply(const Tile& t, const uint32_t* x, const uint32_t* panels, int64_t words, int64_t rows, int64_t columns, float* y) {
+  for (int64_t column = 0; column < columns; column += t.columns)
+    for (int64_t row = 0; row < rows; row += t.rows)
+      t.multiply(x + row * words, panels + column * words, words, y + row * columns + column, columns);
+}
+
+// Query rows [first, first + rows) of a sequence, one head.
+void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_t head, const Scratch& s) {
+  const auto [begin, length] = p.sequence;
+  const Tile& t = p.sizes.t;
+  const int64_t width = job.in.width, size = job.head_size(), keys = p.sizes.keys(), columns = round_up(size, t.columns);
+  pack_rows(job.in.precision, job.row(0, head, begin + first), 3 * width, rows, size, t.rows, s.packed);
+  multiply(t, s.packed, p.keys + head * p.sizes.packed_keys(), t.words(size), rows, keys, s.scores);
+  float factors[kBlock];
+  for (int64_t r = 0; r < rows; ++r) {
+    float* row = s.scores + r * keys;
+    const int64_t visible = job.causal ? first + r + 1 : length;
+    const RowSum sum = exponentials(row, visible, job.in.scale());
+    std::fill(row + visible, row + length, 0.0f);
+    factors[r] = 1 / sum.sum;
+    if (job.log_sum_exp) job.log_sum_exp[head * job.tokens + begin + first + r] = sum.log_sum_exp;
+    if (const int64_t patch = first + r - 1; job.mean && patch >= 0)
+      add_scaled(job.mean + patch * (length - 1), row + 1, length - 1, factors[r] * job.mean_weight / static_cast<float>(job.in.heads));
+  }
+  pack_rows(job.in.precision, s.scores, keys, rows, length, t.rows, s.packed);
+  multiply(t, s.packed, p.values + head * p.sizes.packed_values(), t.words(length), rows, columns, s.result);
+  for (int64_t r = 0; r < rows; ++r)
+    scale_row(s.result + r * columns, size, factors[r], job.out + (begin + first + r) * width + head * size);
+}
+
+void attend_all(Context& context, const Job& job, std::span<const Sequence> sequences) {
+  const Tile& t = tile(job.in.precision);
+  const int64_t heads = job.in.heads, size = job.head_size(), count = static_cast<int64_t>(sequences.size());
   Arena::Scope scope(context.arena);
-  const auto blocks = context.arena.take<Block>(static_cast<size_t>(count));
-  const auto scores = context.arena.take<float>(static_cast<size_t>(context.pool.size() * kBlock * longest));
+  const auto packed = context.arena.take<Packed>(sequences.size());
+  int64_t longest = 0, blocks = 0;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const Sizes sizes{t, sequences[i].length, size};
+    new (&packed[i]) Packed{sequences[i], sizes, context.arena.take<uint32_t>(static_cast<size_t>(heads * sizes.packed_keys())).data(),
+                            context.arena.take<uint32_t>(static_cast<size_t>(heads * sizes.packed_values())).data()};
+    longest = std::max(longest, sequences[i].length);
+    blocks += (sequences[i].length + kBlock - 1) / kBlock;
+  }
+  context.pool.run(count * heads, [&](int64_t i, int) { pack_head(job, packed[static_cast<size_t>(i / heads)], i % heads); });
+
+  struct Block {
+    const Packed* sequence;
+    int64_t first;  // row within it
+  };
+  const auto rows = context.arena.take<Block>(static_cast<size_t>(blocks));
   size_t next = 0;
-  for (const Sequence& s : sequences)
-    for (int64_t first = 0; first < s.length; first += kBlock) blocks[next++] = {s, first};
-  context.pool.run(count, [&](int64_t index, int worker) {
-    attend(in, blocks[static_cast<size_t>(index)], tokens, causal, scores.data() + worker * kBlock * longest, out, log_sum_exp, mean_weight,
-           mean);
+  for (const Packed& p : packed)
+    for (int64_t first = 0; first < p.sequence.length; first += kBlock) rows[next++] = {&p, first};
+  const int64_t words = Scratch::words({t, longest, size});
+  const auto memory = context.arena.take<uint32_t>(static_cast<size_t>(context.pool.size() * words));
+  context.pool.run(blocks, [&](int64_t index, int worker) {
+    const auto [p, first] = rows[static_cast<size_t>(index)];
+    const Scratch scratch(memory.data() + worker * words, p->sizes);
+    for (int64_t head = 0; head < heads; ++head) attend(job, *p, first, std::min(kBlock, p->sequence.length - first), head, scratch);
   });
 }
 
@@ -83,12 +165,12 @@ float AttentionInput::scale() const { return 1.0f / std::sqrt(static_cast<float>
 
 void attention(Context& context, const AttentionInput& in, std::span<const Sequence> sequences, bool causal, float* out,
                float* log_sum_exp) {
-  attend_all(context, in, sequences, causal, out, log_sum_exp, 0, nullptr);
+  attend_all(context, {in, sequences.back().begin + sequences.back().length, causal, out, log_sum_exp, 0, nullptr}, sequences);
 }
 
 void attention_with_mean(Context& context, const AttentionInput& in, int64_t n, float* out, float* log_sum_exp, float weight, float* mean) {
   const Sequence image{0, n};
-  attend_all(context, in, {&image, 1}, false, out, log_sum_exp, weight, mean);
+  attend_all(context, {in, n, false, out, log_sum_exp, weight, mean}, {&image, 1});
 }
 
 }  // namespace clip_es::ops

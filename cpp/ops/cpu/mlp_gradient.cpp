@@ -3,12 +3,11 @@
 
 #include "ops/cpu/simd.h"
 #include "ops/gradcam.h"
-#include "torch/matmul.h"
 
 namespace clip_es::ops {
 namespace {
 
-// Rows to a product: many, as the library reorders all of an unpacked `composite` for each, but a block to every thread.
+// Rows to a product: many, as each reads all of `composite`, but a block to every thread.
 constexpr int64_t kSmallestBlock = 64, kLargestBlock = 256;
 
 struct Sums {
@@ -49,8 +48,8 @@ void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) 
   Arena::Scope scope(context.arena);
   const auto slopes = context.arena.take<float>(static_cast<size_t>(workers * tile)),
              es = context.arena.take<float>(static_cast<size_t>(workers * tile));
-  const int64_t scratch = in.packed_composite ? packed_matmul_scratch(*in.packed_composite, size) : 0;
-  const auto packed = context.arena.take<float>(static_cast<size_t>(workers * scratch));
+  const int64_t scratch = packed_matmul_scratch(*in.composite, size);
+  const auto packed = context.arena.take<std::byte>(static_cast<size_t>(workers * scratch));
   context.pool.run(blocks, [&](int64_t block, int worker) {
     const int64_t first = block * size, count = std::min(size, in.patches - first);
     float *slope = slopes.data() + worker * tile, *e = es.data() + worker * tile;
@@ -61,8 +60,7 @@ void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) 
       Sums sums[kLargestBlock];
       for (int64_t r = 0; r < count; ++r) sums[r] = make_e(in, first + r, k, slope + r * in.hidden, e + r * in.hidden);
       float* to = out_gradient + (k * in.patches + first) * in.width;
-      if (in.packed_composite) packed_matmul(*in.packed_composite, e, count, nullptr, packed.data() + worker * scratch, to);
-      else torch::linear(torch::matrix(e, count, in.hidden), torch::matrix(in.composite, in.width, in.hidden), nullptr, to);
+      packed_matmul(*in.composite, e, count, nullptr, packed.data() + worker * scratch, to);
       for (int64_t r = 0; r < count; ++r) finish_row(in, first + r, k, sums[r], to + r * in.width);
     }
   });

@@ -3,7 +3,7 @@
 
 namespace clip_es::reference {
 
-Matrix mlp_gradient(const ops::MlpGradient& in) {
+Matrix mlp_gradient(const ops::MlpGradient& in, const std::vector<float>& composite) {
   Matrix out(in.classes * in.patches, in.width);
   for (int64_t k = 0; k < in.classes; ++k)
     for (int64_t patch = 0; patch < in.patches; ++patch) {
@@ -18,7 +18,8 @@ Matrix mlp_gradient(const ops::MlpGradient& in) {
       }
       for (int64_t c = 0; c < in.width; ++c) {
         double composite_e = 0;
-        for (int64_t i = 0; i < in.hidden; ++i) composite_e += in.composite[c * in.hidden + i] * e[static_cast<size_t>(i)];
+        for (int64_t i = 0; i < in.hidden; ++i)
+          composite_e += composite[static_cast<size_t>(c * in.hidden + i)] * e[static_cast<size_t>(i)];
         out(k * in.patches + patch, c) =
             rstd_post * (in.a_out[k * in.width + c] - b * in.z_hat_out[patch * in.width + c]) +
             rstd_2 * (composite_e - e_gamma * in.out_proj_column_sums[c] - e_u * in.h_hat_out[patch * in.width + c]);

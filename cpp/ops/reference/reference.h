@@ -72,8 +72,8 @@ Matrix mean_over_heads(const Attention& a);  // (n, n)
 Matrix attention_gradient(const Matrix& qkv, int64_t heads, const Matrix& out_gradient);
 std::vector<double> sum_over_patches(const Matrix& gradient);  // all rows but the first, the class token's
 
-// mlp_gradient.cpp -> (classes * patches, width)
-Matrix mlp_gradient(const ops::MlpGradient& in);
+// mlp_gradient.cpp; composite (width, hidden), instead of the packed one -> (classes * patches, width)
+Matrix mlp_gradient(const ops::MlpGradient& in, const std::vector<float>& composite);
 
 // resize_bicubic.cpp. image (height, width, 3) -> (out_height, out_width, 3).
 std::vector<uint8_t> resize_bicubic(std::span<const uint8_t> image, int64_t width, int64_t height, int64_t out_width, int64_t out_height);

@@ -1,0 +1,140 @@
+#include "ops/cpu/pack.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "core/half.h"
+#include "core/multiversion.h"
+
+namespace clip_es::ops {
+namespace {
+
+constexpr int64_t kRun = 64;        // words of each row at a time, so few that what is written stays in the first-level cache
+constexpr float kLargest = 127.0f;  // of an 8-bit integer, either sign
+
+CLIP_ES_MULTIVERSION float largest_size(const float* x, int64_t count) {
+  float largest = 0;
+#pragma omp simd reduction(max : largest)
+  for (int64_t i = 0; i < count; ++i) largest = std::fabs(x[i]) > largest ? std::fabs(x[i]) : largest;
+  return largest;
+}
+
+// Rounds to nearest; -> the sum of what is written.
+CLIP_ES_MULTIVERSION int32_t quantise(const float* x, int64_t count, float factor, int8_t* to) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
+  int32_t sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t q = std::bit_cast<int32_t>(x[i] * factor + kRound) - std::bit_cast<int32_t>(kRound);
+    to[i] = static_cast<int8_t>(q);
+    sum += q;
+  }
+  return sum;
+}
+
+// `numbers` of a row as words: either where they stand, or in `words`; what the last word lacks is zero. factor and sum: of 8-bit integers.
+const std::byte* to_words(Precision precision, const float* x, int64_t numbers, float factor, std::byte* words, float& sum) {
+  switch (precision) {
+    case Precision::kFloat32: return reinterpret_cast<const std::byte*>(x);
+    case Precision::kBFloat16: {
+      auto* to = reinterpret_cast<uint16_t*>(words);
+      to_bfloat16(x, numbers, to);
+      if (numbers % 2) to[numbers] = 0;
+      return words;
+    }
+    case Precision::kInt8: break;
+  }
+  auto* to = reinterpret_cast<int8_t*>(words);
+  sum += static_cast<float>(quantise(x, numbers, factor, to));
+  std::fill(to + numbers, to + (numbers + 3) / 4 * 4, int8_t{0});
+  return words;
+}
+
+// Four rows at a time, as every processor has vectors of four words.
+typedef uint32_t Quad __attribute__((vector_size(16)));
+
+Quad load(const std::byte* words, int64_t i) {
+  Quad quad;
+  std::memcpy(&quad, words + i * 4, sizeof quad);
+  return quad;
+}
+
+// to[i * step + r] = row r's word i.
+void interleave(const std::byte* const rows[4], int64_t count, int64_t step, uint32_t* to) {
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const Quad a = load(rows[0], i), b = load(rows[1], i), c = load(rows[2], i), d = load(rows[3], i);
+    const Quad ab = __builtin_shuffle(a, b, Quad{0, 4, 1, 5}), ab_high = __builtin_shuffle(a, b, Quad{2, 6, 3, 7}),
+               cd = __builtin_shuffle(c, d, Quad{0, 4, 1, 5}), cd_high = __builtin_shuffle(c, d, Quad{2, 6, 3, 7});
+    const Quad columns[] = {__builtin_shuffle(ab, cd, Quad{0, 1, 4, 5}), __builtin_shuffle(ab, cd, Quad{2, 3, 6, 7}),
+                            __builtin_shuffle(ab_high, cd_high, Quad{0, 1, 4, 5}), __builtin_shuffle(ab_high, cd_high, Quad{2, 3, 6, 7})};
+    for (int64_t k = 0; k < 4; ++k) std::memcpy(to + (i + k) * step, &columns[k], sizeof(Quad));
+  }
+  for (; i < count; ++i)
+    for (int64_t r = 0; r < 4; ++r) std::memcpy(to + i * step + r, rows[r] + i * 4, 4);
+}
+
+void interleave_one(const std::byte* words, int64_t count, int64_t step, uint32_t* to) {
+  for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * step, words + i * 4, 4);
+}
+
+CLIP_ES_MULTIVERSION void interleave_pair(const uint16_t* low, const uint16_t* high, int64_t columns, uint32_t* to) {
+  for (int64_t c = 0; c < columns; ++c) to[c] = static_cast<uint32_t>(high[c]) << 16 | low[c];
+}
+
+}  // namespace
+
+void pack_rows(Precision precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
+               RowScale* scales) {
+  const int64_t group = tile(precision).group, words = tile(precision).words(depth);
+  alignas(64) std::byte runs[4][kRun * sizeof(uint32_t)];
+  float factors[kMostTileColumns] = {}, unused = 0;
+  for (int64_t first = 0; first < rows; first += tile_rows, packed += tile_rows * words) {
+    const int64_t here = std::min(tile_rows, rows - first);
+    if (precision == Precision::kInt8)
+      for (int64_t r = 0; r < here; ++r) {
+        const float largest = largest_size(x + (first + r) * stride, depth);
+        factors[r] = largest > 0 ? kLargest / largest : 0;
+        scales[first + r] = {largest / kLargest, 0};
+      }
+    if (here < tile_rows) std::fill_n(packed, tile_rows * words, 0u);
+    for (int64_t begin = 0; begin < words; begin += kRun) {
+      const int64_t count = std::min(kRun, words - begin), numbers = std::min(count * group, depth - begin * group);
+      uint32_t* to = packed + begin * tile_rows;
+      const auto read = [&](int64_t r, std::byte* run) {
+        float& sum = precision == Precision::kInt8 ? scales[first + r].sum : unused;
+        return to_words(precision, x + (first + r) * stride + begin * group, numbers, factors[r], run, sum);
+      };
+      int64_t r = 0;
+      for (; r + 4 <= here; r += 4) {
+        const std::byte* const four[] = {read(r, runs[0]), read(r + 1, runs[1]), read(r + 2, runs[2]), read(r + 3, runs[3])};
+        interleave(four, count, tile_rows, to + r);
+      }
+      for (; r < here; ++r) interleave_one(read(r, runs[0]), count, tile_rows, to + r);
+    }
+  }
+}
+
+void pack_columns(Precision precision, const float* x, int64_t stride, int64_t depth, int64_t columns, int64_t tile_columns,
+                  uint32_t* packed) {
+  const int64_t words = tile(precision).words(depth);
+  uint16_t halves[2][kMostTileColumns];
+  for (int64_t first = 0; first < columns; first += tile_columns) {
+    const int64_t here = std::min(tile_columns, columns - first);
+    for (int64_t i = 0; i < words; ++i, packed += tile_columns) {
+      if (here < tile_columns) std::fill_n(packed, tile_columns, 0u);
+      if (precision == Precision::kFloat32) {
+        std::memcpy(packed, x + i * stride + first, static_cast<size_t>(here) * sizeof(float));
+        continue;
+      }
+      to_bfloat16(x + 2 * i * stride + first, here, halves[0]);
+      if (2 * i + 1 < depth) to_bfloat16(x + (2 * i + 1) * stride + first, here, halves[1]);
+      else std::fill_n(halves[1], here, uint16_t{0});
+      interleave_pair(halves[0], halves[1], here, packed);
+    }
+  }
+}
+
+}  // namespace clip_es::ops

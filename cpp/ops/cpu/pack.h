@@ -1,0 +1,23 @@
+// Matrices in the order in which tile.h reads them.
+#pragma once
+#include <cstdint>
+
+#include "ops/cpu/tile.h"
+
+namespace clip_es::ops {
+
+// A row of 8-bit integers q: x = scale * q, |q| <= 127.
+struct RowScale {
+  float scale, sum;  // of all q
+};
+
+// x (rows, depth), rows `stride` apart -> for every tile_rows rows (words, tile_rows), the last filled up with zeros: with tile.rows rows
+// the x of tiles; with tile.columns rows panels, of kInt8 once 128 is added. scales (rows): for kInt8.
+void pack_rows(Precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
+               RowScale* scales = nullptr);
+
+// Panels of a matrix that lies the other way: x (depth, columns), rows `stride` apart -> for every tile_columns columns
+// (words, tile_columns). Not for kInt8.
+void pack_columns(Precision, const float* x, int64_t stride, int64_t depth, int64_t columns, int64_t tile_columns, uint32_t* packed);
+
+}  // namespace clip_es::ops

@@ -1,0 +1,155 @@
+// Products of packed matrices in every precision, against plain sums of what was rounded.
+#include "ops/packed_matmul.h"
+
+#include <cmath>
+
+#include "check.h"
+#include "core/half.h"
+#include "support.h"
+#include "torch/packed_weight.h"
+
+using namespace clip_es;
+
+namespace {
+
+std::vector<float> rounded(std::vector<float> values) {
+  std::vector<uint16_t> halves(values.size());
+  to_bfloat16(values.data(), static_cast<int64_t>(values.size()), halves.data());
+  from_bfloat16(halves.data(), static_cast<int64_t>(values.size()), values.data());
+  return values;
+}
+
+// Each row (run `length` numbers at a time) as integers from -127 to 127 times a scale of its own.
+std::vector<float> quantised(std::vector<float> values, int64_t columns, int64_t length) {
+  for (size_t row = 0; row < values.size(); row += static_cast<size_t>(columns))
+    for (int64_t begin = 0; begin < columns; begin += length) {
+      const auto first = values.begin() + static_cast<int64_t>(row) + begin, last = first + std::min(length, columns - begin);
+      float largest = 0;
+      for (auto v = first; v != last; ++v) largest = std::max(largest, std::fabs(*v));
+      for (auto v = first; largest > 0 && v != last; ++v)
+        *v = static_cast<float>(std::nearbyint(static_cast<double>(*v) * (127 / largest))) * (largest / 127);
+    }
+  return values;
+}
+
+struct Product {
+  int64_t rows, outputs, inputs;
+  std::vector<float> x, weight, bias;
+
+  Product(Random& random, int64_t r, int64_t o, int64_t i)
+      : rows(r),
+        outputs(o),
+        inputs(i),
+        x(random.normal(r * i)),
+        weight(random.normal(o * i, 1 / std::sqrt(static_cast<float>(i)))),
+        bias(random.normal(o)) {}
+
+  std::vector<double> sums(const std::vector<float>& of_x, const std::vector<float>& of_weight) const {
+    std::vector<double> y(static_cast<size_t>(rows * outputs));
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t o = 0; o < outputs; ++o)
+        for (int64_t i = 0; i < inputs; ++i)
+          y[static_cast<size_t>(r * outputs + o)] +=
+              static_cast<double>(of_x[static_cast<size_t>(r * inputs + i)]) * of_weight[static_cast<size_t>(o * inputs + i)];
+    return y;
+  }
+};
+
+// The largest difference from `want`, on 1 and 3 threads, with and without bias.
+double worst_of(const ops::PackedMatrix& packed, const Product& p, const std::vector<double>& want) {
+  double worst = 0;
+  for (const int threads : {1, 3})
+    for (const bool biased : {false, true}) {
+      std::vector<float> y(want.size(), NAN);
+      ops::packed_matmul(context_with(threads), packed, p.x.data(), p.rows, biased ? p.bias.data() : nullptr, y.data());
+      for (size_t i = 0; i < y.size(); ++i) {
+        const double off = std::abs(want[i] + (biased ? p.bias[i % static_cast<size_t>(p.outputs)] : 0) - y[i]);
+        worst = off <= worst ? worst : std::isnan(off) ? INFINITY : off;
+      }
+    }
+  return worst;
+}
+
+template <class Body>
+void for_sizes(Body body) {
+  Random random(12);
+  for (const int64_t rows : {1, 6, 7, 25, 400})
+    for (const int64_t outputs : {1, 16, 65})
+      for (const int64_t inputs : {1, 64, 769, 2100}) body(Product(random, rows, outputs, inputs));
+}
+
+}  // namespace
+
+TEST("packed_matmul equals plain sums for 1 to 400 rows, 1 to 65 outputs and 1 to 2100 inputs, with and without bias, on 1 and 3 threads") {
+  double worst = 0;
+  for_sizes([&](const Product& p) {
+    const ops::PackedMatrix packed = ops::pack_matrix(Precision::kFloat32, p.weight.data(), p.outputs, p.inputs);
+    worst = std::max(worst, worst_of(packed, p, p.sums(p.x, p.weight)));
+  });
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-5);
+}
+
+TEST("packed_matmul in bfloat16 equals plain sums of the rounded numbers") {
+  double worst = 0;
+  for_sizes([&](const Product& p) {
+    const ops::PackedMatrix packed = ops::pack_matrix(Precision::kBFloat16, p.weight.data(), p.outputs, p.inputs);
+    worst = std::max(worst, worst_of(packed, p, p.sums(rounded(p.x), rounded(p.weight))));
+  });
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-5);
+}
+
+TEST("packed_matmul of 8-bit integers equals plain sums of numbers rounded to them, x by row and 768 inputs, weights by output") {
+  double worst = 0;
+  for_sizes([&](const Product& p) {
+    const ops::PackedMatrix packed = ops::pack_matrix(Precision::kInt8, p.weight.data(), p.outputs, p.inputs);
+    const double off = worst_of(packed, p, p.sums(quantised(p.x, p.inputs, 768), quantised(p.weight, p.inputs, p.inputs)));
+    worst = std::max(worst, off * std::sqrt(static_cast<double>(p.inputs)));
+  });
+  check::note("largest difference times the square root of the inputs " + std::to_string(worst));
+  CHECK_BELOW(worst, 0.15);  // a number half-way between two integers may go to either: about 4 / 127 of a large weight
+}
+
+TEST("rows and weights of zeros give zeros in every precision") {
+  const std::vector<float> x(3 * 70), weight(5 * 70);
+  for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8}) {
+    std::vector<float> y(15, NAN);
+    ops::packed_matmul(test_context(), ops::pack_matrix(precision, weight.data(), 5, 70), x.data(), 3, nullptr, y.data());
+    for (const float value : y) CHECK(value == 0);
+  }
+}
+
+TEST("a matrix packed from its transpose gives the same bits") {
+  Random random(13);
+  for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16})
+    for (const int64_t outputs : {1, 33, 96})
+      for (const int64_t inputs : {1, 2, 67, 800}) {
+        const Product p(random, 13, outputs, inputs);
+        std::vector<float> transposed(p.weight.size());
+        for (int64_t o = 0; o < outputs; ++o)
+          for (int64_t i = 0; i < inputs; ++i)
+            transposed[static_cast<size_t>(i * outputs + o)] = p.weight[static_cast<size_t>(o * inputs + i)];
+        std::vector<float> y(static_cast<size_t>(13 * outputs)), again(y.size());
+        ops::packed_matmul(test_context(), ops::pack_matrix(precision, p.weight.data(), outputs, inputs), p.x.data(), 13, nullptr,
+                           y.data());
+        ops::packed_matmul(test_context(), ops::pack_transposed_matrix(precision, transposed.data(), outputs, inputs), p.x.data(), 13,
+                           nullptr, again.data());
+        CHECK(y == again);
+      }
+}
+
+TEST("oneDNN's packed product in bfloat16 equals plain sums of the rounded numbers, rounded, where the processor multiplies them") {
+  test_context();
+  Random random(14);
+  const Product p(random, 33, 70, 96);
+  const auto layer = torch::PackedWeight::make(p.weight.data(), p.inputs, p.outputs, true);
+  check::note(layer ? "compared" : "not on this processor");
+  if (!layer) return;
+  std::vector<uint16_t> x(p.x.size());
+  to_bfloat16(p.x.data(), static_cast<int64_t>(x.size()), x.data());
+  std::vector<float> y(static_cast<size_t>(p.rows * p.outputs));
+  layer->multiply(x.data(), p.rows, y.data());
+  const std::vector<double> want = p.sums(rounded(p.x), rounded(p.weight));
+  for (size_t i = 0; i < y.size(); ++i) CHECK_BELOW(std::abs(y[i] - want[i]) / std::max(1.0, std::abs(want[i])), 1.0 / 256);
+}
