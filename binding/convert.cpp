@@ -18,8 +18,9 @@ Image to_image(const Napi::Object& image) {
 }
 
 SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
-  const bool bfloat16 = settings.Get("precision").As<Napi::String>().Utf8Value() == "bfloat16";
-  return {.precision = bfloat16 ? torch::Precision::kBFloat16 : torch::Precision::kFloat32,
+  Precision precision = Precision::kFloat32;
+  find_precision(settings.Get("precision").As<Napi::String>().Utf8Value(), precision);
+  return {.precision = precision,
           .threads = static_cast<int>(integer(settings, "threads")),
           .max_side = integer(settings, "maxSide"),
           .device = settings.Get("device").As<Napi::String>().Utf8Value()};
@@ -79,7 +80,7 @@ Napi::Object to_js(Napi::Env env, const Model& model, const std::string& device)
   set("vocabulary", model.shape.vocabulary);
   out.Set("logitScale", model.logit_scale);
   out.Set("fingerprint", model.fingerprint_text());
-  out.Set("precision", model.precision == torch::Precision::kBFloat16 ? "bfloat16" : "float32");
+  out.Set("precision", name_of(model.precision));
   out.Set("device", device);
   return out;
 }

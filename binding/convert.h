@@ -22,7 +22,7 @@ std::span<T> elements(const Napi::Value& value) {
 // { data: Uint8Array, width, height, channels }
 Image to_image(const Napi::Object&);
 
-// { device, precision: 'float32' | 'bfloat16', threads, maxSide (0: no limit) }
+// { device, precision: 'float32' | 'bfloat16' | 'int8', threads, maxSide (0: no limit) }
 SegmenterSettings to_segmenter_settings(const Napi::Object&);
 // { concurrency, maxBatch, maxDelay (milliseconds) }
 QueueSettings to_queue_settings(const Napi::Object&);

@@ -12,7 +12,7 @@ const precisions: readonly Precision[] = ['auto', 'float32', 'bfloat16', 'int8']
 export interface ResolvedLoadOptions {
   /** 'auto' is resolved: the add-on knows only these. */
   device: Exclude<Device, 'auto'>
-  precision: 'float32' | 'bfloat16'
+  precision: 'float32' | 'bfloat16' | 'int8'
   threads: number
   concurrency: number
   maxBatch: number
@@ -45,9 +45,12 @@ function checkDevice(device: unknown): Exclude<Device, 'auto'> {
 }
 
 /** GPUs multiply bfloat16 many times faster than float32; most processors do not. */
-function checkPrecision(value: unknown, device: Device): 'float32' | 'bfloat16' {
+function checkPrecision(value: unknown, device: Device): ResolvedLoadOptions['precision'] {
   const precision = checkOneOf(call, 'precision', value, precisions)
-  if (precision === 'int8') throw invalid(`${call}: precision 'int8' does not exist yet; use 'float32' or 'bfloat16'`)
+  if (precision === 'int8' && device !== 'cpu')
+    throw invalid(
+      `${call}: precision 'int8' is for processors, and device is '${device}'; a GPU computes in 'bfloat16' or 'float32'`,
+    )
   if (precision !== 'auto') return precision
   return device === 'cpu' ? autoPrecision() : 'bfloat16'
 }

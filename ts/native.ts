@@ -49,7 +49,7 @@ export interface NativeModel {
   context: number
   vocabulary: number
   fingerprint: string
-  precision: 'float32' | 'bfloat16'
+  precision: 'float32' | 'bfloat16' | 'int8'
   /** 'cpu' or 'cuda:N'. */
   device: string
 }
@@ -70,7 +70,7 @@ export interface NativeSegmenter {
     archive: string,
     settings: {
       device: string
-      precision: 'float32' | 'bfloat16'
+      precision: 'float32' | 'bfloat16' | 'int8'
       threads: number
       maxSide: number
       concurrency: number

@@ -55,7 +55,7 @@ export interface ModelInfo {
   readonly context: number
   /** What computes: 'cpu' or 'cuda:N'. */
   readonly device: string
-  readonly precision: 'float32' | 'bfloat16'
+  readonly precision: 'float32' | 'bfloat16' | 'int8'
   /** Photos that are computed at a time when several wait: LoadOptions.concurrency times maxBatch. */
   readonly photosAtATime: number
 }

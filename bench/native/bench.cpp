@@ -1,6 +1,6 @@
 // Where the engine's time goes, stage by stage, on a synthetic photo with random texts: speed does not depend on their values.
 //   clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--threads T]
-//                 [--precision float32|bfloat16] [--repeat R] [--classes FILE] [--batch B] [--concurrency C]
+//                 [--precision float32|bfloat16|int8] [--repeat R] [--classes FILE] [--batch B] [--concurrency C]
 // --classes FILE takes the texts of a class set that ClassSet.save wrote, all of its classes or the first K. --batch: photos computed
 // together; times are a photo's. --concurrency: after the table, photos per second of C segmenters side by side, each with T threads.
 // Beside the stages the share of what LibTorch's own products of the encoder's shapes reach on the same device; on a GPU also the share of
@@ -35,7 +35,7 @@ constexpr int64_t kBackgroundTexts = 25;  // as many as the paper's list for VOC
 constexpr int64_t kRandomLabels = 3;      // a photo's labels, without a class set
 constexpr const char* kUsage =
     "usage: clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--classes FILE]\n"
-    "                     [--threads T] [--precision float32|bfloat16] [--repeat R] [--batch B] [--concurrency C]\n";
+    "                     [--threads T] [--precision float32|bfloat16|int8] [--repeat R] [--batch B] [--concurrency C]\n";
 
 struct BenchOptions {
   std::string libtorch, model, classes, device = "cpu";
@@ -76,9 +76,7 @@ BenchOptions parse(int argc, char** argv) {
       if (x == std::string::npos) usage("--size is " + value + ", expected WxH");
       o.width = positive(name, value.substr(0, x), 100000);
       o.height = positive(name, value.substr(x + 1), 100000);
-    } else if (name == "--precision" && (value == "float32" || value == "bfloat16")) {
-      o.precision = value == "float32" ? torch::Precision::kFloat32 : torch::Precision::kBFloat16;
-    } else {
+    } else if (name != "--precision" || !find_precision(value, o.precision)) {
       usage("cannot read " + name + " " + value);
     }
   }
@@ -263,7 +261,7 @@ void run(const BenchOptions& o) {
   const bool float32 = o.precision == torch::Precision::kFloat32;
   std::printf("%s: patch %ld, width %ld, %ld layers; LibTorch %s, %s on %s, %d threads\n", o.model.c_str(),
               static_cast<long>(model.shape.patch), static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers),
-              torch::version().c_str(), float32 ? "float32" : "bfloat16", segmenter->device().c_str(), o.threads);
+              torch::version().c_str(), name_of(o.precision), segmenter->device().c_str(), o.threads);
   std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs%s\n\n",
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(labels),
               static_cast<long>(background), load_time, o.repeat,

@@ -114,7 +114,7 @@ void read_image_tower(const Parameters& p, const ModelConfig& config, Model& mod
   model.ln_post = p.layer_norm("visual.ln_post", width);
   model.image_projection = p.read("visual.proj", {width, embedding});
   for (int64_t i = 0; i < layers; ++i) {
-    // GradCAM differentiates through the last block, which therefore stays exact in every precision.
+    // GradCAM makes weights of its own from the last block's before the device packs them.
     const torch::Precision precision = i + 1 == layers ? torch::Precision::kFloat32 : model.precision;
     auto make = [&](auto&& weight, auto&& bias, int64_t inputs) { return torch::Linear(weight, bias, inputs, precision); };
     model.image_blocks.push_back(p.block("visual.transformer.resblocks." + std::to_string(i), width, make));

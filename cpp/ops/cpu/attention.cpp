@@ -12,8 +12,6 @@ namespace {
 
 constexpr int64_t kBlock = 11 * kMostTileRows;  // query rows, whose scores (132 x n floats) stay in a core's second-level cache
 
-int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 // Sizes of the packed pieces of one sequence, in words; of one head each.
 struct Sizes {
   const Tile& t;
@@ -96,20 +94,13 @@ struct Scratch {
       : scores(reinterpret_cast<float*>(memory)), result(scores + kBlock * s.keys()), packed(memory + kBlock * s.keys() + results(s)) {}
 };
 
-// y (rows, columns in whole tiles) = packed rows times panels.
-void multiply(const Tile& t, const uint32_t* x, const uint32_t* panels, int64_t words, int64_t rows, int64_t columns, float* y) {
-  for (int64_t column = 0; column < columns; column += t.columns)
-    for (int64_t row = 0; row < rows; row += t.rows)
-      t.multiply(x + row * words, panels + column * words, words, y + row * columns + column, columns);
-}
-
 // Query rows [first, first + rows) of a sequence, one head.
 void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_t head, const Scratch& s) {
   const auto [begin, length] = p.sequence;
   const Tile& t = p.sizes.t;
   const int64_t width = job.in.width, size = job.head_size(), keys = p.sizes.keys(), columns = round_up(size, t.columns);
   pack_rows(job.in.precision, job.row(0, head, begin + first), 3 * width, rows, size, t.rows, s.packed);
-  multiply(t, s.packed, p.keys + head * p.sizes.packed_keys(), t.words(size), rows, keys, s.scores);
+  multiply_packed(t, s.packed, p.keys + head * p.sizes.packed_keys(), t.words(size), rows, keys, s.scores);
   float factors[kBlock];
   for (int64_t r = 0; r < rows; ++r) {
     float* row = s.scores + r * keys;
@@ -122,7 +113,7 @@ void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_
       add_scaled(job.mean + patch * (length - 1), row + 1, length - 1, factors[r] * job.mean_weight / static_cast<float>(job.in.heads));
   }
   pack_rows(job.in.precision, s.scores, keys, rows, length, t.rows, s.packed);
-  multiply(t, s.packed, p.values + head * p.sizes.packed_values(), t.words(length), rows, columns, s.result);
+  multiply_packed(t, s.packed, p.values + head * p.sizes.packed_values(), t.words(length), rows, columns, s.result);
   for (int64_t r = 0; r < rows; ++r)
     scale_row(s.result + r * columns, size, factors[r], job.out + (begin + first + r) * width + head * size);
 }

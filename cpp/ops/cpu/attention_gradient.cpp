@@ -3,96 +3,148 @@
 //   dS_ij = P_ij (dO_i . v_j - delta_i)
 //   dk_j = scale sum_i dS_ij q_i     summed over patches j >= 1:  minus the class token's, as every row of dS sums to zero
 //   dq_i = scale sum_j dS_ij k_j     summed over patches i >= 1:  scale sum_j (column sum of dS)_j k_j,
-// and the column sums follow from P^T [dO | delta], so that the matrix P is made block by block and forgotten.
+// and the column sums follow from P^T [dO | delta]. P^T is made block by block of its rows, the keys, and forgotten.
 #include <algorithm>
 #include <cmath>
 
 #include "ops/attention.h"
+#include "ops/cpu/pack.h"
 #include "ops/cpu/simd.h"
-#include "torch/matmul.h"
 
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kBlock = 64;
+constexpr int64_t kBlock = 11 * kMostTileRows;  // keys at a time
 
-float dot(const float* a, const float* b, int64_t count) {
+CLIP_ES_MULTIVERSION float dot(const float* a, const float* b, int64_t count) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
   return sum;
 }
 
-CLIP_ES_MULTIVERSION void exp_minus(float* x, int64_t count, float scale, float shift) {
-  for (int64_t i = 0; i < count; ++i) x[i] = fast_exp(x[i] * scale - shift);
+CLIP_ES_MULTIVERSION void add_scaled(float* sum, const float* x, int64_t count, float factor) {
+  for (int64_t i = 0; i < count; ++i) sum[i] += factor * x[i];
 }
 
-// One head's share of the work; a thread owns one at a time.
-struct Head {
-  const AttentionInput& in;
-  int64_t n, classes, head, size;
-  const float *out, *log_sum_exp, *out_gradient;
+// x_i = e^(scale x_i - shift_i)
+CLIP_ES_MULTIVERSION void exponentials(float* x, int64_t count, float scale, const float* shift) {
+  for (int64_t i = 0; i < count; ++i) x[i] = fast_exp(x[i] * scale - shift[i]);
+}
 
-  const float* row(int64_t part, int64_t token) const { return in.qkv + token * 3 * in.width + part * in.width + head * size; }
-  torch::MatrixView rows(int64_t part, int64_t token, int64_t count) const { return {row(part, token), count, size, 3 * in.width, 1}; }
-  const float* gradient(int64_t k, int64_t token) const { return out_gradient + (k * (n - 1) + token - 1) * in.width + head * size; }
-  int64_t columns() const { return classes * (size + 1); }  // of [dO | delta], all classes side by side
+struct Job {
+  const AttentionInput& in;
+  int64_t n, classes;
+  const float *out, *log_sum_exp, *out_gradient;
+  float* qkv_gradient;
+
+  int64_t size() const { return in.width / in.heads; }
+  int64_t patches() const { return n - 1; }
+  int64_t columns() const { return classes * (size() + 1); }  // of [dO | delta], all classes side by side
+};
+
+// What a thread works in, for one head.
+struct Scratch {
+  float* gradients;                      // (patches, columns): [dO | delta]
+  float* scores;                         // (kBlock, patches in whole tiles)
+  float* product;                        // (kBlock, columns in whole tiles): P^T [dO | delta]
+  uint32_t *queries, *packed_gradients;  // panels
+  uint32_t* packed;                      // rows: of keys, then of P^T
+
+  // Lays the pieces one behind the other; -> words in all, with memory null or not.
+  int64_t bind(uint32_t* memory, const Job& job, const Tile& t) {
+    int64_t used = 0;
+    const auto take = [&](int64_t words) {
+      used += round_up(words, 16);
+      return memory ? memory + used - round_up(words, 16) : nullptr;
+    };
+    const int64_t patches = job.patches(), wide = round_up(patches, t.columns), columns = round_up(job.columns(), t.columns);
+    gradients = reinterpret_cast<float*>(take(patches * job.columns()));
+    scores = reinterpret_cast<float*>(take(kBlock * wide));
+    product = reinterpret_cast<float*>(take(kBlock * columns));
+    queries = take(wide * t.words(job.size()));
+    packed_gradients = take(columns * t.words(patches));
+    packed = take(kBlock * std::max(t.words(job.size()), t.words(patches)));
+    return used;
+  }
+};
+
+// One head's share of the work; a thread owns one at a time.
+class Head {
+ public:
+  Head(const Job& job, int64_t head, const Scratch& scratch)
+      : job_(job), t_(tile(job.in.precision)), size_(job.size()), scale_(job.in.scale()), head_(head), scratch_(scratch) {}
+
+  void run() const {
+    const Precision precision = job_.in.precision;
+    const int64_t patches = job_.patches(), stride = 3 * job_.in.width;
+    for (int64_t patch = 0; patch < patches; ++patch) gather(patch);
+    pack_rows(precision, row(0, 1), stride, patches, size_, t_.columns, scratch_.queries);
+    pack_columns(precision, scratch_.gradients, job_.columns(), patches, job_.columns(), t_.columns, scratch_.packed_gradients);
+    for (int64_t first = 0; first < job_.n; first += kBlock) add_queries(first, std::min(kBlock, job_.n - first));
+  }
+
+ private:
+  // A token's query (part 0), key (1) or value (2).
+  const float* row(int64_t part, int64_t token) const {
+    return job_.in.qkv + token * 3 * job_.in.width + part * job_.in.width + head_ * size_;
+  }
+  float* sums(int64_t part, int64_t k) const { return job_.qkv_gradient + (k * 3 + part) * job_.in.width + head_ * size_; }
+  const float* log_sum_exp() const { return job_.log_sum_exp + head_ * job_.n + 1; }
 
   // One patch's row of [dO | delta], and its share of the sums of dv and dk.
-  void gather(int64_t token, float* packed, float* qkv_gradient) const {
-    const float scale = in.scale();
-    const float to_class_token = std::exp(scale * dot(row(0, token), row(1, 0), size) - log_sum_exp[head * n + token]);
-    for (int64_t k = 0; k < classes; ++k) {
-      const float* d = gradient(k, token);
-      float* to = packed + k * (size + 1);
-      std::copy_n(d, size, to);
-      const float delta = to[size] = dot(d, out + token * in.width + head * size, size);
-      const float dk = -scale * to_class_token * (dot(d, row(2, 0), size) - delta);
-      float* sums = qkv_gradient + k * 3 * in.width + head * size;
-      for (int64_t c = 0; c < size; ++c) {
-        sums[in.width + c] += dk * row(0, token)[c];
-        sums[2 * in.width + c] += (1 - to_class_token) * d[c];
-      }
+  void gather(int64_t patch) const {
+    const float* query = row(0, patch + 1);
+    const float to_class_token = std::exp(scale_ * dot(query, row(1, 0), size_) - log_sum_exp()[patch]);
+    for (int64_t k = 0; k < job_.classes; ++k) {
+      const float* d = job_.out_gradient + (k * job_.patches() + patch) * job_.in.width + head_ * size_;
+      float* to = scratch_.gradients + patch * job_.columns() + k * (size_ + 1);
+      std::copy_n(d, size_, to);
+      const float delta = to[size_] = dot(d, job_.out + (patch + 1) * job_.in.width + head_ * size_, size_);
+      add_scaled(sums(1, k), query, size_, -scale_ * to_class_token * (dot(d, row(2, 0), size_) - delta));
+      add_scaled(sums(2, k), d, size_, 1 - to_class_token);
     }
   }
 
-  // scores (kBlock, n), packed (kBlock, columns), product (n, columns) = P^T [dO | delta]: scratch.
-  void run(float* scores, float* packed, float* product, float* qkv_gradient) const {
-    std::fill_n(product, n * columns(), 0.0f);
-    for (int64_t first = 1; first < n; first += kBlock) {
-      const int64_t count = std::min(kBlock, n - first);
-      torch::matmul(rows(0, first, count), torch::transposed(rows(1, 0, n)), scores, n);
-      for (int64_t r = 0; r < count; ++r) {
-        exp_minus(scores + r * n, n, in.scale(), log_sum_exp[head * n + first + r]);
-        gather(first + r, packed + r * columns(), qkv_gradient);
+  // What the keys [first, first + count) add to the sums of dq.
+  void add_queries(int64_t first, int64_t count) const {
+    const Precision precision = job_.in.precision;
+    const int64_t patches = job_.patches(), wide = round_up(patches, t_.columns), columns = round_up(job_.columns(), t_.columns);
+    pack_rows(precision, row(1, first), 3 * job_.in.width, count, size_, t_.rows, scratch_.packed);
+    multiply_packed(t_, scratch_.packed, scratch_.queries, t_.words(size_), count, patches, scratch_.scores);
+    for (int64_t r = 0; r < count; ++r) exponentials(scratch_.scores + r * wide, patches, scale_, log_sum_exp());
+    pack_rows(precision, scratch_.scores, wide, count, patches, t_.rows, scratch_.packed);
+    multiply_packed(t_, scratch_.packed, scratch_.packed_gradients, t_.words(patches), count, job_.columns(), scratch_.product);
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t k = 0; k < job_.classes; ++k) {
+        const float* p = scratch_.product + r * columns + k * (size_ + 1);
+        add_scaled(sums(0, k), row(1, first + r), size_, scale_ * (dot(p, row(2, first + r), size_) - p[size_]));
       }
-      torch::matmul_add(torch::transposed(torch::matrix(scores, count, n)), torch::matrix(packed, count, columns()), product);
-    }
-    for (int64_t k = 0; k < classes; ++k) {
-      float* dq = qkv_gradient + k * 3 * in.width + head * size;
-      for (int64_t j = 0; j < n; ++j) {
-        const float* p = product + j * columns() + k * (size + 1);
-        const float column_sum = in.scale() * (dot(p, row(2, j), size) - p[size]);
-        for (int64_t c = 0; c < size; ++c) dq[c] += column_sum * row(1, j)[c];
-      }
-    }
   }
+
+  const Job& job_;
+  const Tile& t_;
+  int64_t size_;
+  float scale_;
+  int64_t head_;
+  const Scratch& scratch_;
 };
 
 }  // namespace
 
 void attention_gradient_sums(Context& context, const AttentionInput& in, int64_t n, const float* out, const float* log_sum_exp,
                              const float* out_gradient, int64_t classes, float* qkv_gradient) {
-  const int64_t size = in.width / in.heads, columns = classes * (size + 1), workers = context.pool.size();
-  Arena::Scope scope(context.arena);
-  const auto scores = context.arena.take<float>(static_cast<size_t>(workers * kBlock * n));
-  const auto packed = context.arena.take<float>(static_cast<size_t>(workers * kBlock * columns));
-  const auto product = context.arena.take<float>(static_cast<size_t>(workers * n * columns));
+  const Job job{in, n, classes, out, log_sum_exp, out_gradient, qkv_gradient};
+  const Tile& t = tile(in.precision);
   std::fill_n(qkv_gradient, classes * 3 * in.width, 0.0f);
+  Scratch sizes;
+  const int64_t words = sizes.bind(nullptr, job, t);
+  Arena::Scope scope(context.arena);
+  const auto memory = context.arena.take<uint32_t>(static_cast<size_t>(context.pool.size() * words));
   context.pool.run(in.heads, [&](int64_t head, int worker) {
-    const Head job{in, n, classes, head, size, out, log_sum_exp, out_gradient};
-    job.run(scores.data() + worker * kBlock * n, packed.data() + worker * kBlock * columns, product.data() + worker * n * columns,
-            qkv_gradient);
+    Scratch scratch;
+    scratch.bind(memory.data() + worker * words, job, t);
+    Head(job, head, scratch).run();
   });
 }
 

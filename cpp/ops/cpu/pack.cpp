@@ -137,4 +137,11 @@ void pack_columns(Precision precision, const float* x, int64_t stride, int64_t d
   }
 }
 
+void multiply_packed(const Tile& t, const uint32_t* x, const uint32_t* panels, int64_t words, int64_t rows, int64_t columns, float* y) {
+  const int64_t stride = round_up(columns, t.columns);
+  for (int64_t column = 0; column < columns; column += t.columns)
+    for (int64_t row = 0; row < rows; row += t.rows)
+      t.multiply(x + row * words, panels + column * words, words, y + row * stride + column, stride);
+}
+
 }  // namespace clip_es::ops

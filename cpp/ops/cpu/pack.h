@@ -20,4 +20,10 @@ void pack_rows(Precision, const float* x, int64_t stride, int64_t rows, int64_t 
 // (words, tile_columns). Not for kInt8.
 void pack_columns(Precision, const float* x, int64_t stride, int64_t depth, int64_t columns, int64_t tile_columns, uint32_t* packed);
 
+// y (rows, columns) = packed rows times panels, all of `words` words; in whole tiles, so that y has room for the rows and columns that the
+// last ones have in excess. y is 64-byte aligned.
+void multiply_packed(const Tile&, const uint32_t* x, const uint32_t* panels, int64_t words, int64_t rows, int64_t columns, float* y);
+
+inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+
 }  // namespace clip_es::ops

@@ -14,8 +14,6 @@ constexpr int64_t kRowBlock = 384, kDepth = 768;  // of x: rows and inputs that 
 constexpr float kZero = 128;                      // of the integers in panels
 constexpr uint32_t kFlipSigns = 0x80808080;       // q -> q + 128, as unsigned numbers
 
-int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 int64_t panel_words(const PackedMatrix& w) {
   const Tile& t = tile(w.precision);
   return round_up(w.outputs, t.columns) * t.words(w.inputs);

@@ -93,7 +93,9 @@ __attribute__((target("avx512f,avx512bf16"))) void multiply_avx512_bf16(const ui
 
 __attribute__((target("avx512f,avx512vnni"))) void multiply_avx512_vnni(const uint32_t* x, const uint32_t* panel, int64_t words,
                                                                         float* sums, int64_t stride) {
-  __m512i sum[kRowsAvx512][2] = {};
+  __m512i sum[kRowsAvx512][2];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRowsAvx512; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_si512();
   for (int64_t i = 0; i < words; ++i, x += kRowsAvx512, panel += 32) {
     const __m512i left = _mm512_load_si512(panel), right = _mm512_load_si512(panel + 16);
 #pragma GCC unroll 16
@@ -104,9 +106,16 @@ __attribute__((target("avx512f,avx512vnni"))) void multiply_avx512_vnni(const ui
     }
   }
 #pragma GCC unroll 16
+  for (int r = 0; r < kRowsAvx512; ++r) {
+    _mm512_store_si512(sums + r * stride, sum[r][0]);
+    _mm512_store_si512(sums + r * stride + 16, sum[r][1]);
+  }
+  // GCC 12 keeps the sums in memory all along when they are converted above.
   for (int r = 0; r < kRowsAvx512; ++r)
-    for (int half = 0; half < 2; ++half)
-      _mm512_store_ps(sums + r * stride + 16 * half, __builtin_convertvector((Vectors<16>::Int)sum[r][half], Vectors<16>::Float));
+    for (int half = 0; half < 32; half += 16) {
+      float* to = sums + r * stride + half;
+      _mm512_store_ps(to, __builtin_convertvector((Vectors<16>::Int)_mm512_load_si512(to), Vectors<16>::Float));
+    }
 }
 #endif
 
