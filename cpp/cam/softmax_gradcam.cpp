@@ -19,7 +19,7 @@
 namespace clip_es {
 namespace {
 
-constexpr size_t kGradientBytes = size_t{64} << 20;  // classes whose dO (N, D) fit in here share products; more take turns
+constexpr size_t kGradientBytes = size_t{24} << 20;  // classes whose dO (N, D) fit in here share products; more take turns
 
 double dot(const double* a, const double* b, int64_t count) {
   double sum = 0;

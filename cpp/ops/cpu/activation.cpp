@@ -22,16 +22,20 @@ CLIP_ES_MULTIVERSION void quick_gelu_slope(const float* u, int64_t count, float*
   }
 }
 
-float normal_cdf(float u) { return 0.5f * (1.0f + std::erf(u * std::numbers::sqrt2_v<float> / 2)); }
+// Phi(u)
+[[gnu::always_inline]] inline float normal_cdf(float u) {
+  const float tail = 0.5f * fast_erfc(std::fabs(u) * (std::numbers::sqrt2_v<float> / 2));  // of what is as far out as u, or further
+  return u < 0 ? tail : 1.0f - tail;
+}
 
-void gelu(float* u, int64_t count) {
+CLIP_ES_MULTIVERSION void gelu(float* u, int64_t count) {
   for (int64_t i = 0; i < count; ++i) u[i] *= normal_cdf(u[i]);
 }
 
 // (u Phi(u))' = Phi + u phi
-void gelu_slope(const float* u, int64_t count, float* slope) {
+CLIP_ES_MULTIVERSION void gelu_slope(const float* u, int64_t count, float* slope) {
   const float density = std::numbers::inv_sqrtpi_v<float> / std::numbers::sqrt2_v<float>;
-  for (int64_t i = 0; i < count; ++i) slope[i] = normal_cdf(u[i]) + u[i] * density * std::exp(-0.5f * u[i] * u[i]);
+  for (int64_t i = 0; i < count; ++i) slope[i] = normal_cdf(u[i]) + u[i] * density * fast_exp(-0.5f * u[i] * u[i]);
 }
 
 CLIP_ES_MULTIVERSION void add_block(float* a, const float* b, int64_t count) {
