@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "clip/model_config.h"
+#include "clip/smooth.h"
 
 namespace clip_es {
 namespace {
@@ -48,19 +49,26 @@ class Parameters {
     return {read(name + ".weight", {width}), read(name + ".bias", {width})};
   }
 
-  // `make` turns a layer's weight, bias and number of inputs into a Linear.
-  template <class Make>
-  BlockWeights block(const std::string& name, int64_t width, Make make) const {
+  // `make` turns a layer's weight, bias and number of inputs into a Linear; `prepare` may change a norm and the weight behind it before.
+  template <class Make, class Prepare>
+  BlockWeights block(const std::string& name, int64_t width, Make make, Prepare prepare) const {
     const int64_t hidden = shape(name + ".mlp.c_fc.weight", 2)[0];
-    auto linear = [&](const std::string& weight, const std::string& bias, int64_t outputs, int64_t inputs) {
-      return make(read(name + weight, {outputs, inputs}), read(name + bias, {outputs}), inputs);
+    BlockWeights b{.ln_1 = layer_norm(name + ".ln_1", width),
+                   .ln_2 = layer_norm(name + ".ln_2", width),
+                   .in_proj = {},
+                   .out_proj = {},
+                   .c_fc = {},
+                   .c_proj = {}};
+    auto linear = [&](const std::string& weight, const std::string& bias, int64_t outputs, int64_t inputs, LayerNormWeights* norm) {
+      std::vector<float> values = read(name + weight, {outputs, inputs});
+      if (norm) prepare(*norm, values);
+      return make(values, read(name + bias, {outputs}), inputs);
     };
-    return {.ln_1 = layer_norm(name + ".ln_1", width),
-            .ln_2 = layer_norm(name + ".ln_2", width),
-            .in_proj = linear(".attn.in_proj_weight", ".attn.in_proj_bias", 3 * width, width),
-            .out_proj = linear(".attn.out_proj.weight", ".attn.out_proj.bias", width, width),
-            .c_fc = linear(".mlp.c_fc.weight", ".mlp.c_fc.bias", hidden, width),
-            .c_proj = linear(".mlp.c_proj.weight", ".mlp.c_proj.bias", width, hidden)};
+    b.in_proj = linear(".attn.in_proj_weight", ".attn.in_proj_bias", 3 * width, width, &b.ln_1);
+    b.out_proj = linear(".attn.out_proj.weight", ".attn.out_proj.bias", width, width, nullptr);
+    b.c_fc = linear(".mlp.c_fc.weight", ".mlp.c_fc.bias", hidden, width, &b.ln_2);
+    b.c_proj = linear(".mlp.c_proj.weight", ".mlp.c_proj.bias", width, hidden, nullptr);
+    return b;
   }
 
   // Blocks are numbered from 0; a gap is an error, not the end.
@@ -117,7 +125,10 @@ void read_image_tower(const Parameters& p, const ModelConfig& config, Model& mod
     // GradCAM makes weights of its own from the last block's before the device packs them.
     const torch::Precision precision = i + 1 == layers ? torch::Precision::kFloat32 : model.precision;
     auto make = [&](auto&& weight, auto&& bias, int64_t inputs) { return torch::Linear(weight, bias, inputs, precision); };
-    model.image_blocks.push_back(p.block("visual.transformer.resblocks." + std::to_string(i), width, make));
+    auto prepare = [&](LayerNormWeights& norm, std::vector<float>& weight) {
+      if (precision == Precision::kInt8) smooth(norm, weight);
+    };
+    model.image_blocks.push_back(p.block("visual.transformer.resblocks." + std::to_string(i), width, make, prepare));
   }
 }
 
@@ -136,7 +147,8 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
   model.ln_final = p.layer_norm("ln_final", width);
   model.text_projection = p.read("text_projection", {width, model.shape.embedding});
   for (int64_t i = 0; i < layers; ++i)
-    model.text_blocks.push_back(p.block("transformer.resblocks." + std::to_string(i), width, torch::Linear::compact));
+    model.text_blocks.push_back(p.block("transformer.resblocks." + std::to_string(i), width, torch::Linear::compact,
+                                        [](const LayerNormWeights&, const std::vector<float>&) {}));
 }
 
 float read_logit_scale(const Parameters& p, const Archive& archive) {

@@ -1,0 +1,58 @@
+// Channels many times larger than the others, before 8-bit integers.
+#include "clip/smooth.h"
+
+#include <cmath>
+
+#include "check.h"
+#include "ops/packed_matmul.h"
+#include "support.h"
+
+using namespace clip_es;
+using check::largest_difference;
+
+namespace {
+
+constexpr int64_t kRows = 50, kWidth = 96, kOutputs = 40;
+
+std::vector<float> product(Precision precision, const std::vector<float>& x, const LayerNormWeights& norm,
+                           const std::vector<float>& weight) {
+  std::vector<float> y(kRows * kOutputs), normalised(x.size());
+  ops::layer_norm(test_context(), x.data(), kRows, kWidth, norm.gamma.data(), norm.beta.data(), normalised.data());
+  ops::packed_matmul(test_context(), ops::pack_matrix(precision, weight.data(), kOutputs, kWidth), normalised.data(), kRows, nullptr,
+                     y.data());
+  return y;
+}
+
+}  // namespace
+
+TEST("smoothing leaves a norm and the product behind it as they are, and makes up for channels 100 times as large as the others") {
+  Random random(21);
+  const std::vector<float> x = random.normal(kRows * kWidth), even_weight = random.normal(kOutputs * kWidth, 0.1f);
+  const LayerNormWeights even{random.uniform(kWidth, 0.5f, 1.5f), random.normal(kWidth, 0.2f)};
+  LayerNormWeights norm = even;
+  std::vector<float> weight = even_weight;
+  for (const size_t channel : {5u, 40u, 77u}) {  // the same function: what is larger before is smaller behind
+    norm.gamma[channel] *= 100;
+    norm.beta[channel] *= 100;
+    for (size_t i = channel; i < weight.size(); i += kWidth) weight[i] /= 100;
+  }
+  const std::vector<float> exact = product(Precision::kFloat32, x, norm, weight);
+  const double without = largest_difference(product(Precision::kInt8, x, norm, weight), exact);
+  smooth(norm, weight);
+  CHECK_BELOW(largest_difference(product(Precision::kFloat32, x, norm, weight), exact), 1e-5);
+  const double with = largest_difference(product(Precision::kInt8, x, norm, weight), exact),
+               of_even = largest_difference(product(Precision::kInt8, x, even, even_weight), exact);
+  check::note("largest difference in int8 " + std::to_string(without) + ", smoothed " + std::to_string(with) + ", without large channels " +
+              std::to_string(of_even));
+  CHECK_BELOW(with, 1.5 * of_even);
+  CHECK(without > 5 * with);
+}
+
+TEST("smoothing leaves channels that are always zero, or that nobody reads, alone") {
+  LayerNormWeights norm{{0, 1, 2}, {0, 0.5f, 1}};
+  std::vector<float> weight{3, 0, 4, 5, 0, 6};
+  smooth(norm, weight);
+  CHECK(norm.gamma[0] == 0 && norm.beta[0] == 0 && weight[0] == 3 && weight[3] == 5);
+  CHECK(norm.gamma[1] == 1 && norm.beta[1] == 0.5f && weight[1] == 0 && weight[4] == 0);
+  CHECK(std::fabs(norm.gamma[2] * weight[2] - 8) < 1e-5 && norm.gamma[2] != 2);
+}
