@@ -12,7 +12,10 @@ export type Precision = 'auto' | 'float32' | 'bfloat16' | 'int8'
 export interface LoadOptions {
   /** Where to compute. Default 'auto': the CPU, as results on GPUs have not been measured yet. */
   device?: Device
-  /** Arithmetic of the image tower's matrix products. Default 'auto': bfloat16 where the processor multiplies it natively, else float32. */
+  /**
+   * Arithmetic of the image tower's matrix products. Default 'auto': bfloat16 where the processor multiplies it natively, else float32.
+   * 'int8' (processors alone): 8-bit integers in the linear layers of all blocks but the last, bfloat16 elsewhere.
+   */
   precision?: Precision
   /** Threads of this segmenter, shared by the photos it computes at a time. Default: the physical cores. */
   threads?: number

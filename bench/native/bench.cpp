@@ -41,7 +41,7 @@ struct BenchOptions {
   std::string libtorch, model, classes, device = "cpu";
   int64_t width = 500, height = 375, labels = 0;  // labels 0: all of the class set, or kRandomLabels
   int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), repeat = 5, batch = 1, concurrency = 1;
-  torch::Precision precision = torch::Precision::kFloat32;
+  Precision precision = Precision::kFloat32;
 };
 
 [[noreturn]] void usage(const std::string& what) {
@@ -250,7 +250,7 @@ void run(const BenchOptions& o) {
     const double total = seconds([&] { times = batch.run(*segmenter); }) / o.batch;
     if (i < kWarmUp) continue;
     if (i == kWarmUp) peak_memory = peak_megabytes();  // before the probe's own matrices
-    if (cpu && !probe) probe = std::make_unique<PeakProbe>(tokens, model.shape.width);
+    if (cpu && !probe) probe = std::make_unique<PeakProbe>(tokens, model.shape.width, o.precision);
     if (cpu) probe->round(context);
     if (total >= best_total) continue;
     best = times;
@@ -258,7 +258,6 @@ void run(const BenchOptions& o) {
   }
 
   const StageWork work = count_work(model, grid, labels, classes.first_row.back(), o.batch);
-  const bool float32 = o.precision == torch::Precision::kFloat32;
   std::printf("%s: patch %ld, width %ld, %ld layers; LibTorch %s, %s on %s, %d threads\n", o.model.c_str(),
               static_cast<long>(model.shape.patch), static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers),
               torch::version().c_str(), name_of(o.precision), segmenter->device().c_str(), o.threads);
@@ -266,18 +265,22 @@ void run(const BenchOptions& o) {
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(labels),
               static_cast<long>(background), load_time, o.repeat,
               o.batch > 1 ? (" of " + std::to_string(o.batch) + " photos together, times of one").c_str() : "");
-  const Peak peak = cpu ? Peak{probe->library(), 0} : gpu_peak(o.device, o.precision, tokens, model.shape.width);
+  const bool has_library = !cpu || probe->library() > 0;
+  const Peak peak =
+      cpu ? Peak{has_library ? probe->library() : probe->engine(), 0} : gpu_peak(o.device, o.precision, tokens, model.shape.width);
   print_row("preprocess", best.preprocess, best_total, {}, peak);
   print_row("encode", best.encode, best_total, work.encode, peak);
   print_row("gradcam", best.gradcam, best_total, work.gradcam, peak);
   print_row("caa", best.refine, best_total, work.caa, peak);
   print_row("masks", best.mask, best_total, {}, peak);
   print_row("total", best_total, best_total, {}, peak);
-  std::printf("\n  peak: LibTorch's %s products of the block's four shapes on %s: %.1f GFLOP/s", cpu || float32 ? "float32" : "bfloat16",
-              o.device.c_str(), peak.flops / 1e9);
+  std::printf("\n  peak: %s %s products of the block's four shapes on %s: %.1f GFLOP/s", has_library ? "LibTorch's" : "the engine's own",
+              name_of(o.precision), o.device.c_str(), peak.flops / 1e9);
   if (peak.bytes > 0) std::printf("; copies within its memory: %.0f GB/s", peak.bytes / 1e9);
   std::printf("\n");
   if (probe) std::printf("  the engine's own, in turns with the runs: %.1f GFLOP/s\n", probe->engine() / 1e9);
+  if (o.precision == Precision::kInt8)
+    std::printf("  of int8 are the linear layers of all blocks but the last; attention, the last block and gradcam are bfloat16\n");
   std::printf("  peak memory %.0f MB, of which weights and workspace %.0f MB; %lu workspace allocations after warm-up\n", peak_memory,
               static_cast<double>(segmenter->bytes()) / 1e6, static_cast<unsigned long>(segmenter->allocations() - settled));
   if (o.concurrency == 1) return;

@@ -2,27 +2,32 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <limits>
 #include <span>
 
+#include "torch/integer_matmul.h"
 #include "torch/matmul.h"
 
 using namespace clip_es;
 
-PeakProbe::PeakProbe(int64_t tokens, int64_t width)
+PeakProbe::PeakProbe(int64_t tokens, int64_t width, Precision precision)
     : tokens_(tokens),
+      precision_(precision),
       x_(static_cast<size_t>(tokens * 4 * width), 0.5f),
       weight_(static_cast<size_t>(4 * width * width), 0.25f),
       bias_(static_cast<size_t>(4 * width), 1.0f),
       y_(x_.size()) {
+  if (precision == Precision::kBFloat16) half_x_.assign(x_.size(), 0x3f00);
+  if (precision == Precision::kInt8) integer_x_.assign(x_.size(), 3), integer_weight_.assign(weight_.size(), 5);
   for (const auto& [inputs, outputs] : {std::array{width, 3 * width}, {width, width}, {width, 4 * width}, {4 * width, width}}) {
     constexpr double kNever = std::numeric_limits<double>::infinity();
     const auto weight = std::span(weight_).first(static_cast<size_t>(inputs * outputs));
     products_.push_back({inputs, outputs,
-                         torch::Linear(weight, std::span(bias_).first(static_cast<size_t>(outputs)), inputs, torch::Precision::kFloat32),
-                         kNever, kNever});
-    products_.back().layer.pack(torch::Precision::kFloat32);
+                         torch::Linear(weight, std::span(bias_).first(static_cast<size_t>(outputs)), inputs, Precision::kFloat32),
+                         torch::PackedWeight::make(weight.data(), inputs, outputs, true), kNever, kNever});
+    products_.back().layer.pack(precision);
   }
 }
 
@@ -37,14 +42,33 @@ void keep_best(double& best, Body body) {
 
 }  // namespace
 
+// False where there is no such product.
+bool PeakProbe::run_library(const Product& p, int64_t begin, int64_t end) {
+  float* y = y_.data() + begin * p.outputs;
+  switch (precision_) {
+    case Precision::kFloat32:
+      torch::linear(torch::matrix(x_.data() + begin * p.inputs, end - begin, p.inputs), torch::matrix(weight_.data(), p.outputs, p.inputs),
+                    bias_.data(), y);
+      return true;
+    case Precision::kBFloat16:
+      if (p.packed) p.packed->multiply(half_x_.data() + begin * p.inputs, end - begin, y);
+      return p.packed != nullptr;
+    case Precision::kInt8:
+      return torch::integer_matmul(integer_x_.data() + begin * p.inputs, end - begin, integer_weight_.data(), p.outputs, p.inputs);
+  }
+  return false;
+}
+
 void PeakProbe::round(Context& context) {
   for (Product& p : products_) {
-    keep_best(p.library, [&] {
+    std::atomic<bool> there{true};
+    double seconds = p.library;
+    keep_best(seconds, [&] {
       context.pool.split(tokens_, 16, [&](int64_t begin, int64_t end) {
-        torch::linear(torch::matrix(x_.data() + begin * p.inputs, end - begin, p.inputs),
-                      torch::matrix(weight_.data(), p.outputs, p.inputs), bias_.data(), y_.data() + begin * p.outputs);
+        if (!run_library(p, begin, end)) there = false;
       });
     });
+    if (there) p.library = seconds;
     keep_best(p.engine, [&] { p.layer(context, x_.data(), tokens_, y_.data()); });
   }
 }

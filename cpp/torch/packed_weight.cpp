@@ -5,32 +5,15 @@
 #include <vector>
 
 #include "core/half.h"
-#include "torch/table.h"
+#include "torch/dispatch.h"
 
 namespace clip_es::torch {
 namespace {
 
-// A slot of the stack on which operators are called. The callee owns the tensors on it, and clears more slots than it was given arguments.
-using Slot = uint64_t;
-constexpr size_t kSlots = 10;
+// (outputs, inputs) in any type that oneDNN packs on this processor. A number of rows to tune for is left at none.
+Tensor pack(AtenTensorHandle weight) { return call_operator("mkldnn::_reorder_linear_weight", std::array{weight}, 1); }
 
-Slot to_slot(AtenTensorHandle handle) {
-  AtenTensorHandle own = nullptr;
-  check(aoti_torch_new_tensor_handle(handle, &own), "aoti_torch_new_tensor_handle");
-  Slot slot = 0;
-  std::memcpy(&slot, &own, sizeof own);
-  return slot;
-}
-
-// (outputs, inputs) in any type that oneDNN packs on this processor.
-Tensor pack(AtenTensorHandle weight) {
-  Slot stack[kSlots] = {to_slot(weight)};  // the second argument, a number of rows to tune for, is left at none
-  check(torch_call_dispatcher("mkldnn::_reorder_linear_weight", "", stack, aoti_torch_abi_version()), "mkldnn::_reorder_linear_weight");
-  AtenTensorHandle packed = nullptr;
-  std::memcpy(&packed, &stack[0], sizeof packed);
-  return Tensor(packed);
-}
-
+// x packed^T
 Tensor multiply_packed(AtenTensorHandle x, AtenTensorHandle packed) {
   const char* algorithm = "";
   AtenTensorHandle result = nullptr;
@@ -87,8 +70,7 @@ bool has_amx() {
 }  // namespace
 
 bool packed_product_is_right(char type) {
-  if (!torch_call_dispatcher || !aoti_torch_new_tensor_handle || !aoti_torch_get_data_ptr || !aoti_torch_cpu__linear_pointwise)
-    return false;
+  if (!has_dispatcher() || !aoti_torch_cpu__linear_pointwise) return false;
   try {
     return try_product(type);
   } catch (const Error&) {

@@ -27,17 +27,19 @@ namespace clip_es::torch {
 CLIP_ES_TORCH_FUNCTIONS(X)
 #undef X
 
-// For weights packed by oneDNN, which a LibTorch may have been built without. The operators' schemas are not promised: see
-// packed_weight.cpp. Declared here as far as headers hide them behind build options.
+// For operators by name, and weights packed by oneDNN, which a LibTorch may have been built without. The operators' schemas are not
+// promised: see packed_weight.cpp. Declared here as far as headers hide them behind build options.
 #define CLIP_ES_OPTIONAL_TORCH_FUNCTIONS(X) \
   X(torch_call_dispatcher)                  \
   X(aoti_torch_new_tensor_handle)           \
   X(aoti_torch_get_data_ptr)                \
+  X(aoti_torch_dtype_int8)                  \
   X(aoti_torch_cpu__linear_pointwise)
 
 inline AOTITorchError (*torch_call_dispatcher)(const char* name, const char* overload, uint64_t* stack, uint64_t abi_version) = nullptr;
 inline decltype(&::aoti_torch_new_tensor_handle) aoti_torch_new_tensor_handle = nullptr;
 inline decltype(&::aoti_torch_get_data_ptr) aoti_torch_get_data_ptr = nullptr;
+inline decltype(&::aoti_torch_dtype_int8) aoti_torch_dtype_int8 = nullptr;
 inline AOTITorchError (*aoti_torch_cpu__linear_pointwise)(AtenTensorHandle x, AtenTensorHandle packed, AtenTensorHandle* bias,
                                                           const char* activation, const double** scalars, int64_t scalar_count,
                                                           const char** algorithm, AtenTensorHandle* result) = nullptr;
@@ -75,15 +77,6 @@ class Tensor {
 inline Tensor wrap_matrix(void* data, int32_t dtype, std::array<int64_t, 2> sizes, std::array<int64_t, 2> strides) {
   AtenTensorHandle handle;
   check(aoti_torch_create_tensor_from_blob_v2(data, 2, sizes.data(), strides.data(), 0, dtype, aoti_torch_device_type_cpu(), 0, &handle,
-                                              aoti_torch_layout_strided(), nullptr, 0),
-        "aoti_torch_create_tensor_from_blob_v2");
-  return Tensor(handle);
-}
-
-inline Tensor wrap_vector(void* data, int32_t dtype, int64_t size) {
-  const int64_t stride = 1;
-  AtenTensorHandle handle;
-  check(aoti_torch_create_tensor_from_blob_v2(data, 1, &size, &stride, 0, dtype, aoti_torch_device_type_cpu(), 0, &handle,
                                               aoti_torch_layout_strided(), nullptr, 0),
         "aoti_torch_create_tensor_from_blob_v2");
   return Tensor(handle);

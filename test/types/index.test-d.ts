@@ -67,7 +67,7 @@ expectType<number>(segmenter.model.resolution)
 expectType<number>(segmenter.model.embedding)
 expectType<number>(segmenter.model.context)
 expectType<string>(segmenter.model.device)
-expectType<'float32' | 'bfloat16'>(segmenter.model.precision)
+expectType<'float32' | 'bfloat16' | 'int8'>(segmenter.model.precision)
 expectError(() => {
   segmenter.model = {} as ModelInfo
 })

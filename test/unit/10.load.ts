@@ -15,7 +15,9 @@ import { dirname, join, relative } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { autoPrecision } from '../../ts/auto_precision.js'
-import { ClipEsError, type LoadOptions, Segmenter } from '../../ts/index.js'
+import { demoClasses, demoScenes } from '../../ts/cli/demo_scenes.js'
+import { ClipEsError, type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
+import { Confusion, meanOfNumbers } from '../../ts/metrics/confusion.js'
 import { findLibTorch } from '../../ts/setup/find.js'
 import {
   Archive,
@@ -169,7 +171,11 @@ test('an option that is wrong is named with its value and with what it takes', a
     [{ device: 0 }, 'device is 0', "'cuda:N'"],
     [{ device: null }, 'device is null', "'cuda:N'"],
     [{ precision: 'float16' }, "unknown precision 'float16'", "did you mean 'bfloat16'?"],
-    [{ precision: 'int8' }, "precision 'int8' does not exist yet", "'float32' or 'bfloat16'"],
+    [
+      { precision: 'int8', device: 'cuda' },
+      "precision 'int8' is for processors, and device is 'cuda'",
+      "'bfloat16' or 'float32'",
+    ],
     [{ precision: 32 }, 'precision is 32', "'auto' or 'float32' or 'bfloat16'"],
     [{ signal: null }, 'signal is null', 'an AbortSignal'],
     [{ signal: new AbortController() }, 'signal is AbortController', 'an AbortSignal'],
@@ -252,18 +258,35 @@ test("device 'cuda' without CUDA is refused with the reason and the remedy, and 
   await again.close()
 })
 
-test("bfloat16's masks are those of float32 on at least 99 % of a scene's pixels, and not its arithmetic", async () => {
-  const results = []
-  for (const precision of ['float32', 'bfloat16'] as const) {
+test("the masks of bfloat16 and int8 are those of float32 on 99 and 98 % of the scenes' pixels, their mIoU within 0.3 and 1 %", async () => {
+  const specs = demoClasses()
+  const names = specs.classes.map((spec) => (typeof spec === 'string' ? spec : spec.name))
+  const scenes = await demoScenes(names)
+  const run = async (precision: 'float32' | 'bfloat16' | 'int8') => {
     const segmenter = await load(modelPath, { precision })
     assert.is(segmenter.model.precision, precision)
-    results.push(await segmenter.segment(photo, await segmenter.encodeClasses(photo.labels, { background: photo.background })))
+    const { template, fusion, background, boxThreshold } = specs
+    const classes = await segmenter.encodeClasses(specs.classes, { template, fusion, background })
+    const results: SegmentResult[] = []
+    for (const { image, labels } of scenes) results.push(await segmenter.segment(image, classes, { labels, boxThreshold }))
     await segmenter.close()
+    const confusion = new Confusion(names.length + 1)
+    for (const [i, { truth }] of scenes.entries()) confusion.add((results[i] as SegmentResult).mask, truth)
+    const miou = 100 * meanOfNumbers(confusion.classes().map(({ iou }) => iou))
+    return { miou, masks: results.map(({ mask }) => mask), scores: results.map(({ scores }) => scores) }
   }
-  const [exact, rounded] = results.map(({ mask, scores }) => ({ mask, scores }))
-  assert.ok(exact && rounded)
-  assert.not.equal(rounded.scores, exact.scores)
-  assert.ok(agreement(exact.mask, rounded.mask) >= 0.99, `${agreement(exact.mask, rounded.mask)} agree`)
+  const exact = await run('float32')
+  for (const [precision, share, limit] of [
+    ['bfloat16', 0.99, 0.3],
+    ['int8', 0.98, 1],
+  ] as const) {
+    const rounded = await run(precision)
+    assert.not.equal(rounded.scores, exact.scores, `${precision} is arithmetic of its own`)
+    const shares = rounded.masks.map((mask, i) => agreement(mask, exact.masks[i] as Uint8Array))
+    const mean = shares.reduce((sum, one) => sum + one, 0) / shares.length
+    assert.ok(mean >= share, `${precision}: ${mean} of the pixels agree`)
+    assert.ok(Math.abs(rounded.miou - exact.miou) <= limit, `${precision}: mIoU ${rounded.miou} and ${exact.miou}`)
+  }
 })
 
 test('what cannot be opened is ERR_MODEL_READ with its path', async () => {

@@ -97,7 +97,7 @@ export function segmentCommand(): Command {
 }
 
 const fusions: Fusion[] = ['sentence', 'feature', 'cam']
-const precisions: Precision[] = ['auto', 'float32', 'bfloat16']
+const precisions: Precision[] = ['auto', 'float32', 'bfloat16', 'int8']
 
 function collect(text: string, before: string[] = []): string[] {
   return [...before, text]
