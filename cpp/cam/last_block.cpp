@@ -111,7 +111,7 @@ void run_last_block(Context& context, const Model& model, const GradCamWeights& 
   // From here on patches alone: the class token's way out of the block reaches no score.
   Arena::Scope scope(context.arena);
   const auto x1 = context.arena.take<float>(static_cast<size_t>(patches * width)), h_hat = context.arena.take<float>(x1.size());
-  const auto h = context.arena.take<float>(x1.size()), mlp = context.arena.take<float>(x1.size());
+  const auto h = context.arena.take<float>(x1.size());
   const auto hidden_out = context.arena.take<float>(static_cast<size_t>(patches * hidden));
   float* own = x1.data();
   for (size_t i = 0; i < images.size(); ++i) {
@@ -119,8 +119,8 @@ void run_last_block(Context& context, const Model& model, const GradCamWeights& 
     const int64_t values = (image.n - 1) * width;
     ops::attention_with_mean(context, {image.qkv.data(), width, model.image.heads, model.image.attention}, image.n, image.attended.data(),
                              image.log_sum_exp.data(), affinity_weight(model), mean_attention[i]);
-    w.out_proj(context, image.attended.data() + width, image.n - 1, own);
-    ops::add(context, own, x + width, values);
+    std::copy_n(x + width, values, own);
+    w.out_proj(context, image.attended.data() + width, image.n - 1, own, {.add = true});
     own += values;
     x += values + width;
   }
@@ -129,15 +129,14 @@ void run_last_block(Context& context, const Model& model, const GradCamWeights& 
   w.c_fc(context, h.data(), patches, all.u.data());
   std::copy_n(all.u.data(), patches * hidden, hidden_out.data());
   ops::activate(context, model.image.activation, hidden_out.data(), patches * hidden);
-  w.c_proj(context, hidden_out.data(), patches, mlp.data());
-  ops::add(context, x1.data(), mlp.data(), patches * width);
+  w.c_proj(context, hidden_out.data(), patches, x1.data(), {.add = true});
   ops::normalise_rows(context, x1.data(), patches, width, all.z_hat.data(), all.rstd_post.data());
   for (const LastBlock& image : images) pool(model, image);
 
   context.checkpoint();
-  ops::packed_matmul(context, weights.c_proj_back, all.z_hat.data(), patches, nullptr, all.omega.data());
-  ops::packed_matmul(context, weights.out_proj_back, h_hat.data(), patches, nullptr, all.h_hat_out.data());
-  ops::packed_matmul(context, weights.out_proj_back, all.z_hat.data(), patches, nullptr, all.z_hat_out.data());
+  ops::packed_matmul(context, weights.c_proj_back, all.z_hat.data(), patches, {}, all.omega.data());
+  ops::packed_matmul(context, weights.out_proj_back, h_hat.data(), patches, {}, all.h_hat_out.data());
+  ops::packed_matmul(context, weights.out_proj_back, all.z_hat.data(), patches, {}, all.z_hat_out.data());
 }
 
 }  // namespace clip_es

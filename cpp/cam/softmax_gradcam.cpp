@@ -88,8 +88,8 @@ void explain(Context& context, const Model& model, const GradCamWeights& weights
   }
   torch::matmul(context, torch::matrix(scaled_dz.data(), rows, width), torch::transposed(torch::matrix(last.z_hat.data(), patches, width)),
                 b.data());
-  ops::packed_matmul(context, weights.c_proj_back, a.data(), rows, nullptr, alpha.data());
-  ops::packed_matmul(context, weights.out_proj_back, a.data(), rows, nullptr, a_out.data());
+  ops::packed_matmul(context, weights.c_proj_back, a.data(), rows, {}, alpha.data());
+  ops::packed_matmul(context, weights.out_proj_back, a.data(), rows, {}, a_out.data());
 
   const auto out_gradient = take(rows * patches, width), qkv_gradient = take(rows, 3 * width), channels = take(rows, width);
   ops::mlp_gradient(context,
@@ -114,7 +114,7 @@ void explain(Context& context, const Model& model, const GradCamWeights& weights
                     out_gradient.data());
   ops::attention_gradient_sums(context, {last.qkv.data(), width, model.image.heads, model.image.attention}, last.n, last.attended.data(),
                                last.log_sum_exp.data(), out_gradient.data(), rows, qkv_gradient.data());
-  ops::packed_matmul(context, weights.in_proj_back, qkv_gradient.data(), rows, nullptr, channels.data());
+  ops::packed_matmul(context, weights.in_proj_back, qkv_gradient.data(), rows, {}, channels.data());
   torch::matmul(context, torch::matrix(channels.data(), rows, width),
                 torch::transposed(torch::matrix(last.y.data() + width, patches, width)), cams);
 }

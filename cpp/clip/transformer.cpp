@@ -9,22 +9,18 @@ void run_block(Context& context, const TransformerShape& shape, const BlockWeigh
   const int64_t width = shape.width, hidden = w.c_fc.outputs(), count = tokens * width;
   Arena::Scope scope(context.arena);
   const auto normalised = context.arena.take<float>(static_cast<size_t>(count));
-  const auto out = context.arena.take<float>(static_cast<size_t>(count));
   {
     Arena::Scope attention_scope(context.arena);
     const auto qkv = context.arena.take<float>(static_cast<size_t>(3 * count));
     ops::layer_norm(context, x, tokens, width, w.ln_1.gamma.data(), w.ln_1.beta.data(), normalised.data());
     w.in_proj(context, normalised.data(), tokens, qkv.data());
     attend(ops::AttentionInput{qkv.data(), width, shape.heads, shape.attention}, normalised.data());
-    w.out_proj(context, normalised.data(), tokens, out.data());
-    ops::add(context, x, out.data(), count);
+    w.out_proj(context, normalised.data(), tokens, x, {.add = true});
   }
   const auto u = context.arena.take<float>(static_cast<size_t>(tokens * hidden));
   ops::layer_norm(context, x, tokens, width, w.ln_2.gamma.data(), w.ln_2.beta.data(), normalised.data());
-  w.c_fc(context, normalised.data(), tokens, u.data());
-  ops::activate(context, shape.activation, u.data(), tokens * hidden);
-  w.c_proj(context, u.data(), tokens, out.data());
-  ops::add(context, x, out.data(), count);
+  w.c_fc(context, normalised.data(), tokens, u.data(), {.activation = shape.activation});
+  w.c_proj(context, u.data(), tokens, x, {.add = true});
 }
 
 int64_t count_tokens(std::span<const ops::Sequence> sequences) { return sequences.back().begin + sequences.back().length; }

@@ -23,6 +23,7 @@ void normalise_rows(Context&, const float* x, int64_t rows, int64_t width, float
 
 // u = activation(u), count elements in place. quick: u * sigmoid(1.702 u); gelu: u * Phi(u), exact.
 void activate(Context&, Activation, float* u, int64_t count);
+void activate(Activation, float* u, int64_t count);  // one thread
 // slope_i = activation'(u_i). One thread: called inside loops that are already shared. slope may be u.
 void activation_slope(Activation, const float* u, int64_t count, float* slope);
 

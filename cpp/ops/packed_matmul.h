@@ -2,11 +2,13 @@
 // reordering the weights, every time, is saved. x and y are float32.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/arena.h"
 #include "core/context.h"
 #include "core/precision.h"
+#include "ops/ops.h"
 
 namespace clip_es::ops {
 
@@ -24,11 +26,18 @@ PackedMatrix pack_matrix(Precision, const float* weight, int64_t outputs, int64_
 // The same of a weight that lies the other way: (inputs, outputs). Not for kInt8.
 PackedMatrix pack_transposed_matrix(Precision, const float* weight, int64_t outputs, int64_t inputs);
 
-// x (rows, inputs) -> y (rows, outputs); bias (outputs) or null. Every element is summed in the same order, however rows are shared. Of x
-// every row's 8-bit integers have a scale of their own for each kDepth inputs.
-void packed_matmul(Context&, const PackedMatrix&, const float* x, int64_t rows, const float* bias, float* y);
+// What becomes of the sums while they are in registers or in the first-level cache: y = activation(x W^T + bias), or y += x W^T + bias.
+struct Epilogue {
+  const float* bias = nullptr;  // (outputs)
+  bool add = false;             // not with an activation
+  std::optional<Activation> activation{};
+};
+
+// x (rows, inputs) -> y (rows, outputs). Every element is summed in the same order, however rows are shared. Of x every row's 8-bit
+// integers have a scale of their own for each kDepth inputs.
+void packed_matmul(Context&, const PackedMatrix&, const float* x, int64_t rows, const Epilogue&, float* y);
 // The same on the calling thread, which takes `scratch`, packed_matmul_scratch() bytes.
-void packed_matmul(const PackedMatrix&, const float* x, int64_t rows, const float* bias, std::byte* scratch, float* y);
+void packed_matmul(const PackedMatrix&, const float* x, int64_t rows, const Epilogue&, std::byte* scratch, float* y);
 int64_t packed_matmul_scratch(const PackedMatrix&, int64_t rows);  // a multiple of 64
 
 }  // namespace clip_es::ops

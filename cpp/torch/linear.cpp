@@ -80,13 +80,25 @@ size_t Linear::bytes() const {
   }
 }
 
-void Linear::operator()(Context& context, const float* x, int64_t rows, float* y) const {
-  switch (storage_) {
-    case Storage::kPacked: return ops::packed_matmul(context, panels_, x, rows, bias(), y);
-    case Storage::kFloat16: return multiply_compact(context, x, rows, y);
-    case Storage::kLibrary: return multiply_by_library(context, x, rows, y);
-    case Storage::kPlain: break;
+void Linear::operator()(Context& context, const float* x, int64_t rows, float* y, ops::Epilogue epilogue) const {
+  if (storage_ == Storage::kPacked) {
+    epilogue.bias = bias();
+    return ops::packed_matmul(context, panels_, x, rows, epilogue, y);
   }
+  const int64_t count = rows * outputs_;
+  if (epilogue.add) {
+    Arena::Scope scope(context.arena);
+    const auto product = context.arena.take<float>(static_cast<size_t>(count));
+    multiply(context, x, rows, product.data());
+    return ops::add(context, y, product.data(), count);
+  }
+  multiply(context, x, rows, y);
+  if (epilogue.activation) ops::activate(context, *epilogue.activation, y, count);
+}
+
+void Linear::multiply(Context& context, const float* x, int64_t rows, float* y) const {
+  if (storage_ == Storage::kFloat16) return multiply_compact(context, x, rows, y);
+  if (storage_ == Storage::kLibrary) return multiply_by_library(context, x, rows, y);
   split_rows(context, rows, [&](int64_t begin, int64_t end) {
     linear(matrix(x + begin * inputs_, end - begin, inputs_), matrix(weight(), outputs_, inputs_), bias(), y + begin * outputs_);
   });

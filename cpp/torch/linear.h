@@ -28,8 +28,8 @@ class Linear {
   // Rounds and reorders a float32 layer's weights for products: weight() is gone then.
   void pack(Precision);
 
-  // x (rows, inputs) -> y (rows, outputs), rows shared among the pool's threads. y must not be x.
-  void operator()(Context&, const float* x, int64_t rows, float* y) const;
+  // x (rows, inputs) -> y (rows, outputs), rows shared among the pool's threads. y must not be x. The epilogue's bias is the layer's own.
+  void operator()(Context&, const float* x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
 
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }
@@ -43,6 +43,7 @@ class Linear {
   enum class Storage { kPlain, kPacked, kFloat16, kLibrary };
 
   void pack(Precision, std::span<const float> weight);
+  void multiply(Context&, const float* x, int64_t rows, float* y) const;
   void multiply_compact(Context&, const float* x, int64_t rows, float* y) const;
   void multiply_by_library(Context&, const float* x, int64_t rows, float* y) const;
 

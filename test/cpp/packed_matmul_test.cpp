@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "core/half.h"
+#include "ops/reference/reference.h"
 #include "support.h"
 #include "torch/packed_weight.h"
 
@@ -61,7 +62,7 @@ double worst_of(const ops::PackedMatrix& packed, const Product& p, const std::ve
   for (const int threads : {1, 3})
     for (const bool biased : {false, true}) {
       std::vector<float> y(want.size(), NAN);
-      ops::packed_matmul(context_with(threads), packed, p.x.data(), p.rows, biased ? p.bias.data() : nullptr, y.data());
+      ops::packed_matmul(context_with(threads), packed, p.x.data(), p.rows, {.bias = biased ? p.bias.data() : nullptr}, y.data());
       for (size_t i = 0; i < y.size(); ++i) {
         const double off = std::abs(want[i] + (biased ? p.bias[i % static_cast<size_t>(p.outputs)] : 0) - y[i]);
         worst = off <= worst ? worst : std::isnan(off) ? INFINITY : off;
@@ -111,11 +112,29 @@ TEST("packed_matmul of 8-bit integers equals plain sums of numbers rounded to th
   CHECK_BELOW(worst, 0.15);  // a number half-way between two integers may go to either: about 4 / 127 of a large weight
 }
 
+TEST("an epilogue adds to what is there, or activates what a layer's own sums and bias give, whatever the inputs' number") {
+  for_sizes([](const Product& p) {
+    if (p.rows > 25) return;
+    const ops::PackedMatrix packed = ops::pack_matrix(Precision::kFloat32, p.weight.data(), p.outputs, p.inputs);
+    const std::vector<double> sums = p.sums(p.x, p.weight);
+    for (const Activation activation : {Activation::kQuickGelu, Activation::kGelu}) {
+      std::vector<float> added(sums.size(), 7.0f), active(sums.size(), NAN);
+      ops::packed_matmul(test_context(), packed, p.x.data(), p.rows, {.bias = p.bias.data(), .add = true}, added.data());
+      ops::packed_matmul(test_context(), packed, p.x.data(), p.rows, {.bias = p.bias.data(), .activation = activation}, active.data());
+      for (size_t i = 0; i < sums.size(); ++i) {
+        const double sum = sums[i] + p.bias[i % static_cast<size_t>(p.outputs)];
+        CHECK_BELOW(std::abs(added[i] - (sum + 7)), 1e-5);
+        CHECK_BELOW(std::abs(active[i] - reference::activation(activation, sum)), 1e-5);
+      }
+    }
+  });
+}
+
 TEST("rows and weights of zeros give zeros in every precision") {
   const std::vector<float> x(3 * 70), weight(5 * 70);
   for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8}) {
     std::vector<float> y(15, NAN);
-    ops::packed_matmul(test_context(), ops::pack_matrix(precision, weight.data(), 5, 70), x.data(), 3, nullptr, y.data());
+    ops::packed_matmul(test_context(), ops::pack_matrix(precision, weight.data(), 5, 70), x.data(), 3, {}, y.data());
     for (const float value : y) CHECK(value == 0);
   }
 }
@@ -131,10 +150,9 @@ TEST("a matrix packed from its transpose gives the same bits") {
           for (int64_t i = 0; i < inputs; ++i)
             transposed[static_cast<size_t>(i * outputs + o)] = p.weight[static_cast<size_t>(o * inputs + i)];
         std::vector<float> y(static_cast<size_t>(13 * outputs)), again(y.size());
-        ops::packed_matmul(test_context(), ops::pack_matrix(precision, p.weight.data(), outputs, inputs), p.x.data(), 13, nullptr,
-                           y.data());
-        ops::packed_matmul(test_context(), ops::pack_transposed_matrix(precision, transposed.data(), outputs, inputs), p.x.data(), 13,
-                           nullptr, again.data());
+        ops::packed_matmul(test_context(), ops::pack_matrix(precision, p.weight.data(), outputs, inputs), p.x.data(), 13, {}, y.data());
+        ops::packed_matmul(test_context(), ops::pack_transposed_matrix(precision, transposed.data(), outputs, inputs), p.x.data(), 13, {},
+                           again.data());
         CHECK(y == again);
       }
 }

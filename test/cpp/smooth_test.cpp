@@ -18,8 +18,7 @@ std::vector<float> product(Precision precision, const std::vector<float>& x, con
                            const std::vector<float>& weight) {
   std::vector<float> y(kRows * kOutputs), normalised(x.size());
   ops::layer_norm(test_context(), x.data(), kRows, kWidth, norm.gamma.data(), norm.beta.data(), normalised.data());
-  ops::packed_matmul(test_context(), ops::pack_matrix(precision, weight.data(), kOutputs, kWidth), normalised.data(), kRows, nullptr,
-                     y.data());
+  ops::packed_matmul(test_context(), ops::pack_matrix(precision, weight.data(), kOutputs, kWidth), normalised.data(), kRows, {}, y.data());
   return y;
 }
 

@@ -45,10 +45,10 @@ CLIP_ES_MULTIVERSION void add_block(float* a, const float* b, int64_t count) {
 }  // namespace
 
 void activate(Context& context, Activation activation, float* u, int64_t count) {
-  context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) {
-    (activation == Activation::kQuickGelu ? quick_gelu : gelu)(u + begin, end - begin);
-  });
+  context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) { activate(activation, u + begin, end - begin); });
 }
+
+void activate(Activation activation, float* u, int64_t count) { (activation == Activation::kQuickGelu ? quick_gelu : gelu)(u, count); }
 
 void activation_slope(Activation activation, const float* u, int64_t count, float* slope) {
   (activation == Activation::kQuickGelu ? quick_gelu_slope : gelu_slope)(u, count, slope);

@@ -60,7 +60,7 @@ void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) 
       Sums sums[kLargestBlock];
       for (int64_t r = 0; r < count; ++r) sums[r] = make_e(in, first + r, k, slope + r * in.hidden, e + r * in.hidden);
       float* to = out_gradient + (k * in.patches + first) * in.width;
-      packed_matmul(*in.composite, e, count, nullptr, packed.data() + worker * scratch, to);
+      packed_matmul(*in.composite, e, count, {}, packed.data() + worker * scratch, to);
       for (int64_t r = 0; r < count; ++r) finish_row(in, first + r, k, sums[r], to + r * in.width);
     }
   });

@@ -36,18 +36,22 @@ CLIP_ES_MULTIVERSION void rescale(float* sums, int64_t rows, int64_t columns, in
   }
 }
 
-// A tile's sums go to y: on top of the bias, if there is one, at first, and of what stands there afterwards.
-CLIP_ES_MULTIVERSION void store_tile(const float* sums, int64_t rows, int64_t columns, int64_t stride, const float* bias, bool first,
-                                     float* y, int64_t row_stride) {
-  for (int64_t r = 0; r < rows; ++r, sums += stride, y += row_stride) {
-    const float* below = first ? bias : y;
-    if (below) {
+// sums += bias, and += y where there is something to add to.
+CLIP_ES_MULTIVERSION void add_to_tile(float* sums, int64_t rows, int64_t columns, int64_t stride, const float* bias, const float* y,
+                                      int64_t row_stride) {
+  for (int64_t r = 0; r < rows; ++r, sums += stride) {
+    if (bias)
 #pragma omp simd
-      for (int64_t c = 0; c < columns; ++c) y[c] = sums[c] + below[c];
-    } else {
-      for (int64_t c = 0; c < columns; ++c) y[c] = sums[c];
-    }
+      for (int64_t c = 0; c < columns; ++c) sums[c] += bias[c];
+    if (y)
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) sums[c] += y[r * row_stride + c];
   }
+}
+
+CLIP_ES_MULTIVERSION void store_tile(const float* sums, int64_t rows, int64_t columns, int64_t stride, float* y, int64_t row_stride) {
+  for (int64_t r = 0; r < rows; ++r, sums += stride, y += row_stride)
+    for (int64_t c = 0; c < columns; ++c) y[c] = sums[c];
 }
 
 // What will be written is fetched while the tile is computed.
@@ -59,7 +63,7 @@ void prefetch(const float* y, int64_t rows, int64_t columns, int64_t row_stride)
 
 }  // namespace
 
-void packed_matmul(const PackedMatrix& w, const float* x, int64_t rows, const float* bias, std::byte* scratch, float* y) {
+void packed_matmul(const PackedMatrix& w, const float* x, int64_t rows, const Epilogue& epilogue, std::byte* scratch, float* y) {
   const Tile& t = tile(w.precision);
   const bool integers = w.precision == Precision::kInt8;
   auto* packed = reinterpret_cast<uint32_t*>(scratch);
@@ -67,6 +71,7 @@ void packed_matmul(const PackedMatrix& w, const float* x, int64_t rows, const fl
   alignas(64) float sums[kMostTileRows * kMostTileColumns];
   for (int64_t begin = 0; begin < w.inputs; begin += kDepth) {
     const int64_t depth = std::min(kDepth, w.inputs - begin), words = t.words(depth);
+    const bool first = begin == 0, last = begin + depth == w.inputs;
     pack_rows(w.precision, x + begin, w.inputs, rows, depth, t.rows, packed, scales);
     for (int64_t column = 0; column < w.outputs; column += t.columns) {
       const uint32_t* panel = words_of(w) + column * t.words(w.inputs) + t.words(begin) * t.columns;
@@ -77,7 +82,10 @@ void packed_matmul(const PackedMatrix& w, const float* x, int64_t rows, const fl
         prefetch(to, here, columns, w.outputs);
         t.multiply(packed + row * words, panel, words, sums, t.columns);
         if (integers) rescale(sums, here, columns, t.columns, scales + row, w.scales.data() + column);
-        store_tile(sums, here, columns, t.columns, bias ? bias + column : nullptr, begin == 0, to, w.outputs);
+        add_to_tile(sums, here, columns, t.columns, first && epilogue.bias ? epilogue.bias + column : nullptr,
+                    first && !epilogue.add ? nullptr : to, w.outputs);
+        if (last && epilogue.activation) activate(*epilogue.activation, sums, here * t.columns);
+        store_tile(sums, here, columns, t.columns, to, w.outputs);
       }
     }
   }
@@ -114,7 +122,7 @@ PackedMatrix pack_transposed_matrix(Precision precision, const float* weight, in
   return w;
 }
 
-void packed_matmul(Context& context, const PackedMatrix& w, const float* x, int64_t rows, const float* bias, float* y) {
+void packed_matmul(Context& context, const PackedMatrix& w, const float* x, int64_t rows, const Epilogue& epilogue, float* y) {
   if (rows == 0) return;
   // As many equal blocks as there are threads, or a multiple of that.
   const int64_t threads = context.pool.size();
@@ -124,7 +132,7 @@ void packed_matmul(Context& context, const PackedMatrix& w, const float* x, int6
   const auto scratch = context.arena.take<std::byte>(static_cast<size_t>(threads * bytes));
   context.pool.run((rows + block - 1) / block, [&](int64_t index, int worker) {
     const int64_t first = index * block;
-    packed_matmul(w, x + first * w.inputs, std::min(block, rows - first), bias, scratch.data() + worker * bytes, y + first * w.outputs);
+    packed_matmul(w, x + first * w.inputs, std::min(block, rows - first), epilogue, scratch.data() + worker * bytes, y + first * w.outputs);
   });
 }
 
