@@ -24,17 +24,6 @@ const Model& model_at(const std::string& path) {
   return *model;
 }
 
-const GradCamWeights& gradcam_weights_at(const std::string& path) {
-  static std::map<std::string, std::unique_ptr<GradCamWeights>> all;
-  const Model& model = model_at(path);
-  auto& weights = all[path];
-  if (!weights) {
-    weights = std::make_unique<GradCamWeights>(test_context(), model);
-    weights->pack(model, Precision::kFloat32);
-  }
-  return *weights;
-}
-
 bool Case::has(const std::string& array) const { return fs::exists(folder + "/" + array + ".npy"); }
 
 std::vector<std::pair<std::string, std::string>> golden_folders() {

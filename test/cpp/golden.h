@@ -11,13 +11,11 @@
 inline const char* const kSmallModel = "/vit-small-random.pt";
 
 const clip_es::Model& model_at(const std::string& path);
-const clip_es::GradCamWeights& gradcam_weights_at(const std::string& path);  // packed, in float32
 
 struct Case {
   std::string name, folder, model_path;
 
   const clip_es::Model& model() const { return model_at(model_path); }
-  const clip_es::GradCamWeights& gradcam_weights() const { return gradcam_weights_at(model_path); }
   bool has(const std::string& array) const;
   std::vector<float> golden(const std::string& array) const { return npy::read(folder + "/" + array + ".npy").floats(); }
 };

@@ -9,13 +9,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <tuple>
 
-#include "cam/attention_affinity.h"
 #include "cam/box_mask.h"
-#include "cam/softmax_gradcam.h"
 #include "check.h"
-#include "clip/image_tower.h"
 #include "clip/text_tower.h"
+#include "cpu_device.h"
 #include "heap.h"
 #include "npy.h"
 #include "options.h"
@@ -28,57 +27,95 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void run_words(Context& context, const Case& c, const LastBlock& last, const npy::Photo& photo, Results& r) {
+// A model in the memory of a processor's device, its weights packed.
+struct Loaded {
+  Model model;
+  CpuDevice device{test_context().arena};
+
+  Loaded(const std::string& path, Precision precision) : model(read_model(Archive(path), precision)) {
+    device.load(test_context(), model, precision);
+  }
+};
+
+Loaded& loaded(const std::string& path, Precision precision) {
+  static std::map<std::pair<std::string, Precision>, std::unique_ptr<Loaded>> all;
+  load_libtorch();
+  auto& one = all[{path, precision}];
+  if (!one) one = std::make_unique<Loaded>(path, precision);
+  return *one;
+}
+
+void run_words(CpuDevice& device, Context& context, const Case& c, const LastBlock& last, const npy::Photo& photo, Results& r) {
   const Words words(c);
   const int64_t patches = r.grid.patches(), labels = words.labels();
   const auto map_size = static_cast<size_t>(labels * patches), pixels = static_cast<size_t>(photo.width * photo.height);
   r.logits.resize(static_cast<size_t>(words.texts.shape[0]));
   r.probabilities.resize(r.logits.size());
   r.cams.resize(map_size);
-  softmax_gradcam(context, c.model(), c.gradcam_weights(), last, words.label_texts(), r.logits.data(), r.probabilities.data(),
-                  r.cams.data());
+  device.softmax_gradcam(context, last, words.label_texts(), r.logits.data(), r.probabilities.data(), r.cams.data());
   const std::vector<float> golden_cams = c.golden("cams"), golden_boxes = c.golden("box_masks");
   r.golden_boxes.assign(golden_boxes.begin(), golden_boxes.end());
   r.boxes.resize(map_size);
-  for (int64_t k = 0; k < labels; ++k)
-    box_mask(context, golden_cams.data() + k * patches, r.grid.height, r.grid.width, {}, r.boxes.data() + k * patches);
+  device.box_mask(context, golden_cams.data(), labels, r.grid, {}, r.boxes.data());
   r.refined.resize(map_size);
-  refine_cams(context, r.mean_attention.data(), patches, r.cams.data(), r.golden_boxes.data(), labels, {}, r.refined.data());
+  device.refine_cams(context, r.mean_attention.data(), patches, r.cams.data(), r.golden_boxes.data(), labels, {}, r.refined.data());
   std::vector<float> maps = r.refined;
   r.refined_full.resize(static_cast<size_t>(labels) * pixels);
   r.confidence.resize(pixels);
   r.mask.resize(pixels);
-  make_pseudo_mask(context, maps.data(), r.grid, words.value, photo.width, photo.height, {},
-                   {r.mask.data(), r.confidence.data(), r.refined_full.data()});
+  device.make_pseudo_mask(context, maps.data(), r.grid, words.value, photo.width, photo.height, {},
+                          {r.mask.data(), r.confidence.data(), r.refined_full.data()});
 }
 
-Results run_stages(Context& context, const Case& c) {
-  const Model& model = c.model();
+Results run_stages(Context& context, const Case& c, Precision precision) {
+  auto& [model, device] = loaded(c.model_path, precision);
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const int64_t patch = model.shape.patch;
   Results r;
   r.grid = patch_grid(photo.width, photo.height, patch, 0);
   const int64_t patches = r.grid.patches(), n = patches + 1;
   std::vector<float> patch_rows(static_cast<size_t>(patches * 3 * patch * patch));
-  preprocess(context, model, {photo.rgb.data(), photo.width, photo.height, 3}, 0, patch_rows.data());
+  device.preprocess(context, {photo.rgb.data(), photo.width, photo.height, 3}, 0, patch_rows.data());
   r.pixels = to_pixels(patch_rows, r.grid, patch);
   r.features.resize(static_cast<size_t>(n * model.shape.width));
   r.mean_attention.resize(static_cast<size_t>(patches * patches));
   float* const means[] = {r.mean_attention.data()};
-  encode_images(context, model, {&r.grid, 1}, patch_rows.data(), r.features.data(), means);
+  device.encode_images(context, {&r.grid, 1}, patch_rows.data(), r.features.data(), means);
   std::vector<float> memory(LastBlock::floats(model, n));
   LastBlock last{.n = n};
   bind(model, {&last, 1}, memory);
-  run_last_block(context, model, c.gradcam_weights(), r.features.data(), {&last, 1}, means);
-  run_words(context, c, last, photo, r);
+  device.run_last_block(context, r.features.data(), {&last, 1}, means);
+  run_words(device, context, c, last, photo, r);
   return r;
 }
 
-const Results& results_of(const Case& c, int threads) {
-  static std::map<std::pair<std::string, int>, Results> all;
-  const auto [found, is_new] = all.try_emplace({c.name, threads});
-  if (is_new) found->second = run_stages(context_with(threads), c);
+const Results& results_of(const Case& c, int threads, Precision precision = Precision::kFloat32) {
+  static std::map<std::tuple<std::string, int, Precision>, Results> all;
+  const auto [found, is_new] = all.try_emplace({c.name, threads, precision});
+  if (is_new) found->second = run_stages(context_with(threads), c, precision);
   return found->second;
+}
+
+struct Differences {
+  double mean = 0, largest = 0;
+};
+
+// Of one stage in a coarser precision, over all cases.
+Differences rounding(const std::string& array, std::vector<float> Results::*stage, Precision precision) {
+  Differences all;
+  double sum = 0, count = 0;
+  for (const Case& c : cases()) {
+    if (!c.has(array)) continue;
+    const std::vector<float>&got = results_of(c, 1, precision).*stage, want = c.golden(array);
+    for (size_t i = 0; i < want.size(); ++i) {
+      const double off = std::abs(static_cast<double>(got[i]) - want[i]);
+      all.largest = off <= all.largest ? all.largest : std::isnan(off) ? INFINITY : off;
+      sum += off;
+    }
+    count += static_cast<double>(want.size());
+  }
+  all.mean = sum / count;
+  return all;
 }
 
 // The largest difference of one stage over all cases that have its golden data, with pools of 1 and 3 threads.
@@ -154,6 +191,30 @@ TEST("at most 0.1 % of a mask's pixels differ from the golden one") {
     for (const int threads : {1, 3}) worst = std::max(worst, differing_percent(results_of(c, threads).mask, c.golden("mask")));
   check::note("largest share " + number(worst) + " %");
   CHECK(worst <= 0.1);
+}
+
+TEST("in bfloat16 and int8 pixels are the golden ones, and the other stages near them: mean and largest differences") {
+  struct Stage {
+    const char* array;
+    std::vector<float> Results::*values;
+    double bfloat16, int8;  // limits of the mean
+  };
+  const Stage stages[] = {{"features", &Results::features, 0.008, 0.035},
+                          {"logits", &Results::logits, 0.1, 0.35},
+                          {"mean_attention", &Results::mean_attention, 6e-5, 2e-4},
+                          {"cams", &Results::cams, 0.004, 0.01},
+                          {"refined", &Results::refined, 0.002, 0.005},
+                          {"refined_full", &Results::refined_full, 0.002, 0.006},
+                          {"confidence", &Results::confidence, 0.004, 0.012}};
+  for (const Precision precision : {Precision::kBFloat16, Precision::kInt8}) {
+    CHECK_BELOW(rounding("pixels", &Results::pixels, precision).largest, 1e-6);
+    for (const Stage& stage : stages) {
+      const Differences d = rounding(stage.array, stage.values, precision);
+      check::note(std::string(name_of(precision)) + ", " + stage.array + ": mean difference " + number(d.mean) + ", largest " +
+                  number(d.largest));
+      CHECK_BELOW(d.mean, precision == Precision::kInt8 ? stage.int8 : stage.bfloat16);
+    }
+  }
 }
 
 TEST("the segmenter gives the golden mask, confidence, maps and scores from photo to end, in one call and in two") {
