@@ -7,6 +7,10 @@
 #include "core/half.h"
 #include "torch/dispatch.h"
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#endif
+
 namespace clip_es::torch {
 namespace {
 
@@ -58,10 +62,11 @@ bool try_product(char type) {
   return true;
 }
 
+// That the processor has tiles of bfloat16; oneDNN asks the system for their use. Not all compilers know this feature by name.
 bool has_amx() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("amx-bf16");
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1);
 #else
   return false;
 #endif
@@ -92,7 +97,7 @@ std::unique_ptr<PackedWeight> PackedWeight::make(const float* weight, int64_t in
   std::vector<uint16_t> rounded(static_cast<size_t>(outputs * inputs));
   to_bfloat16(weight, outputs * inputs, rounded.data());
   Tensor packed = pack(wrap_matrix(rounded.data(), aoti_torch_dtype_bfloat16(), {outputs, inputs}, {inputs, 1}).get());
-  return std::unique_ptr<PackedWeight>(new PackedWeight(std::make_unique<Handles>(std::move(packed), inputs, outputs)));
+  return std::unique_ptr<PackedWeight>(new PackedWeight(std::unique_ptr<Handles>(new Handles{std::move(packed), inputs, outputs})));
 }
 
 void PackedWeight::multiply(uint16_t* x, int64_t rows, float* y) const {

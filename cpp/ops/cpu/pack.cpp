@@ -55,6 +55,15 @@ const std::byte* to_words(Precision precision, const float* x, int64_t numbers, 
 // Four rows at a time, as every processor has vectors of four words.
 typedef uint32_t Quad __attribute__((vector_size(16)));
 
+template <int... kPlaces>
+Quad shuffle(Quad low, Quad high) {
+#ifdef __clang__
+  return __builtin_shufflevector(low, high, kPlaces...);
+#else
+  return __builtin_shuffle(low, high, Quad{kPlaces...});
+#endif
+}
+
 Quad load(const std::byte* words, int64_t i) {
   Quad quad;
   std::memcpy(&quad, words + i * 4, sizeof quad);
@@ -66,10 +75,10 @@ void interleave(const std::byte* const rows[4], int64_t count, int64_t step, uin
   int64_t i = 0;
   for (; i + 4 <= count; i += 4) {
     const Quad a = load(rows[0], i), b = load(rows[1], i), c = load(rows[2], i), d = load(rows[3], i);
-    const Quad ab = __builtin_shuffle(a, b, Quad{0, 4, 1, 5}), ab_high = __builtin_shuffle(a, b, Quad{2, 6, 3, 7}),
-               cd = __builtin_shuffle(c, d, Quad{0, 4, 1, 5}), cd_high = __builtin_shuffle(c, d, Quad{2, 6, 3, 7});
-    const Quad columns[] = {__builtin_shuffle(ab, cd, Quad{0, 1, 4, 5}), __builtin_shuffle(ab, cd, Quad{2, 3, 6, 7}),
-                            __builtin_shuffle(ab_high, cd_high, Quad{0, 1, 4, 5}), __builtin_shuffle(ab_high, cd_high, Quad{2, 3, 6, 7})};
+    const Quad ab = shuffle<0, 4, 1, 5>(a, b), ab_high = shuffle<2, 6, 3, 7>(a, b), cd = shuffle<0, 4, 1, 5>(c, d),
+               cd_high = shuffle<2, 6, 3, 7>(c, d);
+    const Quad columns[] = {shuffle<0, 1, 4, 5>(ab, cd), shuffle<2, 3, 6, 7>(ab, cd), shuffle<0, 1, 4, 5>(ab_high, cd_high),
+                            shuffle<2, 3, 6, 7>(ab_high, cd_high)};
     for (int64_t k = 0; k < 4; ++k) std::memcpy(to + (i + k) * step, &columns[k], sizeof(Quad));
   }
   for (; i < count; ++i)
