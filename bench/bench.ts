@@ -50,7 +50,7 @@ function parse(): Options {
     .option('--size <WxH>', 'of the photo', size, [500, 375])
     .option('--classes <list>', 'numbers of classes', (text: string) => list(text).map(whole), [1, 3, 5, 20])
     .option('--rounds <n>', 'of which medians are taken', whole, 5)
-    .option('--precision <list>', "of the engine: 'float32', 'bfloat16' or both", list, ['float32'])
+    .option('--precision <list>', "of the engine: some of 'float32', 'bfloat16' and 'int8'", list, ['float32'])
     .option('--python <file>', 'an interpreter with torch (and for onnxruntime onnx, onnxruntime)', 'python3')
     .option('--released <folder>', 'a clone of github.com/linyq2117/CLIP-ES; needs opencv-python-headless, lxml and tqdm, too')
     .option('--native <file>', 'clip_es_bench, for the stages and the memory', 'build-native/clip_es_bench')

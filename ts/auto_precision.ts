@@ -12,8 +12,8 @@ function cpuInfo(): string {
 }
 
 /**
- * What `precision: 'auto'` means on a processor: bfloat16 where it multiplies bfloat16 by itself, else float32, as LibTorch would
- * imitate it at a fraction of float32's speed.
+ * What `precision: 'auto'` means on a processor: bfloat16 where it multiplies bfloat16 by itself, else float32, which is faster than
+ * bfloat16 imitated.
  * @param info the text of /proc/cpuinfo
  */
 export function autoPrecision(info = cpuInfo()): 'float32' | 'bfloat16' {
