@@ -39,7 +39,6 @@ class Builder {
     lattice_.slot = take<uint16_t>(pixels * (D + 1));
     lattice_.weight = take<float>(pixels * (D + 1));
     lattice_.first_slot = take<int64_t>(tiles.size() + 1);
-    lattice_.slots_by = take<uint16_t>(static_cast<size_t>(tiles.back().first_row + tiles.back().height));
   }
 
   Lattice build() {
@@ -56,6 +55,7 @@ class Builder {
  private:
   // More of them, which tiny sigmas would give, are merged: a table costs more than a few points.
   static constexpr int64_t kMostLayers = 1024;
+  static constexpr size_t kMostSlots = (D + 1) * kTileSide * kTileSide;
   size_t layer_of(Key key) const { return static_cast<size_t>((layout_.layer(key) - lowest_layer_) >> layer_shift_); }
 
   template <class T>
@@ -92,10 +92,7 @@ class Builder {
       Worker& w = workers[worker];
       const Tile& tile = tiles_[t];
       w.table.clear();
-      for (int64_t y = 0; y < tile.height; ++y) {
-        number_row(tile, y, w.scaled.data(), w.keys.data(), w.table);
-        lattice_.slots_by[static_cast<size_t>(tile.first_row + y)] = static_cast<uint16_t>(w.table.keys().size());
-      }
+      for (int64_t y = 0; y < tile.height; ++y) number_row(tile, y, w.scaled.data(), w.keys.data(), w.table);
       const std::span<const Key> keys = w.table.keys();
       {
         std::lock_guard lock(arena_mutex);
@@ -161,7 +158,8 @@ class Builder {
     lattice_.reach = ((KeyLayout<D>::kLayerStep - 1) >> layer_shift_) + 1;
   }
 
-  // Counting sort of the tiles' slots by layer; tiles stay in their order within each.
+  // Counting sort of the tiles' slots by layer; tiles stay in their order within each. Each tile's slots are numbered anew in this order,
+  // so that gathering a layer, and fetching a tile, reads runs of values and not values here and there.
   void sort_slots() {
     const auto slots = static_cast<size_t>(lattice_.first_slot.back());
     const auto places = take<uint32_t>(tiles_.size() * layers_);  // (tiles, layers): how many, then where
@@ -179,13 +177,28 @@ class Builder {
     lattice_.first_source[layers_] = sum;
     keys_ = take<Key>(slots);
     slot_ = take<uint32_t>(slots);
-    each_tile([&](size_t t, size_t) {
-      auto slot = static_cast<uint32_t>(lattice_.first_slot[t]);
-      for (const Key key : tile_keys_[t]) {
-        const uint32_t at = places[t * layers_ + layer_of(key)]++;
-        keys_[at] = key;
-        slot_[at] = slot++;
+    const auto workers = static_cast<size_t>(context_.pool.size());
+    const auto first_of_layer = take<uint32_t>(workers * layers_);
+    const auto renumbered = take<uint16_t>(workers * kMostSlots);
+    each_tile([&](size_t t, size_t worker) {
+      const std::span<const Key> keys = tile_keys_[t];
+      const auto own = places.subspan(t * layers_, layers_), next = first_of_layer.subspan(worker * layers_, layers_);
+      const auto number = renumbered.subspan(worker * kMostSlots, kMostSlots);
+      std::fill(next.begin(), next.end(), 0u);
+      for (const Key key : keys) ++next[layer_of(key)];
+      uint32_t before = 0;
+      for (uint32_t& n : next) before += std::exchange(n, before);
+      for (size_t i = 0; i < keys.size(); ++i) {
+        const size_t layer = layer_of(keys[i]);
+        const uint32_t at = own[layer]++;
+        number[i] = static_cast<uint16_t>(next[layer]++);
+        keys_[at] = keys[i];
+        slot_[at] = static_cast<uint32_t>(lattice_.first_slot[t]) + number[i];
       }
+      const int64_t corners = lattice_.corners;
+      for (uint16_t& slot :
+           lattice_.slot.subspan(static_cast<size_t>(tiles_[t].first_pixel * corners), static_cast<size_t>(tiles_[t].pixels() * corners)))
+        slot = number[slot];
     });
   }
 

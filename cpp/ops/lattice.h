@@ -17,12 +17,12 @@ struct LatticeCorners {
 };
 
 // slots[slot of corner] += weight * pixels, for every corner of every pixel. pixels (count, channels).
-void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots);
+void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t ahead = 0);
 // pixels = sum over the corners of weight * slots[slot of corner]; with `add`, on top of what stands there.
 void lattice_slice(const LatticeCorners&, const float* slots, int64_t count, int64_t channels, bool add, float* pixels);
 
-// slots[s] = points[point[s]] for the first `count`; those that follow will be asked for next.
-void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t count, int64_t channels, float* slots);
+// slots[s] = points[point[s]]
+void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t channels, float* slots);
 // points[p] = the sum of the slots that are its sources: sources (count) point after point, kLinked set on each but a point's last.
 constexpr uint32_t kLinked = 0x80000000u;
 void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, int64_t channels, float* points);
@@ -35,6 +35,8 @@ void lattice_blur(const float* here, const float* values, const LatticeNeighbour
 
 // out = here + (before + after) / 2
 void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out);
+
+void stream_values(const float* from, int64_t count, float* to);
 
 // weight (count, corners) *= sqrt(strength alpha / (alpha sums_i)), alpha = 1 / (1 + 2^-d): the factor by which splat, blur and slice
 // overshoot. sums (count): what they make of ones.

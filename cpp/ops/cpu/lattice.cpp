@@ -1,5 +1,7 @@
 #include "ops/lattice.h"
 
+#include <xmmintrin.h>
+
 #include <bit>
 #include <cmath>
 
@@ -64,7 +66,7 @@ CLIP_ES_INLINE void for_channels(int64_t channels, const Loop& loop, Pointers...
 template <int K>
 struct Splat {
   const LatticeCorners& in;
-  int64_t count;
+  int64_t count, ahead;
   template <class V>
   CLIP_ES_INLINE void run(int64_t channels, const float* pixels, float* slots) const {
     if (channels == V::kChannels) run_at<V>(V::kChannels, pixels, slots);  // a constant stride
@@ -76,6 +78,11 @@ struct Splat {
     const float* weight = in.weight;
     for (int64_t i = 0; i < count; ++i, slot += K, weight += K) {
       V pixel, sum;
+      if (K == 3) {
+        V::prefetch(pixels + (i + ahead) * stride);
+        __builtin_prefetch(slot + ahead * K);
+        __builtin_prefetch(weight + ahead * K);
+      }
       pixel.read(pixels + i * stride);
       for (int k = 0; k < K; ++k) {
         float* at = slots + slot[k] * stride;
@@ -118,11 +125,10 @@ constexpr int64_t kAhead = 32;  // values on their way from memory
 
 struct Fetch {
   std::span<const uint32_t> points_of;
-  int64_t count;
   template <class V>
   CLIP_ES_INLINE void run(int64_t stride, const float* points, float* slots) const {
     const uint32_t* point = points_of.data();
-    const auto last = static_cast<int64_t>(points_of.size()) - 1;
+    const auto count = static_cast<int64_t>(points_of.size()), last = count - 1;
     for (int64_t s = 0; s < count; ++s) {
       V::prefetch(points + static_cast<int64_t>(point[s + kAhead < last ? s + kAhead : last]) * stride);
       V value;
@@ -180,9 +186,10 @@ struct Blur {
 
 }  // namespace
 
-CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots) {
-  if (in.corners == 3) for_channels(channels, Splat<3>{in, count}, pixels, slots);
-  else for_channels(channels, Splat<6>{in, count}, pixels, slots);
+CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots,
+                                        int64_t ahead) {
+  if (in.corners == 3) for_channels(channels, Splat<3>{in, count, ahead}, pixels, slots);
+  else for_channels(channels, Splat<6>{in, count, ahead}, pixels, slots);
 }
 
 CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add,
@@ -191,9 +198,8 @@ CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* s
   else for_channels(channels, Slice<6>{in, count, add}, slots, pixels);
 }
 
-CLIP_ES_MULTIVERSION void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t count, int64_t channels,
-                                        float* slots) {
-  for_channels(channels, Fetch{point, count}, points, slots);
+CLIP_ES_MULTIVERSION void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t channels, float* slots) {
+  for_channels(channels, Fetch{point}, points, slots);
 }
 
 CLIP_ES_MULTIVERSION void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, int64_t channels, float* points) {
@@ -208,6 +214,15 @@ CLIP_ES_MULTIVERSION void lattice_blur(const float* here, const float* values, c
 CLIP_ES_MULTIVERSION void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) out[i] = here[i] + 0.5f * (before[i] + after[i]);
+}
+
+void stream_values(const float* from, int64_t count, float* to) {
+  int64_t i = 0;
+#if defined(__SSE__)
+  for (; i < count && reinterpret_cast<uintptr_t>(to + i) % 16; ++i) to[i] = from[i];
+  for (; i + 4 <= count; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
+#endif
+  for (; i < count; ++i) to[i] = from[i];
 }
 
 CLIP_ES_MULTIVERSION void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight) {
