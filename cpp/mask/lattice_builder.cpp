@@ -117,11 +117,11 @@ class Builder {
     gather_features(tile, tile.y + y, count, scaled);
     if constexpr (D == 2) ops::lattice_keys_2(layout_, scaled, kTileSide, count, keys, weights);
     else ops::lattice_keys_5(layout_, scaled, kTileSide, count, keys, weights);
-    const int64_t first = (tile.first_pixel + y * tile.width) * (D + 1), corners = tile.width * (D + 1);
-    std::copy_n(weights, corners, lattice_.weight.data() + first);
+    const int64_t first = (tile.first_pixel + y * tile.width) * (D + 1);
+    std::copy_n(weights, tile.width * (D + 1), lattice_.weight.data() + first);
     uint16_t* slot = lattice_.slot.data() + first;
-    for (int64_t i = 0; i < corners; ++i)  // the pixel before often shares the corner
-      slot[i] = i > D && keys[i] == keys[i - D - 1] ? slot[i - D - 1] : table.number(keys[i]);
+    for (int64_t i = 0; i < tile.width; ++i)
+      for (int64_t k = 0; k <= D; ++k) slot[i * (D + 1) + k] = table.number(keys[k * kTileSide + i]);
   }
 
   // scaled (D, kTileSide); the lanes past the row's end repeat its last pixel.
@@ -162,11 +162,19 @@ class Builder {
   // so that gathering a layer, and fetching a tile, reads runs of values and not values here and there.
   void sort_slots() {
     const auto slots = static_cast<size_t>(lattice_.first_slot.back());
-    const auto places = take<uint32_t>(tiles_.size() * layers_);  // (tiles, layers): how many, then where
+    const auto places = take<uint32_t>(tiles_.size() * layers_);   // (tiles, layers): how many, then where
+    const auto numbers = take<uint16_t>(tiles_.size() * layers_);  // (tiles, layers): the number of the first
+    const auto layers = take<uint16_t>(slots);
     each_tile([&](size_t t, size_t) {
       const auto own = places.subspan(t * layers_, layers_);
       std::fill(own.begin(), own.end(), 0u);
-      for (const Key key : tile_keys_[t]) ++own[layer_of(key)];
+      uint16_t* layer = layers.data() + lattice_.first_slot[t];
+      for (const Key key : tile_keys_[t]) ++own[*layer++ = static_cast<uint16_t>(layer_of(key))];
+      uint32_t before = 0;
+      for (size_t i = 0; i < layers_; ++i) {
+        numbers[t * layers_ + i] = static_cast<uint16_t>(before);
+        before += own[i];
+      }
     });
     lattice_.first_source = take<uint32_t>(layers_ + 1);
     uint32_t sum = 0;
@@ -177,28 +185,22 @@ class Builder {
     lattice_.first_source[layers_] = sum;
     keys_ = take<Key>(slots);
     slot_ = take<uint32_t>(slots);
-    const auto workers = static_cast<size_t>(context_.pool.size());
-    const auto first_of_layer = take<uint32_t>(workers * layers_);
-    const auto renumbered = take<uint16_t>(workers * kMostSlots);
+    const auto workers = take<uint16_t>(static_cast<size_t>(context_.pool.size()) * kMostSlots);
     each_tile([&](size_t t, size_t worker) {
       const std::span<const Key> keys = tile_keys_[t];
-      const auto own = places.subspan(t * layers_, layers_), next = first_of_layer.subspan(worker * layers_, layers_);
-      const auto number = renumbered.subspan(worker * kMostSlots, kMostSlots);
-      std::fill(next.begin(), next.end(), 0u);
-      for (const Key key : keys) ++next[layer_of(key)];
-      uint32_t before = 0;
-      for (uint32_t& n : next) before += std::exchange(n, before);
+      const auto first = static_cast<size_t>(lattice_.first_slot[t]);
+      const auto renumbered = workers.subspan(worker * kMostSlots, keys.size());
       for (size_t i = 0; i < keys.size(); ++i) {
-        const size_t layer = layer_of(keys[i]);
-        const uint32_t at = own[layer]++;
-        number[i] = static_cast<uint16_t>(next[layer]++);
+        const size_t own = t * layers_ + layers[first + i];
+        const uint32_t at = places[own]++;
+        renumbered[i] = numbers[own]++;
         keys_[at] = keys[i];
-        slot_[at] = static_cast<uint32_t>(lattice_.first_slot[t]) + number[i];
+        slot_[at] = static_cast<uint32_t>(first) + renumbered[i];
       }
-      const int64_t corners = lattice_.corners;
+      const auto corners = static_cast<size_t>(D + 1);
       for (uint16_t& slot :
-           lattice_.slot.subspan(static_cast<size_t>(tiles_[t].first_pixel * corners), static_cast<size_t>(tiles_[t].pixels() * corners)))
-        slot = number[slot];
+           lattice_.slot.subspan(static_cast<size_t>(tiles_[t].first_pixel) * corners, static_cast<size_t>(tiles_[t].pixels()) * corners))
+        slot = renumbered[slot];
     });
   }
 

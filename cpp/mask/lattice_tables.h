@@ -28,9 +28,9 @@ class TileTable {
     count_ = 0;
   }
   uint16_t number(ops::Key key) {
-    const uint64_t h = hash_of(key);
-    const uint32_t tag = static_cast<uint32_t>(h >> 48) << 16;
-    for (size_t at = h % kSize;; at = (at + 1) % kSize) {
+    const uint64_t h = key * 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio: the upper bits depend on all of the key's
+    const uint32_t tag = static_cast<uint32_t>(h >> 16) & 0xffff0000u;
+    for (size_t at = h >> 49;; at = (at + 1) % kSize) {
       const uint32_t entry = entries_[at];
       if (entry == kNone) {
         keys_[count_] = key;

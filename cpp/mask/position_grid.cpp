@@ -62,7 +62,7 @@ bool build_position_grid(Context& context, int64_t width, int64_t height, float 
     }
   }
   const auto touched = arena.take<uint8_t>(static_cast<size_t>(grid.points()));
-  const auto x = arena.take<float>(static_cast<size_t>(width));
+  const auto x = arena.take<float>((static_cast<size_t>(width) + ops::kKeyLanes - 1) / ops::kKeyLanes * ops::kKeyLanes);
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) / sigma * scale.factor[0];
   std::fill(touched.begin(), touched.end(), uint8_t{0});
   constexpr int64_t kBlock = 64;
@@ -75,7 +75,7 @@ bool build_position_grid(Context& context, int64_t width, int64_t height, float 
       const int64_t count = std::min(kBlock, width - begin);
       int32_t first[3 * kBlock], last[3 * kBlock];
       float weight[3 * kBlock];
-      ops::find_triangles(x.data() + begin, y, count, first, last, weight);
+      ops::find_triangles(x.data() + begin, y, (count + ops::kKeyLanes - 1) / ops::kKeyLanes * ops::kKeyLanes, first, last, weight);
       const size_t at = static_cast<size_t>((row * width + begin) * 3);
       for (int64_t i = 0; i < count * 3; ++i) {
         const int64_t point_row = kMarginRows - last[i];

@@ -66,12 +66,12 @@ struct KeyLayout {
 constexpr int64_t kKeyLanes = 8;
 
 // Keys of the corners and their barycentric weights. scaled (D, stride): features times LatticeScale; the first `count`, a multiple of
-// kKeyLanes, are read. keys, weights (count, D + 1), a corner's place being its remainder. One thread.
+// kKeyLanes, are read. keys (D + 1, stride), weights (count, D + 1), a corner's place being its remainder. One thread.
 void lattice_keys_2(const KeyLayout<2>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
 void lattice_keys_5(const KeyLayout<5>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
 
 // The same in 2 dimensions for one row of pixels, by coordinates: quotient (count, 3) of the corners' first coordinate by 3, and last
-// (count, 3), their last coordinate. One thread.
+// (count, 3), their last coordinate. count is a multiple of kKeyLanes. One thread.
 void find_triangles(const float* x, float y, int64_t count, int32_t* quotient, int32_t* last, float* weights);
 
 }  // namespace clip_es::ops

@@ -184,6 +184,21 @@ struct Blur {
   }
 };
 
+template <int K>
+CLIP_ES_INLINE void normalise(const float* sums, int64_t count, float strength, float* weight) {
+  const float alpha = 1.0f / (1.0f + std::exp2(-static_cast<float>(K - 1)));
+  const float numerator = std::sqrt(strength * alpha);
+  constexpr int64_t kBlock = 64;
+  float factor[kBlock];
+  for (int64_t first = 0; first < count; first += kBlock) {
+    const int64_t block = first + kBlock <= count ? kBlock : count - first;
+#pragma omp simd
+    for (int64_t i = 0; i < block; ++i) factor[i] = numerator / std::sqrt(sums[first + i] * alpha + 1e-20f);
+    for (int64_t i = 0; i < block; ++i)
+      for (int64_t k = 0; k < K; ++k) weight[(first + i) * K + k] *= factor[i];
+  }
+}
+
 }  // namespace
 
 CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots,
@@ -226,12 +241,8 @@ void stream_values(const float* from, int64_t count, float* to) {
 }
 
 CLIP_ES_MULTIVERSION void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight) {
-  const float alpha = 1.0f / (1.0f + std::exp2(-static_cast<float>(corners - 1)));
-  const float numerator = std::sqrt(strength * alpha);
-  for (int64_t i = 0; i < count; ++i) {
-    const float factor = numerator / std::sqrt(sums[i] * alpha + 1e-20f);
-    for (int64_t k = 0; k < corners; ++k) weight[i * corners + k] *= factor;
-  }
+  if (corners == 3) normalise<3>(sums, count, strength, weight);
+  else normalise<6>(sums, count, strength, weight);
 }
 
 }  // namespace clip_es::ops
