@@ -100,7 +100,7 @@ class MeanField {
           if (round == 0) read_scores(tile, y, scores, row);
           else gather_messages(t, y, worker, row);
           ops::mean_field_update(unary_of(tile, y), labels_, tile.width, row);
-          if (round == rounds) write_marginals(tile, y, row, marginals);
+          if (round == rounds) ops::marginals_of(row, labels_, tile.width, marginals + y * width_ + tile.x, pixels_);
           else {
             for (auto& kernel : kernels_)
               if (kernel) kernel->splat(t, y, worker, row);
@@ -164,13 +164,8 @@ class MeanField {
 
   void read_row(const Tile& tile, int64_t y, int64_t label, const float* scores, float* logs) const {
     const float* row = scores + label * pixels_ + y * width_ + tile.x;
-    bool fine = true;
-    for (int64_t x = 0; x < tile.width; ++x) {
-      fine &= row[x] >= 0 && row[x] <= std::numeric_limits<float>::max();
-      logs[x] = std::min(std::max(row[x], kSmallestScore), 1.0f);
-    }
-    if (!fine) refuse_score(tile, y, label, row);
-    ops::log_scores(logs, tile.width, logs);
+    for (int64_t x = 0; x < tile.width; x += 16) __builtin_prefetch(row + width_ + x);  // the planes' next rows
+    if (!ops::log_scores(row, tile.width, kSmallestScore, logs)) refuse_score(tile, y, label, row);
   }
 
   [[noreturn]] static void refuse_score(const Tile& tile, int64_t y, int64_t label, const float* row) {
@@ -178,18 +173,6 @@ class MeanField {
     while (row[x] >= 0 && row[x] <= std::numeric_limits<float>::max()) ++x;
     refuse("the score of label " + std::to_string(label) + " at (" + std::to_string(tile.x + x) + ", " + std::to_string(y) + ") is " +
            std::to_string(row[x]) + "; scores are 0 to 1");
-  }
-
-  void write_marginals(const Tile& tile, int64_t y, const float* row, float* marginals) {
-    const float share = 1.0f / static_cast<float>(labels_);
-    const int64_t at = y * width_ + tile.x;
-    float rest[kTileSide];
-    std::fill_n(rest, tile.width, 1.0f);
-    for (int64_t l = 0; l < labels_ - 1; ++l) {
-      const float* q = row + l;
-      for (int64_t x = 0; x < tile.width; ++x) rest[x] -= marginals[l * pixels_ + at + x] = std::max(q[x * channels_] + share, 0.0f);
-    }
-    for (int64_t x = 0; x < tile.width; ++x) marginals[(labels_ - 1) * pixels_ + at + x] = std::max(rest[x], 0.0f);
   }
 
   float* unary_of(const Tile& tile, int64_t y) const { return unary_.data() + tile.pixel(y) * (labels_ - 1); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "ops/cpu/simd.h"
 #include "ops/cpu/vectors.h"
@@ -72,35 +73,39 @@ CLIP_ES_INLINE void update_block(const float* unary, int64_t unary_step, int64_t
   constexpr int64_t kParts = Pixels / 8;
   const int64_t channels = padded_channels(others);
   const float share = 1.0f / static_cast<float>(others + 1);
-  float x[(kMostLabels + 1) * Pixels], sums[Pixels], factors[Pixels];
+  float x[(kMostLabels + 1) * Pixels], sums[Pixels], most[Pixels], factors[Pixels];
   for (int64_t p = 0; p < Pixels; p += 4) {
-    Float4 sum{};  // of the padding's zeros, too
+    Float4 sum{}, highest = Float4{} - std::numeric_limits<float>::max();
     for (int64_t l = 0; l < channels; l += 4) {
       Square square;
       square.read(message + p * channels + l, channels);
       square.turn();
-      square.write(x + l * Pixels + p, Pixels);
-      sum += (square.row[0] + square.row[1]) + (square.row[2] + square.row[3]);
+      sum += (square.row[0] + square.row[1]) + (square.row[2] + square.row[3]);  // of the padding's zeros, too
+      for (int64_t k = 0; k < 4 && l + k < others; ++k) {
+        Float4 own;
+        load(own, unary + (l + k) * unary_step + p);
+        own += square.row[k];
+        highest = own > highest ? own : highest;
+        store(x + (l + k) * Pixels + p, own);
+      }
     }
     store(sums + p, sum);
+    store(most + p, highest + sum);
   }
-  Float8 largest[kParts]{}, sum[kParts], total[kParts];
-  for (int64_t i = 0; i < kParts; ++i) load(sum[i], sums + i * 8);
-  for (int64_t l = 0; l < others; ++l)
-    for (int64_t i = 0; i < kParts; ++i) {
-      Float8 value, own;
-      load(value, x + l * Pixels + i * 8);
-      load(own, unary + l * unary_step + i * 8);
-      value += own + sum[i];
-      largest[i] = value > largest[i] ? value : largest[i];
-      store(x + l * Pixels + i * 8, value);
-    }
+  // Relative to the largest of all, the last label's 0 included.
+  Float8 largest[kParts], total[kParts], on[kParts];
+  for (int64_t i = 0; i < kParts; ++i) {
+    load(largest[i], most + i * 8);
+    load(on[i], sums + i * 8);
+    largest[i] = largest[i] > 0 ? largest[i] : Float8{};
+    on[i] -= largest[i];
+  }
   for (int64_t i = 0; i < kParts; ++i) exp_or_zero(-largest[i], total[i]);
   for (int64_t l = 0; l < others; ++l)
     for (int64_t i = 0; i < kParts; ++i) {
       Float8 value;
       load(value, x + l * Pixels + i * 8);
-      exp_or_zero(value - largest[i], value);
+      exp_or_zero(value + on[i], value);
       if (i % 2 == 0) __builtin_prefetch(unary + (others + l) * unary_step + i * 8);
       store(x + l * Pixels + i * 8, value);
       total[i] += value;
@@ -138,9 +143,47 @@ CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t coun
 
 }  // namespace
 
-CLIP_ES_MULTIVERSION void log_scores(const float* scores, int64_t count, float* logs) {
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) logs[i] = fast_log(scores[i]);
+CLIP_ES_MULTIVERSION bool log_scores(const float* scores, int64_t count, float smallest, float* logs) {
+  int32_t wrong = 0;
+#pragma omp simd reduction(| : wrong)
+  for (int64_t i = 0; i < count; ++i) {
+    const float score = scores[i];
+    wrong |= score >= 0 ? 0 : 1;  // NaN is not
+    wrong |= score <= std::numeric_limits<float>::max() ? 0 : 1;
+    const float raised = score > smallest ? score : smallest;
+    logs[i] = fast_log(raised < 1.0f ? raised : 1.0f);
+  }
+  return wrong == 0;
+}
+
+CLIP_ES_MULTIVERSION void marginals_of(const float* excess, int64_t labels, int64_t count, float* marginals, int64_t step) {
+  const int64_t others = labels - 1, channels = padded_channels(others);
+  const float share = 1.0f / static_cast<float>(labels);
+  int64_t i = 0;
+  if (channels % 4 == 0)
+    for (; i + 4 <= count; i += 4) {
+      Float4 rest = Float4{} + 1.0f;
+      for (int64_t l = 0; l < others; l += 4) {
+        Square square;
+        square.read(excess + i * channels + l, channels);
+        square.turn();
+        for (int k = 0; k < 4 && l + k < others; ++k) {
+          const Float4 raised = square.row[k] + share, marginal = raised > 0 ? raised : Float4{};
+          rest -= marginal;
+          store(marginals + (l + k) * step + i, marginal);
+        }
+      }
+      store(marginals + others * step + i, rest > 0 ? rest : Float4{});
+    }
+  for (; i < count; ++i) {
+    float rest = 1;
+    for (int64_t l = 0; l < others; ++l) {
+      const float marginal = std::max(excess[i * channels + l] + share, 0.0f);
+      rest -= marginal;
+      marginals[l * step + i] = marginal;
+    }
+    marginals[others * step + i] = std::max(rest, 0.0f);
+  }
 }
 
 CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message) {
