@@ -207,17 +207,22 @@ class Builder {
   // Within each layer in the order they come. The layer's distinct keys move to the front of its share of keys_.
   void number_points() {
     const std::span<const uint32_t> first = lattice_.first_source;
-    size_t largest = 0;
-    for (size_t layer = 0; layer < layers_; ++layer) largest = std::max<size_t>(largest, first[layer + 1] - first[layer]);
-    const size_t places = PointTable::places(largest);
-    const auto numbers = take<uint32_t>(static_cast<size_t>(context_.pool.size()) * places);
+    size_t places = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) places += PointTable::places(first[layer + 1] - first[layer]);
+    const auto numbers = take<uint32_t>(places);
+    tables_ = take<PointTable>(layers_);
+    places = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      const size_t own = PointTable::places(first[layer + 1] - first[layer]);
+      std::construct_at(&tables_[layer], numbers.subspan(places, own), &keys_[first[layer]]);
+      places += own;
+    }
     number_ = take<uint32_t>(slot_.size());
     lattice_.first_point = take<uint32_t>(layers_ + 1);
-    each_layer([&](size_t layer, size_t worker) {
-      const size_t own = PointTable::places(first[layer + 1] - first[layer]);
-      PointTable table(numbers.subspan(worker * places, own), &keys_[first[layer]]);
+    each_layer([&](size_t layer, size_t) {
+      PointTable& table = tables_[layer];
       for (size_t i = first[layer]; i < first[layer + 1]; ++i) number_[i] = table.number(keys_[i]);
-      lattice_.first_point[layer] = table.count();
+      lattice_.first_point[layer] = static_cast<uint32_t>(table.keys().size());
     });
     uint32_t points = 0;
     for (size_t layer = 0; layer < layers_; ++layer) points += std::exchange(lattice_.first_point[layer], points);
@@ -269,28 +274,21 @@ class Builder {
 
   void find_neighbours() {
     const auto points = static_cast<size_t>(lattice_.points);
-    const auto memory = take<typename SortedLayer<D>::Point>(points);
-    const auto sorted = take<SortedLayer<D>>(layers_);
     for (auto& neighbours : std::span(lattice_.neighbours).first(D + 1)) neighbours = take<ops::LatticeNeighbours>(points);
     each_layer([&](size_t layer, size_t) {
-      const uint32_t first = lattice_.first_point[layer], count = lattice_.first_point[layer + 1] - first;
-      sorted[layer] = SortedLayer<D>(keys_.subspan(lattice_.first_source[layer], count), memory.subspan(first, count));
       const auto none = static_cast<uint32_t>(lattice_.ring);
       for (const auto& neighbours : std::span(lattice_.neighbours).first(D + 1))
-        std::fill_n(&neighbours[first], count, ops::LatticeNeighbours{none, none});
+        std::fill(&neighbours[lattice_.first_point[layer]], neighbours.data() + lattice_.first_point[layer + 1],
+                  ops::LatticeNeighbours{none, none});
     });
+    const auto along = [&](size_t layer, int axis) {
+      return LinkedLayer{tables_[layer], &lattice_.neighbours[axis][lattice_.first_point[layer]], lattice_.place[layer]};
+    };
     // A point follows one other at most, so no two threads write the same.
     each_layer([&](size_t layer, size_t) {
       for (int axis = 0; axis <= D; ++axis) {
         const auto [first, end] = layers_after(layer, axis);
-        for (size_t to = first; to < end; ++to) {
-          ops::LatticeNeighbours* here = &lattice_.neighbours[axis][lattice_.first_point[layer]];
-          ops::LatticeNeighbours* there = &lattice_.neighbours[axis][lattice_.first_point[to]];
-          find_steps(layout_, sorted[layer], sorted[to], axis, [&](uint32_t a, uint32_t b) {
-            here[a].after = lattice_.place[to] + b;
-            there[b].before = lattice_.place[layer] + a;
-          });
-        }
+        for (size_t to = first; to < end; ++to) link_layers(layout_, along(layer, axis), along(to, axis), axis);
       }
     });
   }
@@ -315,6 +313,7 @@ class Builder {
   int layer_shift_ = 0;
   size_t layers_ = 0;
   std::span<Key> keys_;                // (slots), layer after layer
+  std::span<PointTable> tables_;       // (layers): of their points
   std::span<uint32_t> slot_, number_;  // (slots), as well: the slot, and its point's number in the layer
 };
 

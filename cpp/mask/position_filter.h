@@ -34,7 +34,7 @@ class TileFilter {
   void slice(int64_t y, const float* pixels, float* row);
 
  private:
-  static constexpr int64_t kRing = 8, kWindow = 24;
+  static constexpr int64_t kRing = 8, kWindow = 32;
 
   int64_t low_row(int64_t y) const { return grid_->base[static_cast<size_t>(y)] / grid_->columns; }
   float* in_window(int64_t row) const { return window_ + (row - window_start_) * width_; }

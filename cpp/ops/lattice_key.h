@@ -48,8 +48,8 @@ struct KeyLayout {
   bool fits() const { return shift[D] <= 64; }
 
   // One step along `axis` is -1 in every coordinate but +d in that one: r - 1 with one quotient more, where r = 0 goes on to d with all
-  // quotients one less. What it adds to the quotients, modulo 2^64, as they stand in a key above r.
-  Key quotient_step(int r, int axis) const { return (one[axis] >> 3) - (r == 0 ? ones >> 3 : 0); }
+  // quotients one less. What it adds to the key of a point with remainder r, modulo 2^64.
+  Key step(int r, int axis) const { return one[axis] + (r == 0 ? Key{D} - ones : ~Key{0}); }
 
   // Layers of lattice points: a step along an axis leads at most kLayerStep on or back. (x_0 + x_1 + x_2) / 3 in 5 dimensions, which steps
   // change by 1 or -1, and x_0 in 2, by 2 or -1. Counted from the offsets.
