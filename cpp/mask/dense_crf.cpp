@@ -83,7 +83,8 @@ class MeanField {
     }
   }
 
-  // Each pass over the tiles ends one round and begins the next, while a row's marginals are in the cache.
+  // Each pass over the tiles ends one round and begins the next, while a row's marginals are in the cache. A tile's position filter reads
+  // its neighbours' marginals of the round before, so there are two images of them.
   void run(const float* scores, int rounds, float* marginals) {
     for (int round = 0; round <= rounds; ++round) {
       if (round > 0)
@@ -107,9 +108,7 @@ class MeanField {
             if (position_) ops::stream_values(row, tile.width * channels_, q_[1].data() + (y * width_ + tile.x) * channels_);
           }
         }
-        if (round < rounds)
-          for (auto& kernel : kernels_)
-            if (kernel) kernel->end_splat(t, worker);
+        if (round < rounds) end_splat(t, worker);
       });
     }
   }
@@ -125,12 +124,18 @@ class MeanField {
   void begin_messages(int64_t t, int worker) {
     if (position_) position_->begin(tiles_[static_cast<size_t>(t)], worker);
     for (auto& kernel : kernels_)
-      if (kernel) kernel->begin(t, worker);
+      if (kernel) kernel->begin_slice(t, worker);
   }
 
   void begin_splat(int64_t t, int worker) {
     for (auto& kernel : kernels_)
       if (kernel) kernel->begin_splat(t, worker);
+  }
+
+  void end_splat(int64_t t, int worker) {
+    for (auto& kernel : kernels_)
+      if (kernel) kernel->end_splat(t, worker);
+    ops::finish_streams();
   }
 
   void gather_messages(int64_t t, int64_t y, int worker, float* row) {
@@ -187,8 +192,8 @@ class MeanField {
   Lattice lattices_[2];
   std::optional<LatticeFilter> kernels_[2];
   std::span<float> unary_;  // relative to the last label: (labels - 1, width) of each row of each tile
-  std::span<float> rows_;
-  std::span<float> q_[2];  // (pixels, channels): excess marginals of the round before; messages, then excess marginals of this one
+  std::span<float> rows_;   // (workers, kTileSide, channels): messages, then excess marginals of the row in work
+  std::span<float> q_[2];   // (pixels, channels): excess marginals of the round before and of this one
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Which lattice points exist, and which are neighbours. In four steps, each shared by the threads and none dependent on their number:
-// tiles number the points they touch; the tiles' points are sorted into layers; each layer numbers its own; and each looks for the
-// neighbours of its own, which are in the layers beside it.
+// tiles number the points they touch; the tiles' points are sorted into layers; each layer numbers its own; and each looks its points'
+// neighbours up in the layers beside it.
 #include <algorithm>
 #include <memory>
 #include <mutex>

@@ -18,7 +18,7 @@ LatticeFilter::LatticeFilter(Context& context, const Lattice& lattice, std::span
   splatted_ = take(context.pool.size() * largest_tile_);
 }
 
-void LatticeFilter::begin(int64_t index, int worker) {
+void LatticeFilter::begin_slice(int64_t index, int worker) {
   const auto t = static_cast<size_t>(index);
   const int64_t slots = lattice_.slots(t);
   ops::lattice_fetch(points_.data(), lattice_.point_of.subspan(static_cast<size_t>(lattice_.first_slot[t]), static_cast<size_t>(slots)),
@@ -33,6 +33,7 @@ void LatticeFilter::end_splat(int64_t index, int worker) {
   const auto t = static_cast<size_t>(index);
   ops::stream_values(splatted_.data() + worker * largest_tile_ * channels_, lattice_.slots(t) * channels_,
                      slots_.data() + lattice_.first_slot[t] * channels_);
+  ops::finish_streams();
 }
 
 void LatticeFilter::splat(int64_t index, int64_t y, int worker, const float* row) {
@@ -102,7 +103,7 @@ void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t wi
   filter.blur();
   context.pool.run(count, [&](int64_t t, int worker) {
     const Tile& tile = tiles[static_cast<size_t>(t)];
-    filter.begin(t, worker);
+    filter.begin_slice(t, worker);
     for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
       float* row = sums.data() + y * width + tile.x;
       filter.slice(t, y, worker, false, row);

@@ -20,9 +20,9 @@ struct LatticeFeatures {
   int channel[3] = {0, 1, 2};     // of rgb, in the order of the features
 };
 
-// Each tile numbers the points it touches for itself, in 16 bits: these numbers are its slots. Points are numbered layer by layer
-// (ops::KeyLayout): a point's neighbours are in its layer's neighbours, so that the blur along all axes goes over the layers once, and what
-// it holds of them in between is a ring of few.
+// Each tile numbers the points it touches for itself, in 16 bits and layer by layer: these numbers are its slots. Points are numbered layer
+// by layer (ops::KeyLayout): a point's neighbours are in its layer's neighbours, so that the blur along all axes goes over the layers once,
+// and what it holds of them in between is a ring of few.
 struct Lattice {
   int64_t corners = 0;                              // d + 1
   int64_t points = 0;                               // that exist
@@ -51,8 +51,8 @@ Lattice build_lattice(Context&, std::span<const Tile>, int64_t width, int64_t he
 void normalise_lattice(Context&, std::span<const Tile>, int64_t width, Lattice&, float strength);
 
 // The values on a lattice: splat every tile row by row, blur, slice every tile row by row, any number of times; tiles in any order and by
-// any thread, and a row's next splat may follow its slice at once. A point sums its tiles in their order, so nothing depends on the
-// threads. row: (tile.width, channels), of the photo's row y.
+// any thread, and a row's next splat may follow its slice at once. What a tile touches is kept by the worker while it is at it. A point
+// sums its tiles in their order, so nothing depends on the threads. row: (tile.width, channels), of the photo's row y.
 class LatticeFilter {
  public:
   // Takes its memory from the context's arena. The lattice and the tiles must outlive it.
@@ -61,8 +61,9 @@ class LatticeFilter {
   void begin_splat(int64_t tile, int worker);
   void splat(int64_t tile, int64_t y, int worker, const float* row);
   void end_splat(int64_t tile, int worker);
+  // When all tiles have been splatted.
   void blur();
-  void begin(int64_t tile, int worker);
+  void begin_slice(int64_t tile, int worker);
   void slice(int64_t tile, int64_t y, int worker, bool add, float* row) const;
 
  private:

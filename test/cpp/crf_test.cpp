@@ -176,7 +176,7 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         filter.blur();
         for (size_t t = 0; t < tiles.size(); ++t) {
           const auto tile = static_cast<int64_t>(t);
-          filter.begin(tile, 0);
+          filter.begin_slice(tile, 0);
           each_row(t, [&](int64_t y, int64_t row) { filter.slice(tile, y, 0, false, want.data() + row); });
         }
         CHECK_BELOW(largest_difference(got, want), 1e-4);

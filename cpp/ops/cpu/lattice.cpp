@@ -1,12 +1,14 @@
 #include "ops/lattice.h"
 
-#include <xmmintrin.h>
-
 #include <bit>
 #include <cmath>
 
 #include "ops/cpu/simd.h"
 #include "ops/cpu/vectors.h"
+
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 
 namespace clip_es::ops {
 namespace {
@@ -238,6 +240,12 @@ void stream_values(const float* from, int64_t count, float* to) {
   for (; i + 4 <= count; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
 #endif
   for (; i < count; ++i) to[i] = from[i];
+}
+
+void finish_streams() {
+#if defined(__SSE__)
+  _mm_sfence();
+#endif
 }
 
 CLIP_ES_MULTIVERSION void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight) {
