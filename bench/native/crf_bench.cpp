@@ -22,7 +22,7 @@
 
 #include "mask/dense_crf.h"
 #include "mask/permutohedral_lattice.h"
-#include "mask/position_grid.h"
+#include "mask/position_filter.h"
 #include "npy.h"
 
 using namespace clip_es;
@@ -144,7 +144,7 @@ double time_setup(Context& context, const npy::Photo& photo, const CrfSettings& 
   for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<float>(i % 256);
   PositionGrid grid;
   if (!build_position_grid(context, photo.width, photo.height, s.position_sigma, grid)) throw std::runtime_error("no position grid");
-  normalise_position_grid(context, grid, s.position_weight);
+  normalise_position_grid(context, tiles, grid, s.position_weight);
   Lattice bilateral = build_lattice(context, tiles, photo.width, photo.height,
                                     {s.bilateral_position_sigma, s.bilateral_colour_sigma, photo.rgb.data(), levels.data()});
   normalise_lattice(context, tiles, photo.width, bilateral, s.bilateral_weight);

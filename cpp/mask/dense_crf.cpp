@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "mask/permutohedral_lattice.h"
-#include "mask/position_grid.h"
+#include "mask/position_filter.h"
 #include "ops/lattice.h"
 #include "ops/mean_field.h"
 
@@ -61,14 +61,15 @@ class MeanField {
         channels_(ops::padded_channels(labels - 1)),
         tiles_(cut_into_tiles(context.arena, width, height)) {
     unary_ = context_.arena.take<float>(static_cast<size_t>(pixels_ * (labels_ - 1)));
-    q_ = context_.arena.take<float>(static_cast<size_t>(pixels_ * channels_));
+    rows_ = context_.arena.take<float>(static_cast<size_t>(context_.pool.size() * kTileSide * channels_));
+    for (auto& q : q_) q = context_.arena.take<float>(static_cast<size_t>(pixels_ * channels_));
   }
 
   void set_up(const CrfSettings& settings, const uint8_t* rgb) {
     const int64_t height = pixels_ / width_;
     if (settings.position_weight > 0) {
       if (build_position_grid(context_, width_, height, settings.position_sigma, grid_)) {
-        normalise_position_grid(context_, grid_, settings.position_weight);
+        normalise_position_grid(context_, tiles_, grid_, settings.position_weight);
         position_.emplace(context_, grid_, channels_);
       } else {
         add_kernel({settings.position_sigma}, settings.position_weight);
@@ -82,26 +83,32 @@ class MeanField {
     }
   }
 
-  // Each pass over the tiles ends one round and begins the next, while a row's marginals are in the cache.
+  // Each pass over the tiles ends one round and begins the next, while a row's marginals are in the cache. A tile's position filter reads
+  // its neighbours' marginals of the round before, so there are two images of them.
   void run(const float* scores, int rounds, float* marginals) {
     for (int round = 0; round <= rounds; ++round) {
-      if (round > 0) {
-        if (position_) position_->filter(q_.data());
+      if (round > 0)
         for (auto& kernel : kernels_)
           if (kernel) kernel->blur();
-      }
+      std::swap(q_[0], q_[1]);
       context_.pool.run(static_cast<int64_t>(tiles_.size()), [&](int64_t t, int worker) {
         context_.checkpoint();
         const Tile& tile = tiles_[static_cast<size_t>(t)];
+        if (round > 0) begin_messages(t, worker);
+        if (round < rounds) begin_splat(t, worker);
         for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
-          if (round == 0) read_scores(tile, y, scores);
-          else gather_messages(t, y, worker);
-          ops::mean_field_update(unary_of(tile, y), labels_, tile.width, q_of(tile, y));
-          if (round == rounds) write_marginals(tile, y, marginals);
-          else
+          float* row = row_of(worker);
+          if (round == 0) read_scores(tile, y, scores, row);
+          else gather_messages(t, y, worker, row);
+          ops::mean_field_update(unary_of(tile, y), labels_, tile.width, row);
+          if (round == rounds) ops::marginals_of(row, labels_, tile.width, marginals + y * width_ + tile.x, pixels_);
+          else {
             for (auto& kernel : kernels_)
-              if (kernel) kernel->splat(t, y, q_.data());
+              if (kernel) kernel->splat(t, y, worker, row);
+            if (position_) ops::stream_values(row, tile.width * channels_, q_[1].data() + (y * width_ + tile.x) * channels_);
+          }
         }
+        if (round < rounds) end_splat(t, worker);
       });
     }
   }
@@ -111,29 +118,46 @@ class MeanField {
     const size_t k = kernels_[0] ? 1 : 0;
     lattices_[k] = build_lattice(context_, tiles_, width_, pixels_ / width_, features);
     normalise_lattice(context_, tiles_, width_, lattices_[k], weight);
-    kernels_[k].emplace(context_, lattices_[k], tiles_, width_, channels_);
+    kernels_[k].emplace(context_, lattices_[k], tiles_, channels_);
   }
 
-  void gather_messages(int64_t t, int64_t y, int worker) {
+  void begin_messages(int64_t t, int worker) {
+    if (position_) position_->begin(tiles_[static_cast<size_t>(t)], worker);
+    for (auto& kernel : kernels_)
+      if (kernel) kernel->begin_slice(t, worker);
+  }
+
+  void begin_splat(int64_t t, int worker) {
+    for (auto& kernel : kernels_)
+      if (kernel) kernel->begin_splat(t, worker);
+  }
+
+  void end_splat(int64_t t, int worker) {
+    for (auto& kernel : kernels_)
+      if (kernel) kernel->end_splat(t, worker);
+    ops::finish_streams();
+  }
+
+  void gather_messages(int64_t t, int64_t y, int worker, float* row) {
     const Tile& tile = tiles_[static_cast<size_t>(t)];
     bool add = false;
     if (position_) {
-      position_->slice(tile.x, y, tile.width, q_.data());
+      position_->slice(y, worker, q_[0].data(), row);
       add = true;
     }
     for (const auto& kernel : kernels_)
       if (kernel) {
-        kernel->slice(t, y, worker, add, q_.data());
+        kernel->slice(t, y, worker, add, row);
         add = true;
       }
-    if (!add) fill_messages(tile, y);
+    if (!add) fill_messages(tile, row);
   }
 
-  void fill_messages(const Tile& tile, int64_t y) { std::fill_n(q_of(tile, y), tile.width * channels_, 0.0f); }
+  void fill_messages(const Tile& tile, float* row) { std::fill_n(row, tile.width * channels_, 0.0f); }
 
   // The unary energies relative to the last label's, and no message.
-  void read_scores(const Tile& tile, int64_t y, const float* scores) {
-    fill_messages(tile, y);
+  void read_scores(const Tile& tile, int64_t y, const float* scores, float* row) {
+    fill_messages(tile, row);
     float last[kTileSide];
     read_row(tile, y, labels_ - 1, scores, last);
     for (int64_t l = 0; l < labels_ - 1; ++l) {
@@ -145,13 +169,8 @@ class MeanField {
 
   void read_row(const Tile& tile, int64_t y, int64_t label, const float* scores, float* logs) const {
     const float* row = scores + label * pixels_ + y * width_ + tile.x;
-    bool fine = true;
-    for (int64_t x = 0; x < tile.width; ++x) {
-      fine &= row[x] >= 0 && row[x] <= std::numeric_limits<float>::max();
-      logs[x] = std::min(std::max(row[x], kSmallestScore), 1.0f);
-    }
-    if (!fine) refuse_score(tile, y, label, row);
-    ops::log_scores(logs, tile.width, logs);
+    for (int64_t x = 0; x < tile.width; x += 16) __builtin_prefetch(row + width_ + x);  // the planes' next rows
+    if (!ops::log_scores(row, tile.width, kSmallestScore, logs)) refuse_score(tile, y, label, row);
   }
 
   [[noreturn]] static void refuse_score(const Tile& tile, int64_t y, int64_t label, const float* row) {
@@ -161,20 +180,8 @@ class MeanField {
            std::to_string(row[x]) + "; scores are 0 to 1");
   }
 
-  void write_marginals(const Tile& tile, int64_t y, float* marginals) {
-    const float share = 1.0f / static_cast<float>(labels_);
-    const int64_t at = y * width_ + tile.x;
-    float rest[kTileSide];
-    std::fill_n(rest, tile.width, 1.0f);
-    for (int64_t l = 0; l < labels_ - 1; ++l) {
-      const float* q = q_of(tile, y) + l;
-      for (int64_t x = 0; x < tile.width; ++x) rest[x] -= marginals[l * pixels_ + at + x] = std::max(q[x * channels_] + share, 0.0f);
-    }
-    for (int64_t x = 0; x < tile.width; ++x) marginals[(labels_ - 1) * pixels_ + at + x] = std::max(rest[x], 0.0f);
-  }
-
   float* unary_of(const Tile& tile, int64_t y) const { return unary_.data() + tile.pixel(y) * (labels_ - 1); }
-  float* q_of(const Tile& tile, int64_t y) const { return q_.data() + (y * width_ + tile.x) * channels_; }
+  float* row_of(int worker) const { return rows_.data() + worker * kTileSide * channels_; }
 
   Context& context_;
   int64_t width_, pixels_, labels_;
@@ -185,7 +192,8 @@ class MeanField {
   Lattice lattices_[2];
   std::optional<LatticeFilter> kernels_[2];
   std::span<float> unary_;  // relative to the last label: (labels - 1, width) of each row of each tile
-  std::span<float> q_;      // (pixels, channels): messages, then excess marginals
+  std::span<float> rows_;   // (workers, kTileSide, channels): messages, then excess marginals of the row in work
+  std::span<float> q_[2];   // (pixels, channels): excess marginals of the round before and of this one
 };
 
 }  // namespace

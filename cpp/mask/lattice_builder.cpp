@@ -1,6 +1,6 @@
 // Which lattice points exist, and which are neighbours. In four steps, each shared by the threads and none dependent on their number:
-// tiles number the points they touch; the tiles' points are sorted into layers; each layer numbers its own; and each looks for the
-// neighbours of its own, which are in the layers beside it.
+// tiles number the points they touch; the tiles' points are sorted into layers; each layer numbers its own; and each looks its points'
+// neighbours up in the layers beside it.
 #include <algorithm>
 #include <memory>
 #include <mutex>
@@ -39,7 +39,6 @@ class Builder {
     lattice_.slot = take<uint16_t>(pixels * (D + 1));
     lattice_.weight = take<float>(pixels * (D + 1));
     lattice_.first_slot = take<int64_t>(tiles.size() + 1);
-    lattice_.slots_by = take<uint16_t>(static_cast<size_t>(tiles.back().first_row + tiles.back().height));
   }
 
   Lattice build() {
@@ -56,6 +55,7 @@ class Builder {
  private:
   // More of them, which tiny sigmas would give, are merged: a table costs more than a few points.
   static constexpr int64_t kMostLayers = 1024;
+  static constexpr size_t kMostSlots = (D + 1) * kTileSide * kTileSide;
   size_t layer_of(Key key) const { return static_cast<size_t>((layout_.layer(key) - lowest_layer_) >> layer_shift_); }
 
   template <class T>
@@ -92,10 +92,7 @@ class Builder {
       Worker& w = workers[worker];
       const Tile& tile = tiles_[t];
       w.table.clear();
-      for (int64_t y = 0; y < tile.height; ++y) {
-        number_row(tile, y, w.scaled.data(), w.keys.data(), w.table);
-        lattice_.slots_by[static_cast<size_t>(tile.first_row + y)] = static_cast<uint16_t>(w.table.keys().size());
-      }
+      for (int64_t y = 0; y < tile.height; ++y) number_row(tile, y, w.scaled.data(), w.keys.data(), w.table);
       const std::span<const Key> keys = w.table.keys();
       {
         std::lock_guard lock(arena_mutex);
@@ -120,11 +117,11 @@ class Builder {
     gather_features(tile, tile.y + y, count, scaled);
     if constexpr (D == 2) ops::lattice_keys_2(layout_, scaled, kTileSide, count, keys, weights);
     else ops::lattice_keys_5(layout_, scaled, kTileSide, count, keys, weights);
-    const int64_t first = (tile.first_pixel + y * tile.width) * (D + 1), corners = tile.width * (D + 1);
-    std::copy_n(weights, corners, lattice_.weight.data() + first);
+    const int64_t first = (tile.first_pixel + y * tile.width) * (D + 1);
+    std::copy_n(weights, tile.width * (D + 1), lattice_.weight.data() + first);
     uint16_t* slot = lattice_.slot.data() + first;
-    for (int64_t i = 0; i < corners; ++i)  // the pixel before often shares the corner
-      slot[i] = i > D && keys[i] == keys[i - D - 1] ? slot[i - D - 1] : table.number(keys[i]);
+    for (int64_t i = 0; i < tile.width; ++i)
+      for (int64_t k = 0; k <= D; ++k) slot[i * (D + 1) + k] = table.number(keys[k * kTileSide + i]);
   }
 
   // scaled (D, kTileSide); the lanes past the row's end repeat its last pixel.
@@ -161,14 +158,23 @@ class Builder {
     lattice_.reach = ((KeyLayout<D>::kLayerStep - 1) >> layer_shift_) + 1;
   }
 
-  // Counting sort of the tiles' slots by layer; tiles stay in their order within each.
+  // Counting sort of the tiles' slots by layer; tiles stay in their order within each. Each tile's slots are numbered anew in this order,
+  // so that gathering a layer, and fetching a tile, reads runs of values and not values here and there.
   void sort_slots() {
     const auto slots = static_cast<size_t>(lattice_.first_slot.back());
-    const auto places = take<uint32_t>(tiles_.size() * layers_);  // (tiles, layers): how many, then where
+    const auto places = take<uint32_t>(tiles_.size() * layers_);   // (tiles, layers): how many, then where
+    const auto numbers = take<uint16_t>(tiles_.size() * layers_);  // (tiles, layers): the number of the first
+    const auto layers = take<uint16_t>(slots);
     each_tile([&](size_t t, size_t) {
       const auto own = places.subspan(t * layers_, layers_);
       std::fill(own.begin(), own.end(), 0u);
-      for (const Key key : tile_keys_[t]) ++own[layer_of(key)];
+      uint16_t* layer = layers.data() + lattice_.first_slot[t];
+      for (const Key key : tile_keys_[t]) ++own[*layer++ = static_cast<uint16_t>(layer_of(key))];
+      uint32_t before = 0;
+      for (size_t i = 0; i < layers_; ++i) {
+        numbers[t * layers_ + i] = static_cast<uint16_t>(before);
+        before += own[i];
+      }
     });
     lattice_.first_source = take<uint32_t>(layers_ + 1);
     uint32_t sum = 0;
@@ -179,30 +185,44 @@ class Builder {
     lattice_.first_source[layers_] = sum;
     keys_ = take<Key>(slots);
     slot_ = take<uint32_t>(slots);
-    each_tile([&](size_t t, size_t) {
-      auto slot = static_cast<uint32_t>(lattice_.first_slot[t]);
-      for (const Key key : tile_keys_[t]) {
-        const uint32_t at = places[t * layers_ + layer_of(key)]++;
-        keys_[at] = key;
-        slot_[at] = slot++;
+    const auto workers = take<uint16_t>(static_cast<size_t>(context_.pool.size()) * kMostSlots);
+    each_tile([&](size_t t, size_t worker) {
+      const std::span<const Key> keys = tile_keys_[t];
+      const auto first = static_cast<size_t>(lattice_.first_slot[t]);
+      const auto renumbered = workers.subspan(worker * kMostSlots, keys.size());
+      for (size_t i = 0; i < keys.size(); ++i) {
+        const size_t own = t * layers_ + layers[first + i];
+        const uint32_t at = places[own]++;
+        renumbered[i] = numbers[own]++;
+        keys_[at] = keys[i];
+        slot_[at] = static_cast<uint32_t>(first) + renumbered[i];
       }
+      const auto corners = static_cast<size_t>(D + 1);
+      for (uint16_t& slot :
+           lattice_.slot.subspan(static_cast<size_t>(tiles_[t].first_pixel) * corners, static_cast<size_t>(tiles_[t].pixels()) * corners))
+        slot = renumbered[slot];
     });
   }
 
   // Within each layer in the order they come. The layer's distinct keys move to the front of its share of keys_.
   void number_points() {
     const std::span<const uint32_t> first = lattice_.first_source;
-    size_t largest = 0;
-    for (size_t layer = 0; layer < layers_; ++layer) largest = std::max<size_t>(largest, first[layer + 1] - first[layer]);
-    const size_t places = PointTable::places(largest);
-    const auto numbers = take<uint32_t>(static_cast<size_t>(context_.pool.size()) * places);
+    size_t places = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) places += PointTable::places(first[layer + 1] - first[layer]);
+    const auto numbers = take<uint32_t>(places);
+    tables_ = take<PointTable>(layers_);
+    places = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      const size_t own = PointTable::places(first[layer + 1] - first[layer]);
+      std::construct_at(&tables_[layer], numbers.subspan(places, own), &keys_[first[layer]]);
+      places += own;
+    }
     number_ = take<uint32_t>(slot_.size());
     lattice_.first_point = take<uint32_t>(layers_ + 1);
-    each_layer([&](size_t layer, size_t worker) {
-      const size_t own = PointTable::places(first[layer + 1] - first[layer]);
-      PointTable table(numbers.subspan(worker * places, own), &keys_[first[layer]]);
+    each_layer([&](size_t layer, size_t) {
+      PointTable& table = tables_[layer];
       for (size_t i = first[layer]; i < first[layer + 1]; ++i) number_[i] = table.number(keys_[i]);
-      lattice_.first_point[layer] = table.count();
+      lattice_.first_point[layer] = static_cast<uint32_t>(table.keys().size());
     });
     uint32_t points = 0;
     for (size_t layer = 0; layer < layers_; ++layer) points += std::exchange(lattice_.first_point[layer], points);
@@ -254,28 +274,21 @@ class Builder {
 
   void find_neighbours() {
     const auto points = static_cast<size_t>(lattice_.points);
-    const auto memory = take<typename SortedLayer<D>::Point>(points);
-    const auto sorted = take<SortedLayer<D>>(layers_);
     for (auto& neighbours : std::span(lattice_.neighbours).first(D + 1)) neighbours = take<ops::LatticeNeighbours>(points);
     each_layer([&](size_t layer, size_t) {
-      const uint32_t first = lattice_.first_point[layer], count = lattice_.first_point[layer + 1] - first;
-      sorted[layer] = SortedLayer<D>(keys_.subspan(lattice_.first_source[layer], count), memory.subspan(first, count));
       const auto none = static_cast<uint32_t>(lattice_.ring);
       for (const auto& neighbours : std::span(lattice_.neighbours).first(D + 1))
-        std::fill_n(&neighbours[first], count, ops::LatticeNeighbours{none, none});
+        std::fill(&neighbours[lattice_.first_point[layer]], neighbours.data() + lattice_.first_point[layer + 1],
+                  ops::LatticeNeighbours{none, none});
     });
+    const auto along = [&](size_t layer, int axis) {
+      return LinkedLayer{tables_[layer], &lattice_.neighbours[axis][lattice_.first_point[layer]], lattice_.place[layer]};
+    };
     // A point follows one other at most, so no two threads write the same.
     each_layer([&](size_t layer, size_t) {
       for (int axis = 0; axis <= D; ++axis) {
         const auto [first, end] = layers_after(layer, axis);
-        for (size_t to = first; to < end; ++to) {
-          ops::LatticeNeighbours* here = &lattice_.neighbours[axis][lattice_.first_point[layer]];
-          ops::LatticeNeighbours* there = &lattice_.neighbours[axis][lattice_.first_point[to]];
-          find_steps(layout_, sorted[layer], sorted[to], axis, [&](uint32_t a, uint32_t b) {
-            here[a].after = lattice_.place[to] + b;
-            there[b].before = lattice_.place[layer] + a;
-          });
-        }
+        for (size_t to = first; to < end; ++to) link_layers(layout_, along(layer, axis), along(to, axis), axis);
       }
     });
   }
@@ -300,6 +313,7 @@ class Builder {
   int layer_shift_ = 0;
   size_t layers_ = 0;
   std::span<Key> keys_;                // (slots), layer after layer
+  std::span<PointTable> tables_;       // (layers): of their points
   std::span<uint32_t> slot_, number_;  // (slots), as well: the slot, and its point's number in the layer
 };
 

@@ -1,71 +1,54 @@
-// Which lattice points follow each other along an axis. A step adds the same to the quotients of all points of one remainder, so the points
-// that are stepped to are looked up by one merge of two sorted lists.
+// Which lattice points follow each other along an axis.
 #pragma once
 #include <algorithm>
 #include <cstdint>
 #include <span>
 #include <utility>
 
-#include "core/arena.h"
+#include "mask/lattice_tables.h"
+#include "ops/lattice.h"
 #include "ops/lattice_key.h"
 
 namespace clip_es {
 
-// One layer's points by remainder, then by quotients.
-template <int D>
-class SortedLayer {
- public:
-  struct Point {
-    ops::Key quotients;
-    uint32_t number;
-  };
-
-  SortedLayer() = default;
-  // keys: of the points in the order of their numbers. memory: as many.
-  SortedLayer(std::span<const ops::Key> keys, std::span<Point> memory) {
-    uint32_t count[D + 1] = {};
-    for (const ops::Key key : keys) ++count[key & 7];
-    Point* end[D + 1];
-    Point* at = memory.data();
-    for (int r = 0; r <= D; ++r) {
-      points_[r] = {at, count[r]};
-      end[r] = at;
-      at += count[r];
-    }
-    for (uint32_t number = 0; number < keys.size(); ++number) *end[keys[number] & 7]++ = {keys[number] >> 3, number};
-    for (const auto points : points_)
-      std::sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.quotients < b.quotients; });
-  }
-  std::span<const Point> with_remainder(int r) const { return points_[r]; }
-
- private:
-  std::span<Point> points_[D + 1];
+// One layer of points, and where the ring keeps it.
+struct LinkedLayer {
+  const PointTable& points;
+  ops::LatticeNeighbours* neighbours;  // of its points along an axis
+  uint32_t place;
 };
 
-// Calls found(number in `from`, number in `to`) for every point of `to` that is one step along `axis` from a point of `from`. Whether the
-// next two points match is a coin's toss, so matches are noted without a branch and reported in blocks.
-template <int D, class Found>
-void find_steps(const ops::KeyLayout<D>& layout, const SortedLayer<D>& from, const SortedLayer<D>& to, int axis, const Found& found) {
-  constexpr size_t kBlock = 64;
-  std::pair<uint32_t, uint32_t> matches[kBlock];
-  size_t count = 0;
-  const auto report = [&] {
-    for (size_t n = 0; n < count; ++n) found(matches[n].first, matches[n].second);
-    count = 0;
+// Notes for every point of `to` that is one step along `axis` from a point of `from` that they are neighbours. Whether a point has one is a
+// coin's toss, so the first look into the table goes without a branch, and what it found is noted in blocks. The few that have to look
+// further come afterwards.
+template <int D>
+void link_layers(const ops::KeyLayout<D>& layout, const LinkedLayer& from, const LinkedLayer& to, int axis) {
+  constexpr uint32_t kBlock = 64;
+  ops::Key on[D + 1];
+  for (int r = 0; r <= D; ++r) on[r] = layout.step(r, axis);
+  const std::span<const ops::Key> keys = from.points.keys();
+  const auto count = static_cast<uint32_t>(keys.size());
+  const auto link = [&](uint32_t a, uint32_t b) {
+    from.neighbours[a].after = to.place + b;
+    to.neighbours[b].before = from.place + a;
   };
-  for (int r = 0; r <= D; ++r) {
-    const auto here = from.with_remainder(r), there = to.with_remainder(r == 0 ? D : r - 1);
-    const ops::Key step = layout.quotient_step(r, axis);
-    for (size_t i = 0, j = 0; i < here.size() && j < there.size();) {
-      const ops::Key sought = here[i].quotients + step, seen = there[j].quotients;
-      matches[count] = {here[i].number, there[j].number};
-      count += sought == seen;
-      i += sought <= seen;
-      j += seen <= sought;
-      if (count == kBlock) report();
+  for (uint32_t begin = 0; begin < count; begin += kBlock) {
+    std::pair<uint32_t, uint32_t> found[kBlock];
+    uint32_t further[kBlock], finds = 0, others = 0;
+    const uint32_t end = std::min(count, begin + kBlock);
+    for (uint32_t a = begin; a < end; ++a) {
+      const auto [number, is_it, is_other] = to.points.look(keys[a] + on[keys[a] & 7]);
+      found[finds] = {a, number};
+      finds += is_it;
+      further[others] = a;
+      others += is_other;
+    }
+    for (uint32_t i = 0; i < finds; ++i) link(found[i].first, found[i].second);
+    for (uint32_t i = 0; i < others; ++i) {
+      const uint32_t a = further[i], number = to.points.find(keys[a] + on[keys[a] & 7]);
+      if (number != PointTable::kNone) link(a, number);
     }
   }
-  report();
 }
 
 }  // namespace clip_es

@@ -11,13 +11,8 @@
 
 namespace clip_es {
 
-// Keys are fields of small numbers side by side: both halves are needed, or neighbours fall on each other.
-inline uint64_t hash_of(ops::Key key) {
-  key *= 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio
-  key ^= key >> 32;
-  key *= 0xd6e8feb86659fd93u;
-  return key ^ (key >> 32);
-}
+// The upper bits depend on all of the key's, which are fields of small numbers side by side.
+inline uint64_t hash_of(ops::Key key) { return key * 0x9e3779b97f4a7c15u; }  // 2^64 / golden ratio
 
 // Numbers the distinct keys of one tile in the order they come. An entry holds 16 bits of the hash beside the number.
 class TileTable {
@@ -29,8 +24,8 @@ class TileTable {
   }
   uint16_t number(ops::Key key) {
     const uint64_t h = hash_of(key);
-    const uint32_t tag = static_cast<uint32_t>(h >> 48) << 16;
-    for (size_t at = h % kSize;; at = (at + 1) % kSize) {
+    const uint32_t tag = static_cast<uint32_t>(h >> 16) & 0xffff0000u;
+    for (size_t at = h >> 49;; at = (at + 1) % kSize) {
       const uint32_t entry = entries_[at];
       if (entry == kNone) {
         keys_[count_] = key;
@@ -54,27 +49,41 @@ class TileTable {
 // numbers as places() says, and keys for as many as there may be.
 class PointTable {
  public:
-  static size_t places(size_t most_keys) { return std::bit_ceil(most_keys * 3 / 2 + 1); }
+  static constexpr uint32_t kNone = 0xffffffffu;
+  static size_t places(size_t most_keys) { return std::bit_ceil(most_keys * 3 / 2 + 2); }
 
-  PointTable(std::span<uint32_t> numbers, ops::Key* keys) : mask_(numbers.size() - 1), numbers_(numbers.data()), keys_(keys) {
+  PointTable(std::span<uint32_t> numbers, ops::Key* keys)
+      : mask_(numbers.size() - 1), shift_(64 - std::countr_zero(numbers.size())), numbers_(numbers.data()), keys_(keys) {
     std::fill(numbers.begin(), numbers.end(), kNone);
   }
   uint32_t number(ops::Key key) {
-    for (size_t at = hash_of(key) & mask_;; at = (at + 1) & mask_) {
-      const uint32_t number = numbers_[at];
-      if (number == kNone) {
-        keys_[count_] = key;
-        return numbers_[at] = count_++;
-      }
-      if (keys_[number] == key) return number;
-    }
+    size_t at = start(key);
+    for (; numbers_[at] != kNone; at = (at + 1) & mask_)
+      if (keys_[numbers_[at]] == key) return numbers_[at];
+    keys_[count_] = key;
+    return numbers_[at] = count_++;
   }
-  uint32_t count() const { return count_; }
+  // kNone where there is no such key.
+  uint32_t find(ops::Key key) const {
+    for (size_t at = start(key);; at = (at + 1) & mask_)
+      if (const uint32_t number = numbers_[at]; number == kNone || keys_[number] == key) return number;
+  }
+  // What find() sees first, without a branch: whether it is the key's number, or another key's, as 1 or 0.
+  struct Look {
+    uint32_t number, is_it, is_other;
+  };
+  Look look(ops::Key key) const {
+    const uint32_t number = numbers_[start(key)], taken = number != kNone;
+    const uint32_t same = keys_[number & (0u - taken)] == key;
+    return {number, taken & same, taken & (same ^ 1)};
+  }
+  std::span<const ops::Key> keys() const { return {keys_, count_}; }
 
  private:
-  static constexpr uint32_t kNone = 0xffffffffu;
+  size_t start(ops::Key key) const { return hash_of(key) >> shift_; }
 
   size_t mask_;
+  int shift_;
   uint32_t* numbers_;
   ops::Key* keys_;
   uint32_t count_ = 0;

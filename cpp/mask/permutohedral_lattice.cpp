@@ -5,8 +5,8 @@
 
 namespace clip_es {
 
-LatticeFilter::LatticeFilter(Context& context, const Lattice& lattice, std::span<const Tile> tiles, int64_t width, int64_t channels)
-    : context_(context), lattice_(lattice), tiles_(tiles), width_(width), channels_(channels) {
+LatticeFilter::LatticeFilter(Context& context, const Lattice& lattice, std::span<const Tile> tiles, int64_t channels)
+    : context_(context), lattice_(lattice), tiles_(tiles), channels_(channels) {
   for (size_t t = 0; t < tiles.size(); ++t) largest_tile_ = std::max(largest_tile_, lattice.slots(t));
   // A share also works on some layers of its neighbours', about as many as a ring holds: not worth it for fewer points.
   shares_ = std::clamp<int64_t>(lattice.points / (2 * lattice.ring), 1, context.pool.size());
@@ -14,20 +14,31 @@ LatticeFilter::LatticeFilter(Context& context, const Lattice& lattice, std::span
   slots_ = take(lattice.first_slot.back());
   points_ = take(lattice.points);
   rings_ = take(shares_ * 2 * (lattice.ring + 1));
-  tile_ = take(context.pool.size() * largest_tile_);
+  blurred_ = take(context.pool.size() * largest_tile_);
+  splatted_ = take(context.pool.size() * largest_tile_);
 }
 
-std::pair<int64_t, int64_t> LatticeFilter::new_slots(const Tile& tile, int64_t y) const {
-  const uint16_t* by = &lattice_.slots_by[static_cast<size_t>(tile.first_row + y - tile.y)];
-  return {y == tile.y ? 0 : by[-1], by[0]};
+void LatticeFilter::begin_slice(int64_t index, int worker) {
+  const auto t = static_cast<size_t>(index);
+  const int64_t slots = lattice_.slots(t);
+  ops::lattice_fetch(points_.data(), lattice_.point_of.subspan(static_cast<size_t>(lattice_.first_slot[t]), static_cast<size_t>(slots)),
+                     channels_, blurred_.data() + worker * largest_tile_ * channels_);
 }
 
-void LatticeFilter::splat(int64_t index, int64_t y, const float* pixels) {
+void LatticeFilter::begin_splat(int64_t index, int worker) {
+  std::fill_n(splatted_.data() + worker * largest_tile_ * channels_, lattice_.slots(static_cast<size_t>(index)) * channels_, 0.0f);
+}
+
+void LatticeFilter::end_splat(int64_t index, int worker) {
+  const auto t = static_cast<size_t>(index);
+  ops::stream_values(splatted_.data() + worker * largest_tile_ * channels_, lattice_.slots(t) * channels_,
+                     slots_.data() + lattice_.first_slot[t] * channels_);
+  ops::finish_streams();
+}
+
+void LatticeFilter::splat(int64_t index, int64_t y, int worker, const float* row) {
   const Tile& tile = tiles_[static_cast<size_t>(index)];
-  float* slots = slots_.data() + lattice_.first_slot[static_cast<size_t>(index)] * channels_;
-  const auto [first, end] = new_slots(tile, y);
-  std::fill(slots + first * channels_, slots + end * channels_, 0.0f);
-  ops::lattice_splat(lattice_.corners_at(tile.pixel(y)), pixels + (y * width_ + tile.x) * channels_, tile.width, channels_, slots);
+  ops::lattice_splat(lattice_.corners_at(tile.pixel(y)), row, tile.width, channels_, splatted_.data() + worker * largest_tile_ * channels_);
 }
 
 void LatticeFilter::blur() {
@@ -71,34 +82,33 @@ void LatticeFilter::blur_layers(int64_t begin, int64_t end, float* const rings[2
   }
 }
 
-void LatticeFilter::slice(int64_t index, int64_t y, int worker, bool add, float* pixels) const {
+void LatticeFilter::slice(int64_t index, int64_t y, int worker, bool add, float* row) const {
   const Tile& tile = tiles_[static_cast<size_t>(index)];
-  float* slots = tile_.data() + worker * largest_tile_ * channels_;
-  const auto [first, end] = new_slots(tile, y);
-  const int64_t begin = lattice_.first_slot[static_cast<size_t>(index)] + first;
-  ops::lattice_fetch(points_.data(), lattice_.point_of.subspan(static_cast<size_t>(begin)), end - first, channels_,
-                     slots + first * channels_);
-  ops::lattice_slice(lattice_.corners_at(tile.pixel(y)), slots, tile.width, channels_, add, pixels + (y * width_ + tile.x) * channels_);
+  ops::lattice_slice(lattice_.corners_at(tile.pixel(y)), blurred_.data() + worker * largest_tile_ * channels_, tile.width, channels_, add,
+                     row);
 }
 
 void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t width, Lattice& lattice, float strength) {
   Arena::Scope scope(context.arena);
   const auto sums = context.arena.take<float>(lattice.weight.size() / static_cast<size_t>(lattice.corners));
   std::fill(sums.begin(), sums.end(), 1.0f);
-  LatticeFilter filter(context, lattice, tiles, width, 1);
+  LatticeFilter filter(context, lattice, tiles, 1);
   const auto count = static_cast<int64_t>(tiles.size());
-  const auto each_row = [&](const auto& body) {
-    context.pool.run(count, [&](int64_t t, int worker) {
-      const Tile& tile = tiles[static_cast<size_t>(t)];
-      for (int64_t y = tile.y; y < tile.y + tile.height; ++y) body(t, tile, y, worker);
-    });
-  };
-  each_row([&](int64_t t, const Tile&, int64_t y, int) { filter.splat(t, y, sums.data()); });
+  context.pool.run(count, [&](int64_t t, int worker) {
+    const Tile& tile = tiles[static_cast<size_t>(t)];
+    filter.begin_splat(t, worker);
+    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) filter.splat(t, y, worker, sums.data() + y * width + tile.x);
+    filter.end_splat(t, worker);
+  });
   filter.blur();
-  each_row([&](int64_t t, const Tile& tile, int64_t y, int worker) {
-    filter.slice(t, y, worker, false, sums.data());
-    ops::normalise_weights(sums.data() + y * width + tile.x, tile.width, lattice.corners, strength,
-                           lattice.weight.data() + tile.pixel(y) * lattice.corners);
+  context.pool.run(count, [&](int64_t t, int worker) {
+    const Tile& tile = tiles[static_cast<size_t>(t)];
+    filter.begin_slice(t, worker);
+    for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
+      float* row = sums.data() + y * width + tile.x;
+      filter.slice(t, y, worker, false, row);
+      ops::normalise_weights(row, tile.width, lattice.corners, strength, lattice.weight.data() + tile.pixel(y) * lattice.corners);
+    }
   });
 }
 

@@ -20,16 +20,15 @@ struct LatticeFeatures {
   int channel[3] = {0, 1, 2};     // of rgb, in the order of the features
 };
 
-// Each tile numbers the points it touches for itself, in 16 bits: these numbers are its slots. Points are numbered layer by layer
-// (ops::KeyLayout): a point's neighbours are in its layer's neighbours, so that the blur along all axes goes over the layers once, and what
-// it holds of them in between is a ring of few.
+// Each tile numbers the points it touches for itself, in 16 bits and layer by layer: these numbers are its slots. Points are numbered layer
+// by layer (ops::KeyLayout): a point's neighbours are in its layer's neighbours, so that the blur along all axes goes over the layers once,
+// and what it holds of them in between is a ring of few.
 struct Lattice {
   int64_t corners = 0;                              // d + 1
   int64_t points = 0;                               // that exist
   std::span<uint16_t> slot;                         // (pixels, corners), the pixels in the order of tiles
   std::span<float> weight;                          // (pixels, corners): barycentric, times what normalise_lattice() multiplied in
   std::span<int64_t> first_slot;                    // (tiles + 1): where in point_of the tile begins
-  std::span<uint16_t> slots_by;                     // (rows of tiles): how many slots the tile has by the end of the row
   std::span<uint32_t> point_of;                     // (slots): tile after tile
   std::span<uint32_t> sources;                      // (slots): those of each point, in the order of tiles; see ops::lattice_gather()
   std::span<uint32_t> first_point, first_source;    // (layers + 1)
@@ -52,33 +51,35 @@ Lattice build_lattice(Context&, std::span<const Tile>, int64_t width, int64_t he
 void normalise_lattice(Context&, std::span<const Tile>, int64_t width, Lattice&, float strength);
 
 // The values on a lattice: splat every tile row by row, blur, slice every tile row by row, any number of times; tiles in any order and by
-// any thread, and a row's next splat may follow its slice at once. A point sums its tiles in their order, so nothing depends on the
-// threads. pixels: (height, width, channels).
+// any thread, and a row's next splat may follow its slice at once. What a tile touches is kept by the worker while it is at it. A point
+// sums its tiles in their order, so nothing depends on the threads. row: (tile.width, channels), of the photo's row y.
 class LatticeFilter {
  public:
   // Takes its memory from the context's arena. The lattice and the tiles must outlive it.
-  LatticeFilter(Context&, const Lattice&, std::span<const Tile>, int64_t width, int64_t channels);
+  LatticeFilter(Context&, const Lattice&, std::span<const Tile>, int64_t channels);
 
-  // `y` is the image's row. A tile's rows come in order, from the first.
-  void splat(int64_t tile, int64_t y, const float* pixels);
+  void begin_splat(int64_t tile, int worker);
+  void splat(int64_t tile, int64_t y, int worker, const float* row);
+  void end_splat(int64_t tile, int worker);
+  // When all tiles have been splatted.
   void blur();
-  void slice(int64_t tile, int64_t y, int worker, bool add, float* pixels) const;
+  void begin_slice(int64_t tile, int worker);
+  void slice(int64_t tile, int64_t y, int worker, bool add, float* row) const;
 
  private:
-  // The slots that no earlier row of the tile has touched: the first and the end.
-  std::pair<int64_t, int64_t> new_slots(const Tile& tile, int64_t y) const;
   void blur_layers(int64_t begin, int64_t end, float* const rings[2]);
 
   Context& context_;
   const Lattice& lattice_;
   std::span<const Tile> tiles_;
-  int64_t width_, channels_;
-  int64_t largest_tile_ = 0;  // in slots
-  int64_t shares_;            // that blur() is cut into
-  std::span<float> slots_;    // (slots, channels): splatted
-  std::span<float> points_;   // (points, channels): blurred
-  std::span<float> rings_;    // (shares, 2, ring + 1, channels)
-  std::span<float> tile_;     // (workers, largest_tile_, channels)
+  int64_t channels_;
+  int64_t largest_tile_ = 0;   // in slots
+  int64_t shares_;             // that blur() is cut into
+  std::span<float> slots_;     // (slots, channels): splatted
+  std::span<float> points_;    // (points, channels): blurred
+  std::span<float> rings_;     // (shares, 2, ring + 1, channels)
+  std::span<float> splatted_;  // (workers, largest_tile_, channels)
+  std::span<float> blurred_;   // (workers, largest_tile_, channels)
 };
 
 }  // namespace clip_es

@@ -11,8 +11,11 @@
 namespace clip_es {
 
 struct PositionGrid {
-  int64_t width = 0, height = 0;   // of the photo
-  int64_t rows = 0, columns = 0;   // of lattice points
+  static constexpr int64_t kRowsPerPixelRow = 6;  // a photo row's corners lie in no more
+
+  int64_t width = 0, height = 0;  // of the photo
+  int64_t rows = 0, columns = 0;  // of lattice points
+  double columns_per_pixel = 0;
   std::span<uint16_t> slot;        // (height * width, 3): the corners' points, counted from the photo row's base
   std::span<float> weight;         // (height * width, 3)
   std::span<int64_t> base;         // (height)
@@ -31,24 +34,5 @@ struct PositionGrid {
 // False where many points are missing between others (sigma below about 0.9) or a row is too long: the hashed lattice serves then.
 // Everything is taken from the context's arena and lives as long as the caller's scope.
 bool build_position_grid(Context&, int64_t width, int64_t height, float sigma, PositionGrid&);
-
-// As normalise_lattice().
-void normalise_position_grid(Context&, PositionGrid&, float strength);
-
-// The values on the grid. pixels: (height, width, channels). The grid must outlive it.
-class PositionFilter {
- public:
-  PositionFilter(Context&, const PositionGrid&, int64_t channels);
-  // Splat and blur, from pixels to points.
-  void filter(const float* pixels);
-  // From points to `count` pixels of row y, from x on. Any thread.
-  void slice(int64_t x, int64_t y, int64_t count, float* pixels) const;
-
- private:
-  Context& context_;
-  const PositionGrid& grid_;
-  int64_t channels_;
-  std::span<float> points_;  // (points, channels), of which only those that exist are written
-};
 
 }  // namespace clip_es

@@ -16,13 +16,14 @@ struct LatticeCorners {
   LatticeCorners from(int64_t pixel) const { return {slot + pixel * corners, weight + pixel * corners, corners}; }
 };
 
-// slots[slot of corner] += weight * pixels, for every corner of every pixel. pixels (count, channels).
-void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots);
+// slots[slot of corner] += weight * pixels, for every corner of every pixel. pixels (count, channels). With 3 corners, what lies `ahead`
+// pixels on is asked for on the way: the next row, which no processor guesses.
+void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t ahead = 0);
 // pixels = sum over the corners of weight * slots[slot of corner]; with `add`, on top of what stands there.
 void lattice_slice(const LatticeCorners&, const float* slots, int64_t count, int64_t channels, bool add, float* pixels);
 
-// slots[s] = points[point[s]] for the first `count`; those that follow will be asked for next.
-void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t count, int64_t channels, float* slots);
+// slots[s] = points[point[s]]
+void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t channels, float* slots);
 // points[p] = the sum of the slots that are its sources: sources (count) point after point, kLinked set on each but a point's last.
 constexpr uint32_t kLinked = 0x80000000u;
 void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, int64_t channels, float* points);
@@ -35,6 +36,11 @@ void lattice_blur(const float* here, const float* values, const LatticeNeighbour
 
 // out = here + (before + after) / 2
 void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out);
+
+// to = from, past the caches where the processor can: for what is read again only when everything else has been. Other threads may read it
+// once finish_streams() has returned in this one.
+void stream_values(const float* from, int64_t count, float* to);
+void finish_streams();
 
 // weight (count, corners) *= sqrt(strength alpha / (alpha sums_i)), alpha = 1 / (1 + 2^-d): the factor by which splat, blur and slice
 // overshoot. sums (count): what they make of ones.

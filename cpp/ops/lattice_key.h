@@ -48,8 +48,8 @@ struct KeyLayout {
   bool fits() const { return shift[D] <= 64; }
 
   // One step along `axis` is -1 in every coordinate but +d in that one: r - 1 with one quotient more, where r = 0 goes on to d with all
-  // quotients one less. What it adds to the quotients, modulo 2^64, as they stand in a key above r.
-  Key quotient_step(int r, int axis) const { return (one[axis] >> 3) - (r == 0 ? ones >> 3 : 0); }
+  // quotients one less. What it adds to the key of a point with remainder r, modulo 2^64.
+  Key step(int r, int axis) const { return one[axis] + (r == 0 ? Key{D} - ones : ~Key{0}); }
 
   // Layers of lattice points: a step along an axis leads at most kLayerStep on or back. (x_0 + x_1 + x_2) / 3 in 5 dimensions, which steps
   // change by 1 or -1, and x_0 in 2, by 2 or -1. Counted from the offsets.
@@ -66,12 +66,12 @@ struct KeyLayout {
 constexpr int64_t kKeyLanes = 8;
 
 // Keys of the corners and their barycentric weights. scaled (D, stride): features times LatticeScale; the first `count`, a multiple of
-// kKeyLanes, are read. keys, weights (count, D + 1), a corner's place being its remainder. One thread.
+// kKeyLanes, are read. keys (D + 1, stride), weights (count, D + 1), a corner's place being its remainder. One thread.
 void lattice_keys_2(const KeyLayout<2>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
 void lattice_keys_5(const KeyLayout<5>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
 
 // The same in 2 dimensions for one row of pixels, by coordinates: quotient (count, 3) of the corners' first coordinate by 3, and last
-// (count, 3), their last coordinate. One thread.
+// (count, 3), their last coordinate. count is a multiple of kKeyLanes. One thread.
 void find_triangles(const float* x, float y, int64_t count, int32_t* quotient, int32_t* last, float* weights);
 
 }  // namespace clip_es::ops

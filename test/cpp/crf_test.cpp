@@ -8,7 +8,7 @@
 #include "check.h"
 #include "mask/dense_crf.h"
 #include "mask/permutohedral_lattice.h"
-#include "mask/position_grid.h"
+#include "mask/position_filter.h"
 #include "ops/lattice.h"
 #include "support.h"
 
@@ -154,20 +154,31 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         std::vector<float> got(pixels.size()), want(pixels.size());
         PositionGrid grid;
         CHECK(build_position_grid(context, width, height, sigma, grid));
-        normalise_position_grid(context, grid, 2);
+        normalise_position_grid(context, tiles, grid, 2);
         PositionFilter position(context, grid, channels);
-        position.filter(pixels.data());
-        for (int64_t y = 0; y < height; ++y) position.slice(0, y, width, got.data());
+        for (const Tile& tile : tiles) {
+          position.begin(tile, 0);
+          for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
+            position.slice(y, 0, pixels.data(), got.data() + (y * width + tile.x) * channels);
+        }
         Lattice lattice = build_lattice(context, tiles, width, height, {sigma});
         normalise_lattice(context, tiles, width, lattice, 2);
-        LatticeFilter filter(context, lattice, tiles, width, channels);
-        const auto each_row = [&](const auto& body) {
-          for (size_t t = 0; t < tiles.size(); ++t)
-            for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y) body(static_cast<int64_t>(t), y);
+        LatticeFilter filter(context, lattice, tiles, channels);
+        const auto each_row = [&](size_t t, const auto& body) {
+          for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y) body(y, (y * width + tiles[t].x) * channels);
         };
-        each_row([&](int64_t t, int64_t y) { filter.splat(t, y, pixels.data()); });
+        for (size_t t = 0; t < tiles.size(); ++t) {
+          const auto tile = static_cast<int64_t>(t);
+          filter.begin_splat(tile, 0);
+          each_row(t, [&](int64_t y, int64_t row) { filter.splat(tile, y, 0, pixels.data() + row); });
+          filter.end_splat(tile, 0);
+        }
         filter.blur();
-        each_row([&](int64_t t, int64_t y) { filter.slice(t, y, 0, false, want.data()); });
+        for (size_t t = 0; t < tiles.size(); ++t) {
+          const auto tile = static_cast<int64_t>(t);
+          filter.begin_slice(tile, 0);
+          each_row(t, [&](int64_t y, int64_t row) { filter.slice(tile, y, 0, false, want.data() + row); });
+        }
         CHECK_BELOW(largest_difference(got, want), 1e-4);
       }
 }

@@ -6,6 +6,10 @@
 #include "ops/cpu/simd.h"
 #include "ops/cpu/vectors.h"
 
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
 namespace clip_es::ops {
 namespace {
 
@@ -64,7 +68,7 @@ CLIP_ES_INLINE void for_channels(int64_t channels, const Loop& loop, Pointers...
 template <int K>
 struct Splat {
   const LatticeCorners& in;
-  int64_t count;
+  int64_t count, ahead;
   template <class V>
   CLIP_ES_INLINE void run(int64_t channels, const float* pixels, float* slots) const {
     if (channels == V::kChannels) run_at<V>(V::kChannels, pixels, slots);  // a constant stride
@@ -76,6 +80,11 @@ struct Splat {
     const float* weight = in.weight;
     for (int64_t i = 0; i < count; ++i, slot += K, weight += K) {
       V pixel, sum;
+      if (K == 3) {
+        V::prefetch(pixels + (i + ahead) * stride);
+        __builtin_prefetch(slot + ahead * K);
+        __builtin_prefetch(weight + ahead * K);
+      }
       pixel.read(pixels + i * stride);
       for (int k = 0; k < K; ++k) {
         float* at = slots + slot[k] * stride;
@@ -118,11 +127,10 @@ constexpr int64_t kAhead = 32;  // values on their way from memory
 
 struct Fetch {
   std::span<const uint32_t> points_of;
-  int64_t count;
   template <class V>
   CLIP_ES_INLINE void run(int64_t stride, const float* points, float* slots) const {
     const uint32_t* point = points_of.data();
-    const auto last = static_cast<int64_t>(points_of.size()) - 1;
+    const auto count = static_cast<int64_t>(points_of.size()), last = count - 1;
     for (int64_t s = 0; s < count; ++s) {
       V::prefetch(points + static_cast<int64_t>(point[s + kAhead < last ? s + kAhead : last]) * stride);
       V value;
@@ -178,11 +186,27 @@ struct Blur {
   }
 };
 
+template <int K>
+CLIP_ES_INLINE void normalise(const float* sums, int64_t count, float strength, float* weight) {
+  const float alpha = 1.0f / (1.0f + std::exp2(-static_cast<float>(K - 1)));
+  const float numerator = std::sqrt(strength * alpha);
+  constexpr int64_t kBlock = 64;
+  float factor[kBlock];
+  for (int64_t first = 0; first < count; first += kBlock) {
+    const int64_t block = first + kBlock <= count ? kBlock : count - first;
+#pragma omp simd
+    for (int64_t i = 0; i < block; ++i) factor[i] = numerator / std::sqrt(sums[first + i] * alpha + 1e-20f);
+    for (int64_t i = 0; i < block; ++i)
+      for (int64_t k = 0; k < K; ++k) weight[(first + i) * K + k] *= factor[i];
+  }
+}
+
 }  // namespace
 
-CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots) {
-  if (in.corners == 3) for_channels(channels, Splat<3>{in, count}, pixels, slots);
-  else for_channels(channels, Splat<6>{in, count}, pixels, slots);
+CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots,
+                                        int64_t ahead) {
+  if (in.corners == 3) for_channels(channels, Splat<3>{in, count, ahead}, pixels, slots);
+  else for_channels(channels, Splat<6>{in, count, ahead}, pixels, slots);
 }
 
 CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add,
@@ -191,9 +215,8 @@ CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* s
   else for_channels(channels, Slice<6>{in, count, add}, slots, pixels);
 }
 
-CLIP_ES_MULTIVERSION void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t count, int64_t channels,
-                                        float* slots) {
-  for_channels(channels, Fetch{point, count}, points, slots);
+CLIP_ES_MULTIVERSION void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t channels, float* slots) {
+  for_channels(channels, Fetch{point}, points, slots);
 }
 
 CLIP_ES_MULTIVERSION void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, int64_t channels, float* points) {
@@ -210,13 +233,24 @@ CLIP_ES_MULTIVERSION void lattice_blur_row(const float* here, const float* befor
   for (int64_t i = 0; i < count; ++i) out[i] = here[i] + 0.5f * (before[i] + after[i]);
 }
 
+void stream_values(const float* from, int64_t count, float* to) {
+  int64_t i = 0;
+#if defined(__SSE__)
+  for (; i < count && reinterpret_cast<uintptr_t>(to + i) % 16; ++i) to[i] = from[i];
+  for (; i + 4 <= count; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
+#endif
+  for (; i < count; ++i) to[i] = from[i];
+}
+
+void finish_streams() {
+#if defined(__SSE__)
+  _mm_sfence();
+#endif
+}
+
 CLIP_ES_MULTIVERSION void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight) {
-  const float alpha = 1.0f / (1.0f + std::exp2(-static_cast<float>(corners - 1)));
-  const float numerator = std::sqrt(strength * alpha);
-  for (int64_t i = 0; i < count; ++i) {
-    const float factor = numerator / std::sqrt(sums[i] * alpha + 1e-20f);
-    for (int64_t k = 0; k < corners; ++k) weight[i * corners + k] *= factor;
-  }
+  if (corners == 3) normalise<3>(sums, count, strength, weight);
+  else normalise<6>(sums, count, strength, weight);
 }
 
 }  // namespace clip_es::ops

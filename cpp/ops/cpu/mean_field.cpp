@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "ops/cpu/simd.h"
 #include "ops/cpu/vectors.h"
@@ -16,6 +17,11 @@ constexpr float kVanished = -60.0f;  // e^-60 = 9e-27 is 0 to every float32 sum,
 CLIP_ES_INLINE float exp_or_zero(float x) {
   const float e = fast_exp_unclamped(x);
   return x > kVanished ? e : 0.0f;
+}
+
+CLIP_ES_INLINE void exp_or_zero(const Float8& x, Float8& e) {
+  exp_unclamped<Bits8>(x, e);
+  e = x > kVanished ? e : Float8{};
 }
 
 // Up to 5 labels: the pixels are the lanes.
@@ -39,56 +45,83 @@ CLIP_ES_INLINE void update_few(const float* unary, int64_t count, float* message
   }
 }
 
-// A square of 4 pixels and 4 channels, on its way from rows of pixels to rows of channels or back.
-CLIP_ES_INLINE void transpose(const float* from, int64_t from_step, float* to, int64_t to_step) {
-  Float4 a, b, c, d;
-  load(a, from), load(b, from + from_step), load(c, from + 2 * from_step), load(d, from + 3 * from_step);
-  const Float4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-  const Float4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  store(to, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
-  store(to + to_step, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
-  store(to + 2 * to_step, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
-  store(to + 3 * to_step, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
-}
+// A square of 4 pixels and 4 channels, turned.
+struct Square {
+  Float4 row[4];
+
+  CLIP_ES_INLINE void read(const float* from, int64_t step) {
+    for (int i = 0; i < 4; ++i) load(row[i], from + i * step);
+  }
+  CLIP_ES_INLINE void write(float* to, int64_t step) const {
+    for (int i = 0; i < 4; ++i) store(to + i * step, row[i]);
+  }
+  CLIP_ES_INLINE void turn() {
+    const Float4 ab = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5), cd = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+    const Float4 ab_high = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+    const Float4 cd_high = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+    row[0] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    row[1] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    row[2] = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    row[3] = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+  }
+};
 
 // More labels: a block of pixels is turned so that they are the lanes here too, and back. A label's unaries lie unary_step behind those of
-// the label before.
+// the label before. What runs over the labels stays in registers.
 template <int64_t Pixels>
 CLIP_ES_INLINE void update_block(const float* unary, int64_t unary_step, int64_t others, float* message) {
+  constexpr int64_t kParts = Pixels / 8;
   const int64_t channels = padded_channels(others);
   const float share = 1.0f / static_cast<float>(others + 1);
-  float x[(kMostLabels + 1) * Pixels], sum[Pixels], largest[Pixels], total[Pixels];
-#pragma omp simd
-  for (int64_t p = 0; p < Pixels; ++p) sum[p] = largest[p] = 0;
-  for (int64_t p = 0; p < Pixels; p += 4)
-    for (int64_t l = 0; l < channels; l += 4) transpose(message + p * channels + l, channels, x + l * Pixels + p, Pixels);
-  for (int64_t l = 0; l < others; ++l)
-#pragma omp simd
-    for (int64_t p = 0; p < Pixels; ++p) sum[p] += x[l * Pixels + p];
-  for (int64_t l = 0; l < others; ++l)
-#pragma omp simd
-    for (int64_t p = 0; p < Pixels; ++p) {
-      const float value = x[l * Pixels + p] + unary[l * unary_step + p] + sum[p];
-      largest[p] = value > largest[p] ? value : largest[p];
-      x[l * Pixels + p] = value;
+  float x[(kMostLabels + 1) * Pixels], sums[Pixels], most[Pixels], factors[Pixels];
+  for (int64_t p = 0; p < Pixels; p += 4) {
+    Float4 sum{}, highest = Float4{} - std::numeric_limits<float>::max();
+    for (int64_t l = 0; l < channels; l += 4) {
+      Square square;
+      square.read(message + p * channels + l, channels);
+      square.turn();
+      sum += (square.row[0] + square.row[1]) + (square.row[2] + square.row[3]);  // of the padding's zeros, too
+      for (int64_t k = 0; k < 4 && l + k < others; ++k) {
+        Float4 own;
+        load(own, unary + (l + k) * unary_step + p);
+        own += square.row[k];
+        highest = own > highest ? own : highest;
+        store(x + (l + k) * Pixels + p, own);
+      }
     }
-#pragma omp simd
-  for (int64_t p = 0; p < Pixels; ++p) total[p] = exp_or_zero(-largest[p]);
+    store(sums + p, sum);
+    store(most + p, highest + sum);
+  }
+  // Relative to the largest of all, the last label's 0 included.
+  Float8 largest[kParts], total[kParts], on[kParts];
+  for (int64_t i = 0; i < kParts; ++i) {
+    load(largest[i], most + i * 8);
+    load(on[i], sums + i * 8);
+    largest[i] = largest[i] > 0 ? largest[i] : Float8{};
+    on[i] -= largest[i];
+  }
+  for (int64_t i = 0; i < kParts; ++i) exp_or_zero(-largest[i], total[i]);
   for (int64_t l = 0; l < others; ++l)
-#pragma omp simd
-    for (int64_t p = 0; p < Pixels; ++p) {
-      const float e = exp_or_zero(x[l * Pixels + p] - largest[p]);
-      x[l * Pixels + p] = e;
-      total[p] += e;
+    for (int64_t i = 0; i < kParts; ++i) {
+      Float8 value;
+      load(value, x + l * Pixels + i * 8);
+      exp_or_zero(value + on[i], value);
+      if (i % 2 == 0) __builtin_prefetch(unary + (others + l) * unary_step + i * 8);
+      store(x + l * Pixels + i * 8, value);
+      total[i] += value;
     }
-#pragma omp simd
-  for (int64_t p = 0; p < Pixels; ++p) total[p] = 1.0f / total[p];
-  for (int64_t l = 0; l < others; ++l)
-#pragma omp simd
-    for (int64_t p = 0; p < Pixels; ++p) x[l * Pixels + p] = x[l * Pixels + p] * total[p] - share;
-  std::fill(x + others * Pixels, x + channels * Pixels, 0.0f);
-  for (int64_t l = 0; l < channels; l += 4)
-    for (int64_t p = 0; p < Pixels; p += 4) transpose(x + l * Pixels + p, Pixels, message + p * channels + l, channels);
+  for (int64_t i = 0; i < kParts; ++i) store(factors + i * 8, 1.0f / total[i]);
+  for (int64_t p = 0; p < Pixels; p += 4) {
+    Float4 factor;
+    load(factor, factors + p);
+    for (int64_t l = 0; l < channels; l += 4) {
+      Square square;
+      square.read(x + l * Pixels + p, Pixels);
+      for (int i = 0; i < 4; ++i) square.row[i] = l + i < others ? square.row[i] * factor - share : Float4{};
+      square.turn();
+      square.write(message + p * channels + l, channels);
+    }
+  }
 }
 
 // Blocks so long that no turned value is read while its store is still under way, then shorter ones, then what is left among zeros.
@@ -98,8 +131,10 @@ CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t coun
   for (; i + 32 <= count; i += 32) update_block<32>(unary + i, count, others, message + i * channels);
   for (; i + 8 <= count; i += 8) update_block<8>(unary + i, count, others, message + i * channels);
   if (i == count) return;
-  float last_unary[kMostLabels * 8] = {}, last_message[(kMostLabels + 1) * 8] = {};
+  float last_unary[kMostLabels * 8], last_message[(kMostLabels + 1) * 8];
   const int64_t left = count - i;
+  std::fill_n(last_unary, others * 8, 0.0f);
+  std::fill_n(last_message, channels * 8, 0.0f);
   for (int64_t l = 0; l < others; ++l) std::copy_n(unary + l * count + i, left, last_unary + l * 8);
   std::copy_n(message + i * channels, left * channels, last_message);
   update_block<8>(last_unary, 8, others, last_message);
@@ -108,9 +143,47 @@ CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t coun
 
 }  // namespace
 
-CLIP_ES_MULTIVERSION void log_scores(const float* scores, int64_t count, float* logs) {
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) logs[i] = fast_log(scores[i]);
+CLIP_ES_MULTIVERSION bool log_scores(const float* scores, int64_t count, float smallest, float* logs) {
+  int32_t wrong = 0;
+#pragma omp simd reduction(| : wrong)
+  for (int64_t i = 0; i < count; ++i) {
+    const float score = scores[i];
+    wrong |= score >= 0 ? 0 : 1;  // NaN is not
+    wrong |= score <= std::numeric_limits<float>::max() ? 0 : 1;
+    const float raised = score > smallest ? score : smallest;
+    logs[i] = fast_log(raised < 1.0f ? raised : 1.0f);
+  }
+  return wrong == 0;
+}
+
+CLIP_ES_MULTIVERSION void marginals_of(const float* excess, int64_t labels, int64_t count, float* marginals, int64_t step) {
+  const int64_t others = labels - 1, channels = padded_channels(others);
+  const float share = 1.0f / static_cast<float>(labels);
+  int64_t i = 0;
+  if (channels % 4 == 0)
+    for (; i + 4 <= count; i += 4) {
+      Float4 rest = Float4{} + 1.0f;
+      for (int64_t l = 0; l < others; l += 4) {
+        Square square;
+        square.read(excess + i * channels + l, channels);
+        square.turn();
+        for (int k = 0; k < 4 && l + k < others; ++k) {
+          const Float4 raised = square.row[k] + share, marginal = raised > 0 ? raised : Float4{};
+          rest -= marginal;
+          store(marginals + (l + k) * step + i, marginal);
+        }
+      }
+      store(marginals + others * step + i, rest > 0 ? rest : Float4{});
+    }
+  for (; i < count; ++i) {
+    float rest = 1;
+    for (int64_t l = 0; l < others; ++l) {
+      const float marginal = std::max(excess[i * channels + l] + share, 0.0f);
+      rest -= marginal;
+      marginals[l * step + i] = marginal;
+    }
+    marginals[others * step + i] = std::max(rest, 0.0f);
+  }
 }
 
 CLIP_ES_MULTIVERSION void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message) {

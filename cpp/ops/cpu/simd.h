@@ -8,22 +8,29 @@
 namespace clip_es::ops {
 
 // e^x to about 1 unit in the last place for x in [-87, 88], without meaning beyond. Cephes' expf: x = n ln 2 + r, |r| <= ln 2 / 2, a
-// polynomial for e^r, n put into the exponent. Free of branches and calls, so that loops vectorise.
-[[gnu::always_inline]] inline float fast_exp_unclamped(float x) {
+// polynomial for e^r, n put into the exponent. Free of branches and calls, so that loops vectorise. Value is float, or a vector of floats
+// with Bits a vector of as many unsigned integers (std::bit_cast, a function, would return vectors in another way on every level).
+template <class Bits, class Value>
+[[gnu::always_inline]] inline void exp_unclamped(const Value& x, Value& e) {
   constexpr float kLog2E = 1.44269504088896341f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits
-  const float shifted = x * kLog2E + kRound;
-  const float n = shifted - kRound;
-  const float r = x - n * kLn2High - n * kLn2Low;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
+  const Value shifted = x * kLog2E + kRound;
+  const Value n = shifted - kRound;
+  const Value r = x - n * kLn2High - n * kLn2Low;
+  Value p = 1.9875691500e-4f * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRound);
-  return p * std::bit_cast<float>((exponent + 127) << 23);
+  const Bits exponent = __builtin_bit_cast(Bits, shifted) - std::bit_cast<uint32_t>(kRound);
+  e = p * __builtin_bit_cast(Value, (exponent + 127) << 23);
+}
+
+[[gnu::always_inline]] inline float fast_exp_unclamped(float x) {
+  float e;
+  exp_unclamped<uint32_t>(x, e);
+  return e;
 }
 
 // The same; smaller x give the smallest normal number, larger ones e^88.

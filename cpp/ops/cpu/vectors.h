@@ -1,5 +1,6 @@
 // Short vectors of floats that GCC and Clang compile for every processor.
 #pragma once
+#include <cstdint>
 #include <cstring>
 
 #define CLIP_ES_INLINE [[gnu::always_inline]] inline
@@ -9,6 +10,7 @@ namespace clip_es::ops {
 typedef float Float2 __attribute__((vector_size(8)));
 typedef float Float4 __attribute__((vector_size(16)));
 typedef float Float8 __attribute__((vector_size(32)));
+typedef uint32_t Bits8 __attribute__((vector_size(32)));
 
 // By reference: 32-byte vectors as values have another calling convention on every level of the processor.
 template <class V>
