@@ -31,26 +31,29 @@ def image_text_losses(embedding, texts, captions, target, scale):
     return cross_entropy, nce
 
 
-def patch_loss(embeddings, texts, scale, target, G):
-    """Partial labels: a patch (B, N, E) may be any of the things the caption names, and every thing named must be found
-    in a few patches."""
-    lp = (scale * F.normalize(embeddings.float(), dim=-1) @ texts.T).log_softmax(-1)                   # (B, N, T)
-    named = target > 0
-    partial = -lp.masked_fill(~named[:, None], -1e4).logsumexp(-1).mean()
-    p = lp.exp()
-    N, C = p.shape[1], p.shape[2] - G
-    objects = p[..., :C].topk(max(2, N // 14), 1).values.mean(1)
-    grounds = p[..., C:].topk(max(3, N // 6), 1).values.mean(1)
-    cover = -((torch.cat([objects, grounds], 1) + 1e-6).log() * target).sum(1).mean()
+def patch_logits(embeddings, texts, scale):
+    """Of every patch (B, N, E) for every text: (B, N, T)."""
+    return scale * F.normalize(embeddings.float(), dim=-1) @ texts.T
+
+
+def patch_loss(logits, target, C):
+    """Partial labels: a patch may be any of the things the caption names, and every thing named must be found in a few
+    patches."""
+    lp = logits.log_softmax(-1)
+    partial = -lp.masked_fill(target.eq(0)[:, None], -1e4).logsumexp(-1).mean()
+    picture, text = target.nonzero(as_tuple=True)                    # only what is named need be looked for
+    p, weight, N = lp[picture, :, text].exp(), target[picture, text], lp.shape[1]
+    cover = 0
+    for kind, few in ((text < C, max(2, N // 14)), (text >= C, max(3, N // 6))):
+        found = p[kind].topk(few, 1).values.mean(1)
+        cover = cover - ((found + 1e-6).log() * weight[kind]).sum() / len(target)
     return partial + cover
 
 
 @torch.no_grad()
-def patch_labels(embeddings, texts, scale, target):
-    """What the model itself takes each patch for, of the things that its caption names: (B, N, T), rows sum to one.
-    embeddings: a list of (B, N, E), of which the mean decides."""
-    logits = sum(scale * F.normalize(e.float(), dim=-1) @ texts.T for e in embeddings) / len(embeddings)
-    return logits.masked_fill(~(target > 0)[:, None], -1e4).softmax(-1)
+def patch_labels(logits, target):
+    """What the model itself takes each patch for, of the things that its caption names: (B, N, T), rows sum to one."""
+    return logits.masked_fill(target.eq(0)[:, None], -1e4).softmax(-1)
 
 
 def self_training(q, mean, y, attention, texts, target, scale, C):

@@ -36,7 +36,7 @@ import torch.nn.functional as F
 import oracle  # noqa: F401  (finds ../golden)
 from backgrounds import KINDS, background_pool
 from clip_es import PIXEL_MEAN, PIXEL_STD
-from losses import image_text_losses, patch_labels, patch_loss, self_training, soft_targets
+from losses import image_text_losses, patch_labels, patch_logits, patch_loss, self_training, soft_targets
 from make_golden import TEMPLATE, VOCABULARY
 from make_random_archive import save
 from model import CLIP
@@ -144,19 +144,18 @@ def all_losses(model, words, batch, progress):
     single = soft_targets(batch.objects, batch.grounds, C, G)
     objects, grounds = merged(batch.objects, count), merged(batch.grounds, count)
     target = soft_targets(objects, grounds, C, G)
-    prompts, captions = words.all_prompts(), words.captions(objects, grounds)
+    tokens = words.pad(words.all_prompts() + words.captions(objects, grounds))
     with mixed_precision():
         cls, mean, patches, value, y, attention = model.image((batch.img - MEAN) / STD)
-        texts = F.normalize(model.text(prompts).float(), dim=-1)
-        captions = F.normalize(model.text(captions).float(), dim=-1)
+        texts, captions = F.normalize(model.text(tokens).float(), dim=-1).split([C + G, len(objects)])
     scale = model.logit_scale.exp()
-    patches, value = untile(patches, *grid), untile(value, *grid)
+    patches, value = (patch_logits(untile(e, *grid), texts, scale) for e in (patches, value))
     parts = {}
     for name, embedding in (("cls", cls), ("mean", mean)):
         parts[name], parts[name + "_nce"] = image_text_losses(embedding, texts, captions, target, scale)
-    parts["patch"] = patch_loss(patches, texts, scale, single, G)
-    parts["value"] = patch_loss(value, texts, scale, single, G)
-    q = tile(patch_labels([patches, value], texts, scale, single), *grid)
+    parts["patch"] = patch_loss(patches, single, C)
+    parts["value"] = patch_loss(value, single, C)
+    q = tile(patch_labels((patches + value) / 2, single), *grid)
     parts |= self_training(q, mean, y, attention, texts.detach(), target, scale.detach(), C)
     trust = min(1, max(0, (progress - 0.1) / 0.15))                  # the patch labels are poor at first
     weights = WEIGHTS | {name: trust * weight for name, weight in SELF_TRAINING.items()}
@@ -168,27 +167,28 @@ def optimiser(model, lr):
         return p.dim() >= 2 and "embedding" not in name
     groups = [{"params": [p for n, p in model.named_parameters() if decays(n, p)], "weight_decay": 0.05},
               {"params": [p for n, p in model.named_parameters() if not decays(n, p)], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)
 
 
 def share_gradients(model, spent, workers):
-    """Averages the gradients and the seconds spent of all workers; -> the common seconds."""
+    """Averages the gradients, of norm one at most, and the seconds spent of all workers; -> the common seconds."""
     parameters = list(model.parameters())
     gradients = [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters]
     flat = torch.cat([torch.tensor([spent]), *gradients])
     torch.distributed.all_reduce(flat)
     flat /= workers
-    for p, g in zip(parameters, flat[1:].split([p.numel() for p in parameters]), strict=True):
+    seconds, flat = flat[0].item(), flat[1:]
+    flat /= flat.norm().clamp_min(1)
+    for p, g in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         p.grad = g.view_as(p)
-    return flat[0].item()
+    return seconds
 
 
 @torch.no_grad()
 def follow(average, model, step):
     """The exponential moving average of the weights, which is what is shipped."""
     decay = min(0.998, (step + 1) / (step + 20))
-    for p, q in zip(average.parameters(), model.parameters(), strict=True):
-        p.lerp_(q, 1 - decay)
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
 class Watch:
@@ -295,7 +295,6 @@ def learn(rank, a, model, average, opt, words, batches, watch, minutes, step, pi
         loss.backward()
         spent, clock = time.process_time() - clock, time.process_time()
         minutes += share_gradients(model, spent, a.workers) / 60
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(LARGEST_SCALE))

@@ -49,21 +49,17 @@ class Words:
 
     def pad(self, rows):
         """Lists of ids -> (T, L), with start and end."""
-        n = max(map(len, rows)) + 2
-        out = torch.zeros(len(rows), n, dtype=torch.long)
-        for i, r in enumerate(rows):
-            r = [self.row[self.start], *r, self.row[self.end]]
-            out[i, :len(r)] = torch.tensor(r)
-        return out
+        n = max(map(len, rows))
+        return torch.tensor([[self.row[self.start], *r, self.row[self.end], *[0] * (n - len(r))] for r in rows])
 
     def all_prompts(self):
         """A prompt for every class and every kind of ground."""
         t = random.choice(TEMPLATES) if random.random() < 0.5 else None
-        return self.pad([self.prompt(random.choice(w) if random.random() < 0.5 else w[0], t or random.choice(TEMPLATES))
-                         for w in self.words])
+        return [self.prompt(random.choice(w) if random.random() < 0.5 else w[0], t or random.choice(TEMPLATES))
+                for w in self.words]
 
     def captions(self, objects, grounds):
-        return self.pad([self.caption(o, g) for o, g in zip(objects, grounds, strict=True)])
+        return [self.caption(o, g) for o, g in zip(objects, grounds, strict=True)]
 
     def caption(self, objects, grounds):
         """What is there in any order, seven times in ten with its ground: a cat and a ball on grass."""
