@@ -206,9 +206,9 @@ def develop(img, rng):
     B = len(img)
     gain = torch.from_numpy(rng.uniform(0.85, 1.12, (B, 1, 1, 1))).float()
     gamma = torch.from_numpy(np.exp(rng.normal(0, 0.12, (B, 1, 1, 1)))).float()
-    img = (img * gain).clamp(1e-4, 1) ** gamma
-    img += torch.randn(img.shape) * torch.from_numpy(np.abs(rng.normal(0, 0.02, (B, 1, 1, 1)))).float()
-    return img.clamp(0, 1)
+    img = (img * gain).clamp_(1e-4, 1).pow_(gamma)
+    img += torch.randn(img.shape).mul_(torch.from_numpy(np.abs(rng.normal(0, 0.02, (B, 1, 1, 1)))).float())
+    return img.clamp_(0, 1)
 
 
 # ---------------------------------------------------------------- mosaics
