@@ -34,7 +34,7 @@ struct Epilogue {
 };
 
 // x (rows, inputs) -> y (rows, outputs). Every element is summed in the same order, however rows are shared. Of x every row's 8-bit
-// integers have a scale of their own for each kDepth inputs.
+// integers have a scale of their own for each 3072 inputs.
 void packed_matmul(Context&, const PackedMatrix&, const float* x, int64_t rows, const Epilogue&, float* y);
 // The same on the calling thread, which takes `scratch`, packed_matmul_scratch() bytes.
 void packed_matmul(const PackedMatrix&, const float* x, int64_t rows, const Epilogue&, std::byte* scratch, float* y);

@@ -1,5 +1,5 @@
-// A block of query rows and one head at a time: scores are made, turned into exponentials, added to the mean and multiplied while they are
-// in the core's second-level cache. Keys and values are packed once for all blocks. Rows are divided by their sums at the very end.
+// A tile of query rows and one head at a time: scores are made, turned into exponentials, added to the mean and multiplied while they are
+// in the core's first caches. Keys and values are packed once for all tiles. Rows are divided by their sums at the very end.
 #include "ops/attention.h"
 
 #include <cmath>
@@ -10,7 +10,7 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kBlock = 11 * kMostTileRows;  // query rows, whose scores (132 x n floats) stay in a core's second-level cache
+constexpr int64_t kBlock = 11 * kMostTileRows;  // query rows to a thread, whose mean (132 x n floats) stays in the second-level cache
 
 // Sizes of the packed pieces of one sequence, in words; of one head each.
 struct Sizes {
@@ -19,8 +19,7 @@ struct Sizes {
   int64_t keys() const { return round_up(length, t.columns); }
   int64_t packed_keys() const { return keys() * t.words(head_size); }
   int64_t packed_values() const { return round_up(head_size, t.columns) * t.words(length); }
-  int64_t packed_queries() const { return kBlock * t.words(head_size); }
-  int64_t packed_weights() const { return kBlock * t.words(length); }
+  int64_t packed_rows() const { return t.rows * std::max(t.words(head_size), t.words(length)); }
 };
 
 // x = e^(scale (x - the largest x)), `length` elements; -> their sum, and the log of the sum of e^(scale x).
@@ -82,26 +81,24 @@ void pack_head(const Job& job, const Packed& p, int64_t head) {
 
 // What a thread works in.
 struct Scratch {
-  float* scores;     // (kBlock, keys)
-  float* result;     // (kBlock, head size in whole tiles)
+  float* scores;     // (tile's rows, keys)
+  float* result;     // (tile's rows, head size in whole tiles)
   uint32_t* packed;  // of queries, then of the exponentials
 
-  static int64_t results(const Sizes& s) { return kBlock * round_up(s.head_size, s.t.columns); }
-  static int64_t words(const Sizes& s) {
-    return round_up(kBlock * s.keys() + results(s) + std::max(s.packed_queries(), s.packed_weights()), 16);
-  }
+  static int64_t results(const Sizes& s) { return s.t.rows * round_up(s.head_size, s.t.columns); }
+  static int64_t words(const Sizes& s) { return round_up(s.t.rows * s.keys() + results(s) + s.packed_rows(), 16); }
   Scratch(uint32_t* memory, const Sizes& s)
-      : scores(reinterpret_cast<float*>(memory)), result(scores + kBlock * s.keys()), packed(memory + kBlock * s.keys() + results(s)) {}
+      : scores(reinterpret_cast<float*>(memory)), result(scores + s.t.rows * s.keys()), packed(memory + s.t.rows * s.keys() + results(s)) {}
 };
 
-// Query rows [first, first + rows) of a sequence, one head.
+// Query rows [first, first + rows) of a sequence, at most a tile's; one head.
 void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_t head, const Scratch& s) {
   const auto [begin, length] = p.sequence;
   const Tile& t = p.sizes.t;
   const int64_t width = job.in.width, size = job.head_size(), keys = p.sizes.keys(), columns = round_up(size, t.columns);
   pack_rows(job.in.precision, job.row(0, head, begin + first), 3 * width, rows, size, t.rows, s.packed);
   multiply_packed(t, s.packed, p.keys + head * p.sizes.packed_keys(), t.words(size), rows, keys, s.scores);
-  float factors[kBlock];
+  float factors[kMostTileRows];
   for (int64_t r = 0; r < rows; ++r) {
     float* row = s.scores + r * keys;
     const int64_t visible = job.causal ? first + r + 1 : length;
@@ -146,7 +143,9 @@ void attend_all(Context& context, const Job& job, std::span<const Sequence> sequ
   context.pool.run(blocks, [&](int64_t index, int worker) {
     const auto [p, first] = rows[static_cast<size_t>(index)];
     const Scratch scratch(memory.data() + worker * words, p->sizes);
-    for (int64_t head = 0; head < heads; ++head) attend(job, *p, first, std::min(kBlock, p->sequence.length - first), head, scratch);
+    const int64_t end = std::min(first + kBlock, p->sequence.length);
+    for (int64_t head = 0; head < heads; ++head)
+      for (int64_t row = first; row < end; row += t.rows) attend(job, *p, row, std::min(t.rows, end - row), head, scratch);
   });
 }
 

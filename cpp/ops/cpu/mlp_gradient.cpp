@@ -8,7 +8,7 @@ namespace clip_es::ops {
 namespace {
 
 // Rows to a product: many, as each reads all of `composite`, but a block to every thread.
-constexpr int64_t kSmallestBlock = 64, kLargestBlock = 256;
+constexpr int64_t kSmallestBlock = 64, kLargestBlock = 132;
 
 struct Sums {
   float gamma, u;

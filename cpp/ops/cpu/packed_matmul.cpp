@@ -10,7 +10,7 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kRowBlock = 384, kDepth = 768;  // of x: rows and inputs that are packed together; larger ones were no faster
+constexpr int64_t kRowBlock = 384, kWords = 768;  // of x: rows, and words of each, that are packed together; larger ones were no faster
 constexpr float kZero = 128;                      // of the integers in panels
 constexpr uint32_t kFlipSigns = 0x80808080;       // q -> q + 128, as unsigned numbers
 
@@ -67,10 +67,10 @@ void packed_matmul(const PackedMatrix& w, const float* x, int64_t rows, const Ep
   const Tile& t = tile(w.precision);
   const bool integers = w.precision == Precision::kInt8;
   auto* packed = reinterpret_cast<uint32_t*>(scratch);
-  auto* scales = reinterpret_cast<RowScale*>(packed + round_up(rows, t.rows) * t.words(std::min(kDepth, w.inputs)));
+  auto* scales = reinterpret_cast<RowScale*>(packed + round_up(rows, t.rows) * std::min(kWords, t.words(w.inputs)));
   alignas(64) float sums[kMostTileRows * kMostTileColumns];
-  for (int64_t begin = 0; begin < w.inputs; begin += kDepth) {
-    const int64_t depth = std::min(kDepth, w.inputs - begin), words = t.words(depth);
+  for (int64_t begin = 0; begin < w.inputs; begin += kWords * t.group) {
+    const int64_t depth = std::min(kWords * t.group, w.inputs - begin), words = t.words(depth);
     const bool first = begin == 0, last = begin + depth == w.inputs;
     pack_rows(w.precision, x + begin, w.inputs, rows, depth, t.rows, packed, scales);
     for (int64_t column = 0; column < w.outputs; column += t.columns) {
@@ -93,7 +93,7 @@ void packed_matmul(const PackedMatrix& w, const float* x, int64_t rows, const Ep
 
 int64_t packed_matmul_scratch(const PackedMatrix& w, int64_t rows) {
   const Tile& t = tile(w.precision);
-  const int64_t words = round_up(rows, t.rows) * t.words(std::min(kDepth, w.inputs));
+  const int64_t words = round_up(rows, t.rows) * std::min(kWords, t.words(w.inputs));
   const int64_t scales = w.precision == Precision::kInt8 ? rows : 0;
   return round_up(words * static_cast<int64_t>(sizeof(uint32_t)) + scales * static_cast<int64_t>(sizeof(RowScale)), 64);
 }
