@@ -29,9 +29,15 @@ void activation_slope(Activation, const float* u, int64_t count, float* slope);
 
 // a += b, element by element.
 void add(Context&, float* a, const float* b, int64_t count);
+// a += factor * b. One thread.
+void add_scaled(float* a, const float* b, int64_t count, float factor);
 
-// x = e^(scale x - l) with l = log sum e^(scale x), the softmax of `length` elements in place; returns l. One thread.
-float softmax(float* x, int64_t length, float scale);
+// The softmax of `length` elements but for the division by their sum: x = e^(scale (x - the largest x)), in place. One thread.
+struct ExponentialSum {
+  float sum;
+  float log_sum_exp;  // log of the sum of e^(scale x)
+};
+ExponentialSum exponentials(float* x, int64_t length, float scale);
 
 // Pillow's bicubic resize (a = -0.5) of 8-bit pixels, byte for byte: 22-bit fixed-point weights, horizontal pass first, rounded
 // to 8 bits after each pass, a pass that changes nothing is left out. image (height, width, 3) -> out (out_height, out_width, 3).

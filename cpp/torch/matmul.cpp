@@ -29,12 +29,6 @@ void matmul(const MatrixView& a, const MatrixView& b, float* out, int64_t out_st
   check(aoti_torch_cpu_mm_out(result.get(), wrap(a).get(), wrap(b).get()), "aoti_torch_cpu_mm_out");
 }
 
-void matmul_add(const MatrixView& a, const MatrixView& b, float* out) {
-  require_same(a.columns, b.rows);
-  const Tensor result = wrap(out, {a.rows, b.columns}, {b.columns, 1});
-  check(aoti_torch_cpu_addmm_out(result.get(), result.get(), wrap(a).get(), wrap(b).get(), 1, 1), "aoti_torch_cpu_addmm_out");
-}
-
 void split_rows(Context& context, int64_t rows, FunctionRef<void(int64_t begin, int64_t end)> body) {
   context.pool.split(rows, kSmallestRows, body, kTile);
 }

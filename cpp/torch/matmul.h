@@ -17,8 +17,6 @@ inline MatrixView transposed(const MatrixView& m) { return {m.data, m.columns, m
 
 // out (a.rows, b.columns), rows out_stride apart, = a b. On the calling thread.
 void matmul(const MatrixView& a, const MatrixView& b, float* out, int64_t out_stride);
-// out (a.rows, b.columns), contiguous, += a b. On the calling thread.
-void matmul_add(const MatrixView& a, const MatrixView& b, float* out);
 // Shares the rows of a product among the pool's threads: body(begin, end). Blocks begin where LibTorch's own tiles do, so that a row's
 // digits do not depend on the number of threads.
 void split_rows(Context&, int64_t rows, FunctionRef<void(int64_t begin, int64_t end)> body);

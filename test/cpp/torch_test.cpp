@@ -93,24 +93,12 @@ TEST("matmul shared among 1 to 4 threads equals the triple loop, from 0 rows on"
     }
 }
 
-TEST("matmul_add adds to what is there") {
-  test_context();
-  Random random(3);
-  const std::vector<float> a = random.normal(5 * 64), b = random.normal(64 * 7), start = random.normal(35);
-  std::vector<float> out = start;
-  torch::matmul_add(torch::transposed(torch::matrix(a.data(), 64, 5)), torch::matrix(b.data(), 64, 7), out.data());
-  Matrix want = reference::matmul(reference::transposed(Matrix(64, 5, a)), Matrix(64, 7, b));
-  for (size_t i = 0; i < start.size(); ++i) want.values[i] += start[i];
-  CHECK_BELOW(largest_difference(out, want.values), 2e-5);
-}
-
 TEST("inner dimensions that differ are refused with both numbers, before anything is written") {
   test_context();
   const std::vector<float> memory(100, 1.0f);
   std::vector<float> out(100, 3.0f);
   const MatrixView a = torch::matrix(memory.data(), 4, 5), b = torch::matrix(memory.data(), 6, 3);
   CHECK_ERROR(torch::matmul(a, b, out.data(), 3), ErrorCode::kLibTorch, "5 and 6");
-  CHECK_ERROR(torch::matmul_add(a, b, out.data()), ErrorCode::kLibTorch, "5 and 6");
   CHECK_ERROR(torch::matmul(test_context(), a, b, out.data()), ErrorCode::kLibTorch, "5 and 6");
   CHECK_ERROR(torch::linear(a, torch::matrix(memory.data(), 3, 6), memory.data(), out.data()), ErrorCode::kLibTorch, "5 and 6");
   CHECK(out == std::vector<float>(100, 3.0f));

@@ -54,6 +54,10 @@ void activation_slope(Activation activation, const float* u, int64_t count, floa
   (activation == Activation::kQuickGelu ? quick_gelu_slope : gelu_slope)(u, count, slope);
 }
 
+CLIP_ES_MULTIVERSION void add_scaled(float* a, const float* b, int64_t count, float factor) {
+  for (int64_t i = 0; i < count; ++i) a[i] += factor * b[i];
+}
+
 void add(Context& context, float* a, const float* b, int64_t count) {
   context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) { add_block(a + begin, b + begin, end - begin); });
 }

@@ -6,6 +6,7 @@
 
 #include "ops/cpu/pack.h"
 #include "ops/cpu/simd.h"
+#include "ops/ops.h"
 
 namespace clip_es::ops {
 namespace {
@@ -21,28 +22,6 @@ struct Sizes {
   int64_t packed_values() const { return round_up(head_size, t.columns) * t.words(length); }
   int64_t packed_rows() const { return t.rows * std::max(t.words(head_size), t.words(length)); }
 };
-
-// x = e^(scale (x - the largest x)), `length` elements; -> their sum, and the log of the sum of e^(scale x).
-struct RowSum {
-  float sum, log_sum_exp;
-};
-CLIP_ES_MULTIVERSION RowSum exponentials(float* x, int64_t length, float scale) {
-  float largest = x[0];
-#pragma omp simd reduction(max : largest)
-  for (int64_t i = 0; i < length; ++i) largest = x[i] > largest ? x[i] : largest;
-  const float shift = largest * scale;  // scale > 0
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < length; ++i) {
-    x[i] = fast_exp(x[i] * scale - shift);
-    sum += x[i];
-  }
-  return {sum, shift + std::log(sum)};
-}
-
-CLIP_ES_MULTIVERSION void add_scaled(float* sum, const float* x, int64_t count, float factor) {
-  for (int64_t i = 0; i < count; ++i) sum[i] += factor * x[i];
-}
 
 CLIP_ES_MULTIVERSION void scale_row(const float* x, int64_t count, float factor, float* y) {
   for (int64_t i = 0; i < count; ++i) y[i] = factor * x[i];
@@ -102,7 +81,7 @@ void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_
   for (int64_t r = 0; r < rows; ++r) {
     float* row = s.scores + r * keys;
     const int64_t visible = job.causal ? first + r + 1 : length;
-    const RowSum sum = exponentials(row, visible, job.in.scale());
+    const ExponentialSum sum = exponentials(row, visible, job.in.scale());
     std::fill(row + visible, row + length, 0.0f);
     factors[r] = 1 / sum.sum;
     if (job.log_sum_exp) job.log_sum_exp[head * job.tokens + begin + first + r] = sum.log_sum_exp;

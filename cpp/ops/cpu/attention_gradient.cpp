@@ -10,6 +10,7 @@
 #include "ops/attention.h"
 #include "ops/cpu/pack.h"
 #include "ops/cpu/simd.h"
+#include "ops/ops.h"
 
 namespace clip_es::ops {
 namespace {
@@ -23,12 +24,8 @@ CLIP_ES_MULTIVERSION float dot(const float* a, const float* b, int64_t count) {
   return sum;
 }
 
-CLIP_ES_MULTIVERSION void add_scaled(float* sum, const float* x, int64_t count, float factor) {
-  for (int64_t i = 0; i < count; ++i) sum[i] += factor * x[i];
-}
-
 // x_i = e^(scale x_i - shift_i)
-CLIP_ES_MULTIVERSION void exponentials(float* x, int64_t count, float scale, const float* shift) {
+CLIP_ES_MULTIVERSION void shifted_exponentials(float* x, int64_t count, float scale, const float* shift) {
   for (int64_t i = 0; i < count; ++i) x[i] = fast_exp(x[i] * scale - shift[i]);
 }
 
@@ -112,7 +109,7 @@ class Head {
     const int64_t patches = job_.patches(), wide = round_up(patches, t_.columns), columns = round_up(job_.columns(), t_.columns);
     pack_rows(precision, row(1, first), 3 * job_.in.width, count, size_, t_.rows, scratch_.packed);
     multiply_packed(t_, scratch_.packed, scratch_.queries, t_.words(size_), count, patches, scratch_.scores);
-    for (int64_t r = 0; r < count; ++r) exponentials(scratch_.scores + r * wide, patches, scale_, log_sum_exp());
+    for (int64_t r = 0; r < count; ++r) shifted_exponentials(scratch_.scores + r * wide, patches, scale_, log_sum_exp());
     pack_rows(precision, scratch_.scores, wide, count, patches, t_.rows, scratch_.packed);
     multiply_packed(t_, scratch_.packed, scratch_.packed_gradients, t_.words(patches), count, job_.columns(), scratch_.product);
     for (int64_t r = 0; r < count; ++r)

@@ -5,7 +5,7 @@
 
 namespace clip_es::ops {
 
-CLIP_ES_MULTIVERSION float softmax(float* x, int64_t length, float scale) {
+CLIP_ES_MULTIVERSION ExponentialSum exponentials(float* x, int64_t length, float scale) {
   float largest = x[0];
 #pragma omp simd reduction(max : largest)
   for (int64_t i = 0; i < length; ++i) largest = x[i] > largest ? x[i] : largest;
@@ -16,9 +16,7 @@ CLIP_ES_MULTIVERSION float softmax(float* x, int64_t length, float scale) {
     x[i] = fast_exp(x[i] * scale - shift);
     sum += x[i];
   }
-  const float factor = 1.0f / sum;
-  for (int64_t i = 0; i < length; ++i) x[i] *= factor;
-  return shift + std::log(sum);
+  return {sum, shift + std::log(sum)};
 }
 
 }  // namespace clip_es::ops

@@ -77,7 +77,7 @@ struct LogSumExp {
   int64_t head_stride, row_stride;
 };
 
-// scores (heads, rows, length), of the queries from `first` on: softmax(scale * scores) in place. Twin: ops::softmax.
+// scores (heads, rows, length), of the queries from `first` on: softmax(scale * scores) in place. Twin: reference::softmax.
 struct Softmax {
   float* scores;
   int64_t heads, rows, length, first;
