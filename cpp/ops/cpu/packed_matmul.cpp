@@ -1,5 +1,6 @@
 // After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): a tile of y stays in registers while a tile of
-// x and a panel of weights, both packed in the order of use, stream past it; a block of x stays in the second-level cache meanwhile.
+// x and a panel of weights, both packed in the order of use, stream past it; a panel stays in the first caches meanwhile, a block of x in
+// the last.
 #include "ops/packed_matmul.h"
 
 #include <algorithm>
@@ -10,9 +11,9 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kRowBlock = 384, kWords = 768;  // of x: rows, and words of each, that are packed together; larger ones were no faster
-constexpr float kZero = 128;                      // of the integers in panels
-constexpr uint32_t kFlipSigns = 0x80808080;       // q -> q + 128, as unsigned numbers
+constexpr int64_t kRowBlock = 1056, kWords = 768;  // of x, packed together: most rows, so that weights are read once, and words of each
+constexpr float kZero = 128;                       // of the integers in panels
+constexpr uint32_t kFlipSigns = 0x80808080;        // q -> q + 128, as unsigned numbers
 
 int64_t panel_words(const PackedMatrix& w) {
   const Tile& t = tile(w.precision);
