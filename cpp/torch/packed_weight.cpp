@@ -92,8 +92,9 @@ PackedWeight::PackedWeight(std::unique_ptr<Handles> handles) : handles_(std::mov
 PackedWeight::~PackedWeight() = default;
 
 std::unique_ptr<PackedWeight> PackedWeight::make(const float* weight, int64_t inputs, int64_t outputs, bool anywhere) {
+  if (!anywhere && !has_amx()) return nullptr;
   static const bool usable = packed_product_is_right('b');
-  if (!usable || !(anywhere || has_amx())) return nullptr;
+  if (!usable) return nullptr;
   std::vector<uint16_t> rounded(static_cast<size_t>(outputs * inputs));
   to_bfloat16(weight, outputs * inputs, rounded.data());
   Tensor packed = pack(wrap_matrix(rounded.data(), aoti_torch_dtype_bfloat16(), {outputs, inputs}, {inputs, 1}).get());
