@@ -24,9 +24,9 @@ PeakProbe::PeakProbe(int64_t tokens, int64_t width, Precision precision)
   for (const auto& [inputs, outputs] : {std::array{width, 3 * width}, {width, width}, {width, 4 * width}, {4 * width, width}}) {
     constexpr double kNever = std::numeric_limits<double>::infinity();
     const auto weight = std::span(weight_).first(static_cast<size_t>(inputs * outputs));
-    products_.push_back({inputs, outputs,
-                         torch::Linear(weight, std::span(bias_).first(static_cast<size_t>(outputs)), inputs, Precision::kFloat32),
-                         torch::PackedWeight::make(weight.data(), inputs, outputs, true), kNever, kNever});
+    products_.push_back(
+        {inputs, outputs, torch::Linear(weight, std::span(bias_).first(static_cast<size_t>(outputs)), inputs, Precision::kFloat32),
+         precision == Precision::kBFloat16 ? torch::PackedWeight::make(weight.data(), inputs, outputs, true) : nullptr, kNever, kNever});
     products_.back().layer.pack(precision);
   }
 }

@@ -15,8 +15,8 @@ struct Peak {
 };
 
 // The four products of one transformer block for `tokens` rows, by LibTorch's best product of that precision (plain in float32, packed by
-// oneDNN in bfloat16, _int_mm of integers that are there already in int8) and by the engine's. A round is timed between the engine's runs,
-// so that whatever else the machine does meets all of them.
+// oneDNN in bfloat16 with y widened to float32, _int_mm of integers that are there already in int8) and by the engine's. A round is timed
+// between the engine's runs, so that whatever else the machine does meets all of them.
 class PeakProbe {
  public:
   PeakProbe(int64_t tokens, int64_t width, clip_es::Precision);

@@ -22,6 +22,8 @@ CudaDevice::~CudaDevice() {
 
 void CudaDevice::load(Context& host, Model& model, torch::Precision precision) {
   constexpr int64_t kTensorCoreHead = 64;  // of the kernel that sums attention in bfloat16
+  if (precision == Precision::kInt8)
+    throw Error(ErrorCode::kInvalidArg, "precision 'int8' is for processors; a GPU computes in 'bfloat16' or 'float32'");
   model_ = &model;
   if (precision == torch::Precision::kBFloat16 && head_size() != kTensorCoreHead)
     throw Error(ErrorCode::kModelFormat, "heads of " + std::to_string(head_size()) +

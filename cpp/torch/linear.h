@@ -34,7 +34,6 @@ class Linear {
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }
   const float* weight() const;  // (outputs, inputs), of a float32 layer that is neither compact nor packed
-  const ops::PackedMatrix* panels() const { return storage_ == Storage::kPacked ? &panels_ : nullptr; }
   const float* bias() const { return reinterpret_cast<const float*>(bias_.get()); }  // (outputs), or null
   size_t bytes() const;                                                              // of memory held
 

@@ -211,11 +211,12 @@ TEST("CUDA: memory that cannot be had is kOutOfMemory, with the size and the rem
   arena.take<std::byte>(1 << 20);
 }
 
-TEST("CUDA: heads that are not 64 wide are refused in bfloat16, with the remedy") {
+TEST("CUDA: int8, and heads that are not 64 wide in bfloat16, are refused with the remedy") {
   Random random;
   TestModel model = random_last_block(random, {96, 3, Activation::kGelu}, 16);
   cuda::CudaDevice device(test_gpu());
   CHECK_ERROR(device.load(test_context(), model.fast, torch::Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
+  CHECK_ERROR(device.load(test_context(), model.fast, Precision::kInt8), ErrorCode::kInvalidArg, "is for processors");
 }
 
 TEST("CUDA: no driver, no GPU, no GPU of this number and one that is too old are refused, each with its reason") {
