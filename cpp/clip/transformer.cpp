@@ -6,21 +6,21 @@ namespace {
 // `attend` turns qkv (tokens, 3 width) into out (tokens, width).
 template <class Attend>
 void run_block(Context& context, const TransformerShape& shape, const BlockWeights& w, int64_t tokens, float* x, Attend attend) {
-  const int64_t width = shape.width, hidden = w.c_fc.outputs(), count = tokens * width;
-  Arena::Scope scope(context.arena);
-  const auto normalised = context.arena.take<float>(static_cast<size_t>(count));
+  const int64_t width = shape.width, count = tokens * width;
+  const auto normalised = [&](const LayerNormWeights& norm) {
+    return [x, width, &norm](int64_t token, float* y) {
+      ops::layer_norm_row(x + token * width, width, norm.gamma.data(), norm.beta.data(), y);
+      return y;
+    };
+  };
   {
-    Arena::Scope attention_scope(context.arena);
-    const auto qkv = context.arena.take<float>(static_cast<size_t>(3 * count));
-    ops::layer_norm(context, x, tokens, width, w.ln_1.gamma.data(), w.ln_1.beta.data(), normalised.data());
-    w.in_proj(context, normalised.data(), tokens, qkv.data());
-    attend(ops::AttentionInput{qkv.data(), width, shape.heads, shape.attention}, normalised.data());
-    w.out_proj(context, normalised.data(), tokens, x, {.add = true});
+    Arena::Scope scope(context.arena);
+    const auto attended = context.arena.take<float>(static_cast<size_t>(count)), qkv = context.arena.take<float>(3 * attended.size());
+    w.in_proj(context, normalised(w.ln_1), tokens, qkv.data());
+    attend(ops::AttentionInput{qkv.data(), width, shape.heads, shape.attention}, attended.data());
+    w.out_proj(context, attended.data(), tokens, x, {.add = true});
   }
-  const auto u = context.arena.take<float>(static_cast<size_t>(tokens * hidden));
-  ops::layer_norm(context, x, tokens, width, w.ln_2.gamma.data(), w.ln_2.beta.data(), normalised.data());
-  w.c_fc(context, normalised.data(), tokens, u.data(), {.activation = shape.activation});
-  w.c_proj(context, u.data(), tokens, x, {.add = true});
+  torch::Linear::feed_forward(context, w.c_fc, shape.activation, w.c_proj, normalised(w.ln_2), tokens, x);
 }
 
 int64_t count_tokens(std::span<const ops::Sequence> sequences) { return sequences.back().begin + sequences.back().length; }

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/context.h"
+#include "core/precision.h"
 #include "ops/tap.h"
 
 namespace clip_es {
@@ -18,6 +19,7 @@ constexpr float kLayerNormEpsilon = 1e-5f;  // CLIP's
 
 // y = (x - mean) * rstd * gamma + beta, each row of x (rows, width) by itself. y may be x.
 void layer_norm(Context&, const float* x, int64_t rows, int64_t width, const float* gamma, const float* beta, float* y);
+void layer_norm_row(const float* x, int64_t width, const float* gamma, const float* beta, float* y);  // one row
 // Without the affine part: x_hat (rows, width) and rstd (rows), 1 / standard deviation.
 void normalise_rows(Context&, const float* x, int64_t rows, int64_t width, float* x_hat, float* rstd);
 
@@ -32,12 +34,13 @@ void add(Context&, float* a, const float* b, int64_t count);
 // a += factor * b. One thread.
 void add_scaled(float* a, const float* b, int64_t count, float factor);
 
-// The softmax of `length` elements but for the division by their sum: x = e^(scale (x - the largest x)), in place. One thread.
+// The softmax of `length` elements but for the division by their sum: x = e^(scale (x - the largest x)), in place. One thread. To float32's
+// precision, or to 1e-5, for what is multiplied in another.
 struct ExponentialSum {
   float sum;
   float log_sum_exp;  // log of the sum of e^(scale x)
 };
-ExponentialSum exponentials(float* x, int64_t length, float scale);
+ExponentialSum exponentials(float* x, int64_t length, float scale, Precision precision = Precision::kFloat32);
 
 // Pillow's bicubic resize (a = -0.5) of 8-bit pixels, byte for byte: 22-bit fixed-point weights, horizontal pass first, rounded
 // to 8 bits after each pass, a pass that changes nothing is left out. image (height, width, 3) -> out (out_height, out_width, 3).

@@ -12,6 +12,9 @@
 
 namespace clip_es::ops {
 
+// The rows of x, where they stand or made when they are asked for, in `memory` for a row: a product reads each once.
+using RowSource = FunctionRef<const float*(int64_t row, float* memory)>;
+
 // Panels of some outputs each, see cpu/tile.h. Of 8-bit integers every output has a scale of its own.
 struct PackedMatrix {
   Precision precision = Precision::kFloat32;
@@ -34,10 +37,20 @@ struct Epilogue {
 };
 
 // x (rows, inputs) -> y (rows, outputs). Every element is summed in the same order, however rows are shared. Of x every row's 8-bit
-// integers have a scale of their own for each 3072 inputs.
+// integers have a scale of their own. The threads ask for rows of x at the same time.
+void packed_matmul(Context&, const PackedMatrix&, const RowSource& x, int64_t rows, const Epilogue&, float* y);
 void packed_matmul(Context&, const PackedMatrix&, const float* x, int64_t rows, const Epilogue&, float* y);
 // The same on the calling thread, which takes `scratch`, packed_matmul_scratch() bytes.
-void packed_matmul(const PackedMatrix&, const float* x, int64_t rows, const Epilogue&, std::byte* scratch, float* y);
+void packed_matmul(const PackedMatrix&, const RowSource& x, int64_t rows, const Epilogue&, std::byte* scratch, float* y);
 int64_t packed_matmul_scratch(const PackedMatrix&, int64_t rows);  // a multiple of 64
+
+struct PackedLayer {
+  const PackedMatrix& weight;
+  const float* bias;  // (outputs)
+};
+
+// y += activation(x V^T + b) W^T + c, rows of x (rows, inputs of V), of y (rows, outputs of W). What lies between is packed as it is made:
+// the same numbers as by two products. Not for kInt8, whose rows must be whole before they are rounded.
+void packed_feed_forward(Context&, const PackedLayer& in, Activation, const PackedLayer& out, const RowSource& x, int64_t rows, float* y);
 
 }  // namespace clip_es::ops

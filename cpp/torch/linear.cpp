@@ -1,5 +1,6 @@
 #include "torch/linear.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/half.h"
@@ -94,6 +95,33 @@ void Linear::operator()(Context& context, const float* x, int64_t rows, float* y
   }
   multiply(context, x, rows, y);
   if (epilogue.activation) ops::activate(context, *epilogue.activation, y, count);
+}
+
+void Linear::operator()(Context& context, const ops::RowSource& x, int64_t rows, float* y, ops::Epilogue epilogue) const {
+  if (storage_ == Storage::kPacked) {
+    epilogue.bias = bias();
+    return ops::packed_matmul(context, panels_, x, rows, epilogue, y);
+  }
+  Arena::Scope scope(context.arena);
+  const auto made = context.arena.take<float>(static_cast<size_t>(rows * inputs_));
+  context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* to = made.data() + row * inputs_;
+      if (const float* from = x(row, to); from != to) std::copy_n(from, inputs_, to);
+    }
+  });
+  (*this)(context, made.data(), rows, y, epilogue);
+}
+
+void Linear::feed_forward(Context& context, const Linear& in, Activation activation, const Linear& out, const ops::RowSource& x,
+                          int64_t rows, float* y) {
+  const bool packed = in.storage_ == Storage::kPacked && out.storage_ == Storage::kPacked && in.bias_ && out.bias_;
+  if (packed && in.panels_.precision != Precision::kInt8)
+    return ops::packed_feed_forward(context, {in.panels_, in.bias()}, activation, {out.panels_, out.bias()}, x, rows, y);
+  Arena::Scope scope(context.arena);
+  const auto u = context.arena.take<float>(static_cast<size_t>(rows * in.outputs_));
+  in(context, x, rows, u.data(), {.activation = activation});
+  out(context, u.data(), rows, y, {.add = true});
 }
 
 void Linear::multiply(Context& context, const float* x, int64_t rows, float* y) const {

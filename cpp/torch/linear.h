@@ -30,6 +30,10 @@ class Linear {
 
   // x (rows, inputs) -> y (rows, outputs), rows shared among the pool's threads. y must not be x. The epilogue's bias is the layer's own.
   void operator()(Context&, const float* x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
+  void operator()(Context&, const ops::RowSource& x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
+
+  // y += out(activation(in(x))), rows of x (rows, inputs of in), of y (rows, outputs of out).
+  static void feed_forward(Context&, const Linear& in, Activation, const Linear& out, const ops::RowSource& x, int64_t rows, float* y);
 
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }

@@ -20,16 +20,14 @@ std::vector<float> rounded(std::vector<float> values) {
   return values;
 }
 
-// Each row (run `length` numbers at a time) as integers from -127 to 127 times a scale of its own.
-std::vector<float> quantised(std::vector<float> values, int64_t columns, int64_t length) {
-  for (size_t row = 0; row < values.size(); row += static_cast<size_t>(columns))
-    for (int64_t begin = 0; begin < columns; begin += length) {
-      const auto first = values.begin() + static_cast<int64_t>(row) + begin, last = first + std::min(length, columns - begin);
-      float largest = 0;
-      for (auto v = first; v != last; ++v) largest = std::max(largest, std::fabs(*v));
-      for (auto v = first; largest > 0 && v != last; ++v)
-        *v = static_cast<float>(std::nearbyint(static_cast<double>(*v) * (127 / largest))) * (largest / 127);
-    }
+// Each row as integers from -127 to 127 times a scale of its own.
+std::vector<float> quantised(std::vector<float> values, int64_t columns) {
+  for (auto first = values.begin(); first != values.end(); first += columns) {
+    float largest = 0;
+    for (auto v = first; v != first + columns; ++v) largest = std::max(largest, std::fabs(*v));
+    for (auto v = first; largest > 0 && v != first + columns; ++v)
+      *v = static_cast<float>(std::nearbyint(static_cast<double>(*v) * (127 / largest))) * (largest / 127);
+  }
   return values;
 }
 
@@ -105,7 +103,7 @@ TEST("packed_matmul of 8-bit integers equals plain sums of numbers rounded to th
   double worst = 0;
   for_sizes([&](const Product& p) {
     const ops::PackedMatrix packed = ops::pack_matrix(Precision::kInt8, p.weight.data(), p.outputs, p.inputs);
-    const double off = worst_of(packed, p, p.sums(quantised(p.x, p.inputs, 3072), quantised(p.weight, p.inputs, p.inputs)));
+    const double off = worst_of(packed, p, p.sums(quantised(p.x, p.inputs), quantised(p.weight, p.inputs)));
     worst = std::max(worst, off * std::sqrt(static_cast<double>(p.inputs)));
   });
   check::note("largest difference times the square root of the inputs " + std::to_string(worst));
@@ -128,6 +126,30 @@ TEST("an epilogue adds to what is there, or activates what a layer's own sums an
       }
     }
   });
+}
+
+TEST("a feed-forward gives the same bits as two products, which may be written over what x is made of") {
+  Random random(14);
+  for (const int threads : {1, 3})
+    for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16})
+      for (const int64_t rows : {1, 13, 100})
+        for (const int64_t hidden : {1, 65, 1700}) {
+          const Product up(random, rows, hidden, 96), down(random, rows, 96, hidden);
+          const ops::PackedMatrix in = ops::pack_matrix(precision, up.weight.data(), hidden, 96),
+                                  out = ops::pack_matrix(precision, down.weight.data(), 96, hidden);
+          const auto half = [](const std::vector<float>& x) {
+            return [&x](int64_t row, float* to) {
+              for (int64_t i = 0; i < 96; ++i) to[i] = x[static_cast<size_t>(row * 96 + i)] / 2;
+              return to;
+            };
+          };
+          std::vector<float> want = up.x, y = up.x, between(static_cast<size_t>(rows * hidden));
+          Context& context = context_with(threads);
+          ops::packed_matmul(context, in, half(up.x), rows, {.bias = up.bias.data(), .activation = Activation::kQuickGelu}, between.data());
+          ops::packed_matmul(context, out, between.data(), rows, {.bias = down.bias.data(), .add = true}, want.data());
+          ops::packed_feed_forward(context, {in, up.bias.data()}, Activation::kQuickGelu, {out, down.bias.data()}, half(y), rows, y.data());
+          CHECK(y == want);
+        }
 }
 
 TEST("rows and weights of zeros give zeros in every precision") {

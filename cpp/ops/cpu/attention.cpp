@@ -81,7 +81,7 @@ void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_
   for (int64_t r = 0; r < rows; ++r) {
     float* row = s.scores + r * keys;
     const int64_t visible = job.causal ? first + r + 1 : length;
-    const ExponentialSum sum = exponentials(row, visible, job.in.scale());
+    const ExponentialSum sum = exponentials(row, visible, job.in.scale(), job.in.precision);
     std::fill(row + visible, row + length, 0.0f);
     factors[r] = 1 / sum.sum;
     if (job.log_sum_exp) job.log_sum_exp[head * job.tokens + begin + first + r] = sum.log_sum_exp;

@@ -24,11 +24,6 @@ struct Moments {
   return {mean, 1.0f / std::sqrt(squares / static_cast<float>(width) + kLayerNormEpsilon)};
 }
 
-CLIP_ES_MULTIVERSION void layer_norm_row(const float* x, int64_t width, const float* gamma, const float* beta, float* y) {
-  const Moments m = moments(x, width);
-  for (int64_t i = 0; i < width; ++i) y[i] = (x[i] - m.mean) * m.rstd * gamma[i] + beta[i];
-}
-
 CLIP_ES_MULTIVERSION float normalise_row(const float* x, int64_t width, float* x_hat) {
   const Moments m = moments(x, width);
   for (int64_t i = 0; i < width; ++i) x_hat[i] = (x[i] - m.mean) * m.rstd;
@@ -36,6 +31,11 @@ CLIP_ES_MULTIVERSION float normalise_row(const float* x, int64_t width, float* x
 }
 
 }  // namespace
+
+CLIP_ES_MULTIVERSION void layer_norm_row(const float* x, int64_t width, const float* gamma, const float* beta, float* y) {
+  const Moments m = moments(x, width);
+  for (int64_t i = 0; i < width; ++i) y[i] = (x[i] - m.mean) * m.rstd * gamma[i] + beta[i];
+}
 
 void layer_norm(Context& context, const float* x, int64_t rows, int64_t width, const float* gamma, const float* beta, float* y) {
   context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {

@@ -1,4 +1,4 @@
-// Patches in blocks: e (block, F) is made, multiplied and forgotten in cache; act'(u) rstd_post is made once for all classes.
+// Patches in blocks: rows of e (F) are made, packed and forgotten in cache; act'(u) rstd_post is made once for all classes.
 #include <algorithm>
 
 #include "ops/cpu/simd.h"
@@ -46,21 +46,23 @@ void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) 
   const int64_t size = std::clamp((in.patches + workers - 1) / workers, kSmallestBlock, kLargestBlock);
   const int64_t blocks = (in.patches + size - 1) / size, tile = size * in.hidden;
   Arena::Scope scope(context.arena);
-  const auto slopes = context.arena.take<float>(static_cast<size_t>(workers * tile)),
-             es = context.arena.take<float>(static_cast<size_t>(workers * tile));
-  const int64_t scratch = packed_matmul_scratch(*in.composite, size);
-  const auto packed = context.arena.take<std::byte>(static_cast<size_t>(workers * scratch));
+  const auto slopes = context.arena.take<float>(static_cast<size_t>(workers * tile));
+  const int64_t bytes = packed_matmul_scratch(*in.composite, size);
+  const auto scratch = context.arena.take<std::byte>(static_cast<size_t>(workers * bytes));
   context.pool.run(blocks, [&](int64_t block, int worker) {
     const int64_t first = block * size, count = std::min(size, in.patches - first);
-    float *slope = slopes.data() + worker * tile, *e = es.data() + worker * tile;
+    float* slope = slopes.data() + worker * tile;
     activation_slope(in.activation, in.u + first * in.hidden, count * in.hidden, slope);
     for (int64_t r = 0; r < count; ++r)
       for (int64_t i = 0; i < in.hidden; ++i) slope[r * in.hidden + i] *= in.rstd_post[first + r];
     for (int64_t k = 0; k < in.classes; ++k) {
       Sums sums[kLargestBlock];
-      for (int64_t r = 0; r < count; ++r) sums[r] = make_e(in, first + r, k, slope + r * in.hidden, e + r * in.hidden);
+      const auto e = [&](int64_t r, float* memory) {
+        sums[r] = make_e(in, first + r, k, slope + r * in.hidden, memory);
+        return memory;
+      };
       float* to = out_gradient + (k * in.patches + first) * in.width;
-      packed_matmul(*in.composite, e, count, {}, packed.data() + worker * scratch, to);
+      packed_matmul(*in.composite, e, count, {}, scratch.data() + worker * bytes, to);
       for (int64_t r = 0; r < count; ++r) finish_row(in, first + r, k, sums[r], to + r * in.width);
     }
   });

@@ -93,37 +93,50 @@ CLIP_ES_MULTIVERSION void interleave_pair(const uint16_t* low, const uint16_t* h
   for (int64_t c = 0; c < columns; ++c) to[c] = static_cast<uint32_t>(high[c]) << 16 | low[c];
 }
 
-}  // namespace
-
-void pack_rows(Precision precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
+// At most a tile's rows, each by itself.
+void pack_tile(Precision precision, const float* const* x, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
                RowScale* scales) {
   const int64_t group = tile(precision).group, words = tile(precision).words(depth);
   alignas(64) std::byte runs[4][kRun * sizeof(uint32_t)];
   float factors[kMostTileColumns] = {}, unused = 0;
-  for (int64_t first = 0; first < rows; first += tile_rows, packed += tile_rows * words) {
-    const int64_t here = std::min(tile_rows, rows - first);
-    if (precision == Precision::kInt8)
-      for (int64_t r = 0; r < here; ++r) {
-        const float largest = largest_size(x + (first + r) * stride, depth);
-        factors[r] = largest > 0 ? kLargest / largest : 0;
-        scales[first + r] = {largest / kLargest, 0};
-      }
-    if (here < tile_rows) std::fill_n(packed, tile_rows * words, 0u);
-    for (int64_t begin = 0; begin < words; begin += kRun) {
-      const int64_t count = std::min(kRun, words - begin), numbers = std::min(count * group, depth - begin * group);
-      uint32_t* to = packed + begin * tile_rows;
-      const auto read = [&](int64_t r, std::byte* run) {
-        float& sum = precision == Precision::kInt8 ? scales[first + r].sum : unused;
-        return to_words(precision, x + (first + r) * stride + begin * group, numbers, factors[r], run, sum);
-      };
-      int64_t r = 0;
-      for (; r + 4 <= here; r += 4) {
-        const std::byte* const four[] = {read(r, runs[0]), read(r + 1, runs[1]), read(r + 2, runs[2]), read(r + 3, runs[3])};
-        interleave(four, count, tile_rows, to + r);
-      }
-      for (; r < here; ++r) interleave_one(read(r, runs[0]), count, tile_rows, to + r);
+  if (precision == Precision::kInt8)
+    for (int64_t r = 0; r < rows; ++r) {
+      const float largest = largest_size(x[r], depth);
+      factors[r] = largest > 0 ? kLargest / largest : 0;
+      scales[r] = {largest / kLargest, 0};
     }
+  if (rows < tile_rows) std::fill_n(packed, tile_rows * words, 0u);
+  for (int64_t begin = 0; begin < words; begin += kRun, packed += kRun * tile_rows) {
+    const int64_t count = std::min(kRun, words - begin), numbers = std::min(count * group, depth - begin * group);
+    const auto read = [&](int64_t r, std::byte* run) {
+      float& sum = precision == Precision::kInt8 ? scales[r].sum : unused;
+      return to_words(precision, x[r] + begin * group, numbers, factors[r], run, sum);
+    };
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+      const std::byte* const four[] = {read(r, runs[0]), read(r + 1, runs[1]), read(r + 2, runs[2]), read(r + 3, runs[3])};
+      interleave(four, count, tile_rows, packed + r);
+    }
+    for (; r < rows; ++r) interleave_one(read(r, runs[0]), count, tile_rows, packed + r);
   }
+}
+
+}  // namespace
+
+void pack_rows(Precision precision, const RowSource& x, float* memory, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
+               RowScale* scales) {
+  const float* here[kMostTileColumns];
+  for (int64_t first = 0; first < rows; first += tile_rows, packed += tile_rows * tile(precision).words(depth)) {
+    const int64_t count = std::min(tile_rows, rows - first);
+    for (int64_t r = 0; r < count; ++r) here[r] = x(first + r, memory + r * depth);
+    pack_tile(precision, here, count, depth, tile_rows, packed, scales ? scales + first : nullptr);
+  }
+}
+
+void pack_rows(Precision precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
+               RowScale* scales) {
+  pack_rows(
+      precision, [=](int64_t row, float*) { return x + row * stride; }, nullptr, rows, depth, tile_rows, packed, scales);
 }
 
 void pack_columns(Precision precision, const float* x, int64_t stride, int64_t depth, int64_t columns, int64_t tile_columns,
@@ -150,7 +163,7 @@ void multiply_packed(const Tile& t, const uint32_t* x, const uint32_t* panels, i
   const int64_t stride = round_up(columns, t.columns);
   for (int64_t column = 0; column < columns; column += t.columns)
     for (int64_t row = 0; row < rows; row += t.rows)
-      t.multiply(x + row * words, panels + column * words, words, y + row * stride + column, stride);
+      t.multiply(x + row * words, panels + column * words, words, std::min(t.rows, rows - row), y + row * stride + column, stride);
 }
 
 }  // namespace clip_es::ops

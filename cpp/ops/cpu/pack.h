@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "ops/cpu/tile.h"
+#include "ops/packed_matmul.h"
 
 namespace clip_es::ops {
 
@@ -14,6 +15,9 @@ struct RowScale {
 // x (rows, depth), rows `stride` apart -> for every tile_rows rows (words, tile_rows), the last filled up with zeros: with tile.rows rows
 // the x of tiles; with tile.columns rows panels, of kInt8 once 128 is added. scales (rows): for kInt8.
 void pack_rows(Precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
+               RowScale* scales = nullptr);
+// The same of rows that are made one after the other: memory (tile_rows, depth).
+void pack_rows(Precision, const RowSource& x, float* memory, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
                RowScale* scales = nullptr);
 
 // Panels of a matrix that lies the other way: x (depth, columns), rows `stride` apart -> for every tile_columns columns
