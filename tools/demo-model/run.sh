@@ -9,7 +9,7 @@ usage() {
 Usage: tools/demo-model/run.sh [--build DIR] [--minutes N] [--workers N] [--scenes N]
        tools/demo-model/run.sh --set DIR [--count N] [--build DIR]
   --build DIR    where everything is written (default build-demo-model in the repository)
-  --minutes N    processor time of each training process (default 170); 1 is a trial of the machinery, not a model
+  --minutes N    processor time of each training process (default 70); 1 is a trial of the machinery, not a model
   --workers N    training processes of one thread each (default: the processor's cores, at most 4)
   --scenes N     scenes of the evaluation (default 100)
   --set DIR      train nothing: draw a data set with ground truth to DIR, for clip-es dataset and clip-es eval
@@ -21,7 +21,7 @@ TEXT
 here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build-demo-model
 python=${PYTHON:-python3}
-minutes=170 scenes=100 set='' count=240
+minutes=70 scenes=100 set='' count=240
 workers=$(nproc)
 ((workers <= 4)) || workers=4
 fail() { echo "run.sh: $*" >&2; exit 1; }
@@ -50,6 +50,8 @@ requirements() {
   for module in torch numpy PIL; do
     "$python" -c "import $module" 2>/dev/null || fail "$python has no $module: $python -m pip install torch numpy pillow"
   done
+  [ -n "$set" ] || "$python" -c "from torch.optim import Muon" 2>/dev/null ||
+    fail "training needs torch 2.9 or newer: $python -m pip install -U torch"
   command -v node >/dev/null && command -v npm >/dev/null || fail "node and npm are needed: https://nodejs.org"
   merges=${CLIP_BPE:-$here/../../data/bpe_simple_vocab_16e6.txt.gz}
   [ -f "$merges" ] || fail "no file $merges; set CLIP_BPE to CLIP's bpe_simple_vocab_16e6.txt.gz"

@@ -54,7 +54,7 @@ def arguments():
     ap.add_argument("sprites", help="what sprites.py wrote")
     ap.add_argument("words", help="words.json")
     ap.add_argument("out", help="prefix of the files to write")
-    ap.add_argument("--minutes", type=float, default=120, help="processor time of each worker for the whole schedule")
+    ap.add_argument("--minutes", type=float, default=70, help="processor time of each worker for the whole schedule")
     ap.add_argument("--lr", type=float, default=2e-3)
     ap.add_argument("--width", type=int, default=128)
     ap.add_argument("--layers", type=int, default=6)
@@ -134,7 +134,7 @@ class Batches:
 
 
 WEIGHTS = {"cls": 1, "mean": 1, "cls_nce": 0.3, "mean_nce": 0.3, "patch": 0.5, "value": 0.3}
-SELF_TRAINING = {"cam": 0.5, "refined": 0.5, "attention": 0.25}
+SELF_TRAINING = {"cam": 1, "refined": 2, "attention": 1}
 
 
 def all_losses(model, words, batch, progress):
@@ -162,12 +162,34 @@ def all_losses(model, words, batch, progress):
     return sum(weights[name] * loss for name, loss in parts.items()), parts
 
 
-def optimiser(model, lr):
-    def decays(name, p):
-        return p.dim() >= 2 and "embedding" not in name
-    groups = [{"params": [p for n, p in model.named_parameters() if decays(n, p)], "weight_decay": 0.05},
-              {"params": [p for n, p in model.named_parameters() if not decays(n, p)], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)
+class Optimisers:
+    """Muon for the matrices of the blocks, whose steps it makes orthogonal (Jordan et al. 2024), AdamW for all else. Its
+    steps have AdamW's size, so that one learning rate serves both."""
+
+    def __init__(self, model, lr):
+        matrices, tables, vectors = [], [], []
+        for name, p in model.named_parameters():
+            if "resblocks" in name and p.dim() == 2:
+                matrices.append(p)
+            else:
+                (tables if p.dim() >= 2 and "embedding" not in name else vectors).append(p)
+        self.parts = [
+            torch.optim.Muon(matrices, lr=lr, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW([{"params": tables, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
+                              lr=lr, betas=(0.9, 0.98), fused=True)]
+
+    def step(self, lr):
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = lr
+            part.step()
+
+    def state_dict(self):
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states):
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
 
 
 def share_gradients(model, spent, workers):
@@ -248,7 +270,7 @@ def work(rank, a):
     words = Words(a.words, a.vocabulary)
     assert words.classes == sprites.classes, "the sprites were packed for other classes: delete them and start again"
     model = CLIP(width=a.width, layers=a.layers, patch=a.patch, vocab=len(words.used) + 1)
-    average, opt = copy.deepcopy(model), optimiser(model, a.lr)
+    average, opt = copy.deepcopy(model), Optimisers(model, a.lr)
     state = dict(minutes=0.0, step=0, pictures=0)
     if os.path.exists(a.out + ".ckpt"):
         saved = torch.load(a.out + ".ckpt")
@@ -287,15 +309,13 @@ def learn(rank, a, model, average, opt, words, batches, watch, minutes, step, pi
         shared = np.random.default_rng(step)                         # decisions all workers take alike
         warm = min(1, (step + 1) / 200)
         lr = a.lr * warm * (0.5 * (1 + math.cos(math.pi * progress)) * 0.98 + 0.02)
-        for group in opt.param_groups:
-            group["lr"] = lr
         batch = batches.next(progress, shared)
         loss, parts = all_losses(model, words, batch, progress)
-        opt.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         spent, clock = time.process_time() - clock, time.process_time()
         minutes += share_gradients(model, spent, a.workers) / 60
-        opt.step()
+        opt.step(lr)
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(LARGEST_SCALE))
         follow(average, model, step)
