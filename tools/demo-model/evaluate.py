@@ -1,6 +1,6 @@
 """Top-1 and mask quality of an archive, by the reference implementation in ../golden.
 
-    python evaluate.py ARCHIVE.pt SPRITES.pt CLASSES.json [--scenes 100] [--sheet sheet.png] [--write SCENES_DIR]
+    python evaluate.py ARCHIVE.pt SPRITES.pt CLASSES.json [--scenes 400] [--sheet sheet.png] [--write SCENES_DIR]
 
 Scenes are 320x240 with 1-3 objects; the names of what is in the picture are given (as in the paper), the background
 words are the competitors, background = 1 - largest map, no CRF. 'class' pools pixels per class over all scenes,
@@ -35,7 +35,7 @@ def arguments():
     ap.add_argument("archive")
     ap.add_argument("sprites", help="what sprites.py wrote")
     ap.add_argument("classes", help="class file")
-    ap.add_argument("--scenes", type=int, default=100)
+    ap.add_argument("--scenes", type=int, default=400)
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--sheet", help="PNG of photo, truth, initial CAM and CAA side by side to write")
     ap.add_argument("--write", help="folder to write the demo's twelve scenes to")

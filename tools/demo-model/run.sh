@@ -11,7 +11,7 @@ Usage: tools/demo-model/run.sh [--build DIR] [--minutes N] [--workers N] [--scen
   --build DIR    where everything is written (default build-demo-model in the repository)
   --minutes N    processor time of each training process (default 70); 1 is a trial of the machinery, not a model
   --workers N    training processes of one thread each (default: the processor's cores, at most 4)
-  --scenes N     scenes of the evaluation (default 100)
+  --scenes N     scenes of the evaluation (default 400)
   --set DIR      train nothing: draw a data set with ground truth to DIR, for clip-es dataset and clip-es eval
   --count N      pictures of the data set (default 240)
 Environment: PYTHON (default python3; needs torch, numpy and pillow), CLIP_BPE (CLIP's merges, default the repository's).
@@ -21,7 +21,7 @@ TEXT
 here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build-demo-model
 python=${PYTHON:-python3}
-minutes=70 scenes=100 set='' count=240
+minutes=70 scenes=400 set='' count=240
 workers=$(nproc)
 ((workers <= 4)) || workers=4
 fail() { echo "run.sh: $*" >&2; exit 1; }
