@@ -50,7 +50,8 @@ struct PackedLayer {
 };
 
 // y += activation(x V^T + b) W^T + c, rows of x (rows, inputs of V), of y (rows, outputs of W). What lies between is packed as it is made:
-// the same numbers as by two products. Not for kInt8, whose rows must be whole before they are rounded.
+// the same numbers as by two products. A thread reads its rows of x before it writes those of y, which x may be made of. Not for kInt8,
+// whose rows must be whole before they are rounded.
 void packed_feed_forward(Context&, const PackedLayer& in, Activation, const PackedLayer& out, const RowSource& x, int64_t rows, float* y);
 
 }  // namespace clip_es::ops

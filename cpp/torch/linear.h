@@ -32,7 +32,7 @@ class Linear {
   void operator()(Context&, const float* x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
   void operator()(Context&, const ops::RowSource& x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
 
-  // y += out(activation(in(x))), rows of x (rows, inputs of in), of y (rows, outputs of out).
+  // y += out(activation(in(x))), rows of x (rows, inputs of in), of y (rows, outputs of out). A row of x may be made of the same row of y.
   static void feed_forward(Context&, const Linear& in, Activation, const Linear& out, const ops::RowSource& x, int64_t rows, float* y);
 
   int64_t inputs() const { return inputs_; }

@@ -132,7 +132,7 @@ TEST("a feed-forward gives the same bits as two products, which may be written o
   Random random(14);
   for (const int threads : {1, 3})
     for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16})
-      for (const int64_t rows : {1, 13, 100})
+      for (const int64_t rows : {0, 1, 13, 100})
         for (const int64_t hidden : {1, 65, 1700}) {
           const Product up(random, rows, hidden, 96), down(random, rows, 96, hidden);
           const ops::PackedMatrix in = ops::pack_matrix(precision, up.weight.data(), hidden, 96),

@@ -11,9 +11,10 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kRowBlock = 1056, kWords = 768;  // of x, packed together: most rows, so that weights are read once, and words of each
-constexpr float kZero = 128;                       // of the integers in panels
-constexpr uint32_t kFlipSigns = 0x80808080;        // q -> q + 128, as unsigned numbers
+constexpr int64_t kRowBlock = 1056;          // most rows of x that are packed together, so that weights are read once
+constexpr int64_t kWords = 768;              // of each, that a tile multiplies at a time
+constexpr float kZero = 128;                 // of the integers in panels
+constexpr uint32_t kFlipSigns = 0x80808080;  // q -> q + 128, as unsigned numbers
 
 int64_t panel_words(const PackedMatrix& w) {
   const Tile& t = tile(w.precision);
@@ -180,6 +181,7 @@ void packed_matmul(Context& context, const PackedMatrix& w, const float* x, int6
 
 void packed_feed_forward(Context& context, const PackedLayer& in, Activation activation, const PackedLayer& out, const RowSource& x,
                          int64_t rows, float* y) {
+  if (rows == 0) return;
   const PackedMatrix &w_in = in.weight, &w_out = out.weight;
   const Tile& t = tile(w_in.precision);
   const int64_t block = block_of(context, w_in.precision, rows), bytes = packed_matmul_scratch(w_in, block);
