@@ -43,12 +43,6 @@ CLIP_ES_MULTIVERSION void round_to_bfloat16(const float* from, int64_t count, ui
 }
 
 #ifdef CLIP_ES_X86
-bool has_bfloat16() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
-}
-
-// The same by the processor's own instruction, which makes zeros of numbers below 2^-126.
 __attribute__((target("avx512f,avx512bf16,avx512vl"))) void round_natively(const float* from, int64_t count, uint16_t* to) {
   int64_t i = 0;
   for (; i + 32 <= count; i += 32) {
@@ -61,10 +55,21 @@ __attribute__((target("avx512f,avx512bf16,avx512vl"))) void round_natively(const
 
 }  // namespace
 
+bool rounds_to_bfloat16_natively() {
+#ifdef CLIP_ES_X86
+  static const bool native = [] {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
+  }();
+  return native;
+#else
+  return false;
+#endif
+}
+
 void to_bfloat16(const float* from, int64_t count, uint16_t* to) {
 #ifdef CLIP_ES_X86
-  static const bool native = has_bfloat16();
-  if (native) return round_natively(from, count, to);
+  if (rounds_to_bfloat16_natively()) return round_natively(from, count, to);
 #endif
   round_to_bfloat16(from, count, to);
 }

@@ -16,7 +16,8 @@ struct RowScale {
 // the x of tiles; with tile.columns rows panels, of kInt8 once 128 is added. scales (rows): for kInt8.
 void pack_rows(Precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
                RowScale* scales = nullptr);
-// The same of rows that are made one after the other: memory (tile_rows, depth).
+// The same of rows that are made one after the other: memory (kRowsMade, depth).
+constexpr int64_t kRowsMade = 4;
 void pack_rows(Precision, const RowSource& x, float* memory, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
                RowScale* scales = nullptr);
 
