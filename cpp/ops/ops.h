@@ -23,9 +23,10 @@ void layer_norm_row(const float* x, int64_t width, const float* gamma, const flo
 // Without the affine part: x_hat (rows, width) and rstd (rows), 1 / standard deviation.
 void normalise_rows(Context&, const float* x, int64_t rows, int64_t width, float* x_hat, float* rstd);
 
-// u = activation(u), count elements in place. quick: u * sigmoid(1.702 u); gelu: u * Phi(u), exact.
-void activate(Context&, Activation, float* u, int64_t count);
-void activate(Activation, float* u, int64_t count);  // one thread
+// u = activation(u), count elements in place. quick: u * sigmoid(1.702 u); gelu: u * Phi(u), exact. To float32's precision, or to 1e-5
+// where that is less work, for what is multiplied in another.
+void activate(Context&, Activation, float* u, int64_t count, Precision = Precision::kFloat32);
+void activate(Activation, float* u, int64_t count, Precision = Precision::kFloat32);  // one thread
 // slope_i = activation'(u_i). One thread: called inside loops that are already shared. slope may be u.
 void activation_slope(Activation, const float* u, int64_t count, float* slope);
 
@@ -38,7 +39,8 @@ void add_scaled(float* a, const float* b, int64_t count, float factor);
 // precision, or to 1e-5, for what is multiplied in another.
 struct ExponentialSum {
   float sum;
-  float log_sum_exp;  // log of the sum of e^(scale x)
+  float shift;                // scale * the largest x
+  float log_sum_exp() const;  // log of the sum of e^(scale x)
 };
 ExponentialSum exponentials(float* x, int64_t length, float scale, Precision precision = Precision::kFloat32);
 

@@ -14,6 +14,14 @@ CLIP_ES_MULTIVERSION void quick_gelu(float* u, int64_t count) {
   for (int64_t i = 0; i < count; ++i) u[i] = u[i] / (1.0f + fast_exp(-kQuickGelu * u[i]));
 }
 
+CLIP_ES_MULTIVERSION void coarse_quick_gelu(float* u, int64_t count) {
+  constexpr float kFactor = -kQuickGelu * std::numbers::log2e_v<float>, kLargest = 126.0f;
+  for (int64_t i = 0; i < count; ++i) {
+    const float x = kFactor * u[i];
+    u[i] = u[i] / (1.0f + coarse_exp2(x < kLargest ? x : kLargest));
+  }
+}
+
 // (u s(u))' = s + 1.702 u s (1 - s), with s the sigmoid of 1.702 u
 CLIP_ES_MULTIVERSION void quick_gelu_slope(const float* u, int64_t count, float* slope) {
   for (int64_t i = 0; i < count; ++i) {
@@ -44,11 +52,15 @@ CLIP_ES_MULTIVERSION void add_block(float* a, const float* b, int64_t count) {
 
 }  // namespace
 
-void activate(Context& context, Activation activation, float* u, int64_t count) {
-  context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) { activate(activation, u + begin, end - begin); });
+void activate(Context& context, Activation activation, float* u, int64_t count, Precision precision) {
+  context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) { activate(activation, u + begin, end - begin, precision); });
 }
 
-void activate(Activation activation, float* u, int64_t count) { (activation == Activation::kQuickGelu ? quick_gelu : gelu)(u, count); }
+void activate(Activation activation, float* u, int64_t count, Precision precision) {
+  if (activation == Activation::kGelu) gelu(u, count);
+  else if (precision == Precision::kFloat32) quick_gelu(u, count);
+  else coarse_quick_gelu(u, count);
+}
 
 void activation_slope(Activation activation, const float* u, int64_t count, float* slope) {
   (activation == Activation::kQuickGelu ? quick_gelu_slope : gelu_slope)(u, count, slope);

@@ -84,7 +84,7 @@ void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_
     const ExponentialSum sum = exponentials(row, visible, job.in.scale(), job.in.precision);
     std::fill(row + visible, row + length, 0.0f);
     factors[r] = 1 / sum.sum;
-    if (job.log_sum_exp) job.log_sum_exp[head * job.tokens + begin + first + r] = sum.log_sum_exp;
+    if (job.log_sum_exp) job.log_sum_exp[head * job.tokens + begin + first + r] = sum.log_sum_exp();
     if (const int64_t patch = first + r - 1; job.mean && patch >= 0)
       add_scaled(job.mean + patch * (length - 1), row + 1, length - 1, factors[r] * job.mean_weight / static_cast<float>(job.in.heads));
   }

@@ -1,14 +1,15 @@
-// Patches in blocks: rows of e (F) are made, packed and forgotten in cache; act'(u) rstd_post is made once for all classes.
+// Patches in blocks: rows of e (F) are made, packed and forgotten in cache, patch by patch for all classes, so that what they share is read
+// once; act'(u) rstd_post is made once for all classes.
 #include <algorithm>
 
 #include "ops/cpu/simd.h"
+#include "ops/cpu/tile.h"
 #include "ops/gradcam.h"
 
 namespace clip_es::ops {
 namespace {
 
-// Rows to a product: many, as each reads all of `composite`, but a block to every thread.
-constexpr int64_t kSmallestBlock = 64, kLargestBlock = 132;
+constexpr int64_t kRows = 11 * kMostTileRows;  // of e to a product: many, as each reads all of `composite`
 
 struct Sums {
   float gamma, u;
@@ -30,40 +31,45 @@ CLIP_ES_MULTIVERSION Sums make_e(const MlpGradient& in, int64_t patch, int64_t k
   return {gamma_sum, u_sum / static_cast<float>(in.width)};
 }
 
-// to holds composite e on entry.
-CLIP_ES_MULTIVERSION void finish_row(const MlpGradient& in, int64_t patch, int64_t k, Sums sums, float* to) {
+CLIP_ES_MULTIVERSION void scale(float* x, int64_t count, float factor) {
+  for (int64_t i = 0; i < count; ++i) x[i] *= factor;
+}
+
+// product (D): composite e.
+CLIP_ES_MULTIVERSION void finish_row(const MlpGradient& in, int64_t patch, int64_t k, Sums sums, const float* product, float* to) {
   const float *a_out = in.a_out + k * in.width, *h = in.h_hat_out + patch * in.width, *z = in.z_hat_out + patch * in.width;
   const float *columns = in.out_proj_column_sums, b = in.b[k * in.patches + patch];
   const float rstd_2 = in.rstd_2[patch], rstd_post = in.rstd_post[patch];
   for (int64_t c = 0; c < in.width; ++c)
-    to[c] = rstd_post * (a_out[c] - b * z[c]) + rstd_2 * (to[c] - sums.gamma * columns[c] - sums.u * h[c]);
+    to[c] = rstd_post * (a_out[c] - b * z[c]) + rstd_2 * (product[c] - sums.gamma * columns[c] - sums.u * h[c]);
 }
 
 }  // namespace
 
 void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) {
-  const int64_t workers = context.pool.size();
-  const int64_t size = std::clamp((in.patches + workers - 1) / workers, kSmallestBlock, kLargestBlock);
-  const int64_t blocks = (in.patches + size - 1) / size, tile = size * in.hidden;
+  const int64_t workers = context.pool.size(), classes = in.classes;
+  const int64_t size = std::clamp<int64_t>((in.patches + workers - 1) / workers, 1, std::max<int64_t>(kRows / classes, 1));
+  const int64_t blocks = (in.patches + size - 1) / size, rows = size * classes, bytes = packed_matmul_scratch(*in.composite, rows);
   Arena::Scope scope(context.arena);
-  const auto slopes = context.arena.take<float>(static_cast<size_t>(workers * tile));
-  const int64_t bytes = packed_matmul_scratch(*in.composite, size);
+  const auto take = [&](int64_t count) { return context.arena.take<float>(static_cast<size_t>(workers * count)); };
+  const auto slopes = take(size * in.hidden), products = take(rows * in.width);
+  const auto all_sums = context.arena.take<Sums>(static_cast<size_t>(workers * rows));
   const auto scratch = context.arena.take<std::byte>(static_cast<size_t>(workers * bytes));
   context.pool.run(blocks, [&](int64_t block, int worker) {
     const int64_t first = block * size, count = std::min(size, in.patches - first);
-    float* slope = slopes.data() + worker * tile;
+    float *slope = slopes.data() + worker * size * in.hidden, *product = products.data() + worker * rows * in.width;
+    Sums* sums = all_sums.data() + worker * rows;
     activation_slope(in.activation, in.u + first * in.hidden, count * in.hidden, slope);
-    for (int64_t r = 0; r < count; ++r)
-      for (int64_t i = 0; i < in.hidden; ++i) slope[r * in.hidden + i] *= in.rstd_post[first + r];
-    for (int64_t k = 0; k < in.classes; ++k) {
-      Sums sums[kLargestBlock];
-      const auto e = [&](int64_t r, float* memory) {
-        sums[r] = make_e(in, first + r, k, slope + r * in.hidden, memory);
-        return memory;
-      };
-      float* to = out_gradient + (k * in.patches + first) * in.width;
-      packed_matmul(*in.composite, e, count, {}, scratch.data() + worker * bytes, to);
-      for (int64_t r = 0; r < count; ++r) finish_row(in, first + r, k, sums[r], to + r * in.width);
+    for (int64_t r = 0; r < count; ++r) scale(slope + r * in.hidden, in.hidden, in.rstd_post[first + r]);
+    const auto e = [&](int64_t row, float* memory) {
+      const int64_t r = row / classes;
+      sums[row] = make_e(in, first + r, row % classes, slope + r * in.hidden, memory);
+      return memory;
+    };
+    packed_matmul(*in.composite, e, count * classes, {}, scratch.data() + worker * bytes, product);
+    for (int64_t row = 0; row < count * classes; ++row) {
+      const int64_t patch = first + row / classes, k = row % classes;
+      finish_row(in, patch, k, sums[row], product + row * in.width, out_gradient + (k * in.patches + patch) * in.width);
     }
   });
 }

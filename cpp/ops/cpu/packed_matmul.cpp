@@ -91,7 +91,7 @@ int64_t block_of(const Context& context, Precision precision, int64_t rows) {
 // What a product works in: x in words, where its rows are made, and the scales of 8-bit integers.
 struct Scratch {
   uint32_t* packed;
-  float* made;  // (tile's rows, inputs)
+  float* made;  // (kRowsMade, inputs)
   RowScale* scales;
 
   // Lays the pieces one behind the other; -> bytes in all.
@@ -103,7 +103,7 @@ struct Scratch {
       return memory + used - round_up(bytes, 64);
     };
     packed = reinterpret_cast<uint32_t*>(take(round_up(rows, t.rows) * t.words(w.inputs) * static_cast<int64_t>(sizeof *packed)));
-    made = reinterpret_cast<float*>(take(t.rows * w.inputs * static_cast<int64_t>(sizeof *made)));
+    made = reinterpret_cast<float*>(take(kRowsMade * w.inputs * static_cast<int64_t>(sizeof *made)));
     scales = reinterpret_cast<RowScale*>(take(w.precision == Precision::kInt8 ? rows * static_cast<int64_t>(sizeof *scales) : 0));
     return used;
   }
@@ -131,7 +131,7 @@ void packed_matmul(const PackedMatrix& w, const RowSource& x, int64_t rows, cons
       const float* bias = first && epilogue.bias ? epilogue.bias + column : nullptr;
       store_tile(sums, here, columns, t.columns, bias, !first || epilogue.add, to, w.outputs);
       if (last && epilogue.activation)
-        for (int64_t r = 0; r < here; ++r) activate(*epilogue.activation, to + r * w.outputs, columns);
+        for (int64_t r = 0; r < here; ++r) activate(*epilogue.activation, to + r * w.outputs, columns, w.precision);
     };
     multiply_tiles(w, s.packed + begin * t.rows, words, begin, std::min(step, words - begin), rows, fetch, finish);
   }
@@ -199,7 +199,7 @@ void packed_feed_forward(Context& context, const PackedLayer& in, Activation act
         w_in.precision, [&](int64_t row, float* memory) { return x(first + row, memory); }, s.made, count, w_in.inputs, t.rows, s.packed);
     const auto activate_tile = [&](float* sums, int64_t row, int64_t here, int64_t column, int64_t columns) {
       add_bias(sums, here, columns, t.columns, in.bias + column);
-      activate(activation, sums, here * t.columns);
+      activate(activation, sums, here * t.columns, w_in.precision);
       pack_rows(w_in.precision, sums, t.columns, here, columns, t.rows, between + row * hidden + t.words(column) * t.rows);
     };
     multiply_tiles(

@@ -38,10 +38,12 @@ CLIP_ES_MULTIVERSION float coarse(float* x, int64_t length, float scale, float s
 
 }  // namespace
 
+float ExponentialSum::log_sum_exp() const { return shift + std::log(sum); }
+
 ExponentialSum exponentials(float* x, int64_t length, float scale, Precision precision) {
   const float shift = largest_of(x, length) * scale;  // scale > 0
   const float sum = precision == Precision::kFloat32 ? fine(x, length, scale, shift) : coarse(x, length, scale, shift);
-  return {sum, shift + std::log(sum)};
+  return {sum, shift};
 }
 
 }  // namespace clip_es::ops
