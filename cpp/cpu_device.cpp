@@ -18,6 +18,7 @@ void CpuDevice::load(Context& host, Model& model, Precision precision) {
   const auto pack = [](BlockWeights& block, Precision own) {
     for (torch::Linear* layer : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) layer->pack(own);
   };
+  model.patch_embedding.pack(exact);
   pack(model.image_blocks.back(), exact);
   if (precision == Precision::kFloat32)  // the others were packed when they were read
     for (size_t i = 0; i + 1 < model.image_blocks.size(); ++i) pack(model.image_blocks[i], precision);

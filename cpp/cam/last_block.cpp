@@ -111,8 +111,6 @@ void run_last_block(Context& context, const Model& model, const GradCamWeights& 
   // From here on patches alone: the class token's way out of the block reaches no score.
   Arena::Scope scope(context.arena);
   const auto x1 = context.arena.take<float>(static_cast<size_t>(patches * width)), h_hat = context.arena.take<float>(x1.size());
-  const auto h = context.arena.take<float>(x1.size());
-  const auto hidden_out = context.arena.take<float>(static_cast<size_t>(patches * hidden));
   float* own = x1.data();
   for (size_t i = 0; i < images.size(); ++i) {
     const LastBlock& image = images[i];
@@ -125,11 +123,17 @@ void run_last_block(Context& context, const Model& model, const GradCamWeights& 
     x += values + width;
   }
   ops::normalise_rows(context, x1.data(), patches, width, h_hat.data(), all.rstd_2.data());
-  ops::layer_norm(context, x1.data(), patches, width, w.ln_2.gamma.data(), w.ln_2.beta.data(), h.data());
-  w.c_fc(context, h.data(), patches, all.u.data());
-  std::copy_n(all.u.data(), patches * hidden, hidden_out.data());
-  ops::activate(context, model.image.activation, hidden_out.data(), patches * hidden);
-  w.c_proj(context, hidden_out.data(), patches, x1.data(), {.add = true});
+  const auto normalised = [&](int64_t patch, float* row) {
+    ops::layer_norm_row(x1.data() + patch * width, width, w.ln_2.gamma.data(), w.ln_2.beta.data(), row);
+    return row;
+  };
+  const auto activated = [&](int64_t patch, float* row) {
+    std::copy_n(all.u.data() + patch * hidden, hidden, row);
+    ops::activate(model.image.activation, row, hidden, model.image.attention);
+    return row;
+  };
+  w.c_fc(context, normalised, patches, all.u.data());
+  w.c_proj(context, activated, patches, x1.data(), {.add = true});
   ops::normalise_rows(context, x1.data(), patches, width, all.z_hat.data(), all.rstd_post.data());
   for (const LastBlock& image : images) pool(model, image);
 

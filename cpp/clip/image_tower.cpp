@@ -37,13 +37,10 @@ void encode_images(Context& context, const Model& model, std::span<const Grid> g
   for (size_t i = 0; i < grids.size(); ++i) {
     const int64_t patch_count = grids[i].patches();
     images[i] = {tokens, patch_count + 1};
-    Arena::Scope positions_scope(context.arena);
-    const auto positions = context.arena.take<float>(static_cast<size_t>((patch_count + 1) * width));
-    resize_positions(context.arena, model, grids[i], positions.data());
     float* own = x + tokens * width;
-    std::copy_n(model.class_embedding.data(), width, own);
-    model.patch_embedding(context, patches, patch_count, own + width);
-    ops::add(context, own, positions.data(), (patch_count + 1) * width);
+    resize_positions(context.arena, model, grids[i], own);
+    for (int64_t c = 0; c < width; ++c) own[c] += model.class_embedding[static_cast<size_t>(c)];
+    model.patch_embedding(context, patches, patch_count, own + width, {.add = true});
     std::fill_n(mean_attention[i], patch_count * patch_count, 0.0f);
     patches += patch_count * patch_values;
     tokens += patch_count + 1;

@@ -10,18 +10,51 @@
 #include "ops/attention.h"
 #include "ops/cpu/pack.h"
 #include "ops/cpu/simd.h"
+#include "ops/cpu/vectors.h"
 #include "ops/ops.h"
 
 namespace clip_es::ops {
 namespace {
 
 constexpr int64_t kBlock = 11 * kMostTileRows;  // keys at a time
+constexpr int64_t kAhead = 4;                   // patches on their way from memory
 
 CLIP_ES_MULTIVERSION float dot(const float* a, const float* b, int64_t count) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
   return sum;
+}
+
+// One patch's and one class's row of [dO | delta] -> to, and its share of the sums of dv and dk. From the patch to the class token go
+// `probability` and, back along the scores, `scale` q.
+CLIP_ES_MULTIVERSION void gather_row(const float* gradient, const float* out, const float* class_value, const float* query, int64_t size,
+                                     float probability, float scale, float* to, float* key_sums, float* value_sums) {
+  float delta = 0, along = 0;
+#pragma omp simd reduction(+ : delta, along)
+  for (int64_t i = 0; i < size; ++i) {
+    delta += gradient[i] * out[i];
+    along += gradient[i] * class_value[i];
+  }
+  const float factor = -scale * probability * (along - delta);
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) {
+    to[i] = gradient[i];
+    key_sums[i] += factor * query[i];
+    value_sums[i] += (1 - probability) * gradient[i];
+  }
+  to[size] = delta;
+}
+
+// One key's and one class's share of the sums of dq: product (size + 1), the key's row of P^T [dO | delta].
+CLIP_ES_MULTIVERSION void add_key(const float* product, const float* value, const float* key, int64_t size, float scale,
+                                  float* query_sums) {
+  float along = 0;
+#pragma omp simd reduction(+ : along)
+  for (int64_t i = 0; i < size; ++i) along += product[i] * value[i];
+  const float factor = scale * (along - product[size]);
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) query_sums[i] += factor * key[i];
 }
 
 // x_i = e^(scale x_i - shift_i)
@@ -93,13 +126,15 @@ class Head {
   void gather(int64_t patch) const {
     const float* query = row(0, patch + 1);
     const float to_class_token = std::exp(scale_ * dot(query, row(1, 0), size_) - log_sum_exp()[patch]);
+    const int64_t width = job_.in.width;
+    const float *out = job_.out + (patch + 1) * width + head_ * size_, *value = row(2, 0);
+    prefetch(out + kAhead * width, size_);
+    prefetch(query + kAhead * 3 * width, size_);
     for (int64_t k = 0; k < job_.classes; ++k) {
-      const float* d = job_.out_gradient + (k * job_.patches() + patch) * job_.in.width + head_ * size_;
-      float* to = scratch_.gradients + patch * job_.columns() + k * (size_ + 1);
-      std::copy_n(d, size_, to);
-      const float delta = to[size_] = dot(d, job_.out + (patch + 1) * job_.in.width + head_ * size_, size_);
-      add_scaled(sums(1, k), query, size_, -scale_ * to_class_token * (dot(d, row(2, 0), size_) - delta));
-      add_scaled(sums(2, k), d, size_, 1 - to_class_token);
+      const float* gradient = job_.out_gradient + (k * job_.patches() + patch) * width + head_ * size_;
+      prefetch(gradient + kAhead * width, size_);
+      gather_row(gradient, out, value, query, size_, to_class_token, scale_, scratch_.gradients + patch * job_.columns() + k * (size_ + 1),
+                 sums(1, k), sums(2, k));
     }
   }
 
@@ -113,10 +148,8 @@ class Head {
     pack_rows(precision, scratch_.scores, wide, count, patches, t_.rows, scratch_.packed);
     multiply_packed(t_, scratch_.packed, scratch_.packed_gradients, t_.words(patches), count, job_.columns(), scratch_.product);
     for (int64_t r = 0; r < count; ++r)
-      for (int64_t k = 0; k < job_.classes; ++k) {
-        const float* p = scratch_.product + r * columns + k * (size_ + 1);
-        add_scaled(sums(0, k), row(1, first + r), size_, scale_ * (dot(p, row(2, first + r), size_) - p[size_]));
-      }
+      for (int64_t k = 0; k < job_.classes; ++k)
+        add_key(scratch_.product + r * columns + k * (size_ + 1), row(2, first + r), row(1, first + r), size_, scale_, sums(0, k));
   }
 
   const Job& job_;
