@@ -95,7 +95,6 @@ class MeanField {
         context_.checkpoint();
         const Tile& tile = tiles_[static_cast<size_t>(t)];
         if (round > 0) begin_messages(t, worker);
-        if (round < rounds) begin_splat(t, worker);
         for (int64_t y = tile.y; y < tile.y + tile.height; ++y) {
           float* row = row_of(worker);
           if (round == 0) read_scores(tile, y, scores, row);
@@ -125,11 +124,6 @@ class MeanField {
     if (position_) position_->begin(tiles_[static_cast<size_t>(t)], worker);
     for (auto& kernel : kernels_)
       if (kernel) kernel->begin_slice(t, worker);
-  }
-
-  void begin_splat(int64_t t, int worker) {
-    for (auto& kernel : kernels_)
-      if (kernel) kernel->begin_splat(t, worker);
   }
 
   void end_splat(int64_t t, int worker) {

@@ -16,6 +16,7 @@ LatticeFilter::LatticeFilter(Context& context, const Lattice& lattice, std::span
   rings_ = take(shares_ * 2 * (lattice.ring + 1));
   blurred_ = take(context.pool.size() * largest_tile_);
   splatted_ = take(context.pool.size() * largest_tile_);
+  std::fill(splatted_.begin(), splatted_.end(), 0.0f);
 }
 
 void LatticeFilter::begin_slice(int64_t index, int worker) {
@@ -25,14 +26,10 @@ void LatticeFilter::begin_slice(int64_t index, int worker) {
                      channels_, blurred_.data() + worker * largest_tile_ * channels_);
 }
 
-void LatticeFilter::begin_splat(int64_t index, int worker) {
-  std::fill_n(splatted_.data() + worker * largest_tile_ * channels_, lattice_.slots(static_cast<size_t>(index)) * channels_, 0.0f);
-}
-
 void LatticeFilter::end_splat(int64_t index, int worker) {
   const auto t = static_cast<size_t>(index);
-  ops::stream_values(splatted_.data() + worker * largest_tile_ * channels_, lattice_.slots(t) * channels_,
-                     slots_.data() + lattice_.first_slot[t] * channels_);
+  ops::stream_out(splatted_.data() + worker * largest_tile_ * channels_, lattice_.slots(t) * channels_,
+                  slots_.data() + lattice_.first_slot[t] * channels_);
   ops::finish_streams();
 }
 
@@ -96,7 +93,6 @@ void normalise_lattice(Context& context, std::span<const Tile> tiles, int64_t wi
   const auto count = static_cast<int64_t>(tiles.size());
   context.pool.run(count, [&](int64_t t, int worker) {
     const Tile& tile = tiles[static_cast<size_t>(t)];
-    filter.begin_splat(t, worker);
     for (int64_t y = tile.y; y < tile.y + tile.height; ++y) filter.splat(t, y, worker, sums.data() + y * width + tile.x);
     filter.end_splat(t, worker);
   });

@@ -58,7 +58,6 @@ class LatticeFilter {
   // Takes its memory from the context's arena. The lattice and the tiles must outlive it.
   LatticeFilter(Context&, const Lattice&, std::span<const Tile>, int64_t channels);
 
-  void begin_splat(int64_t tile, int worker);
   void splat(int64_t tile, int64_t y, int worker, const float* row);
   void end_splat(int64_t tile, int worker);
   // When all tiles have been splatted.
@@ -78,7 +77,7 @@ class LatticeFilter {
   std::span<float> slots_;     // (slots, channels): splatted
   std::span<float> points_;    // (points, channels): blurred
   std::span<float> rings_;     // (shares, 2, ring + 1, channels)
-  std::span<float> splatted_;  // (workers, largest_tile_, channels)
+  std::span<float> splatted_;  // (workers, largest_tile_, channels): 0 between tiles
   std::span<float> blurred_;   // (workers, largest_tile_, channels)
 };
 

@@ -40,6 +40,8 @@ void lattice_blur_row(const float* here, const float* before, const float* after
 // to = from, past the caches where the processor can: for what is read again only when everything else has been. Other threads may read it
 // once finish_streams() has returned in this one.
 void stream_values(const float* from, int64_t count, float* to);
+// The same, and from = 0.
+void stream_out(float* from, int64_t count, float* to);
 void finish_streams();
 
 // weight (count, corners) *= sqrt(strength alpha / (alpha sums_i)), alpha = 1 / (1 + 2^-d): the factor by which splat, blur and slice

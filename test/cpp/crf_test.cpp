@@ -169,7 +169,6 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         };
         for (size_t t = 0; t < tiles.size(); ++t) {
           const auto tile = static_cast<int64_t>(t);
-          filter.begin_splat(tile, 0);
           each_row(t, [&](int64_t y, int64_t row) { filter.splat(tile, y, 0, pixels.data() + row); });
           filter.end_splat(tile, 0);
         }

@@ -242,6 +242,15 @@ void stream_values(const float* from, int64_t count, float* to) {
   for (; i < count; ++i) to[i] = from[i];
 }
 
+void stream_out(float* from, int64_t count, float* to) {
+  constexpr int64_t kBlock = 256;  // few enough that what was read is still in the first cache when it is cleared
+  for (int64_t i = 0; i < count; i += kBlock) {
+    const int64_t here = i + kBlock <= count ? kBlock : count - i;
+    stream_values(from + i, here, to + i);
+    for (int64_t k = 0; k < here; ++k) from[i + k] = 0;
+  }
+}
+
 void finish_streams() {
 #if defined(__SSE__)
   _mm_sfence();
