@@ -129,7 +129,7 @@ void run_last_block(Context& context, const Model& model, const GradCamWeights& 
   };
   const auto activated = [&](int64_t patch, float* row) {
     std::copy_n(all.u.data() + patch * hidden, hidden, row);
-    ops::activate(model.image.activation, row, hidden, model.image.attention);
+    ops::activate(model.image.activation, row, hidden, model.image.attention);  // c_proj multiplies in attention's precision
     return row;
   };
   w.c_fc(context, normalised, patches, all.u.data());

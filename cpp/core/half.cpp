@@ -5,8 +5,7 @@
 
 #include "core/multiversion.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define CLIP_ES_X86 1
+#ifdef CLIP_ES_X86
 #include <immintrin.h>
 #endif
 

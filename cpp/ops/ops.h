@@ -25,7 +25,7 @@ void normalise_rows(Context&, const float* x, int64_t rows, int64_t width, float
 
 // u = activation(u), count elements in place. quick: u * sigmoid(1.702 u); gelu: u * Phi(u), exact. To float32's precision, or to 1e-5
 // where that is less work, for what is multiplied in another.
-void activate(Context&, Activation, float* u, int64_t count, Precision = Precision::kFloat32);
+void activate(Context&, Activation, float* u, int64_t count);
 void activate(Activation, float* u, int64_t count, Precision = Precision::kFloat32);  // one thread
 // slope_i = activation'(u_i). One thread: called inside loops that are already shared. slope may be u.
 void activation_slope(Activation, const float* u, int64_t count, float* slope);
@@ -34,6 +34,8 @@ void activation_slope(Activation, const float* u, int64_t count, float* slope);
 void add(Context&, float* a, const float* b, int64_t count);
 // a += factor * b. One thread.
 void add_scaled(float* a, const float* b, int64_t count, float factor);
+// a = factor * b. One thread. a may be b.
+void scale(float* a, const float* b, int64_t count, float factor);
 
 // The softmax of `length` elements but for the division by their sum: x = e^(scale (x - the largest x)), in place. One thread. To float32's
 // precision, or to 1e-5, for what is multiplied in another.

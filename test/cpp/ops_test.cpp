@@ -77,7 +77,7 @@ TEST("gelu and quick_gelu, precise and coarse, and their slopes equal their twin
   for (const Activation kind : {Activation::kQuickGelu, Activation::kGelu}) {
     std::vector<float> value = u, coarse = u, slope(u.size()), slope_in_place = u;
     ops::activate(test_context(), kind, value.data(), static_cast<int64_t>(u.size()));
-    ops::activate(test_context(), kind, coarse.data(), static_cast<int64_t>(u.size()), Precision::kBFloat16);
+    ops::activate(kind, coarse.data(), static_cast<int64_t>(u.size()), Precision::kBFloat16);
     ops::activation_slope(kind, u.data(), static_cast<int64_t>(u.size()), slope.data());
     ops::activation_slope(kind, slope_in_place.data(), static_cast<int64_t>(u.size()), slope_in_place.data());
     std::vector<double> want, want_slope;  // the values relative to u where that is large
@@ -148,7 +148,7 @@ TEST("softmax equals its twin for 1 to 1000 scores between -80 and 80, and its l
   CHECK_BELOW(worst_log, 4e-5);
 }
 
-TEST("exponentials for bfloat16 are within 1e-5 of the twin's, their log-sum-exp within 4e-5") {
+TEST("exponentials for bfloat16 are within 3e-5 of the twin's, their log-sum-exp within 4e-5") {
   Random random(6);
   for (const int64_t length : {1, 2, 7, 64, 65, 129, 1000})
     for (const float scale : {1.0f, 0.125f, 0.111803f})

@@ -52,8 +52,8 @@ CLIP_ES_MULTIVERSION void add_block(float* a, const float* b, int64_t count) {
 
 }  // namespace
 
-void activate(Context& context, Activation activation, float* u, int64_t count, Precision precision) {
-  context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) { activate(activation, u + begin, end - begin, precision); });
+void activate(Context& context, Activation activation, float* u, int64_t count) {
+  context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) { activate(activation, u + begin, end - begin); });
 }
 
 void activate(Activation activation, float* u, int64_t count, Precision precision) {
@@ -68,6 +68,10 @@ void activation_slope(Activation activation, const float* u, int64_t count, floa
 
 CLIP_ES_MULTIVERSION void add_scaled(float* a, const float* b, int64_t count, float factor) {
   for (int64_t i = 0; i < count; ++i) a[i] += factor * b[i];
+}
+
+CLIP_ES_MULTIVERSION void scale(float* a, const float* b, int64_t count, float factor) {
+  for (int64_t i = 0; i < count; ++i) a[i] = factor * b[i];
 }
 
 void add(Context& context, float* a, const float* b, int64_t count) {

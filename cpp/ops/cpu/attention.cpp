@@ -23,10 +23,6 @@ struct Sizes {
   int64_t packed_rows() const { return t.rows * std::max(t.words(head_size), t.words(length)); }
 };
 
-CLIP_ES_MULTIVERSION void scale_row(const float* x, int64_t count, float factor, float* y) {
-  for (int64_t i = 0; i < count; ++i) y[i] = factor * x[i];
-}
-
 struct Job {
   const AttentionInput& in;
   int64_t tokens;  // of all sequences
@@ -90,8 +86,7 @@ void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_
   }
   pack_rows(job.in.precision, s.scores, keys, rows, length, t.rows, s.packed);
   multiply_packed(t, s.packed, p.values + head * p.sizes.packed_values(), t.words(length), rows, columns, s.result);
-  for (int64_t r = 0; r < rows; ++r)
-    scale_row(s.result + r * columns, size, factors[r], job.out + (begin + first + r) * width + head * size);
+  for (int64_t r = 0; r < rows; ++r) scale(job.out + (begin + first + r) * width + head * size, s.result + r * columns, size, factors[r]);
 }
 
 void attend_all(Context& context, const Job& job, std::span<const Sequence> sequences) {

@@ -31,10 +31,6 @@ CLIP_ES_MULTIVERSION Sums make_e(const MlpGradient& in, int64_t patch, int64_t k
   return {gamma_sum, u_sum / static_cast<float>(in.width)};
 }
 
-CLIP_ES_MULTIVERSION void scale(float* x, int64_t count, float factor) {
-  for (int64_t i = 0; i < count; ++i) x[i] *= factor;
-}
-
 // product (D): composite e.
 CLIP_ES_MULTIVERSION void finish_row(const MlpGradient& in, int64_t patch, int64_t k, Sums sums, const float* product, float* to) {
   const float *a_out = in.a_out + k * in.width, *h = in.h_hat_out + patch * in.width, *z = in.z_hat_out + patch * in.width;
@@ -60,7 +56,7 @@ void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) 
     float *slope = slopes.data() + worker * size * in.hidden, *product = products.data() + worker * rows * in.width;
     Sums* sums = all_sums.data() + worker * rows;
     activation_slope(in.activation, in.u + first * in.hidden, count * in.hidden, slope);
-    for (int64_t r = 0; r < count; ++r) scale(slope + r * in.hidden, in.hidden, in.rstd_post[first + r]);
+    for (int64_t r = 0; r < count; ++r) scale(slope + r * in.hidden, slope + r * in.hidden, in.hidden, in.rstd_post[first + r]);
     const auto e = [&](int64_t row, float* memory) {
       const int64_t r = row / classes;
       sums[row] = make_e(in, first + r, row % classes, slope + r * in.hidden, memory);

@@ -9,8 +9,7 @@
 #include "core/multiversion.h"
 #include "ops/cpu/vectors.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define CLIP_ES_X86 1
+#ifdef CLIP_ES_X86
 #include <immintrin.h>
 #endif
 

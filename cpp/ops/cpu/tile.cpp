@@ -4,8 +4,9 @@
 #include <bit>
 #include <type_traits>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define CLIP_ES_X86 1
+#include "core/multiversion.h"
+
+#ifdef CLIP_ES_X86
 #include <immintrin.h>
 #endif
 
