@@ -6,7 +6,7 @@
 #include "addon_data.h"
 #include "convert.h"
 #include "core/denormals.h"
-#include "mask/dense_crf.h"
+#include "crf/dense_crf.h"
 #include "mask/pseudo_mask.h"
 
 namespace clip_es::binding {
@@ -33,7 +33,7 @@ Napi::Value CrfWrap::run(const Napi::CallbackInfo& info) {
                mask = elements<uint8_t>(output.Get("mask")), confidence = elements<float>(output.Get("confidence"))](const Turn& turn) {
     const FlushDenormals flush;
     if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_);
-    Context context{*pool_, arena_, &turn.cancelled};
+    HostContext context{*pool_, arena_, &turn.cancelled};
     dense_crf(context, rgb.data(), width, height, scores.data(), labels, settings, marginals.data());
     std::vector<uint8_t> others(static_cast<size_t>(labels - 1));
     std::iota(others.begin(), others.end(), uint8_t{1});

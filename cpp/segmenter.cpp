@@ -74,7 +74,7 @@ void hand_out(std::span<const float> scores, const SegmentOutputs& outputs) {
   if (outputs.scores) std::copy(scores.begin(), scores.end(), outputs.scores);
 }
 
-std::shared_ptr<const Model> load(Context host, const std::string& archive, Device& device, torch::Precision precision) {
+std::shared_ptr<const Model> load(HostContext host, const std::string& archive, Device& device, torch::Precision precision) {
   torch::use_one_thread();
   auto model = std::make_shared<Model>(read_model(Archive(archive), device.reads(precision), host.cancelled));
   device.load(host, *model, precision);
@@ -107,14 +107,14 @@ uint64_t Segmenter::allocations() const {
 
 void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled) {
   const EngineThread thread;
-  Context c = host(cancelled);
+  HostContext c = host(cancelled);
   clip_es::encode_text(c, *model_, tokens, embeddings);
 }
 
 std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& times, const std::atomic<bool>* cancelled) {
   auto encoded = std::make_shared<EncodedImage>();
   run_on(*device_, [&] { encode_into(context(cancelled), {&image, 1}, {encoded.get(), 1}, encoded->memory, times); });
-  Context c = host(cancelled);
+  HostContext c = host(cancelled);
   Arena::Scope scope(c.arena);
   const uint8_t* rgb = to_rgb(c, image);
   encoded->rgb.assign(rgb, rgb + 3 * image.width * image.height);
@@ -123,7 +123,7 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
 
 void Segmenter::embeddings(const EncodedImage& encoded, float* image, float* patches, const std::atomic<bool>* cancelled) {
   const EngineThread thread;
-  Context c = context(cancelled);
+  HostContext c = context(cancelled);
   run_on(*device_, [&] { device_->embeddings(c, encoded.last_block, image, patches); });
 }
 
@@ -196,7 +196,7 @@ void Segmenter::segment_together(std::span<Request> batch, const std::atomic<boo
 }
 
 // The first half: what does not depend on words.
-void Segmenter::encode_into(Context c, std::span<const Image> photos, std::span<EncodedImage> images, DeviceMemory& memory,
+void Segmenter::encode_into(HostContext c, std::span<const Image> photos, std::span<EncodedImage> images, DeviceMemory& memory,
                             StageTimes& times) {
   const EngineThread thread;
   const int64_t patch = model_->shape.patch, patch_values = 3 * patch * patch;
@@ -243,7 +243,7 @@ void Segmenter::encode_into(Context c, std::span<const Image> photos, std::span<
 }
 
 // The second half: where each word is. scores (K): the labels' probabilities, once the device has been waited for.
-void Segmenter::segment_encoded(Context c, const EncodedImage& image, Request& request, std::span<float> scores) {
+void Segmenter::segment_encoded(HostContext c, const EncodedImage& image, Request& request, std::span<float> scores) {
   const EngineThread thread;
   const LabelTexts& texts = request.texts;
   const SegmentSettings& settings = request.settings;
@@ -275,7 +275,7 @@ void Segmenter::segment_encoded(Context c, const EncodedImage& image, Request& r
     return;
   }
   const int64_t pixels = image.width * image.height;
-  Context h = host(c.cancelled);
+  HostContext h = host(c.cancelled);
   Arena::Scope host_scope(h.arena);
   const auto pixel_scores = h.arena.take<float>(static_cast<size_t>((labels + 1) * pixels)),
              marginals = h.arena.take<float>(pixel_scores.size());

@@ -14,8 +14,8 @@
 #include "cam/softmax_gradcam.h"
 #include "clip/model.h"
 #include "clip/preprocess.h"
-#include "device.h"
-#include "mask/dense_crf.h"
+#include "crf/dense_crf.h"
+#include "device/device.h"
 #include "mask/pseudo_mask.h"
 
 namespace clip_es {
@@ -110,11 +110,11 @@ class Segmenter {
 
  private:
   Segmenter(const Segmenter& first, int threads);
-  Context host(const std::atomic<bool>* cancelled) { return {pool_, arena_, cancelled}; }
-  Context context(const std::atomic<bool>* cancelled) { return {pool_, device_->arena(), cancelled}; }
+  HostContext host(const std::atomic<bool>* cancelled) { return {pool_, arena_, cancelled}; }
+  HostContext context(const std::atomic<bool>* cancelled) { return {pool_, device_->arena(), cancelled}; }
   void segment_together(std::span<Request>, const std::atomic<bool>* cancelled);
-  void encode_into(Context, std::span<const Image>, std::span<EncodedImage>, DeviceMemory&, StageTimes&);
-  void segment_encoded(Context, const EncodedImage&, Request&, std::span<float> scores);
+  void encode_into(HostContext, std::span<const Image>, std::span<EncodedImage>, DeviceMemory&, StageTimes&);
+  void segment_encoded(HostContext, const EncodedImage&, Request&, std::span<float> scores);
 
   SegmenterSettings settings_;
   ThreadPool pool_;

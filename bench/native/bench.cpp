@@ -21,10 +21,10 @@
 #include <vector>
 
 #include "class_set.h"
+#include "clip/linear.h"
 #include "peak.h"
 #include "segmenter.h"
 #include "torch/library.h"
-#include "torch/linear.h"
 #include "work.h"
 
 using namespace clip_es;
@@ -243,7 +243,7 @@ void run(const BenchOptions& o) {
   std::unique_ptr<PeakProbe> probe;
   ThreadPool pool(o.threads, torch::use_one_thread);
   Arena arena;
-  Context context{pool, arena};
+  HostContext context{pool, arena};
   for (int i = 0; i < o.repeat + kWarmUp; ++i) {
     if (i == kWarmUp) settled = segmenter->allocations();
     StageTimes times;

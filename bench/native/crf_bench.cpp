@@ -20,9 +20,9 @@
 #include <string>
 #include <vector>
 
-#include "mask/dense_crf.h"
-#include "mask/permutohedral_lattice.h"
-#include "mask/position_filter.h"
+#include "crf/dense_crf.h"
+#include "crf/permutohedral_lattice.h"
+#include "crf/position_filter.h"
 #include "npy.h"
 
 using namespace clip_es;
@@ -136,7 +136,7 @@ struct Times {
 };
 
 // What dense_crf does before its rounds.
-double time_setup(Context& context, const npy::Photo& photo, const CrfSettings& s) {
+double time_setup(HostContext& context, const npy::Photo& photo, const CrfSettings& s) {
   const double start = seconds_now();
   Arena::Scope scope(context.arena);
   const auto tiles = cut_into_tiles(context.arena, photo.width, photo.height);
@@ -215,7 +215,7 @@ void bench(const Options& o, const npy::Photo& photo, const std::vector<float>& 
   }
   for (int r = -1; r < o.repeat; ++r) {  // the first is for the memory
     for (size_t t = 0; t < o.threads.size(); ++t) {
-      Context context{*pools[t], *arenas[t]};
+      HostContext context{*pools[t], *arenas[t]};
       const double setup = time_setup(context, photo, settings), start = seconds_now();
       dense_crf(context, photo.rgb.data(), photo.width, photo.height, scores.data(), labels, settings, marginals.data());
       if (r >= 0) ours[t].setup.push_back(setup), ours[t].total.push_back(seconds_now() - start);

@@ -3,7 +3,7 @@
 #include <limits>
 #include <utility>
 
-#include "cuda/gpu.h"
+#include "device/cuda/gpu.h"
 #include "peak.h"
 
 using namespace clip_es;

@@ -59,7 +59,7 @@ bool PeakProbe::run_library(const Product& p, int64_t begin, int64_t end) {
   return false;
 }
 
-void PeakProbe::round(Context& context) {
+void PeakProbe::round(HostContext& context) {
   for (Product& p : products_) {
     std::atomic<bool> there{true};
     double seconds = p.library;

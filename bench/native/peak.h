@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "clip/linear.h"
 #include "core/context.h"
-#include "torch/linear.h"
 #include "torch/packed_weight.h"
 
 // Per second, at best; bytes 0: unknown.
@@ -21,7 +21,7 @@ class PeakProbe {
  public:
   PeakProbe(int64_t tokens, int64_t width, clip_es::Precision);
   // One round of each product on the context's threads.
-  void round(clip_es::Context&);
+  void round(clip_es::HostContext&);
   // Each product's best round, together: floating-point operations per second. The library's is 0 where it has none of this precision.
   double library() const { return flops_per_second(&Product::library); }
   double engine() const { return flops_per_second(&Product::engine); }

@@ -12,7 +12,7 @@ namespace {
 float reciprocal(float sum) { return sum > std::numeric_limits<float>::min() ? 1 / sum : 0; }
 
 // Sinkhorn: columns, then rows, are divided by their sums. The matrix diag(r) W diag(c) is never formed.
-void sinkhorn(Context& context, const torch::MatrixView& w, int rounds, std::span<float> r, std::span<float> c) {
+void sinkhorn(HostContext& context, const torch::MatrixView& w, int rounds, std::span<float> r, std::span<float> c) {
   std::fill(r.begin(), r.end(), 1.0f);
   std::fill(c.begin(), c.end(), 1.0f);
   for (int round = 0; round < rounds; ++round) {
@@ -30,7 +30,7 @@ void scale_rows(std::span<const float> from, std::span<const float> factor, int6
 
 }  // namespace
 
-void refine_cams(Context& context, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
+void refine_cams(HostContext& context, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
                  const AffinitySettings& settings, float* refined) {
   const torch::MatrixView w = torch::matrix(attention, patches, patches);
   const auto n = static_cast<size_t>(patches), size = static_cast<size_t>(patches * labels), k = static_cast<size_t>(labels);

@@ -13,7 +13,7 @@ struct AffinitySettings {
 // attention (N, N): mean over heads and the last 8 blocks, class token dropped; rows need not sum to one.
 // cams (K, N), boxes (K, N) of 0 and 1 -> refined (K, N) = (T T) (boxes * cams), T = Sinkhorn's matrix made symmetric.
 // Sinkhorn lives in two vectors and T T in two products with K columns, so the matrix is read and never written.
-void refine_cams(Context&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
+void refine_cams(HostContext&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
                  const AffinitySettings&, float* refined);
 
 }  // namespace clip_es

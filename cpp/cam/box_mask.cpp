@@ -31,7 +31,7 @@ Box take_component(std::span<uint8_t> on, int64_t height, int64_t width, int64_t
 
 }  // namespace
 
-void box_mask(Context& context, const float* cam, int64_t height, int64_t width, const BoxSettings& settings, uint8_t* mask) {
+void box_mask(HostContext& context, const float* cam, int64_t height, int64_t width, const BoxSettings& settings, uint8_t* mask) {
   const auto cells = static_cast<size_t>(height * width);
   Arena::Scope scope(context.arena);
   const auto on = context.arena.take<uint8_t>(cells);

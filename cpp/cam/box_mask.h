@@ -13,6 +13,6 @@ struct BoxSettings {
 // cam (height, width) in [0, 1] -> mask (height, width) of 0 and 1: the union of the bounding boxes of the 8-connected components of the
 // 8-bit map (truncated) above int(threshold * maximum). As released, a box's far corner is clipped to size - 1 and then exclusive, so a
 // box at the right or bottom border loses that column or row.
-void box_mask(Context&, const float* cam, int64_t height, int64_t width, const BoxSettings&, uint8_t* mask);
+void box_mask(HostContext&, const float* cam, int64_t height, int64_t width, const BoxSettings&, uint8_t* mask);
 
 }  // namespace clip_es

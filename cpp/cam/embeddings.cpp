@@ -25,7 +25,7 @@ void image_embedding(const Model& model, const LastBlock& last, std::span<double
   for (double& value : f) value /= norm;
 }
 
-void patch_embeddings(Context& context, const Model& model, const LastBlock& last, float* patches) {
+void patch_embeddings(HostContext& context, const Model& model, const LastBlock& last, float* patches) {
   const int64_t count = last.n - 1, width = model.image.width, size = model.shape.embedding;
   Arena::Scope scope(context.arena);
   const auto z = context.arena.take<float>(static_cast<size_t>(count * width));

@@ -14,6 +14,6 @@ namespace clip_es {
 void image_embedding(const Model&, const LastBlock&, std::span<double> f);
 
 // patches (N, embedding), rows of length one: each patch's own output of ln_post, projected.
-void patch_embeddings(Context&, const Model&, const LastBlock&, float* patches);
+void patch_embeddings(HostContext&, const Model&, const LastBlock&, float* patches);
 
 }  // namespace clip_es

@@ -6,7 +6,7 @@
 
 namespace clip_es {
 
-GradCamWeights::GradCamWeights(Context& context, const Model& model) {
+GradCamWeights::GradCamWeights(HostContext& context, const Model& model) {
   const int64_t width = model.image.width, hidden = model.image_blocks.back().c_fc.outputs();
   const BlockWeights& block = model.image_blocks.back();
   const float *fc = block.c_fc.weight(), *out_proj = block.out_proj.weight();
@@ -97,7 +97,7 @@ void bind(const Model& model, std::span<LastBlock> images, std::span<float> memo
     }
 }
 
-void run_last_block(Context& context, const Model& model, const GradCamWeights& weights, const float* x, std::span<LastBlock> images,
+void run_last_block(HostContext& context, const Model& model, const GradCamWeights& weights, const float* x, std::span<LastBlock> images,
                     std::span<float* const> mean_attention) {
   context.checkpoint();
   const BlockWeights& w = model.image_blocks.back();

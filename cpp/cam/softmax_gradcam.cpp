@@ -37,7 +37,7 @@ void softmax_without(std::span<const double> logits, int64_t left_out, std::span
 }
 
 // Steps 1 and 2: dz (R, D) of every row of texts, and the logits and probabilities on the way.
-void score_gradients(Context& context, const Model& model, const LastBlock& last, const LabelTexts& texts, float* logits,
+void score_gradients(HostContext& context, const Model& model, const LastBlock& last, const LabelTexts& texts, float* logits,
                      float* probabilities, double* dz) {
   const int64_t size = model.shape.embedding, width = model.image.width;
   auto take = [&](size_t values) { return context.arena.take<double>(values); };
@@ -69,7 +69,7 @@ void score_gradients(Context& context, const Model& model, const LastBlock& last
 }
 
 // Steps 2 to 5 for some rows of dz (rows, D) -> cams (rows, N), not normalised.
-void explain(Context& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, std::span<const double> dz,
+void explain(HostContext& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, std::span<const double> dz,
              float* cams) {
   const int64_t width = model.image.width, hidden = model.image_blocks.back().c_fc.outputs(), patches = last.n - 1,
                 rows = static_cast<int64_t>(dz.size()) / width;
@@ -146,8 +146,8 @@ std::span<double> competing_texts(Arena& arena, const LabelTexts& texts, int64_t
   return all;
 }
 
-void softmax_gradcam(Context& context, const Model& model, const GradCamWeights& weights, const LastBlock& last, const LabelTexts& texts,
-                     float* logits, float* probabilities, float* cams) {
+void softmax_gradcam(HostContext& context, const Model& model, const GradCamWeights& weights, const LastBlock& last,
+                     const LabelTexts& texts, float* logits, float* probabilities, float* cams) {
   const int64_t patches = last.n - 1, width = model.image.width, rows = static_cast<int64_t>(texts.rows.size()) / model.shape.embedding;
   const int64_t group = std::max<int64_t>(static_cast<int64_t>(kGradientBytes / sizeof(float)) / (patches * width), 1);
   Arena::Scope scope(context.arena);

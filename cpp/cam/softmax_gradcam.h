@@ -11,7 +11,7 @@ namespace clip_es {
 
 // What the closed form wants of a model's weights, made once at load.
 struct GradCamWeights {
-  GradCamWeights(Context&, const Model&);
+  GradCamWeights(HostContext&, const Model&);
   // For the processor: packs what follows, and what the last block's weights do on the way back. These must not be packed yet.
   void pack(const Model&, Precision);
 
@@ -48,7 +48,7 @@ struct LastBlock {
 void bind(const Model&, std::span<LastBlock>, std::span<float> memory);
 
 // x: the tokens of bound images entering the last block, one image behind the other. mean_attention[i] (N, N) += the block's share.
-void run_last_block(Context&, const Model&, const GradCamWeights&, const float* x, std::span<LastBlock>,
+void run_last_block(HostContext&, const Model&, const GradCamWeights&, const float* x, std::span<LastBlock>,
                     std::span<float* const> mean_attention);
 
 // The texts of one image's softmax. A label whose synonyms are fused as CAMs has several rows; it competes with the mean of them.
@@ -66,7 +66,7 @@ std::span<double> competing_texts(Arena&, const LabelTexts&, int64_t embedding);
 
 // logits (K + M), probabilities (K + M): of the labels, then the background. cams (K, N): each min-max normalised.
 // Throws Error kInvalidArg as competing_texts().
-void softmax_gradcam(Context&, const Model&, const GradCamWeights&, const LastBlock&, const LabelTexts&, float* logits,
+void softmax_gradcam(HostContext&, const Model&, const GradCamWeights&, const LastBlock&, const LabelTexts&, float* logits,
                      float* probabilities, float* cams);
 
 }  // namespace clip_es

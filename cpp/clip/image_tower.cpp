@@ -28,7 +28,7 @@ void resize_positions(Arena& scratch, const Model& model, const Grid& grid, floa
     }
 }
 
-void encode_images(Context& context, const Model& model, std::span<const Grid> grids, const float* patches, float* x,
+void encode_images(HostContext& context, const Model& model, std::span<const Grid> grids, const float* patches, float* x,
                    std::span<float* const> mean_attention) {
   const int64_t width = model.image.width, patch_values = 3 * model.shape.patch * model.shape.patch;
   Arena::Scope scope(context.arena);

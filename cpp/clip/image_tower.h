@@ -19,6 +19,7 @@ void resize_positions(Arena& scratch, const Model&, const Grid&, float* out);
 // One or more images, one behind the other in patches (see preprocess()) and in x (1 + patches, width), each with its class token first:
 // the tokens entering the LAST block. They share matrix products, and each attends to itself alone. mean_attention[i] (patches, patches):
 // overwritten with the share of the blocks before the last.
-void encode_images(Context&, const Model&, std::span<const Grid>, const float* patches, float* x, std::span<float* const> mean_attention);
+void encode_images(HostContext&, const Model&, std::span<const Grid>, const float* patches, float* x,
+                   std::span<float* const> mean_attention);
 
 }  // namespace clip_es

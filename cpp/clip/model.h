@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "clip/archive.h"
+#include "archive/archive.h"
 #include "clip/transformer.h"
 
 namespace clip_es {

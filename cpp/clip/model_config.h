@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "clip/archive.h"
+#include "archive/archive.h"
 #include "ops/ops.h"
 
 namespace clip_es {

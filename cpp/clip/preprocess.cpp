@@ -14,7 +14,7 @@ PhotoSize reduced_size(int64_t width, int64_t height, int64_t max_side) {
   return {side(width), side(height)};
 }
 
-const uint8_t* to_rgb(Context& context, const Image& image) {
+const uint8_t* to_rgb(HostContext& context, const Image& image) {
   if (image.channels == 3) return image.data;
   const int64_t pixels = image.width * image.height, step = image.channels;
   const auto rgb = context.arena.take<uint8_t>(static_cast<size_t>(3 * pixels));
@@ -30,7 +30,7 @@ Grid patch_grid(int64_t width, int64_t height, int64_t patch, int64_t max_side) 
   return {(size.height + patch - 1) / patch, (size.width + patch - 1) / patch};
 }
 
-void preprocess(Context& context, const Model& model, const Image& image, int64_t max_side, float* patches) {
+void preprocess(HostContext& context, const Model& model, const Image& image, int64_t max_side, float* patches) {
   const int64_t patch = model.shape.patch;
   const Grid grid = patch_grid(image.width, image.height, patch, max_side);
   const PhotoSize size = reduced_size(image.width, image.height, max_side), network{grid.width * patch, grid.height * patch};

@@ -14,7 +14,7 @@ struct Image {
 };
 
 // The photo's own bytes when it is RGB already, else a copy in the arena: (height, width, 3).
-const uint8_t* to_rgb(Context&, const Image&);
+const uint8_t* to_rgb(HostContext&, const Image&);
 
 struct Grid {
   int64_t height, width;  // in patches
@@ -33,6 +33,6 @@ PhotoSize reduced_size(int64_t width, int64_t height, int64_t max_side);
 Grid patch_grid(int64_t width, int64_t height, int64_t patch, int64_t max_side);
 
 // -> patches (grid.patches(), 3 * patch * patch), normalised, each in the order channel, y, x.
-void preprocess(Context&, const Model&, const Image&, int64_t max_side, float* patches);
+void preprocess(HostContext&, const Model&, const Image&, int64_t max_side, float* patches);
 
 }  // namespace clip_es

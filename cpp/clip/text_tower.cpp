@@ -30,7 +30,7 @@ void embed_tokens(const Model& model, std::span<const int32_t> prompt, float* x)
 }
 
 // The last token of each sequence -> a row of length one.
-void pool(Context& context, const Model& model, std::span<const ops::Sequence> sequences, const float* x, float* embeddings) {
+void pool(HostContext& context, const Model& model, std::span<const ops::Sequence> sequences, const float* x, float* embeddings) {
   const int64_t width = model.text.width, embedding = model.shape.embedding, count = static_cast<int64_t>(sequences.size());
   Arena::Scope scope(context.arena);
   const auto pooled = context.arena.take<float>(static_cast<size_t>(count * width));
@@ -53,7 +53,7 @@ void pool(Context& context, const Model& model, std::span<const ops::Sequence> s
 
 }  // namespace
 
-void encode_text(Context& context, const Model& model, std::span<const int32_t> tokens, std::span<float> embeddings) {
+void encode_text(HostContext& context, const Model& model, std::span<const int32_t> tokens, std::span<float> embeddings) {
   const auto length = static_cast<size_t>(model.shape.context);
   const size_t prompts = tokens.size() / length;
   check_ids(model, tokens);

@@ -5,7 +5,7 @@ namespace {
 
 // `attend` turns qkv (tokens, 3 width) into out (tokens, width).
 template <class Attend>
-void run_block(Context& context, const TransformerShape& shape, const BlockWeights& w, int64_t tokens, float* x, Attend attend) {
+void run_block(HostContext& context, const TransformerShape& shape, const BlockWeights& w, int64_t tokens, float* x, Attend attend) {
   const int64_t width = shape.width, count = tokens * width;
   const auto normalised = [&](const LayerNormWeights& norm) {
     return [x, width, &norm](int64_t token, float* y) {
@@ -27,13 +27,13 @@ int64_t count_tokens(std::span<const ops::Sequence> sequences) { return sequence
 
 }  // namespace
 
-void transformer_block(Context& context, const TransformerShape& shape, const BlockWeights& w, std::span<const ops::Sequence> sequences,
+void transformer_block(HostContext& context, const TransformerShape& shape, const BlockWeights& w, std::span<const ops::Sequence> sequences,
                        bool causal, float* x) {
   run_block(context, shape, w, count_tokens(sequences), x,
             [&](const ops::AttentionInput& in, float* out) { ops::attention(context, in, sequences, causal, out, nullptr); });
 }
 
-void transformer_block_with_means(Context& context, const TransformerShape& shape, const BlockWeights& w,
+void transformer_block_with_means(HostContext& context, const TransformerShape& shape, const BlockWeights& w,
                                   std::span<const ops::Sequence> images, float* x, float weight, std::span<float* const> means) {
   run_block(context, shape, w, count_tokens(images), x, [&](const ops::AttentionInput& in, float* out) {
     for (size_t i = 0; i < images.size(); ++i) {

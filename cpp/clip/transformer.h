@@ -4,10 +4,10 @@
 #include <span>
 #include <vector>
 
+#include "clip/linear.h"
 #include "core/context.h"
 #include "ops/attention.h"
 #include "ops/ops.h"
-#include "torch/linear.h"
 
 namespace clip_es {
 
@@ -27,11 +27,11 @@ struct TransformerShape {
 };
 
 // x (tokens, width) -> x + attention(ln_1 x), then + mlp(ln_2 x), in place. Sequences lie one after another in x.
-void transformer_block(Context&, const TransformerShape&, const BlockWeights&, std::span<const ops::Sequence>, bool causal, float* x);
+void transformer_block(HostContext&, const TransformerShape&, const BlockWeights&, std::span<const ops::Sequence>, bool causal, float* x);
 
 // The same for images of n tokens, class token first; adds `weight` times the attention of image i to means[i] (n - 1, n - 1), as
 // ops::attention_with_mean does.
-void transformer_block_with_means(Context&, const TransformerShape&, const BlockWeights&, std::span<const ops::Sequence> images, float* x,
-                                  float weight, std::span<float* const> means);
+void transformer_block_with_means(HostContext&, const TransformerShape&, const BlockWeights&, std::span<const ops::Sequence> images,
+                                  float* x, float weight, std::span<float* const> means);
 
 }  // namespace clip_es

@@ -8,7 +8,7 @@
 
 namespace clip_es {
 
-struct Context {
+struct HostContext {
   ThreadPool& pool;
   Arena& arena;
   const std::atomic<bool>* cancelled = nullptr;

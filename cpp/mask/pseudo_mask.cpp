@@ -35,7 +35,7 @@ void label_row(std::span<const float* const> rows, std::span<const uint8_t> valu
 
 }  // namespace
 
-void make_pseudo_mask(Context& context, float* maps, const Grid& grid, std::span<const uint8_t> value, int64_t width, int64_t height,
+void make_pseudo_mask(HostContext& context, float* maps, const Grid& grid, std::span<const uint8_t> value, int64_t width, int64_t height,
                       const MaskSettings& settings, const MaskOutputs& outputs) {
   const int64_t labels = static_cast<int64_t>(value.size());
   for (int64_t k = 0; k < labels; ++k) ops::min_max(maps + k * grid.patches(), grid.patches());
@@ -61,7 +61,7 @@ void make_pseudo_mask(Context& context, float* maps, const Grid& grid, std::span
   });
 }
 
-void score_labels(Context& context, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
+void score_labels(HostContext& context, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
                   const MaskSettings& settings, float* scores) {
   const int64_t pixels = width * height;
   Arena::Scope scope(context.arena);
@@ -76,7 +76,7 @@ void score_labels(Context& context, float* maps, const Grid& grid, int64_t label
   });
 }
 
-void label_scores(Context& context, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings& settings,
+void label_scores(HostContext& context, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings& settings,
                   uint8_t* mask, float* confidence) {
   context.pool.split(pixels, kSmallestPixels, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -23,14 +23,15 @@ struct MaskOutputs {
 };
 
 // maps (K, grid): min-max normalised here, in place, then enlarged bilinearly with half-pixel centres. value (K): the mask's byte of each.
-void make_pseudo_mask(Context&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height,
+void make_pseudo_mask(HostContext&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height,
                       const MaskSettings&, const MaskOutputs&);
 
 // The same maps as scores of all labels, for a CRF: scores (1 + K, height, width), the background first.
-void score_labels(Context&, float* maps, const Grid&, int64_t labels, int64_t width, int64_t height, const MaskSettings&, float* scores);
+void score_labels(HostContext&, float* maps, const Grid&, int64_t labels, int64_t width, int64_t height, const MaskSettings&,
+                  float* scores);
 
 // scores (1 + K, pixels), the background first -> mask and confidence (pixels each, null when not wanted). Ties go to the lower index.
-void label_scores(Context&, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings&, uint8_t* mask,
+void label_scores(HostContext&, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings&, uint8_t* mask,
                   float* confidence);
 
 }  // namespace clip_es

@@ -25,6 +25,6 @@ struct MlpGradient {
 
 // out_gradient (G, N, D): the gradient of attention's output. With e = act'(u) rstd_post (alpha - b omega):
 //   rstd_post (a_out - b z_hat_out) + rstd_2 (composite e - (e . fc_gamma) column_sums - (e . (u - fc_offset) / D) h_hat_out)
-void mlp_gradient(Context&, const MlpGradient&, float* out_gradient);
+void mlp_gradient(HostContext&, const MlpGradient&, float* out_gradient);
 
 }  // namespace clip_es::ops

@@ -18,20 +18,20 @@ namespace ops {
 constexpr float kLayerNormEpsilon = 1e-5f;  // CLIP's
 
 // y = (x - mean) * rstd * gamma + beta, each row of x (rows, width) by itself. y may be x.
-void layer_norm(Context&, const float* x, int64_t rows, int64_t width, const float* gamma, const float* beta, float* y);
+void layer_norm(HostContext&, const float* x, int64_t rows, int64_t width, const float* gamma, const float* beta, float* y);
 void layer_norm_row(const float* x, int64_t width, const float* gamma, const float* beta, float* y);  // one row
 // Without the affine part: x_hat (rows, width) and rstd (rows), 1 / standard deviation.
-void normalise_rows(Context&, const float* x, int64_t rows, int64_t width, float* x_hat, float* rstd);
+void normalise_rows(HostContext&, const float* x, int64_t rows, int64_t width, float* x_hat, float* rstd);
 
 // u = activation(u), count elements in place. quick: u * sigmoid(1.702 u); gelu: u * Phi(u), exact. To float32's precision, or to 1e-5
 // where that is less work, for what is multiplied in another.
-void activate(Context&, Activation, float* u, int64_t count);
+void activate(HostContext&, Activation, float* u, int64_t count);
 void activate(Activation, float* u, int64_t count, Precision = Precision::kFloat32);  // one thread
 // slope_i = activation'(u_i). One thread: called inside loops that are already shared. slope may be u.
 void activation_slope(Activation, const float* u, int64_t count, float* slope);
 
 // a += b, element by element.
-void add(Context&, float* a, const float* b, int64_t count);
+void add(HostContext&, float* a, const float* b, int64_t count);
 // a += factor * b. One thread.
 void add_scaled(float* a, const float* b, int64_t count, float factor);
 // a = factor * b. One thread. a may be b.
@@ -48,11 +48,11 @@ ExponentialSum exponentials(float* x, int64_t length, float scale, Precision pre
 
 // Pillow's bicubic resize (a = -0.5) of 8-bit pixels, byte for byte: 22-bit fixed-point weights, horizontal pass first, rounded
 // to 8 bits after each pass, a pass that changes nothing is left out. image (height, width, 3) -> out (out_height, out_width, 3).
-void resize_bicubic(Context&, const uint8_t* image, int64_t width, int64_t height, int64_t out_width, int64_t out_height, uint8_t* out);
+void resize_bicubic(HostContext&, const uint8_t* image, int64_t width, int64_t height, int64_t out_width, int64_t out_height, uint8_t* out);
 
 // Cuts image (gh * patch, gw * patch, 3) into patches, normalised as (byte / 255 - mean) / std: out (gh * gw, 3 * patch * patch),
 // a row in the order channel, y, x, as the convolution's weights are stored.
-void extract_patches(Context&, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3], const float std[3],
+void extract_patches(HostContext&, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3], const float std[3],
                      float* out);
 
 // Taps of a bilinear resize with half-pixel centres and clamped edges, no antialias: taps has out_size elements.

@@ -38,8 +38,8 @@ struct Epilogue {
 
 // x (rows, inputs) -> y (rows, outputs). Every element is summed in the same order, however rows are shared. Of x every row's 8-bit
 // integers have a scale of their own. The threads ask for rows of x at the same time.
-void packed_matmul(Context&, const PackedMatrix&, const RowSource& x, int64_t rows, const Epilogue&, float* y);
-void packed_matmul(Context&, const PackedMatrix&, const float* x, int64_t rows, const Epilogue&, float* y);
+void packed_matmul(HostContext&, const PackedMatrix&, const RowSource& x, int64_t rows, const Epilogue&, float* y);
+void packed_matmul(HostContext&, const PackedMatrix&, const float* x, int64_t rows, const Epilogue&, float* y);
 // The same on the calling thread, which takes `scratch`, packed_matmul_scratch() bytes.
 void packed_matmul(const PackedMatrix&, const RowSource& x, int64_t rows, const Epilogue&, std::byte* scratch, float* y);
 int64_t packed_matmul_scratch(const PackedMatrix&, int64_t rows);  // a multiple of 64
@@ -52,6 +52,7 @@ struct PackedLayer {
 // y += activation(x V^T + b) W^T + c, rows of x (rows, inputs of V), of y (rows, outputs of W). What lies between is packed as it is made:
 // the same numbers as by two products. A thread reads its rows of x before it writes those of y, which x may be made of. Not for kInt8,
 // whose rows must be whole before they are rounded.
-void packed_feed_forward(Context&, const PackedLayer& in, Activation, const PackedLayer& out, const RowSource& x, int64_t rows, float* y);
+void packed_feed_forward(HostContext&, const PackedLayer& in, Activation, const PackedLayer& out, const RowSource& x, int64_t rows,
+                         float* y);
 
 }  // namespace clip_es::ops

@@ -29,11 +29,11 @@ void matmul(const MatrixView& a, const MatrixView& b, float* out, int64_t out_st
   check(aoti_torch_cpu_mm_out(result.get(), wrap(a).get(), wrap(b).get()), "aoti_torch_cpu_mm_out");
 }
 
-void split_rows(Context& context, int64_t rows, FunctionRef<void(int64_t begin, int64_t end)> body) {
+void split_rows(HostContext& context, int64_t rows, FunctionRef<void(int64_t begin, int64_t end)> body) {
   context.pool.split(rows, kSmallestRows, body, kTile);
 }
 
-void matmul(Context& context, const MatrixView& a, const MatrixView& b, float* out) {
+void matmul(HostContext& context, const MatrixView& a, const MatrixView& b, float* out) {
   split_rows(context, a.rows, [&](int64_t begin, int64_t end) {
     const MatrixView rows{a.data + begin * a.row_stride, end - begin, a.columns, a.row_stride, a.column_stride};
     matmul(rows, b, out + begin * b.columns, b.columns);

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "archive/archive.h"
 #include "archive_fixture.h"
 #include "check.h"
-#include "clip/archive.h"
 #include "core/error.h"
 #include "options.h"
 

@@ -1,5 +1,5 @@
 // What the archive reader makes of good files: every value compared with what PyTorch holds or with the formula it came from.
-#include "clip/archive.h"
+#include "archive/archive.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -23,7 +23,7 @@ struct Forward {
   std::vector<float> out, log_sum_exp;
 };
 
-Forward run(Context& context, const std::vector<float>& qkv, Heads shape, int64_t n, bool causal) {
+Forward run(HostContext& context, const std::vector<float>& qkv, Heads shape, int64_t n, bool causal) {
   Forward f{std::vector<float>(static_cast<size_t>(n * shape.width)), std::vector<float>(static_cast<size_t>(n * shape.heads))};
   const ops::Sequence all{0, n};
   ops::attention(context, {qkv.data(), shape.width, shape.heads}, {&all, 1}, causal, f.out.data(), f.log_sum_exp.data());

@@ -3,8 +3,8 @@
 #include <thread>
 
 #include "check.h"
-#include "cpu_device.h"
 #include "cuda_support.h"
+#include "device/cpu/device.h"
 #include "golden.h"
 #include "heap.h"
 #include "options.h"
@@ -152,7 +152,7 @@ void refuse_one_of_a_batch(bool cuda) {
 class SmallDevice : public CpuDevice {
  public:
   using CpuDevice::CpuDevice;
-  void encode_images(Context& c, std::span<const Grid> grids, const float* patches, float* tokens,
+  void encode_images(HostContext& c, std::span<const Grid> grids, const float* patches, float* tokens,
                      std::span<float* const> mean_attention) override {
     if (grids.size() > 1) throw Error(ErrorCode::kOutOfMemory, "too much at once");
     CpuDevice::encode_images(c, grids, patches, tokens, mean_attention);

@@ -20,7 +20,7 @@ struct CamResult {
 };
 
 // rows: all labels' texts, label k owning rows_of[k] of them.
-CamResult explain(Context& context, const Model& model, const std::vector<float>& x, const std::vector<float>& rows,
+CamResult explain(HostContext& context, const Model& model, const std::vector<float>& x, const std::vector<float>& rows,
                   const std::vector<int64_t>& rows_of, const std::vector<float>& background) {
   const auto n = static_cast<int64_t>(x.size()) / model.image.width, patches = n - 1, labels = static_cast<int64_t>(rows_of.size());
   std::vector<float> memory(LastBlock::floats(model, n));

@@ -6,9 +6,9 @@
 #include <memory>
 
 #include "check.h"
-#include "mask/dense_crf.h"
-#include "mask/permutohedral_lattice.h"
-#include "mask/position_filter.h"
+#include "crf/dense_crf.h"
+#include "crf/permutohedral_lattice.h"
+#include "crf/position_filter.h"
 #include "ops/lattice.h"
 #include "support.h"
 
@@ -19,12 +19,12 @@ using reference::Matrix;
 namespace {
 
 // The CRF needs no LibTorch, so neither do its tests.
-Context& context_of(int threads) {
+HostContext& context_of(int threads) {
   struct Owner {
     explicit Owner(int count) : pool(count) {}
     ThreadPool pool;
     Arena arena;
-    Context context{pool, arena};
+    HostContext context{pool, arena};
   };
   static std::map<int, std::unique_ptr<Owner>> owners;
   std::unique_ptr<Owner>& owner = owners[threads];
@@ -58,7 +58,7 @@ Scene patches(int64_t width, int64_t height, int64_t labels, uint32_t seed = 1) 
   return s;
 }
 
-std::vector<float> run(Context& context, const Scene& s, const CrfSettings& settings = {}) {
+std::vector<float> run(HostContext& context, const Scene& s, const CrfSettings& settings = {}) {
   std::vector<float> marginals(s.scores.size(), NAN);
   dense_crf(context, s.rgb.data(), s.width, s.height, s.scores.data(), s.labels, settings, marginals.data());
   return marginals;
@@ -143,7 +143,7 @@ TEST("ten rounds label the patches as the sum over all pairs does") {
 
 TEST("the position kernel's grid and its hashed lattice are the same filter") {
   Random random(3);
-  Context& context = context_of(3);
+  HostContext& context = context_of(3);
   for (const auto& [width, height] : {std::pair<int64_t, int64_t>{1, 1}, {1, 90}, {130, 1}, {67, 45}, {200, 131}, {1500, 1100}})
     for (const float sigma : {1.0f, 1.7f, 3.0f, 40.0f})
       for (const int64_t channels : {int64_t{1}, int64_t{2}, int64_t{4}, int64_t{20}}) {
@@ -267,7 +267,7 @@ TEST("settings that mean nothing are refused with their value") {
 TEST("once an image of a size has been through, further ones ask the system for no memory") {
   ThreadPool pool(3);
   Arena arena;
-  Context context{pool, arena};
+  HostContext context{pool, arena};
   const Scene s = patches(180, 120, 5), t = patches(180, 120, 5, 9);
   for (int i = 0; i < 3; ++i) run(context, s), run(context, t);
   const uint64_t before = arena.allocations();
@@ -279,7 +279,7 @@ TEST("a cancelled CRF stops and leaves its memory ready") {
   std::atomic<bool> cancelled = true;
   ThreadPool pool(2);
   Arena arena;
-  Context context{pool, arena, &cancelled};
+  HostContext context{pool, arena, &cancelled};
   const Scene s = patches(100, 100, 3);
   bool stopped = false;
   try {

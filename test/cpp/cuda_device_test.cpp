@@ -68,7 +68,7 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
       TestModel on_cpu = random_last_block(random, shape, embedding);
       Model& model = on_cpu.fast;
       model.shape.layers = 1;
-      Context& host = test_context();
+      HostContext& host = test_context();
       const std::vector<float> x = random.normal(n * shape.width), rows = random.unit_rows(6, embedding),
                                background = random.unit_rows(3, embedding);
       const std::vector<int64_t> first_row{0, 2, 3, 6};
@@ -86,7 +86,7 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
 
       cuda::CudaDevice device(test_gpu());
       device.load(host, model, torch::Precision::kFloat32);
-      Context c{host.pool, device.arena()};
+      HostContext c{host.pool, device.arena()};
       const GpuArray<float> g_x(x), g_memory(static_cast<int64_t>(floats)), g_mean(patches * patches), g_logits(6), g_probabilities(6),
           g_cams(3 * patches);
       bind(model, {&got, 1}, {g_memory.data(), floats});

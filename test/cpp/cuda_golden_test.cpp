@@ -34,7 +34,7 @@ Loaded& loaded(const std::string& path, torch::Precision precision) {
   return *one;
 }
 
-void run_words(cuda::CudaDevice& device, Context& c, const Case& photo_case, const LastBlock& last, const float* mean_attention,
+void run_words(cuda::CudaDevice& device, HostContext& c, const Case& photo_case, const LastBlock& last, const float* mean_attention,
                const npy::Photo& photo, Results& r) {
   const Words words(photo_case);
   const int64_t patches = r.grid.patches(), labels = words.labels(), texts = words.texts.shape[0];
@@ -62,7 +62,7 @@ void run_words(cuda::CudaDevice& device, Context& c, const Case& photo_case, con
 Results run_stages(const Case& photo_case, torch::Precision precision) {
   Loaded& on = loaded(photo_case.model_path, precision);
   cuda::CudaDevice& device = on.device;
-  Context c{test_context().pool, device.arena()};
+  HostContext c{test_context().pool, device.arena()};
   const npy::Photo photo = npy::read_ppm(photo_case.folder + "/photo.ppm");
   const int64_t patch = on.model.shape.patch, width = on.model.shape.width;
   Results r;

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "cuda/cuda_device.h"
+#include "device/cuda/device.h"
 
 std::shared_ptr<clip_es::cuda::Gpu> test_gpu();
 bool gpu_is_emulated();

@@ -8,8 +8,8 @@
 #include <iostream>
 #include <random>
 
+#include "archive/archive.h"
 #include "archive_fixture.h"
-#include "clip/archive.h"
 #include "core/error.h"
 #include "core/json.h"
 

@@ -14,7 +14,7 @@
 #include "cam/box_mask.h"
 #include "check.h"
 #include "clip/text_tower.h"
-#include "cpu_device.h"
+#include "device/cpu/device.h"
 #include "heap.h"
 #include "npy.h"
 #include "options.h"
@@ -45,7 +45,7 @@ Loaded& loaded(const std::string& path, Precision precision) {
   return *one;
 }
 
-void run_words(CpuDevice& device, Context& context, const Case& c, const LastBlock& last, const npy::Photo& photo, Results& r) {
+void run_words(CpuDevice& device, HostContext& context, const Case& c, const LastBlock& last, const npy::Photo& photo, Results& r) {
   const Words words(c);
   const int64_t patches = r.grid.patches(), labels = words.labels();
   const auto map_size = static_cast<size_t>(labels * patches), pixels = static_cast<size_t>(photo.width * photo.height);
@@ -67,7 +67,7 @@ void run_words(CpuDevice& device, Context& context, const Case& c, const LastBlo
                           {r.mask.data(), r.confidence.data(), r.refined_full.data()});
 }
 
-Results run_stages(Context& context, const Case& c, Precision precision) {
+Results run_stages(HostContext& context, const Case& c, Precision precision) {
   auto& [model, device] = loaded(c.model_path, precision);
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const int64_t patch = model.shape.patch;

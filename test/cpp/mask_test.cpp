@@ -17,7 +17,7 @@ struct MaskResult {
   std::vector<float> confidence, maps;
 };
 
-MaskResult make(Context& context, std::vector<float> maps, const Grid& grid, const std::vector<uint8_t>& value, int64_t width,
+MaskResult make(HostContext& context, std::vector<float> maps, const Grid& grid, const std::vector<uint8_t>& value, int64_t width,
                 int64_t height, const MaskSettings& settings) {
   const auto pixels = static_cast<size_t>(width * height);
   MaskResult r{std::vector<uint8_t>(pixels, 77), std::vector<float>(pixels, NAN), std::vector<float>(pixels * value.size(), NAN)};

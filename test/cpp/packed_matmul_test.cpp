@@ -144,7 +144,7 @@ TEST("a feed-forward gives the same bits as two products, which may be written o
             };
           };
           std::vector<float> want = up.x, y = up.x, between(static_cast<size_t>(rows * hidden));
-          Context& context = context_with(threads);
+          HostContext& context = context_with(threads);
           ops::packed_matmul(context, in, half(up.x), rows, {.bias = up.bias.data(), .activation = Activation::kQuickGelu}, between.data());
           ops::packed_matmul(context, out, between.data(), rows, {.bias = down.bias.data(), .add = true}, want.data());
           ops::packed_feed_forward(context, {in, up.bias.data()}, Activation::kQuickGelu, {out, down.bias.data()}, half(y), rows, y.data());

@@ -21,7 +21,7 @@ struct Size {
   int64_t width, height;
 };
 
-std::vector<uint8_t> resize(Context& context, const std::vector<uint8_t>& image, Size in, Size out) {
+std::vector<uint8_t> resize(HostContext& context, const std::vector<uint8_t>& image, Size in, Size out) {
   std::vector<uint8_t> result(static_cast<size_t>(3 * out.width * out.height));
   ops::resize_bicubic(context, image.data(), in.width, in.height, out.width, out.height, result.data());
   return result;

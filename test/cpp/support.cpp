@@ -17,7 +17,7 @@ bool loaded = false;
 struct Workplace {
   ThreadPool pool;
   Arena arena;
-  Context context;
+  HostContext context;
   explicit Workplace(int threads) : pool(threads, torch::use_one_thread), context{pool, arena} {}
 };
 
@@ -60,7 +60,7 @@ void load_libtorch() {
   loaded = true;
 }
 
-Context& context_with(int threads) {
+HostContext& context_with(int threads) {
   static std::map<int, std::unique_ptr<Workplace>> workplaces;
   load_libtorch();
   auto& workplace = workplaces[threads];

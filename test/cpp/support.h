@@ -17,8 +17,8 @@ std::string libtorch_folder();
 bool libtorch_loaded();
 
 // A context with LibTorch loaded and a pool of `threads`, kept for the whole run.
-clip_es::Context& context_with(int threads);
-inline clip_es::Context& test_context() { return context_with(3); }
+clip_es::HostContext& context_with(int threads);
+inline clip_es::HostContext& test_context() { return context_with(3); }
 
 class Random {
  public:

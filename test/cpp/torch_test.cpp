@@ -10,9 +10,9 @@
 #include <iomanip>
 
 #include "check.h"
+#include "clip/linear.h"
 #include "support.h"
 #include "torch/library.h"
-#include "torch/linear.h"
 #include "torch/matmul.h"
 
 using namespace clip_es;

@@ -52,7 +52,7 @@ CLIP_ES_MULTIVERSION void add_block(float* a, const float* b, int64_t count) {
 
 }  // namespace
 
-void activate(Context& context, Activation activation, float* u, int64_t count) {
+void activate(HostContext& context, Activation activation, float* u, int64_t count) {
   context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) { activate(activation, u + begin, end - begin); });
 }
 
@@ -74,7 +74,7 @@ CLIP_ES_MULTIVERSION void scale(float* a, const float* b, int64_t count, float f
   for (int64_t i = 0; i < count; ++i) a[i] = factor * b[i];
 }
 
-void add(Context& context, float* a, const float* b, int64_t count) {
+void add(HostContext& context, float* a, const float* b, int64_t count) {
   context.pool.split(count, kSmallestCount, [&](int64_t begin, int64_t end) { add_block(a + begin, b + begin, end - begin); });
 }
 

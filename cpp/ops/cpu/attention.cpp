@@ -89,7 +89,7 @@ void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_
   for (int64_t r = 0; r < rows; ++r) scale(job.out + (begin + first + r) * width + head * size, s.result + r * columns, size, factors[r]);
 }
 
-void attend_all(Context& context, const Job& job, std::span<const Sequence> sequences) {
+void attend_all(HostContext& context, const Job& job, std::span<const Sequence> sequences) {
   const Tile& t = tile(job.in.precision);
   const int64_t heads = job.in.heads, size = job.head_size(), count = static_cast<int64_t>(sequences.size());
   Arena::Scope scope(context.arena);
@@ -127,12 +127,13 @@ void attend_all(Context& context, const Job& job, std::span<const Sequence> sequ
 
 float AttentionInput::scale() const { return 1.0f / std::sqrt(static_cast<float>(width / heads)); }
 
-void attention(Context& context, const AttentionInput& in, std::span<const Sequence> sequences, bool causal, float* out,
+void attention(HostContext& context, const AttentionInput& in, std::span<const Sequence> sequences, bool causal, float* out,
                float* log_sum_exp) {
   attend_all(context, {in, sequences.back().begin + sequences.back().length, causal, out, log_sum_exp, 0, nullptr}, sequences);
 }
 
-void attention_with_mean(Context& context, const AttentionInput& in, int64_t n, float* out, float* log_sum_exp, float weight, float* mean) {
+void attention_with_mean(HostContext& context, const AttentionInput& in, int64_t n, float* out, float* log_sum_exp, float weight,
+                         float* mean) {
   const Sequence image{0, n};
   attend_all(context, {in, n, false, out, log_sum_exp, weight, mean}, {&image, 1});
 }

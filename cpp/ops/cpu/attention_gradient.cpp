@@ -162,7 +162,7 @@ class Head {
 
 }  // namespace
 
-void attention_gradient_sums(Context& context, const AttentionInput& in, int64_t n, const float* out, const float* log_sum_exp,
+void attention_gradient_sums(HostContext& context, const AttentionInput& in, int64_t n, const float* out, const float* log_sum_exp,
                              const float* out_gradient, int64_t classes, float* qkv_gradient) {
   const Job job{in, n, classes, out, log_sum_exp, out_gradient, qkv_gradient};
   const Tile& t = tile(in.precision);

@@ -52,13 +52,13 @@ CLIP_ES_MULTIVERSION void layer_norm_row(const float* x, int64_t width, const fl
   for (int64_t i = 0; i < width; ++i) y[i] = (x[i] - m.mean) * m.rstd * gamma[i] + beta[i];
 }
 
-void layer_norm(Context& context, const float* x, int64_t rows, int64_t width, const float* gamma, const float* beta, float* y) {
+void layer_norm(HostContext& context, const float* x, int64_t rows, int64_t width, const float* gamma, const float* beta, float* y) {
   context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) layer_norm_row(x + row * width, width, gamma, beta, y + row * width);
   });
 }
 
-void normalise_rows(Context& context, const float* x, int64_t rows, int64_t width, float* x_hat, float* rstd) {
+void normalise_rows(HostContext& context, const float* x, int64_t rows, int64_t width, float* x_hat, float* rstd) {
   context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) rstd[row] = normalise_row(x + row * width, width, x_hat + row * width);
   });

@@ -42,7 +42,7 @@ CLIP_ES_MULTIVERSION void finish_row(const MlpGradient& in, int64_t patch, int64
 
 }  // namespace
 
-void mlp_gradient(Context& context, const MlpGradient& in, float* out_gradient) {
+void mlp_gradient(HostContext& context, const MlpGradient& in, float* out_gradient) {
   const int64_t workers = context.pool.size(), classes = in.classes;
   const int64_t size = std::clamp<int64_t>((in.patches + workers - 1) / workers, 1, std::max<int64_t>(kRows / classes, 1));
   const int64_t blocks = (in.patches + size - 1) / size, rows = size * classes, bytes = packed_matmul_scratch(*in.composite, rows);

@@ -84,7 +84,7 @@ void multiply_tiles(const PackedMatrix& w, const uint32_t* packed, int64_t strid
 }
 
 // Rows to a thread at a time: as many equal blocks as there are threads, or a multiple of that.
-int64_t block_of(const Context& context, Precision precision, int64_t rows) {
+int64_t block_of(const HostContext& context, Precision precision, int64_t rows) {
   return round_up((rows - 1) / round_up((rows + kRowBlock - 1) / kRowBlock, context.pool.size()) + 1, tile(precision).rows);
 }
 
@@ -161,7 +161,7 @@ PackedMatrix pack_transposed_matrix(Precision precision, const float* weight, in
   return w;
 }
 
-void packed_matmul(Context& context, const PackedMatrix& w, const RowSource& x, int64_t rows, const Epilogue& epilogue, float* y) {
+void packed_matmul(HostContext& context, const PackedMatrix& w, const RowSource& x, int64_t rows, const Epilogue& epilogue, float* y) {
   if (rows == 0) return;
   const int64_t block = block_of(context, w.precision, rows), bytes = packed_matmul_scratch(w, block);
   Arena::Scope scope(context.arena);
@@ -174,12 +174,12 @@ void packed_matmul(Context& context, const PackedMatrix& w, const RowSource& x, 
   });
 }
 
-void packed_matmul(Context& context, const PackedMatrix& w, const float* x, int64_t rows, const Epilogue& epilogue, float* y) {
+void packed_matmul(HostContext& context, const PackedMatrix& w, const float* x, int64_t rows, const Epilogue& epilogue, float* y) {
   packed_matmul(
       context, w, [&](int64_t row, float*) { return x + row * w.inputs; }, rows, epilogue, y);
 }
 
-void packed_feed_forward(Context& context, const PackedLayer& in, Activation activation, const PackedLayer& out, const RowSource& x,
+void packed_feed_forward(HostContext& context, const PackedLayer& in, Activation activation, const PackedLayer& out, const RowSource& x,
                          int64_t rows, float* y) {
   if (rows == 0) return;
   const PackedMatrix &w_in = in.weight, &w_out = out.weight;

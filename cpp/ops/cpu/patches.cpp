@@ -2,8 +2,8 @@
 
 namespace clip_es::ops {
 
-void extract_patches(Context& context, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3], const float std[3],
-                     float* out) {
+void extract_patches(HostContext& context, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3],
+                     const float std[3], float* out) {
   // A byte has 256 values: their normalised forms are made once, in float32 and in this order, as torchvision does.
   float value[3][256];
   for (int c = 0; c < 3; ++c)

@@ -61,7 +61,7 @@ namespace {
 constexpr int32_t kHalf = 1 << (kFractionBits - 1);
 uint8_t to_byte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kFractionBits, 0, 255)); }
 
-void resize_rows(Context& context, const uint8_t* in, int64_t in_width, int64_t rows, int64_t out_width, uint8_t* out) {
+void resize_rows(HostContext& context, const uint8_t* in, int64_t in_width, int64_t rows, int64_t out_width, uint8_t* out) {
   Arena::Scope scope(context.arena);
   const ResizeWeights w = resize_weights(context.arena, in_width, out_width);
   context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
@@ -78,7 +78,7 @@ void resize_rows(Context& context, const uint8_t* in, int64_t in_width, int64_t 
   });
 }
 
-void resize_columns(Context& context, const uint8_t* in, int64_t in_height, int64_t width, int64_t out_height, uint8_t* out) {
+void resize_columns(HostContext& context, const uint8_t* in, int64_t in_height, int64_t width, int64_t out_height, uint8_t* out) {
   Arena::Scope scope(context.arena);
   const ResizeWeights w = resize_weights(context.arena, in_height, out_height);
   const int64_t stride = width * kChannels;
@@ -98,7 +98,7 @@ void resize_columns(Context& context, const uint8_t* in, int64_t in_height, int6
 
 }  // namespace
 
-void resize_bicubic(Context& context, const uint8_t* image, int64_t width, int64_t height, int64_t out_width, int64_t out_height,
+void resize_bicubic(HostContext& context, const uint8_t* image, int64_t width, int64_t height, int64_t out_width, int64_t out_height,
                     uint8_t* out) {
   Arena::Scope scope(context.arena);
   if (width == out_width && height == out_height) {

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "mask/dense_crf.h"
+#include "crf/dense_crf.h"
 #include "ops/gradcam.h"
 #include "ops/ops.h"
 
