@@ -74,7 +74,7 @@ void hand_out(std::span<const float> scores, const SegmentOutputs& outputs) {
   if (outputs.scores) std::copy(scores.begin(), scores.end(), outputs.scores);
 }
 
-std::shared_ptr<const Model> load(HostContext host, const std::string& archive, Device& device, torch::Precision precision) {
+std::shared_ptr<const Model> load(HostContext host, const std::string& archive, Device& device, Precision precision) {
   torch::use_one_thread();
   auto model = std::make_shared<Model>(read_model(Archive(archive), device.reads(precision), host.cancelled));
   device.load(host, *model, precision);

@@ -21,7 +21,7 @@
 namespace clip_es {
 
 struct SegmenterSettings {
-  torch::Precision precision = torch::Precision::kFloat32;
+  Precision precision = Precision::kFloat32;
   int threads = 1;
   int64_t max_side = 1024;     // see patch_grid(); 0 is no limit
   std::string device = "cpu";  // see open_device()

@@ -26,12 +26,12 @@ double best_time(const cuda::Gpu& gpu, Body body) {
 
 }  // namespace
 
-Peak gpu_peak(const std::string& device, torch::Precision precision, int64_t tokens, int64_t width) {
+Peak gpu_peak(const std::string& device, Precision precision, int64_t tokens, int64_t width) {
   constexpr size_t kCopied = size_t{256} << 20;  // more than any cache holds
   const size_t colon = device.find(':');
   const auto gpu = cuda::Gpu::open(colon == std::string::npos ? 0 : std::stoi(device.substr(colon + 1)));
   const torch::Backend::Guard guard(gpu->torch(), gpu->stream());
-  const torch::Dtype dtype = precision == torch::Precision::kFloat32 ? torch::Dtype::kFloat32 : torch::Dtype::kBFloat16;
+  const torch::Dtype dtype = precision == Precision::kFloat32 ? torch::Dtype::kFloat32 : torch::Dtype::kBFloat16;
   Arena arena(cuda::Gpu::memory(gpu));
   const auto zeros = [&](int64_t count) {
     float* memory = arena.take<float>(static_cast<size_t>(count)).data();

@@ -25,7 +25,7 @@ PeakProbe::PeakProbe(int64_t tokens, int64_t width, Precision precision)
     constexpr double kNever = std::numeric_limits<double>::infinity();
     const auto weight = std::span(weight_).first(static_cast<size_t>(inputs * outputs));
     products_.push_back(
-        {inputs, outputs, torch::Linear(weight, std::span(bias_).first(static_cast<size_t>(outputs)), inputs, Precision::kFloat32),
+        {inputs, outputs, Linear(weight, std::span(bias_).first(static_cast<size_t>(outputs)), inputs, Precision::kFloat32),
          precision == Precision::kBFloat16 ? torch::PackedWeight::make(weight.data(), inputs, outputs, true) : nullptr, kNever, kNever});
     products_.back().layer.pack(precision);
   }

@@ -29,7 +29,7 @@ class PeakProbe {
  private:
   struct Product {
     int64_t inputs, outputs;
-    clip_es::torch::Linear layer;
+    clip_es::Linear layer;
     std::unique_ptr<clip_es::torch::PackedWeight> packed;  // of bfloat16
     double library, engine;                                // seconds
   };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "torch/matmul.h"
+#include "ops/matmul.h"
 
 namespace clip_es {
 namespace {
@@ -12,13 +12,13 @@ namespace {
 float reciprocal(float sum) { return sum > std::numeric_limits<float>::min() ? 1 / sum : 0; }
 
 // Sinkhorn: columns, then rows, are divided by their sums. The matrix diag(r) W diag(c) is never formed.
-void sinkhorn(HostContext& context, const torch::MatrixView& w, int rounds, std::span<float> r, std::span<float> c) {
+void sinkhorn(HostContext& context, const MatrixView& w, int rounds, std::span<float> r, std::span<float> c) {
   std::fill(r.begin(), r.end(), 1.0f);
   std::fill(c.begin(), c.end(), 1.0f);
   for (int round = 0; round < rounds; ++round) {
-    torch::matmul(context, torch::transposed(w), torch::matrix(r.data(), w.rows, 1), c.data());
+    ops::matmul(context, transposed(w), matrix(r.data(), w.rows, 1), c.data());
     std::transform(c.begin(), c.end(), c.begin(), reciprocal);
-    torch::matmul(context, w, torch::matrix(c.data(), w.rows, 1), r.data());
+    ops::matmul(context, w, matrix(c.data(), w.rows, 1), r.data());
     std::transform(r.begin(), r.end(), r.begin(), reciprocal);
   }
 }
@@ -32,7 +32,7 @@ void scale_rows(std::span<const float> from, std::span<const float> factor, int6
 
 void refine_cams(HostContext& context, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
                  const AffinitySettings& settings, float* refined) {
-  const torch::MatrixView w = torch::matrix(attention, patches, patches);
+  const MatrixView w = matrix(attention, patches, patches);
   const auto n = static_cast<size_t>(patches), size = static_cast<size_t>(patches * labels), k = static_cast<size_t>(labels);
   Arena::Scope scope(context.arena);
   const auto r = context.arena.take<float>(n), c = context.arena.take<float>(n);
@@ -44,9 +44,9 @@ void refine_cams(HostContext& context, const float* attention, int64_t patches, 
   for (int power = 0; power < 2; ++power) {  // x = T x, T = (diag(r) W diag(c) + its transpose) / 2
     context.checkpoint();
     scale_rows(x, c, labels, scaled);
-    torch::matmul(context, w, torch::matrix(scaled.data(), patches, labels), forward.data());
+    ops::matmul(context, w, matrix(scaled.data(), patches, labels), forward.data());
     scale_rows(x, r, labels, scaled);
-    torch::matmul(context, torch::transposed(w), torch::matrix(scaled.data(), patches, labels), backward.data());
+    ops::matmul(context, transposed(w), matrix(scaled.data(), patches, labels), backward.data());
     for (size_t i = 0; i < size; ++i) x[i] = (r[i / k] * forward[i] + c[i / k] * backward[i]) / 2;
   }
   for (size_t i = 0; i < n; ++i)

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "torch/matmul.h"
+#include "ops/matmul.h"
 
 namespace clip_es {
 
@@ -33,7 +33,7 @@ void patch_embeddings(HostContext& context, const Model& model, const LastBlock&
     const auto channel = static_cast<size_t>(i % width);
     z[static_cast<size_t>(i)] = last.z_hat[static_cast<size_t>(i)] * model.ln_post.gamma[channel] + model.ln_post.beta[channel];
   }
-  torch::matmul(context, torch::matrix(z.data(), count, width), torch::matrix(model.image_projection.data(), width, size), patches);
+  ops::matmul(context, matrix(z.data(), count, width), matrix(model.image_projection.data(), width, size), patches);
   for (int64_t i = 0; i < count; ++i) {
     float* row = patches + i * size;
     double squares = 0;

@@ -2,7 +2,7 @@
 #include <array>
 
 #include "cam/softmax_gradcam.h"
-#include "torch/matmul.h"
+#include "ops/matmul.h"
 
 namespace clip_es {
 
@@ -27,8 +27,7 @@ GradCamWeights::GradCamWeights(HostContext& context, const Model& model) {
     fc_gamma[static_cast<size_t>(i)] = static_cast<float>(gamma_sum / static_cast<double>(width));
     fc_offset[static_cast<size_t>(i)] += static_cast<float>(beta_sum);
   }
-  torch::matmul(context, torch::transposed(torch::matrix(out_proj, width, width)),
-                torch::transposed(torch::matrix(scaled.data(), hidden, width)), composite.data());
+  ops::matmul(context, transposed(matrix(out_proj, width, width)), transposed(matrix(scaled.data(), hidden, width)), composite.data());
   out_proj_column_sums.assign(static_cast<size_t>(width), 0);
   for (int64_t row = 0; row < width; ++row)
     for (int64_t c = 0; c < width; ++c) out_proj_column_sums[static_cast<size_t>(c)] += out_proj[row * width + c];

@@ -14,7 +14,7 @@
 
 #include "cam/embeddings.h"
 #include "ops/gradcam.h"
-#include "torch/matmul.h"
+#include "ops/matmul.h"
 
 namespace clip_es {
 namespace {
@@ -86,8 +86,7 @@ void explain(HostContext& context, const Model& model, const GradCamWeights& wei
       scaled_dz[i] = static_cast<float>(dz[i] / static_cast<double>(width));
     }
   }
-  torch::matmul(context, torch::matrix(scaled_dz.data(), rows, width), torch::transposed(torch::matrix(last.z_hat.data(), patches, width)),
-                b.data());
+  ops::matmul(context, matrix(scaled_dz.data(), rows, width), transposed(matrix(last.z_hat.data(), patches, width)), b.data());
   ops::packed_matmul(context, weights.c_proj_back, a.data(), rows, {}, alpha.data());
   ops::packed_matmul(context, weights.out_proj_back, a.data(), rows, {}, a_out.data());
 
@@ -115,8 +114,7 @@ void explain(HostContext& context, const Model& model, const GradCamWeights& wei
   ops::attention_gradient_sums(context, {last.qkv.data(), width, model.image.heads, model.image.attention}, last.n, last.attended.data(),
                                last.log_sum_exp.data(), out_gradient.data(), rows, qkv_gradient.data());
   ops::packed_matmul(context, weights.in_proj_back, qkv_gradient.data(), rows, {}, channels.data());
-  torch::matmul(context, torch::matrix(channels.data(), rows, width),
-                torch::transposed(torch::matrix(last.y.data() + width, patches, width)), cams);
+  ops::matmul(context, matrix(channels.data(), rows, width), transposed(matrix(last.y.data() + width, patches, width)), cams);
 }
 
 // Negative evidence is dropped, then min-max, twice as released: the second removes what the first's 1e-7 leaves.

@@ -114,8 +114,7 @@ void read_image_tower(const Parameters& p, const ModelConfig& config, Model& mod
   model.shape.resolution = grid_side(p, positions) * patch;
   model.shape.embedding = embedding;
   model.image = {width, heads(p, "image", width, config.image_heads), config.activation};
-  model.patch_embedding =
-      torch::Linear(p.read("visual.conv1.weight", {width, 3, patch, patch}), {}, 3 * patch * patch, torch::Precision::kFloat32);
+  model.patch_embedding = Linear(p.read("visual.conv1.weight", {width, 3, patch, patch}), {}, 3 * patch * patch, Precision::kFloat32);
   model.class_embedding = p.read("visual.class_embedding", {width});
   model.positional_embedding = p.read("visual.positional_embedding", {positions, width});
   model.ln_pre = p.layer_norm("visual.ln_pre", width);
@@ -123,8 +122,8 @@ void read_image_tower(const Parameters& p, const ModelConfig& config, Model& mod
   model.image_projection = p.read("visual.proj", {width, embedding});
   for (int64_t i = 0; i < layers; ++i) {
     // GradCAM makes weights of its own from the last block's before the device packs them.
-    const torch::Precision precision = i + 1 == layers ? torch::Precision::kFloat32 : model.precision;
-    auto make = [&](auto&& weight, auto&& bias, int64_t inputs) { return torch::Linear(weight, bias, inputs, precision); };
+    const Precision precision = i + 1 == layers ? Precision::kFloat32 : model.precision;
+    auto make = [&](auto&& weight, auto&& bias, int64_t inputs) { return Linear(weight, bias, inputs, precision); };
     auto prepare = [&](LayerNormWeights& norm, std::vector<float>& weight) {
       if (precision == Precision::kInt8) smooth(norm, weight);
     };
@@ -147,7 +146,7 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
   model.ln_final = p.layer_norm("ln_final", width);
   model.text_projection = p.read("text_projection", {width, model.shape.embedding});
   for (int64_t i = 0; i < layers; ++i)
-    model.text_blocks.push_back(p.block("transformer.resblocks." + std::to_string(i), width, torch::Linear::compact,
+    model.text_blocks.push_back(p.block("transformer.resblocks." + std::to_string(i), width, Linear::compact,
                                         [](const LayerNormWeights&, const std::vector<float>&) {}));
 }
 
@@ -162,7 +161,7 @@ float read_logit_scale(const Parameters& p, const Archive& archive) {
 
 }  // namespace
 
-Model read_model(const Archive& archive, torch::Precision precision, const std::atomic<bool>* cancelled) {
+Model read_model(const Archive& archive, Precision precision, const std::atomic<bool>* cancelled) {
   const Parameters p(archive, cancelled);
   if (p.has("visual.layer1.0.conv1.weight"))
     p.refuse("this is a ResNet CLIP; attention-based refinement needs a vision transformer, such as ViT-B-16.pt");

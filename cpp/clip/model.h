@@ -18,13 +18,13 @@ struct ModelShape {
 struct Model {
   ModelShape shape;
   uint64_t fingerprint;
-  torch::Precision precision;
+  Precision precision;
   float logit_scale;               // exp of the stored one
   std::array<float, 3> mean, std;  // of the pixels, in [0, 1]
 
   // image tower
   TransformerShape image;
-  torch::Linear patch_embedding;            // (width, 3 * patch * patch), no bias
+  Linear patch_embedding;            // (width, 3 * patch * patch), no bias
   std::vector<float> class_embedding;       // (width)
   std::vector<float> positional_embedding;  // (grid * grid + 1, width), class token first
   LayerNormWeights ln_pre, ln_post;
@@ -44,6 +44,6 @@ struct Model {
 };
 
 // Throws Error kModelFormat naming the tensor that is missing, misshapen or not finite; Cancelled between tensors.
-Model read_model(const Archive&, torch::Precision, const std::atomic<bool>* cancelled = nullptr);
+Model read_model(const Archive&, Precision, const std::atomic<bool>* cancelled = nullptr);
 
 }  // namespace clip_es

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "torch/matmul.h"
+#include "ops/matmul.h"
 
 namespace clip_es {
 namespace {
@@ -39,8 +39,7 @@ void pool(HostContext& context, const Model& model, std::span<const ops::Sequenc
     std::copy_n(x + (s.begin + s.length - 1) * width, width, pooled.data() + i * width);
   }
   ops::layer_norm(context, pooled.data(), count, width, model.ln_final.gamma.data(), model.ln_final.beta.data(), pooled.data());
-  torch::matmul(context, torch::matrix(pooled.data(), count, width), torch::matrix(model.text_projection.data(), width, embedding),
-                embeddings);
+  ops::matmul(context, matrix(pooled.data(), count, width), matrix(model.text_projection.data(), width, embedding), embeddings);
   for (int64_t i = 0; i < count; ++i) {
     float* row = embeddings + i * embedding;
     double squares = 0;

@@ -20,7 +20,7 @@ void run_block(HostContext& context, const TransformerShape& shape, const BlockW
     attend(ops::AttentionInput{qkv.data(), width, shape.heads, shape.attention}, attended.data());
     w.out_proj(context, attended.data(), tokens, x, {.add = true});
   }
-  torch::Linear::feed_forward(context, w.c_fc, shape.activation, w.c_proj, normalised(w.ln_2), tokens, x);
+  Linear::feed_forward(context, w.c_fc, shape.activation, w.c_proj, normalised(w.ln_2), tokens, x);
 }
 
 int64_t count_tokens(std::span<const ops::Sequence> sequences) { return sequences.back().begin + sequences.back().length; }

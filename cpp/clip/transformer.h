@@ -17,7 +17,7 @@ struct LayerNormWeights {
 
 struct BlockWeights {
   LayerNormWeights ln_1, ln_2;
-  torch::Linear in_proj, out_proj, c_fc, c_proj;
+  Linear in_proj, out_proj, c_fc, c_proj;
 };
 
 struct TransformerShape {

@@ -25,9 +25,9 @@ class Device {
   virtual size_t bytes() const = 0;         // of weights that it holds itself
 
   // The precision that weights are to be read in: a device that converts them itself wants them as they are.
-  virtual torch::Precision reads(torch::Precision) const = 0;
+  virtual Precision reads(Precision) const = 0;
   // Called once, before any stage. The device may take weights away that it alone needs; the model outlives it.
-  virtual void load(HostContext& host, Model&, torch::Precision) = 0;
+  virtual void load(HostContext& host, Model&, Precision) = 0;
   // Another queue of work on the same device, with the same weights and memory of its own, for another thread. host: as in open_device().
   virtual std::unique_ptr<Device> beside(Arena& host) const = 0;
 

@@ -3,17 +3,13 @@
 #include <cstdint>
 
 #include "core/context.h"
+#include "core/matrix.h"
 
 namespace clip_es::torch {
 
-// A matrix in memory: element (i, j) at data[i * row_stride + j * column_stride].
-struct MatrixView {
-  const float* data;
-  int64_t rows, columns, row_stride, column_stride;
-};
-
-inline MatrixView matrix(const float* data, int64_t rows, int64_t columns) { return {data, rows, columns, columns, 1}; }
-inline MatrixView transposed(const MatrixView& m) { return {m.data, m.columns, m.rows, m.column_stride, m.row_stride}; }
+using clip_es::MatrixView;
+using clip_es::matrix;
+using clip_es::transposed;
 
 // out (a.rows, b.columns), rows out_stride apart, = a b. On the calling thread.
 void matmul(const MatrixView& a, const MatrixView& b, float* out, int64_t out_stride);

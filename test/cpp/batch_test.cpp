@@ -68,7 +68,7 @@ std::vector<Request> requests(std::vector<Photo>& photos, const SegmentSettings&
   return all;
 }
 
-std::unique_ptr<Segmenter> make_segmenter(bool cuda, torch::Precision precision = torch::Precision::kFloat32) {
+std::unique_ptr<Segmenter> make_segmenter(bool cuda, Precision precision = Precision::kFloat32) {
   load_libtorch();
   const SegmenterSettings settings{.precision = precision, .threads = 2, .max_side = 0};
   const std::string model = options().golden + kSmallModel;
@@ -101,7 +101,7 @@ bool was_cancelled(const Request& request) {
 }
 
 // Photos of three sizes, two of a size side by side, as a batch and each alone.
-void compare_with_single(bool cuda, torch::Precision precision, double limit) {
+void compare_with_single(bool cuda, Precision precision, double limit) {
   const auto segmenter = make_segmenter(cuda, precision);
   for (const bool crf : {false, true}) {
     SegmentSettings settings;
@@ -187,13 +187,13 @@ void work_side_by_side(bool cuda) {
 }  // namespace
 
 TEST("a batch of photos of four sizes gives the maps and masks of each alone, with and without a CRF") {
-  compare_with_single(false, torch::Precision::kFloat32, 2e-5);
+  compare_with_single(false, Precision::kFloat32, 2e-5);
 }
 TEST("CUDA: a batch of photos of four sizes gives the maps and masks of each alone, with and without a CRF") {
-  compare_with_single(true, torch::Precision::kFloat32, 5e-5);
+  compare_with_single(true, Precision::kFloat32, 5e-5);
 }
 TEST("CUDA: a batch in bfloat16, whose photos of as many patches share their attention, gives the maps and masks of each alone") {
-  compare_with_single(true, torch::Precision::kBFloat16, 5e-5);
+  compare_with_single(true, Precision::kBFloat16, 5e-5);
 }
 
 TEST("a photo of a batch that is refused or cancelled leaves the others theirs; all are cancelled together") {

@@ -30,7 +30,7 @@ std::vector<float> to_host(std::span<float> memory) {
   return values;
 }
 
-std::unique_ptr<Segmenter> cuda_segmenter(torch::Precision precision, int64_t max_side = 0) {
+std::unique_ptr<Segmenter> cuda_segmenter(Precision precision, int64_t max_side = 0) {
   load_libtorch();
   return std::make_unique<Segmenter>(options().golden + kSmallModel,
                                      SegmenterSettings{.precision = precision, .threads = 2, .max_side = max_side}, nullptr,
@@ -85,7 +85,7 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
       softmax_gradcam(host, model, weights, want, texts, logits.data(), probabilities.data(), cams.data());
 
       cuda::CudaDevice device(test_gpu());
-      device.load(host, model, torch::Precision::kFloat32);
+      device.load(host, model, Precision::kFloat32);
       HostContext c{host.pool, device.arena()};
       const GpuArray<float> g_x(x), g_memory(static_cast<int64_t>(floats)), g_mean(patches * patches), g_logits(6), g_probabilities(6),
           g_cams(3 * patches);
@@ -120,15 +120,15 @@ TEST("CUDA: a segmenter's mask is the CPU's on 99.9 % of the pixels, and in bflo
   load_libtorch();
   Segmenter cpu(c.model_path, {.threads = 3, .max_side = 0});
   const Segmented want = segment(cpu, photo, words);
-  const auto exact = cuda_segmenter(torch::Precision::kFloat32);
-  CHECK(exact->device() == "cuda:" + std::to_string(test_gpu()->index()) && exact->model().precision == torch::Precision::kFloat32);
+  const auto exact = cuda_segmenter(Precision::kFloat32);
+  CHECK(exact->device() == "cuda:" + std::to_string(test_gpu()->index()) && exact->model().precision == Precision::kFloat32);
   const Segmented got = segment(*exact, photo, words);
   CHECK(differing(got.mask, want.mask) <= 0.1);
   CHECK_BELOW(largest_difference(got.scores, want.scores), 5e-5);
   CHECK_BELOW(largest_difference(got.maps, want.maps), 1e-4);
 
-  const auto half = cuda_segmenter(torch::Precision::kBFloat16);
-  CHECK(half->model().precision == torch::Precision::kBFloat16);
+  const auto half = cuda_segmenter(Precision::kBFloat16);
+  CHECK(half->model().precision == Precision::kBFloat16);
   const Segmented rough = segment(*half, photo, words);
   double sum = 0;
   for (size_t i = 0; i < rough.maps.size(); ++i) sum += std::abs(static_cast<double>(rough.maps[i]) - want.maps[i]);
@@ -145,7 +145,7 @@ TEST("CUDA: grey and RGBA photos, a reduced one, the CRF, kept features and thei
   const Words words(c);
   load_libtorch();
   Segmenter cpu(c.model_path, {.threads = 3, .max_side = 70});
-  const auto gpu = cuda_segmenter(torch::Precision::kFloat32, 70);
+  const auto gpu = cuda_segmenter(Precision::kFloat32, 70);
   const auto pixels = static_cast<size_t>(photo.width * photo.height);
   std::vector<uint8_t> grey, rgba;
   for (size_t i = 0; i < pixels; ++i) {
@@ -180,7 +180,7 @@ TEST("CUDA: a segmenter allocates nothing once it has seen a size, and works on 
   const Case c = photo_case("chelsea_150x113");
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const Words words(c);
-  const auto segmenter = cuda_segmenter(torch::Precision::kFloat32);
+  const auto segmenter = cuda_segmenter(Precision::kFloat32);
   const Segmented first = segment(*segmenter, photo, words);
   segment(*segmenter, photo, words);
   const uint64_t settled = segmenter->allocations();
@@ -215,7 +215,7 @@ TEST("CUDA: int8, and heads that are not 64 wide in bfloat16, are refused with t
   Random random;
   TestModel model = random_last_block(random, {96, 3, Activation::kGelu}, 16);
   cuda::CudaDevice device(test_gpu());
-  CHECK_ERROR(device.load(test_context(), model.fast, torch::Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
+  CHECK_ERROR(device.load(test_context(), model.fast, Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
   CHECK_ERROR(device.load(test_context(), model.fast, Precision::kInt8), ErrorCode::kInvalidArg, "is for processors");
 }
 

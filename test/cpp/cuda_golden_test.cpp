@@ -20,14 +20,14 @@ struct Loaded {
   Model model;
   cuda::CudaDevice device;
 
-  Loaded(const std::string& path, torch::Precision precision)
-      : model(read_model(Archive(path), torch::Precision::kFloat32)), device(test_gpu()) {
+  Loaded(const std::string& path, Precision precision)
+      : model(read_model(Archive(path), Precision::kFloat32)), device(test_gpu()) {
     device.load(test_context(), model, precision);
   }
 };
 
-Loaded& loaded(const std::string& path, torch::Precision precision) {
-  static std::map<std::pair<std::string, torch::Precision>, std::unique_ptr<Loaded>> all;
+Loaded& loaded(const std::string& path, Precision precision) {
+  static std::map<std::pair<std::string, Precision>, std::unique_ptr<Loaded>> all;
   load_libtorch();
   auto& one = all[{path, precision}];
   if (!one) one = std::make_unique<Loaded>(path, precision);
@@ -59,7 +59,7 @@ void run_words(cuda::CudaDevice& device, HostContext& c, const Case& photo_case,
                           {r.mask.data(), r.confidence.data(), r.refined_full.data()});
 }
 
-Results run_stages(const Case& photo_case, torch::Precision precision) {
+Results run_stages(const Case& photo_case, Precision precision) {
   Loaded& on = loaded(photo_case.model_path, precision);
   cuda::CudaDevice& device = on.device;
   HostContext c{test_context().pool, device.arena()};
@@ -85,8 +85,8 @@ Results run_stages(const Case& photo_case, torch::Precision precision) {
   return r;
 }
 
-const Results& results_of(const Case& c, torch::Precision precision = torch::Precision::kFloat32) {
-  static std::map<std::pair<std::string, torch::Precision>, Results> all;
+const Results& results_of(const Case& c, Precision precision = Precision::kFloat32) {
+  static std::map<std::pair<std::string, Precision>, Results> all;
   const auto [found, is_new] = all.try_emplace({c.name, precision});
   if (is_new) found->second = run_stages(c, precision);
   return found->second;

@@ -33,13 +33,13 @@ TestNorm random_norm(Random& random, int64_t width) {
 }
 
 struct TestLinear {
-  torch::Linear fast;
+  Linear fast;
   reference::LinearWeights naive;
 };
 TestLinear random_linear(Random& random, int64_t outputs, int64_t inputs, float gain = 1) {
   const std::vector<float> weight = random.normal(outputs * inputs, gain / std::sqrt(static_cast<float>(inputs)));
   const std::vector<float> bias = random.normal(outputs, 0.1f);
-  return {torch::Linear(weight, bias, inputs, torch::Precision::kFloat32), {reference::Matrix(outputs, inputs, weight), doubles(bias)}};
+  return {Linear(weight, bias, inputs, Precision::kFloat32), {reference::Matrix(outputs, inputs, weight), doubles(bias)}};
 }
 
 }  // namespace

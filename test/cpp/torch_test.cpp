@@ -112,8 +112,8 @@ TEST("a float32 linear layer equals the twin with and without bias, for 1 to 130
         const int64_t inputs = 96, outputs = 70;
         const std::vector<float> x = random.normal(rows * inputs), weight = random.normal(outputs * inputs, 0.1f);
         const std::vector<float> bias = random.normal(outputs);
-        const torch::Linear layer(weight, with_bias ? std::span<const float>(bias) : std::span<const float>(), inputs,
-                                  torch::Precision::kFloat32);
+        const Linear layer(weight, with_bias ? std::span<const float>(bias) : std::span<const float>(), inputs,
+                                  Precision::kFloat32);
         CHECK(layer.inputs() == inputs && layer.outputs() == outputs);
         std::vector<float> y(static_cast<size_t>(rows * outputs));
         layer(context_with(threads), x.data(), rows, y.data());
@@ -133,7 +133,7 @@ TEST("a packed layer equals the plain one at sizes that fill no tile, panel or b
           const std::vector<float> weight = random.normal(outputs * inputs), bias = random.normal(outputs),
                                    x = random.normal(rows * inputs);
           std::vector<float> want(static_cast<size_t>(rows * outputs)), got(want.size());
-          torch::Linear layer(weight, bias, inputs, torch::Precision::kFloat32);
+          Linear layer(weight, bias, inputs, Precision::kFloat32);
           layer(context_with(threads), x.data(), rows, want.data());
           layer.pack(Precision::kFloat32);
           layer(context_with(threads), x.data(), rows, got.data());
@@ -144,7 +144,7 @@ TEST("a packed layer equals the plain one at sizes that fill no tile, panel or b
 TEST("a packed layer's result is the same to the last bit on any number of threads") {
   Random random(8);
   const std::vector<float> weight = random.normal(40 * 100), x = random.normal(500 * 100);
-  torch::Linear layer(weight, {}, 100, torch::Precision::kFloat32);
+  Linear layer(weight, {}, 100, Precision::kFloat32);
   layer.pack(Precision::kFloat32);
   std::vector<float> one(500 * 40), three(one.size());
   layer(context_with(1), x.data(), 500, one.data());
@@ -161,7 +161,7 @@ TEST("a compact layer holds binary16 weights in half the memory and multiplies a
   weight[1] = -65504.0f;
   weight[2] = -0.0f;
   const std::vector<float> bias = random.normal(33), x = random.normal(20 * 65);
-  const torch::Linear plain(weight, bias, 65, torch::Precision::kFloat32), compact = torch::Linear::compact(weight, bias, 65);
+  const Linear plain(weight, bias, 65, Precision::kFloat32), compact = Linear::compact(weight, bias, 65);
   CHECK(compact.bytes() < plain.bytes() * 6 / 10);
   std::vector<float> want(20 * 33), got(want.size());
   plain(test_context(), x.data(), 20, want.data());
@@ -169,7 +169,7 @@ TEST("a compact layer holds binary16 weights in half the memory and multiplies a
   CHECK(got == want);
   for (const float other : {1.0f + 0x1p-11f, 65520.0f, 0x1p-25f}) {
     weight[3] = other;
-    CHECK(torch::Linear::compact(weight, bias, 65).bytes() == plain.bytes());
+    CHECK(Linear::compact(weight, bias, 65).bytes() == plain.bytes());
   }
 }
 

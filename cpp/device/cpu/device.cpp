@@ -16,7 +16,7 @@ void CpuDevice::load(HostContext& host, Model& model, Precision precision) {
   weights->pack(model, exact);
   gradcam_weights_ = std::move(weights);
   const auto pack = [](BlockWeights& block, Precision own) {
-    for (torch::Linear* layer : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) layer->pack(own);
+    for (Linear* layer : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) layer->pack(own);
   };
   model.patch_embedding.pack(exact);
   pack(model.image_blocks.back(), exact);

@@ -15,8 +15,8 @@ class CpuDevice : public Device {
   Arena& arena() override { return arena_; }
   MemorySource memory() const override { return host_memory(); }
   size_t bytes() const override { return 0; }
-  torch::Precision reads(torch::Precision precision) const override { return precision; }
-  void load(HostContext& host, Model&, torch::Precision) override;
+  Precision reads(Precision precision) const override { return precision; }
+  void load(HostContext& host, Model&, Precision) override;
   std::unique_ptr<Device> beside(Arena& host) const override;
   void enter() override {}
   void finish() override {}

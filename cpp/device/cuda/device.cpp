@@ -20,18 +20,18 @@ CudaDevice::~CudaDevice() {
   for (const Event event : events_) gpu_->destroy_event(event);
 }
 
-void CudaDevice::load(HostContext& host, Model& model, torch::Precision precision) {
+void CudaDevice::load(HostContext& host, Model& model, Precision precision) {
   constexpr int64_t kTensorCoreHead = 64;  // of the kernel that sums attention in bfloat16
   if (precision == Precision::kInt8)
     throw Error(ErrorCode::kInvalidArg, "precision 'int8' is for processors; a GPU computes in 'bfloat16' or 'float32'");
   model_ = &model;
-  if (precision == torch::Precision::kBFloat16 && head_size() != kTensorCoreHead)
+  if (precision == Precision::kBFloat16 && head_size() != kTensorCoreHead)
     throw Error(ErrorCode::kModelFormat, "heads of " + std::to_string(head_size()) +
                                              " cannot be computed in bfloat16 on a GPU, only heads of 64: use precision 'float32'");
   enter();
   check_float32_products();
   const GradCamWeights gradcam(host, model);
-  const bool half = precision == torch::Precision::kBFloat16;
+  const bool half = precision == Precision::kBFloat16;
   weights_ = std::make_shared<Weights>(gpu_, model, gradcam, half ? torch::Dtype::kBFloat16 : torch::Dtype::kFloat32);
   finish();
   model.precision = precision;

@@ -21,8 +21,8 @@ class CudaDevice : public Device {
   MemorySource memory() const override { return Gpu::memory(gpu_); }
   size_t bytes() const override { return weights_ ? weights_->bytes() : 0; }
   // The host's copy is made into what the GPU multiplies in while it is sent there.
-  torch::Precision reads(torch::Precision) const override { return torch::Precision::kFloat32; }
-  void load(HostContext& host, Model&, torch::Precision) override;
+  Precision reads(Precision) const override { return Precision::kFloat32; }
+  void load(HostContext& host, Model&, Precision) override;
   std::unique_ptr<Device> beside(Arena&) const override { return std::make_unique<CudaDevice>(gpu_->beside(), this); }
   void enter() override;
   void finish() override;

@@ -59,7 +59,7 @@ const void* Weights::put(std::span<const float> values, torch::Dtype dtype) {
 
 Norm Weights::put(const LayerNormWeights& w) { return {put(w.gamma), put(w.beta)}; }
 
-Linear Weights::put(const torch::Linear& layer, torch::Dtype dtype) {
+Linear Weights::put(const clip_es::Linear& layer, torch::Dtype dtype) {
   const auto size = static_cast<size_t>(layer.outputs() * layer.inputs());
   const void* bias = layer.bias() ? put(std::span(layer.bias(), static_cast<size_t>(layer.outputs())), dtype) : nullptr;
   return {dtype, layer.inputs(), layer.outputs(), put(std::span(layer.weight(), size), dtype), bias};

@@ -42,7 +42,7 @@ class Weights {
   const float *put(std::span<const float>);
   const void *put(std::span<const float>, torch::Dtype);
   Norm put(const LayerNormWeights &);
-  Linear put(const torch::Linear &, torch::Dtype);
+  Linear put(const clip_es::Linear &, torch::Dtype);
 
   const Gpu &gpu_;
   Arena memory_;  // taken and never given back
