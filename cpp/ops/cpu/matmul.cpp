@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kDotRows = 4;         // rows that share the loads of the vector
 constexpr int64_t kSmallestRows = 64;   // of a matrix by a vector: fewer rows cost more in thread calls than they gain
-constexpr int64_t kColumnChunk = 1024;  // sums of columns that stay in the first-level cache
+constexpr int64_t kColumnChunk = 4096;  // sums of columns that stay in the first-level cache
 constexpr int64_t kDepthChunk = 256;    // terms that are added before they join the total, to keep rounding errors small
 
 // y[r] = row r of m times v, for kDotRows rows that lie `stride` apart.
