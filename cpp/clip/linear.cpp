@@ -50,7 +50,8 @@ void Linear::pack(Precision precision) {
 }
 
 void Linear::pack(Precision precision, std::span<const float> weight) {
-  packed_ = precision == Precision::kBFloat16 ? torch::PackedWeight::make(weight.data(), inputs_, outputs_) : nullptr;
+  packed_ =
+      precision == Precision::kBFloat16 && torch::cpu_has_amx() ? torch::PackedWeight::make(weight.data(), inputs_, outputs_) : nullptr;
   storage_ = packed_ ? Storage::kOneDnn : Storage::kPanels;
   if (!packed_) panels_ = ops::pack_matrix(precision, weight.data(), outputs_, inputs_);
 }

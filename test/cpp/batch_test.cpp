@@ -69,7 +69,6 @@ std::vector<Request> requests(std::vector<Photo>& photos, const SegmentSettings&
 }
 
 std::unique_ptr<Segmenter> make_segmenter(bool cuda, Precision precision = Precision::kFloat32) {
-  load_libtorch();
   const SegmenterSettings settings{.precision = precision, .threads = 2, .max_side = 0};
   const std::string model = options().golden + kSmallModel;
   if (!cuda) return std::make_unique<Segmenter>(model, settings);
@@ -204,7 +203,6 @@ TEST("CUDA: a photo of a batch that is refused or cancelled leaves the others th
 }
 
 TEST("a batch that the memory does not hold is done photo by photo") {
-  load_libtorch();
   Arena arena;
   Segmenter small(options().golden + kSmallModel, {.threads = 2, .max_side = 0}, nullptr, std::make_unique<SmallDevice>(arena));
   std::vector<Photo> together = golden_photos(), alone = golden_photos();

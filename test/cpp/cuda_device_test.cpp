@@ -31,7 +31,7 @@ std::vector<float> to_host(std::span<float> memory) {
 }
 
 std::unique_ptr<Segmenter> cuda_segmenter(Precision precision, int64_t max_side = 0) {
-  load_libtorch();
+  need_libtorch();
   return std::make_unique<Segmenter>(options().golden + kSmallModel,
                                      SegmenterSettings{.precision = precision, .threads = 2, .max_side = max_side}, nullptr,
                                      std::make_unique<cuda::CudaDevice>(test_gpu()));
@@ -117,7 +117,7 @@ TEST("CUDA: a segmenter's mask is the CPU's on 99.9 % of the pixels, and in bflo
   const Case c = photo_case("astronaut_97x128");
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const Words words(c);
-  load_libtorch();
+  need_libtorch();
   Segmenter cpu(c.model_path, {.threads = 3, .max_side = 0});
   const Segmented want = segment(cpu, photo, words);
   const auto exact = cuda_segmenter(Precision::kFloat32);
@@ -143,7 +143,7 @@ TEST("CUDA: grey and RGBA photos, a reduced one, the CRF, kept features and thei
   const Case c = photo_case("coffee_176x100");
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const Words words(c);
-  load_libtorch();
+  need_libtorch();
   Segmenter cpu(c.model_path, {.threads = 3, .max_side = 70});
   const auto gpu = cuda_segmenter(Precision::kFloat32, 70);
   const auto pixels = static_cast<size_t>(photo.width * photo.height);
@@ -240,7 +240,7 @@ TEST("CUDA: no driver, no GPU, no GPU of this number and one that is too old are
 }
 
 TEST("a device that is not there is refused with the reason and the remedy") {
-  load_libtorch();
+  need_libtorch();
   Arena arena;
   CHECK(open_device("cpu", arena)->name() == "cpu");
   for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:99999999999", "cuda:-1"})

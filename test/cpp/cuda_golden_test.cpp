@@ -28,7 +28,7 @@ struct Loaded {
 
 Loaded& loaded(const std::string& path, Precision precision) {
   static std::map<std::pair<std::string, Precision>, std::unique_ptr<Loaded>> all;
-  load_libtorch();
+  need_libtorch();
   auto& one = all[{path, precision}];
   if (!one) one = std::make_unique<Loaded>(path, precision);
   return *one;

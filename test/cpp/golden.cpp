@@ -18,7 +18,6 @@ namespace fs = std::filesystem;
 
 const Model& model_at(const std::string& path) {
   static std::map<std::string, std::unique_ptr<Model>> models;
-  load_libtorch();
   auto& model = models[path];
   if (!model) model = std::make_unique<Model>(read_model(Archive(path), Precision::kFloat32));
   return *model;

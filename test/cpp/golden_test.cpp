@@ -39,7 +39,6 @@ struct Loaded {
 
 Loaded& loaded(const std::string& path, Precision precision) {
   static std::map<std::pair<std::string, Precision>, std::unique_ptr<Loaded>> all;
-  load_libtorch();
   auto& one = all[{path, precision}];
   if (!one) one = std::make_unique<Loaded>(path, precision);
   return *one;
@@ -222,7 +221,6 @@ TEST("the segmenter gives the golden mask, confidence, maps and scores from phot
   int skipped = 0, compared = 0;
   for (const Case& c : cases())
     for (const int threads : {1, 3}) {
-      load_libtorch();
       static std::map<std::pair<std::string, int>, std::unique_ptr<Segmenter>> segmenters;
       auto& segmenter = segmenters[{c.model_path, threads}];
       if (!segmenter) segmenter = std::make_unique<Segmenter>(c.model_path, SegmenterSettings{.threads = threads, .max_side = 0});
@@ -279,7 +277,6 @@ TEST("the segmenter gives the golden mask, confidence, maps and scores from phot
 }
 
 TEST("a segmenter that has seen a size asks for no memory, neither for its workspace nor of the heap, and repeats its results") {
-  load_libtorch();
   {
     const HeapWatch watch;
     const std::vector<int> asked(7);
@@ -316,7 +313,6 @@ TEST("a segmenter that has seen a size asks for no memory, neither for its works
 }
 
 TEST("a cancelled segmenter stops and works again afterwards") {
-  load_libtorch();
   Segmenter segmenter(options().golden + kSmallModel, {.threads = 3});
   const Case c{"", options().golden + "/small/chelsea_150x113", options().golden + kSmallModel};
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");

@@ -5,14 +5,13 @@
 #include <map>
 #include <memory>
 
+#include "check.h"
 #include "options.h"
 #include "torch/library.h"
 
 using namespace clip_es;
 
 namespace {
-
-bool loaded = false;
 
 struct Workplace {
   ThreadPool pool;
@@ -47,22 +46,18 @@ TestLinear random_linear(Random& random, int64_t outputs, int64_t inputs, float 
 std::string libtorch_folder() {
   if (!options().libtorch.empty()) return options().libtorch;
   const char* folder = std::getenv("CLIP_ES_LIBTORCH");
-  if (!folder) throw Error(ErrorCode::kLibTorch, "this test needs LibTorch: give --libtorch DIR or set CLIP_ES_LIBTORCH");
-  return folder;
+  return folder ? folder : "";
 }
 
-bool libtorch_loaded() { return loaded; }
-
-void load_libtorch() {
-  if (loaded) return;
-  torch::load_library(libtorch_folder());
+void need_libtorch() {
+  const std::string folder = libtorch_folder();
+  if (folder.empty()) check::skip("there is no LibTorch: give --libtorch DIR or set CLIP_ES_LIBTORCH");
+  torch::load_library(folder);
   torch::use_one_thread();
-  loaded = true;
 }
 
 HostContext& context_with(int threads) {
   static std::map<int, std::unique_ptr<Workplace>> workplaces;
-  load_libtorch();
   auto& workplace = workplaces[threads];
   if (!workplace) workplace = std::make_unique<Workplace>(threads);
   return workplace->context;

@@ -11,12 +11,12 @@
 #include "core/context.h"
 #include "ops/reference/reference.h"
 
-// Loads LibTorch, once, from --libtorch or $CLIP_ES_LIBTORCH. Throws clip_es::Error where there is none.
-void load_libtorch();
+// The folder that --libtorch or $CLIP_ES_LIBTORCH names, or "".
 std::string libtorch_folder();
-bool libtorch_loaded();
+// Loads that LibTorch, once. Skips the calling test if none is named; throws clip_es::Error if it cannot be loaded.
+void need_libtorch();
 
-// A context with LibTorch loaded and a pool of `threads`, kept for the whole run.
+// A context with a pool of `threads`, kept until the program ends.
 clip_es::HostContext& context_with(int threads);
 inline clip_es::HostContext& test_context() { return context_with(3); }
 
