@@ -1,4 +1,4 @@
-// What the add-on exports: { Segmenter, EncodedImage, Crf, isFirst }.
+// The add-on exports { Segmenter, EncodedImage, Crf, isFirst, hasAmx }.
 #include <dlfcn.h>
 #include <napi.h>
 
@@ -8,6 +8,7 @@
 #include "crf_wrap.h"
 #include "encoded_image_wrap.h"
 #include "segmenter_wrap.h"
+#include "torch/packed_weight.h"
 
 namespace clip_es::binding {
 namespace {
@@ -40,6 +41,8 @@ Napi::Value is_first(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), !asked.exchange(true));
 }
 
+Napi::Value has_amx(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), torch::cpu_has_amx()); }
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   stay_loaded();
   const Napi::Function encoded_image = EncodedImageWrap::define(env);
@@ -49,6 +52,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Segmenter", SegmenterWrap::define(env));
   exports.Set("EncodedImage", encoded_image);
   exports.Set("isFirst", Napi::Function::New(env, is_first, "isFirst"));
+  exports.Set("hasAmx", Napi::Function::New(env, has_amx, "hasAmx"));
   return exports;
 }
 

@@ -77,7 +77,11 @@ Napi::Value SegmenterWrap::open(const Napi::CallbackInfo& info) {
   auto job = new_job<Job>(info, {});
   job->work = [this, libtorch = info[1].As<Napi::String>().Utf8Value(), archive = info[2].As<Napi::String>().Utf8Value(),
                settings = to_segmenter_settings(info[3].As<Napi::Object>()), queue](const Turn& turn) {
-    torch::load_library(libtorch);
+    if (!libtorch.empty()) {
+      // The CPU works without LibTorch, so one that cannot be loaded is an error only for a GPU.
+      if (settings.device == "cpu") torch::try_load_library(libtorch);
+      else torch::load_library(libtorch);
+    }
     settings_ = settings;
     segmenters_.push_back(std::make_unique<Segmenter>(archive, settings, &turn.cancelled));
     for (int i = 1; i < queue.threads; ++i) segmenters_.push_back(segmenters_.front()->beside(std::max(1, settings.threads / (i + 1))));

@@ -101,7 +101,7 @@ void require_product(const Batch& a, const Batch& b, const Batch& out) {
 
 }  // namespace
 
-std::string cuda_library_file() { return library_file_beside("libtorch_cuda.so"); }
+std::string cuda_library_file() { return is_loaded() ? library_file_beside("libtorch_cuda.so") : ""; }
 
 Backend Backend::cuda(int index) {
   static const BackendTable table = cuda_table();

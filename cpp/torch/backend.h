@@ -69,7 +69,7 @@ class Backend {
   int32_t index_;  // the device's number
 };
 
-// The path of the loaded LibTorch's libtorch_cuda.so; "" for a CPU build.
+// The path of the loaded LibTorch's libtorch_cuda.so; "" for a CPU build and without a LibTorch.
 std::string cuda_library_file();
 
 }  // namespace clip_es::torch

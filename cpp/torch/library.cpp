@@ -73,6 +73,15 @@ void load_library(const std::string& folder) {
   handle = library;
 }
 
+bool try_load_library(const std::string& folder) {
+  try {
+    load_library(folder);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 bool is_loaded() { return handle != nullptr; }
 
 void* library_handle() { return handle; }

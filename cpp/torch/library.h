@@ -10,6 +10,9 @@ namespace clip_es::torch {
 // Throws Error kLibTorch: not found, cannot be loaded, older than 2.11, or another folder than that of the first call.
 void load_library(const std::string& folder);
 
+// As load_library(), but returns false instead of throwing.
+bool try_load_library(const std::string& folder);
+
 bool is_loaded();
 
 // All of these need a loaded LibTorch: the handle of libtorch_cpu.so, the folder it was loaded from, the path of another library in the

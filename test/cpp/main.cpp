@@ -69,6 +69,6 @@ int main(int argc, char** argv) {
     ok ? ++passed : ++failed;
     if (!ok) std::cout << "    FAILED" << std::endl;
   }
-  std::cout << passed << " passed, " << failed << " failed, " << skipped << " skipped\n";
+  std::cout << "C++ tests: " << passed << " passed, " << failed << " failed, " << skipped << " skipped\n";
   return failed || passed + skipped == 0 ? 1 : 0;
 }

@@ -142,6 +142,7 @@ TEST(kNotALibrary) {
     std::ofstream(folder / "lib" / "libtorch_cpu.so") << "not a library";
     CHECK_ERROR(torch::load_library(folder.string()), ErrorCode::kLibTorch, "does not load");
     CHECK_ERROR(torch::load_library("/no/such/folder"), ErrorCode::kLibTorch, "no LibTorch at /no/such/folder");
+    CHECK(!torch::try_load_library(folder.string()) && !torch::is_loaded());
     std::filesystem::remove_all(folder);
   });
 }
