@@ -42,7 +42,7 @@ Peak gpu_peak(const std::string& device, Precision precision, int64_t tokens, in
   double work = 0, time = 0;
   for (const auto& [inputs, outputs] : {std::pair{width, 3 * width}, {width, width}, {width, 4 * width}, {4 * width, width}}) {
     work += 2.0 * static_cast<double>(tokens * inputs * outputs);
-    time += best_time(*gpu, [&] {
+    time += best_time(*gpu, [&, inputs = inputs, outputs = outputs] {  // clang 14 captures no structured bindings
       gpu->torch().mm(torch::dense(x, dtype, tokens, inputs), torch::transposed(torch::dense(weight, dtype, outputs, inputs)),
                       torch::dense(y, dtype, tokens, outputs), bias);
     });

@@ -87,7 +87,7 @@ TEST("CUDA: box masks equal the twin's on random, empty, full, spiral and single
       const GpuArray<int32_t> scratch(6 * labels * cells);
       const GpuArray<uint8_t> boxes(labels * cells);
       in_every_order(
-          [&] {
+          [&, height = height, width = width] {
             test_gpu()->box_mask({g_cams.data(), labels, height, width, threshold, scratch.data(), boxes.data()});
           },
           [&] { return floats(boxes.host()); });
