@@ -1,9 +1,10 @@
 #include "archive/tensor_reader.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <vector>
+
+#include "core/float16.h"
 
 namespace clip_es {
 namespace {
@@ -13,21 +14,12 @@ constexpr uint64_t kPiece = 1 << 20;  // bytes read at a time
 // The stored types: their bits, and the value these stand for.
 struct Float16 {
   uint16_t bits;
-  // Every case is computed and one selected, so that the compiler can vectorise the loops around this.
-  float value() const {
-    const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
-    const uint32_t magnitude = bits & 0x7fff;
-    const uint32_t normal = (magnitude << 13) + (112u << 23);                            // exponent bias 15 -> 127
-    const uint32_t special = (magnitude << 13) | (255u << 23);                           // infinity, NaN
-    const float small = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;  // subnormal or zero
-    const uint32_t finite = magnitude < 0x0400 ? std::bit_cast<uint32_t>(small) : normal;
-    return std::bit_cast<float>(sign | (magnitude < 0x7c00 ? finite : special));
-  }
+  float value() const { return float16_to_float(bits); }
 };
 
 struct BFloat16 {
   uint16_t bits;
-  float value() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  float value() const { return bfloat16_to_float(bits); }
 };
 
 struct Float32 {

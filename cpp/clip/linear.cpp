@@ -4,8 +4,7 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "core/half.h"
-#include "core/multiversion.h"
+#include "ops/half.h"
 #include "torch/matmul.h"
 
 namespace clip_es::torch {
@@ -22,11 +21,6 @@ AlignedBytes store(std::span<const float> values) {
 
 uint16_t* halves(const AlignedBytes& bytes) { return reinterpret_cast<uint16_t*>(bytes.get()); }
 
-CLIP_ES_MULTIVERSION void add_bias(float* y, const float* bias, int64_t rows, int64_t outputs) {
-  for (int64_t r = 0; r < rows; ++r, y += outputs)
-    for (int64_t o = 0; o < outputs; ++o) y[o] += bias[o];
-}
-
 }  // namespace
 
 Linear::Linear(std::span<const float> weight, std::span<const float> bias, int64_t inputs, Precision precision)
@@ -37,7 +31,7 @@ Linear::Linear(std::span<const float> weight, std::span<const float> bias, int64
 
 Linear Linear::compact(std::span<const float> weight, std::span<const float> bias, int64_t inputs) {
   AlignedBytes half = allocate_aligned(weight.size() * sizeof(uint16_t));
-  if (!to_float16_exactly(weight, halves(half))) return Linear(weight, bias, inputs, Precision::kFloat32);
+  if (!ops::to_float16_exactly(weight, halves(half))) return Linear(weight, bias, inputs, Precision::kFloat32);
   Linear layer;
   layer.inputs_ = inputs;
   layer.outputs_ = static_cast<int64_t>(weight.size()) / inputs;
@@ -136,7 +130,7 @@ void Linear::multiply_compact(HostContext& context, const float* x, int64_t rows
   Arena::Scope scope(context.arena);
   const auto wide = context.arena.take<float>(static_cast<size_t>(outputs_ * inputs_));
   context.pool.split(outputs_, kSmallestRows, [&](int64_t begin, int64_t end) {
-    from_float16(halves(weight_) + begin * inputs_, (end - begin) * inputs_, wide.data() + begin * inputs_);
+    ops::from_float16(halves(weight_) + begin * inputs_, (end - begin) * inputs_, wide.data() + begin * inputs_);
   });
   split_rows(context, rows, [&](int64_t begin, int64_t end) {
     linear(matrix(x + begin * inputs_, end - begin, inputs_), matrix(wide.data(), outputs_, inputs_), bias(), y + begin * outputs_);
@@ -148,9 +142,9 @@ void Linear::multiply_by_library(HostContext& context, const float* x, int64_t r
   const auto in = context.arena.take<uint16_t>(static_cast<size_t>(rows * inputs_));
   split_rows(context, rows, [&](int64_t begin, int64_t end) {
     uint16_t* own = in.data() + begin * inputs_;
-    to_bfloat16(x + begin * inputs_, (end - begin) * inputs_, own);
+    ops::to_bfloat16(x + begin * inputs_, (end - begin) * inputs_, own);
     packed_->multiply(own, end - begin, y + begin * outputs_);
-    if (bias_) add_bias(y + begin * outputs_, bias(), end - begin, outputs_);
+    if (bias_) ops::add_bias(y + begin * outputs_, end - begin, outputs_, bias());
   });
 }
 

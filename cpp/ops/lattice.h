@@ -6,7 +6,8 @@
 
 namespace clip_es::ops {
 
-constexpr int64_t padded_channels(int64_t channels) { return channels <= 2 ? channels : (channels + 3) / 4 * 4; }
+// Always inlined, because kernels use it: no copy that was compiled for a newer CPU may reach the linker.
+[[gnu::always_inline]] constexpr int64_t padded_channels(int64_t channels) { return channels <= 2 ? channels : (channels + 3) / 4 * 4; }
 
 // Where pixels lie: (pixels, corners) each. A slot is a lattice point's number within a tile of the image.
 struct LatticeCorners {

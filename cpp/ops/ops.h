@@ -32,6 +32,8 @@ void activation_slope(Activation, const float* u, int64_t count, float* slope);
 
 // a += b, element by element.
 void add(HostContext&, float* a, const float* b, int64_t count);
+// y (rows, columns) += bias (columns), row by row. One thread.
+void add_bias(float* y, int64_t rows, int64_t columns, const float* bias);
 // a += factor * b. One thread.
 void add_scaled(float* a, const float* b, int64_t count, float factor);
 // a = factor * b. One thread. a may be b.

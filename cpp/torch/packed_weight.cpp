@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "core/half.h"
+#include "ops/half.h"
 #include "torch/dispatch.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -41,8 +41,8 @@ bool try_product(char type) {
   const bool half = type == 'b';
   std::vector<uint16_t> halves(x.size() + weight.size());
   uint16_t *half_x = halves.data(), *half_weight = half_x + x.size();
-  to_bfloat16(x.data(), rows * inputs, half_x);
-  to_bfloat16(weight.data(), outputs * inputs, half_weight);
+  ops::to_bfloat16(x.data(), rows * inputs, half_x);
+  ops::to_bfloat16(weight.data(), outputs * inputs, half_weight);
   auto wrap = [&](std::vector<float>& floats, uint16_t* values, int64_t r, int64_t c) {
     void* data = half ? static_cast<void*>(values) : floats.data();
     return wrap_matrix(data, half ? aoti_torch_dtype_bfloat16() : aoti_torch_dtype_float32(), {r, c}, {c, 1});
@@ -50,7 +50,7 @@ bool try_product(char type) {
   const Tensor packed = pack(wrap(weight, half_weight, outputs, inputs).get());
   const Tensor result = multiply_packed(wrap(x, half_x, rows, inputs).get(), packed.get());
   std::vector<float> got(static_cast<size_t>(rows * outputs));
-  if (half) from_bfloat16(static_cast<const uint16_t*>(data_of(result)), rows * outputs, got.data());
+  if (half) ops::from_bfloat16(static_cast<const uint16_t*>(data_of(result)), rows * outputs, got.data());
   else std::memcpy(got.data(), data_of(result), got.size() * sizeof(float));
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t o = 0; o < outputs; ++o) {
@@ -96,7 +96,7 @@ std::unique_ptr<PackedWeight> PackedWeight::make(const float* weight, int64_t in
   static const bool usable = packed_product_is_right('b');
   if (!usable) return nullptr;
   std::vector<uint16_t> rounded(static_cast<size_t>(outputs * inputs));
-  to_bfloat16(weight, outputs * inputs, rounded.data());
+  ops::to_bfloat16(weight, outputs * inputs, rounded.data());
   Tensor packed = pack(wrap_matrix(rounded.data(), aoti_torch_dtype_bfloat16(), {outputs, inputs}, {inputs, 1}).get());
   return std::unique_ptr<PackedWeight>(new PackedWeight(std::unique_ptr<Handles>(new Handles{std::move(packed), inputs, outputs})));
 }
@@ -104,7 +104,7 @@ std::unique_ptr<PackedWeight> PackedWeight::make(const float* weight, int64_t in
 void PackedWeight::multiply(uint16_t* x, int64_t rows, float* y) const {
   const Tensor in = wrap_matrix(x, aoti_torch_dtype_bfloat16(), {rows, handles_->inputs}, {handles_->inputs, 1});
   const Tensor out = multiply_packed(in.get(), handles_->weight.get());
-  from_bfloat16(static_cast<const uint16_t*>(data_of(out)), rows * handles_->outputs, y);
+  ops::from_bfloat16(static_cast<const uint16_t*>(data_of(out)), rows * handles_->outputs, y);
 }
 
 }  // namespace clip_es::torch

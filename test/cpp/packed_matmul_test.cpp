@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "check.h"
-#include "core/half.h"
+#include "ops/half.h"
 #include "ops/reference/reference.h"
 #include "support.h"
 #include "torch/packed_weight.h"
@@ -15,8 +15,8 @@ namespace {
 
 std::vector<float> rounded(std::vector<float> values) {
   std::vector<uint16_t> halves(values.size());
-  to_bfloat16(values.data(), static_cast<int64_t>(values.size()), halves.data());
-  from_bfloat16(halves.data(), static_cast<int64_t>(values.size()), values.data());
+  ops::to_bfloat16(values.data(), static_cast<int64_t>(values.size()), halves.data());
+  ops::from_bfloat16(halves.data(), static_cast<int64_t>(values.size()), values.data());
   return values;
 }
 
@@ -187,7 +187,7 @@ TEST("oneDNN's packed product in bfloat16 equals plain sums of the rounded numbe
   check::note(layer ? "compared" : "not on this processor");
   if (!layer) return;
   std::vector<uint16_t> x(p.x.size());
-  to_bfloat16(p.x.data(), static_cast<int64_t>(x.size()), x.data());
+  ops::to_bfloat16(p.x.data(), static_cast<int64_t>(x.size()), x.data());
   std::vector<float> y(static_cast<size_t>(p.rows * p.outputs));
   layer->multiply(x.data(), p.rows, y.data());
   const std::vector<double> want = p.sums(rounded(p.x), rounded(p.weight));

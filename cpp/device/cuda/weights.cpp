@@ -1,15 +1,9 @@
 #include "device/cuda/weights.h"
 
-#include <bit>
+#include "core/float16.h"
 
 namespace clip_es::cuda {
 namespace {
-
-// Round to nearest, ties to even; weights are finite.
-uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 // As extract_patches on the CPU, in float32 and in this order, as torchvision does.
 std::vector<float> make_pixel_values(const Model& model) {
@@ -51,7 +45,7 @@ const void* Weights::put(std::span<const float> values, torch::Dtype dtype) {
   if (dtype == torch::Dtype::kFloat32) return put(values);
   std::vector<uint16_t> rounded;
   rounded.reserve(values.size());
-  for (const float value : values) rounded.push_back(to_bfloat16(value));
+  for (const float value : values) rounded.push_back(float_to_bfloat16(value));
   const std::span<uint16_t> to = memory_.take<uint16_t>(rounded.size());
   gpu_.copy_in(std::span<const uint16_t>(rounded), to.data());
   return to.data();

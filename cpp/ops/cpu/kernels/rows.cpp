@@ -1,0 +1,83 @@
+// Sums, products and norms of rows.
+#include "ops/cpu/kernels/vector_math.h"
+
+namespace clip_es::ops::CLIP_ES_LEVEL {
+namespace {
+
+struct Moments {
+  float mean, rstd;
+};
+
+// The sum of (x - from)^power. Four independent sums, because one sum would wait for each addition.
+template <int kPower>
+CLIP_ES_INLINE float sum_of(const float* x, int64_t width, float from) {
+  constexpr int64_t kSums = 4;
+  Float8 sums[kSums] = {};
+  int64_t i = 0;
+  for (; i + 8 * kSums <= width; i += 8 * kSums)
+    for (int64_t k = 0; k < kSums; ++k) {
+      Float8 value;
+      load(value, x + i + 8 * k);
+      value -= from;
+      sums[k] += kPower == 2 ? value * value : value;
+    }
+  const Float8 all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  float sum = 0;
+  for (int64_t k = 0; k < 8; ++k) sum += all[k];
+  for (; i < width; ++i) sum += kPower == 2 ? (x[i] - from) * (x[i] - from) : x[i] - from;
+  return sum;
+}
+
+// Two passes: the variance as a difference of sums of squares would lose digits when the mean is large.
+CLIP_ES_INLINE Moments moments(const float* x, int64_t width, float epsilon) {
+  const float mean = sum_of<1>(x, width, 0) / static_cast<float>(width);
+  return {mean, 1.0f / __builtin_sqrtf(sum_of<2>(x, width, mean) / static_cast<float>(width) + epsilon)};
+}
+
+}  // namespace
+
+void layer_norm_row(const float* x, int64_t width, float epsilon, const float* gamma, const float* beta, float* y) {
+  const Moments m = moments(x, width, epsilon);
+  for (int64_t i = 0; i < width; ++i) y[i] = (x[i] - m.mean) * m.rstd * gamma[i] + beta[i];
+}
+
+float normalise_row(const float* x, int64_t width, float epsilon, float* x_hat) {
+  const Moments m = moments(x, width, epsilon);
+  for (int64_t i = 0; i < width; ++i) x_hat[i] = (x[i] - m.mean) * m.rstd;
+  return m.rstd;
+}
+
+void add(float* a, const float* b, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) a[i] += b[i];
+}
+
+void add_scaled(float* a, const float* b, int64_t count, float factor) {
+  for (int64_t i = 0; i < count; ++i) a[i] += factor * b[i];
+}
+
+void scale(float* a, const float* b, int64_t count, float factor) {
+  for (int64_t i = 0; i < count; ++i) a[i] = factor * b[i];
+}
+
+float dot(const float* a, const float* b, int64_t count) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+float largest(const float* x, int64_t count) {
+  float most = x[0];
+#pragma omp simd reduction(max : most)
+  for (int64_t i = 0; i < count; ++i) most = x[i] > most ? x[i] : most;
+  return most;
+}
+
+float largest_magnitude(const float* x, int64_t count) {
+  float most = 0;
+#pragma omp simd reduction(max : most)
+  for (int64_t i = 0; i < count; ++i) most = __builtin_fabsf(x[i]) > most ? __builtin_fabsf(x[i]) : most;
+  return most;
+}
+
+}  // namespace clip_es::ops::CLIP_ES_LEVEL
