@@ -114,23 +114,33 @@ async function types() {
   return add(compiled, await step('tsd', node(tsd, '--typings', 'dist/index.d.ts', ...chosen)))
 }
 
+/** The files of C++ tests whose results depend on the CPU level. */
+const levelTests = ['ops', 'matmul', 'attention', 'cam', 'mask', 'crf', 'resize', 'golden'].map((name) => `${name}_test.cpp`)
+
 /** The C++ tests need a LibTorch, and neither Node nor cmake-js. */
 async function cpp() {
   console.log('\nC++ tests')
   const built = await node('scripts/build_native.mjs')
   if (built.status !== 0) return failed(built.output.trim().split('\n').at(-1))
   const { folder } = require('../dist/setup/find.js').findLibTorch()
-  // The emulated GPU is one thread's work: it runs beside the rest, and is shown when it has ended.
-  const part = async (which, runner) => {
-    const result = await runner('build-native/clip_es_test', ['--libtorch', folder, which, 'CUDA:'])
+  const part = async (runner, args) => {
+    const result = await runner('build-native/clip_es_test', ['--libtorch', folder, ...args])
     if (runner !== run) console.log(result.output)
     const passed = lastNumber(result.output, /^(\d+) passed, \d+ failed$/gm)
     const total = passed + lastNumber(result.output, /^\d+ passed, (\d+) failed$/gm)
     return judge('clip_es_test', result, { total, passed, skipped: 0 })
   }
   const unseen = (command, args) => run(command, args, () => {})
-  const [cuda, others] = await Promise.all([part('--only', unseen), part('--except', run)])
-  return add(cuda, others)
+  // The emulated GPU is one thread's work: it runs beside the rest, and is shown when it has ended.
+  const counted = await Promise.all([part(unseen, ['--only', 'CUDA:']), part(run, ['--except', 'CUDA:'])])
+  // The numbers must be right at every CPU level, not only at the one that this CPU chooses.
+  const [, ...others] = (await run('build-native/clip_es_test', ['--cpu-levels'], () => {})).output.trim().split('\n')
+  for (const level of others) {
+    console.log(`\nC++ tests, CLIP_ES_CPU=${level}`)
+    const atLevel = (command, args) => run('env', ['-u', 'CLIP_ES_GOLDEN_FULL', `CLIP_ES_CPU=${level}`, command, ...args])
+    counted.push(await part(atLevel, [...levelTests.flatMap((name) => ['--only', name]), '--except', 'CUDA:']))
+  }
+  return counted.reduce(add, nothing)
 }
 
 /** Makes dist/ and the add-on as new as their sources. A failure is counted, and what can run still runs. */

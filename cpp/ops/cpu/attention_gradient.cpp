@@ -16,7 +16,7 @@ namespace clip_es::ops {
 namespace {
 
 constexpr int64_t kBlock = 11 * kMaxTileRows;  // keys at a time
-constexpr int64_t kAhead = 4;                   // patches to prefetch
+constexpr int64_t kAhead = 4;                  // patches to prefetch
 
 struct Job {
   const AttentionInput& in;
@@ -59,7 +59,13 @@ struct Scratch {
 class Head {
  public:
   Head(const Job& job, int64_t head, const Scratch& scratch)
-      : job_(job), k_(kernels()), t_(product_tile(job.in.precision)), size_(job.size()), scale_(job.in.scale()), head_(head), scratch_(scratch) {}
+      : job_(job),
+        k_(kernels()),
+        t_(product_tile(job.in.precision)),
+        size_(job.size()),
+        scale_(job.in.scale()),
+        head_(head),
+        scratch_(scratch) {}
 
   void run() const {
     const Precision precision = job_.in.precision;
@@ -89,8 +95,8 @@ class Head {
     for (int64_t k = 0; k < job_.classes; ++k) {
       const float* gradient = job_.out_gradient + (k * job_.patches() + patch) * width + head_ * size_;
       prefetch(gradient + kAhead * width, size_);
-      k_.gather_row(gradient, out, value, query, size_, to_class_token, scale_, scratch_.gradients + patch * job_.columns() + k * (size_ + 1),
-                 sums(1, k), sums(2, k));
+      k_.gather_row(gradient, out, value, query, size_, to_class_token, scale_,
+                    scratch_.gradients + patch * job_.columns() + k * (size_ + 1), sums(1, k), sums(2, k));
     }
   }
 

@@ -17,7 +17,7 @@ namespace clip_es::ops {
 // One patch and one class of MlpGradient (ops/gradcam.h), whose fields have the same names.
 struct MlpGradientRow {
   int64_t width, hidden;
-  const float *u, *omega, *alpha, *fc_gamma, *fc_offset;             // (hidden)
+  const float *u, *omega, *alpha, *fc_gamma, *fc_offset;              // (hidden)
   const float *a_out, *z_hat_out, *h_hat_out, *out_proj_column_sums;  // (width)
   float b, rstd_2, rstd_post;
 };
@@ -60,8 +60,8 @@ struct Kernels {
 
   // Attention's backward pass; names as in attention_gradient.cpp. `probability` is the patch's attention to the class token.
   // gather_row: one row of [dO | delta] (size + 1), and what the patch adds to the sums of dk and dv.
-  void (*gather_row)(const float* gradient, const float* out, const float* class_value, const float* query, int64_t size,
-                     float probability, float scale, float* row, float* key_sums, float* value_sums);
+  void (*gather_row)(const float* gradient, const float* out, const float* class_value, const float* query, int64_t size, float probability,
+                     float scale, float* row, float* key_sums, float* value_sums);
   // add_key: what one key adds to the sums of dq. product (size + 1): the key's row of P^T [dO | delta].
   void (*add_key)(const float* product, const float* value, const float* key, int64_t size, float scale, float* query_sums);
 

@@ -22,8 +22,7 @@ void layer_norm(HostContext& context, const float* x, int64_t rows, int64_t widt
 void normalise_rows(HostContext& context, const float* x, int64_t rows, int64_t width, float* x_hat, float* rstd) {
   const Kernels& k = kernels();
   context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      rstd[row] = k.normalise_row(x + row * width, width, kLayerNormEpsilon, x_hat + row * width);
+    for (int64_t row = begin; row < end; ++row) rstd[row] = k.normalise_row(x + row * width, width, kLayerNormEpsilon, x_hat + row * width);
   });
 }
 

@@ -8,9 +8,9 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kRun = 64;              // words of each row at a time, so few that the result stays in the first-level cache
-constexpr int64_t kShortRow = 256;        // floats; the rows of one head are so short and far apart
-constexpr int64_t kAhead = 12;            // rows to prefetch
+constexpr int64_t kRun = 64;               // words of each row at a time, so few that the result stays in the first-level cache
+constexpr int64_t kShortRow = 256;         // floats; the rows of one head are so short and far apart
+constexpr int64_t kAhead = 12;             // rows to prefetch
 constexpr float kLargestInteger = 127.0f;  // of the 8-bit integers, either sign
 
 // Converts rows to words and interleaves them, at most kPackedTogether rows at a time.

@@ -7,9 +7,9 @@
 
 namespace clip_es::ops {
 
-// Packs x (rows, depth), whose rows are `stride` floats apart: for every tile_rows rows (words, tile_rows), the last ones padded with zeros.
-// With tile_rows = tile.rows the result is the x of tiles. With tile_rows = tile.columns it is panels; those of kInt8 still need 128 added.
-// scales (rows): written for kInt8 only.
+// Packs x (rows, depth), whose rows are `stride` floats apart: for every tile_rows rows (words, tile_rows), the last ones padded with
+// zeros. With tile_rows = tile.rows the result is the x of tiles. With tile_rows = tile.columns it is panels; those of kInt8 still need 128
+// added. scales (rows): written for kInt8 only.
 void pack_rows(Precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
                RowScale* scales = nullptr);
 // The same for rows that x computes on demand, four at a time. memory: (kPackedTogether, depth).

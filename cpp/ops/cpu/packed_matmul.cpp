@@ -36,8 +36,8 @@ void prefetch_tile(const float* y, int64_t rows, int64_t columns, int64_t row_st
 }
 
 // Multiplies words [begin, begin + words) of packed rows of x (`stride` words each) by the same words of w: panel by panel of outputs, and
-// within a panel tile by tile of rows. Calls before(row, rows, column, columns) before each tile and after(sums, row, rows, column, columns)
-// after it; the rows of sums are tile.columns floats apart.
+// within a panel tile by tile of rows. Calls before(row, rows, column, columns) before each tile and after(sums, row, rows, column,
+// columns) after it; the rows of sums are tile.columns floats apart.
 template <class Before, class After>
 void multiply_tiles(const PackedMatrix& w, const uint32_t* packed, int64_t stride, int64_t begin, int64_t words, int64_t rows,
                     Before before, After after) {
@@ -184,8 +184,8 @@ void packed_feed_forward(HostContext& context, const PackedLayer& in, Activation
         prefetch_tile(to + row * w_out.outputs + column, here, columns, w_out.outputs);
       };
       const auto add = [&](float* sums, int64_t row, int64_t here, int64_t column, int64_t columns) {
-        k.store_tile(sums, here, columns, t.columns, begin == 0 ? out.bias + column : nullptr, true,
-                     to + row * w_out.outputs + column, w_out.outputs);
+        k.store_tile(sums, here, columns, t.columns, begin == 0 ? out.bias + column : nullptr, true, to + row * w_out.outputs + column,
+                     w_out.outputs);
       };
       multiply_tiles(w_out, activations + begin * t.rows, hidden, begin, std::min(kWords, hidden - begin), count, before, add);
     }

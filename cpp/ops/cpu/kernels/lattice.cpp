@@ -196,14 +196,12 @@ CLIP_ES_INLINE void normalise(const float* sums, int64_t count, float strength, 
 
 }  // namespace
 
-void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots,
-                                        int64_t ahead) {
+void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t ahead) {
   if (in.corners == 3) for_channels(channels, Splat<3>{in, count, ahead}, pixels, slots);
   else for_channels(channels, Splat<6>{in, count, ahead}, pixels, slots);
 }
 
-void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add,
-                                        float* pixels) {
+void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add, float* pixels) {
   if (in.corners == 3) for_channels(channels, Slice<3>{in, count, add}, slots, pixels);
   else for_channels(channels, Slice<6>{in, count, add}, slots, pixels);
 }
@@ -216,8 +214,8 @@ void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, 
   for_channels(channels, Gather{sources, count}, slots, points);
 }
 
-void lattice_blur(const float* here, const float* values, const LatticeNeighbours* neighbours, int64_t count,
-                                       int64_t channels, float* out) {
+void lattice_blur(const float* here, const float* values, const LatticeNeighbours* neighbours, int64_t count, int64_t channels,
+                  float* out) {
   for_channels(channels, Blur{neighbours, count}, here, values, out);
 }
 

@@ -16,8 +16,7 @@ typedef Key Longs __attribute__((vector_size(8 * kLanes)));
 // of each coordinate, 0 for the one that is furthest above that corner. weight (D + 1): of the corners, by remainder.
 // A comparison of vectors gives -1 where it is true.
 template <int D>
-CLIP_ES_INLINE void find_simplices(const Floats (&scaled)[D], Ints (&quotient)[D + 1], Ints (&rank)[D + 1],
-                                                  Floats (&weight)[D + 1]) {
+CLIP_ES_INLINE void find_simplices(const Floats (&scaled)[D], Ints (&quotient)[D + 1], Ints (&rank)[D + 1], Floats (&weight)[D + 1]) {
   Floats above[D + 1], sorted[D + 1], elevated[D + 1], nearest[D + 1];
   Floats sum{}, rounded_sum{};
   for (int j = D; j > 0; --j) {

@@ -1,8 +1,7 @@
 // The products of tiles (product_tile.h): one loop for every level and precision in terms of vectors that compilers know, and two loops for
 // instructions that compilers do not choose themselves.
-#include "ops/cpu/product_tile.h"
-
 #include "ops/cpu/kernels/vectors.h"
+#include "ops/cpu/product_tile.h"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
