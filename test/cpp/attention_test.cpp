@@ -1,4 +1,4 @@
-// Attention by blocks, its mean over heads and its backward pass against full n x n matrices.
+// Attention in blocks, its mean over heads and its backward pass, against full n x n matrices.
 #include "ops/attention.h"
 
 #include <cmath>
@@ -66,7 +66,7 @@ TEST("attention of scores up to 80 in size equals its twin") {
   CHECK_BELOW(largest_difference(got.out, want.out.values), 5e-5);
 }
 
-TEST("sequences side by side attend to themselves alone") {
+TEST("each sequence attends only to itself") {
   Random random(3);
   const Heads shape{128, 2};
   const std::vector<int64_t> lengths = {1, 65, 2, 129, 7};

@@ -164,8 +164,8 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         Lattice lattice = build_lattice(context, tiles, width, height, {sigma});
         normalise_lattice(context, tiles, width, lattice, 2);
         LatticeFilter filter(context, lattice, tiles, channels);
-        const auto each_row = [&](size_t t, const auto& body) {
-          for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y) body(y, (y * width + tiles[t].x) * channels);
+        const auto each_row = [&, row_size = width](size_t t, const auto& body) {
+          for (int64_t y = tiles[t].y; y < tiles[t].y + tiles[t].height; ++y) body(y, (y * row_size + tiles[t].x) * channels);
         };
         for (size_t t = 0; t < tiles.size(); ++t) {
           const auto tile = static_cast<int64_t>(t);

@@ -61,7 +61,8 @@ TEST("CUDA: the MLP's way back equals its twin, both activations") {
 TEST("CUDA: box masks equal the twin's on random, empty, full, spiral and single-cell maps, three at a time") {
   Random random;
   std::vector<std::vector<float>> maps;
-  for (const auto& [height, width] : std::vector<std::array<int64_t, 2>>{{1, 1}, {1, 9}, {9, 1}, {2, 2}, {13, 17}, {31, 24}}) {
+  for (const auto& size : std::vector<std::array<int64_t, 2>>{{1, 1}, {1, 9}, {9, 1}, {2, 2}, {13, 17}, {31, 24}}) {
+    const int64_t height = size[0], width = size[1];
     maps.clear();
     maps.emplace_back(static_cast<size_t>(height * width), 0.0f);
     maps.emplace_back(static_cast<size_t>(height * width), 1.0f);

@@ -80,7 +80,7 @@ TEST("gelu and quick_gelu, precise and coarse, and their slopes equal their twin
     ops::activate(kind, coarse.data(), static_cast<int64_t>(u.size()), Precision::kBFloat16);
     ops::activation_slope(kind, u.data(), static_cast<int64_t>(u.size()), slope.data());
     ops::activation_slope(kind, slope_in_place.data(), static_cast<int64_t>(u.size()), slope_in_place.data());
-    std::vector<double> want, want_slope;  // the values relative to u where that is large
+    std::vector<double> want, want_slope;  // relative to u where u is large
     for (size_t i = 0; i < u.size(); ++i) {
       const float scale = std::max(1.0f, std::abs(u[i]));
       want.push_back(reference::activation(kind, u[i]) / static_cast<double>(scale));
@@ -103,7 +103,7 @@ TEST("the slope of an activation is the limit of its differences") {
     }
 }
 
-TEST("activate and add leave no element out, whatever the count and the pool") {
+TEST("activate and add process every element, for any count and number of threads") {
   Random random(4);
   for (const int threads : {1, 3})
     for (const int64_t count : {1, 5, 16384, 16385, 50001}) {
@@ -122,7 +122,7 @@ TEST("activate and add leave no element out, whatever the count and the pool") {
 
 namespace {
 
-// The softmax in place, as attention makes it; -> log-sum-exp.
+// The softmax in place, as attention computes it. Returns the log-sum-exp.
 float softmax(std::vector<float>& x, float scale) {
   const ops::ExponentialSum sum = ops::exponentials(x.data(), static_cast<int64_t>(x.size()), scale);
   for (float& value : x) value /= sum.sum;
@@ -144,7 +144,7 @@ TEST("softmax equals its twin for 1 to 1000 scores between -80 and 80, and its l
         worst_log = std::max(worst_log, largest_difference(std::vector{l}, std::vector{want.log_sum_exp}));
       }
   check::note("largest difference " + std::to_string(worst) + ", of the log-sum-exp " + std::to_string(worst_log));
-  CHECK_BELOW(worst, 2e-5);  // a score of 80 has an ulp of 8e-6, and the exponential keeps it
+  CHECK_BELOW(worst, 2e-5);  // a score of 80 has an ulp of 8e-6, which the exponential preserves
   CHECK_BELOW(worst_log, 4e-5);
 }
 
@@ -157,7 +157,7 @@ TEST("exponentials for bfloat16 are within 3e-5 of the twin's, their log-sum-exp
         const reference::Softmax want = reference::softmax(doubles(x), scale);
         const ops::ExponentialSum sum = ops::exponentials(x.data(), length, scale, Precision::kBFloat16);
         for (float& value : x) value /= sum.sum;
-        CHECK_BELOW(largest_difference(x, want.probabilities), 3e-5);  // of which float32's scores have 2e-5
+        CHECK_BELOW(largest_difference(x, want.probabilities), 3e-5);  // the float32 scores alone cause 2e-5
         CHECK_BELOW(std::abs(sum.log_sum_exp() - want.log_sum_exp), 4e-5);
       }
 }

@@ -1,4 +1,4 @@
-// Products of packed matrices in every precision, against plain sums of what was rounded.
+// Products of packed matrices in every precision, against plain sums of the rounded numbers.
 #include "ops/packed_matmul.h"
 
 #include <cmath>
@@ -20,7 +20,7 @@ std::vector<float> rounded(std::vector<float> values) {
   return values;
 }
 
-// Each row as integers from -127 to 127 times a scale of its own.
+// Rounds each row to integers from -127 to 127 times one scale.
 std::vector<float> quantised(std::vector<float> values, int64_t columns) {
   for (auto first = values.begin(); first != values.end(); first += columns) {
     float largest = 0;
@@ -99,7 +99,7 @@ TEST("packed_matmul in bfloat16 equals plain sums of the rounded numbers") {
   CHECK_BELOW(worst, 1e-5);
 }
 
-TEST("packed_matmul of 8-bit integers equals plain sums of numbers rounded to them, x by row, weights by output") {
+TEST("packed_matmul of 8-bit integers equals plain sums of the rounded numbers, with one scale per row of x and per output") {
   double worst = 0;
   for_sizes([&](const Product& p) {
     const ops::PackedMatrix packed = ops::pack_matrix(Precision::kInt8, p.weight.data(), p.outputs, p.inputs);
@@ -107,10 +107,10 @@ TEST("packed_matmul of 8-bit integers equals plain sums of numbers rounded to th
     worst = std::max(worst, off * std::sqrt(static_cast<double>(p.inputs)));
   });
   check::note("largest difference times the square root of the inputs " + std::to_string(worst));
-  CHECK_BELOW(worst, 0.15);  // a number half-way between two integers may go to either: about 4 / 127 of a large weight
+  CHECK_BELOW(worst, 0.15);  // a number half-way between two integers may be rounded to either: about 4 / 127 of a large weight
 }
 
-TEST("an epilogue adds to what is there, or activates what a layer's own sums and bias give, whatever the inputs' number") {
+TEST("an epilogue adds to y, or activates the sum of product and bias, for any number of inputs") {
   for_sizes([](const Product& p) {
     if (p.rows > 25) return;
     const ops::PackedMatrix packed = ops::pack_matrix(Precision::kFloat32, p.weight.data(), p.outputs, p.inputs);
@@ -128,7 +128,7 @@ TEST("an epilogue adds to what is there, or activates what a layer's own sums an
   });
 }
 
-TEST("a feed-forward gives the same bits as two products, which may be written over what x is made of") {
+TEST("a feed-forward gives the same bits as two products, also where x is computed from y") {
   Random random(14);
   for (const int threads : {1, 3})
     for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16})
@@ -179,7 +179,7 @@ TEST("a matrix packed from its transpose gives the same bits") {
       }
 }
 
-TEST("oneDNN's packed product in bfloat16 equals plain sums of the rounded numbers, rounded, where the processor multiplies them") {
+TEST("oneDNN's packed product in bfloat16 equals plain sums of the rounded numbers, on CPUs with bfloat16 products") {
   test_context();
   Random random(14);
   const Product p(random, 33, 70, 96);

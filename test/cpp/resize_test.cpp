@@ -1,4 +1,4 @@
-// Pillow's bicubic resize, patches, and the bilinear one.
+// Pillow's bicubic resize, patches, and the bilinear resize.
 #include <cmath>
 #include <filesystem>
 #include <numeric>
@@ -119,7 +119,7 @@ TEST("min_max equals its twin and makes zeros of a constant map, not NaN") {
   }
 }
 
-TEST("patch_grid goes up to the next multiple and reduces a longer photo first, never below one pixel") {
+TEST("patch_grid rounds up to the next multiple of the patch size and shrinks a longer photo first, never below one pixel") {
   auto is = [](const Grid& grid, int64_t height, int64_t width) { return grid.height == height && grid.width == width; };
   CHECK(is(patch_grid(1, 1, 16, 1024), 1, 1));
   CHECK(is(patch_grid(500, 375, 16, 1024), 24, 32));
@@ -130,7 +130,7 @@ TEST("patch_grid goes up to the next multiple and reduces a longer photo first, 
   CHECK(is(patch_grid(100000, 1, 16, 1024), 1, 64));
 }
 
-TEST("preprocess of grey and RGBA equals the one of the same picture in RGB") {
+TEST("preprocess gives the same patches for grey, RGBA and RGB versions of one picture") {
   Random random(6);
   Model model{};
   model.shape.patch = 14;
@@ -154,7 +154,7 @@ TEST("preprocess of grey and RGBA equals the one of the same picture in RGB") {
   }
 }
 
-TEST("preprocess reduces a photo beyond max_side by Pillow's resize, then goes up to the patch, as two steps") {
+TEST("preprocess shrinks a photo beyond max_side by Pillow's resize, then resizes it to whole patches, in two steps") {
   Random random(7);
   Model model{};
   model.shape.patch = 16;

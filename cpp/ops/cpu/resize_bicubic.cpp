@@ -1,5 +1,5 @@
-// Pillow's resampling (Pillow 2.7 to today, libImaging/Resample.c) as a definition of the result: weights in double precision, turned into
-// fixed point with 22 fractional bits, sums in int32, one rounding to 8 bits after each pass.
+// Gives the same bytes as Pillow (2.7 and later, libImaging/Resample.c): weights are computed in double precision and rounded to 22
+// fractional bits, sums are int32, and each pass rounds to 8 bits once.
 #include <algorithm>
 #include <cmath>
 
@@ -26,7 +26,7 @@ double bicubic(double x) {
 
 ResizeWeights resize_weights(Arena& arena, int64_t in_size, int64_t out_size) {
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
-  const double stretch = std::max(scale, 1.0);  // reducing widens the filter: antialias
+  const double stretch = std::max(scale, 1.0);  // a wider filter when the picture shrinks: antialiasing
   const double support = kSupport * stretch;
   ResizeWeights w;
   w.taps = static_cast<int64_t>(std::ceil(support)) * 2 + 1;
@@ -41,7 +41,7 @@ ResizeWeights resize_weights(Arena& arena, int64_t in_size, int64_t out_size) {
     const auto high = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), in_size);
     double sum = 0;
     for (int64_t i = low; i < high; ++i) {
-      const double value = bicubic((static_cast<double>(i) - centre + 0.5) * (1 / stretch));  // a product, as Pillow's
+      const double value = bicubic((static_cast<double>(i) - centre + 0.5) * (1 / stretch));  // multiplied by the inverse, as Pillow does
       exact[static_cast<size_t>(i - low)] = value;
       sum += value;
     }

@@ -1,4 +1,4 @@
-// Each head: P = softmax(q k^T / sqrt(size)), row by row; out = P v. A causal row sees itself and what came before.
+// For each head, P = softmax(q k^T / sqrt(size)), row by row, and out = P v. With causal attention, a row sees itself and earlier rows.
 #include <cmath>
 
 #include "ops/reference/reference.h"

@@ -1,4 +1,4 @@
-// The textbook backward pass of softmax attention, each head with its full n x n matrices:
+// The textbook backward pass of softmax attention, with full n x n matrices for each head:
 //   dv = P^T dO,  dP = dO v^T,  dS_ij = P_ij (dP_ij - sum_l P_il dP_il),  dq = scale dS k,  dk = scale dS^T q
 #include <cmath>
 

@@ -1,5 +1,5 @@
-// Every pixel hears every pixel, itself too, as in the code that others' results come from: message = sum over the kernels of
-// weight * sum_j k_ij q_j / sqrt(sum_j k_ij) / sqrt(sum_i k_ij).
+// Every pixel gets a message from every pixel, itself included, as in the code behind the published results: message = sum over the kernels
+// of weight * sum_j k_ij q_j / sqrt(sum_j k_ij) / sqrt(sum_i k_ij).
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -20,7 +20,7 @@ Matrix softmax_of_columns(const Matrix& x) {
   return q;
 }
 
-// features (pixels, d), each divided by its sigma.
+// features (pixels, d): each is divided by its sigma.
 Matrix normalised_kernel(const Matrix& features) {
   Matrix k(features.rows, features.rows);
   std::vector<double> sum(static_cast<size_t>(features.rows));

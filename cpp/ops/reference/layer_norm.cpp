@@ -28,7 +28,7 @@ Matrix layer_norm(const Matrix& x, const LayerNormWeights& w) {
   return y;
 }
 
-// With g = gamma * dy: dx = rstd * (g - mean(g) - x_hat * mean(g * x_hat)), the means over one row.
+// With g = gamma * dy: dx = rstd * (g - mean(g) - x_hat * mean(g * x_hat)), with means over one row.
 Matrix layer_norm_gradient(const Matrix& x, const LayerNormWeights& w, const Matrix& out_gradient) {
   const auto [x_hat, rstd] = normalise_rows(x);
   Matrix dx(x.rows, x.columns);

@@ -1,4 +1,4 @@
-// The formula of ops/gradcam.h, one number of the result after the other.
+// The formula of ops/gradcam.h, computed for one element of the result at a time.
 #include "ops/reference/reference.h"
 
 namespace clip_es::reference {

@@ -1,4 +1,4 @@
-// A patch is a row: channel after channel, each from left to right and top to bottom, (byte / 255 - mean) / std.
+// Each patch is one row of (byte / 255 - mean) / std: one channel after the other, each from top to bottom and from left to right.
 #include "ops/reference/reference.h"
 
 namespace clip_es::reference {

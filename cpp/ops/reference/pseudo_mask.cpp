@@ -1,4 +1,4 @@
-// All scores of all pixels: background = (1 - the largest map) ^ power, then the maps; the first of the largest is the label.
+// The scores of every pixel: background = (1 - largest map) ^ power, then the maps. The label is the first one with the largest score.
 #include "mask/pseudo_mask.h"
 
 #include <algorithm>

@@ -34,6 +34,46 @@ CLIP_ES_INLINE Moments moments(const float* x, int64_t width, float epsilon) {
   return {mean, 1.0f / __builtin_sqrtf(sum_of<2>(x, width, mean) / static_cast<float>(width) + epsilon)};
 }
 
+// The vectors that the level's registers hold; GCC splits comparisons of longer ones into scalars.
+#if defined(__AVX2__)
+using Floats = Float8;
+using FloatBits = Bits8;
+#else
+using Floats = Float4;
+using FloatBits = Bits4;
+#endif
+
+CLIP_ES_INLINE void take_larger(Floats& most, const Floats& other) { most = other > most ? other : most; }
+
+// The largest of `start` and all elements after a change, for which there are two functions: of a vector in place, and of one element.
+// Written with vectors, because Clang does not vectorise a loop that only takes the maximum.
+template <class Change, class ChangeOne>
+CLIP_ES_INLINE float largest_of(const float* x, int64_t count, float start, Change change, ChangeOne change_one) {
+  constexpr int64_t kLanes = sizeof(Floats) / sizeof(float), kStep = 4 * kLanes;
+  float most = start;
+  int64_t i = 0;
+  if (count >= kStep) {
+    Floats largest[4];
+    for (Floats& lanes : largest) lanes = Floats{} + start;
+    for (; i + kStep <= count; i += kStep)
+      for (int64_t k = 0; k < 4; ++k) {
+        Floats value;
+        load(value, x + i + k * kLanes);
+        change(value);
+        take_larger(largest[k], value);
+      }
+    take_larger(largest[0], largest[1]);
+    take_larger(largest[2], largest[3]);
+    take_larger(largest[0], largest[2]);
+    for (int64_t k = 0; k < kLanes; ++k) most = largest[0][k] > most ? largest[0][k] : most;
+  }
+  for (; i < count; ++i) {
+    const float value = change_one(x[i]);
+    most = value > most ? value : most;
+  }
+  return most;
+}
+
 }  // namespace
 
 void layer_norm_row(const float* x, int64_t width, float epsilon, const float* gamma, const float* beta, float* y) {
@@ -67,17 +107,13 @@ float dot(const float* a, const float* b, int64_t count) {
 }
 
 float largest(const float* x, int64_t count) {
-  float most = x[0];
-#pragma omp simd reduction(max : most)
-  for (int64_t i = 0; i < count; ++i) most = x[i] > most ? x[i] : most;
-  return most;
+  return largest_of(
+      x, count, x[0], [](const Floats&) {}, [](float value) { return value; });
 }
 
 float largest_magnitude(const float* x, int64_t count) {
-  float most = 0;
-#pragma omp simd reduction(max : most)
-  for (int64_t i = 0; i < count; ++i) most = __builtin_fabsf(x[i]) > most ? __builtin_fabsf(x[i]) : most;
-  return most;
+  const auto magnitudes = [](Floats& v) { v = (Floats)((FloatBits)v & 0x7fffffff); };
+  return largest_of(x, count, 0, magnitudes, [](float value) { return __builtin_fabsf(value); });
 }
 
 }  // namespace clip_es::ops::CLIP_ES_LEVEL
