@@ -182,8 +182,8 @@ TEST("at every level, a mean-field update is a softmax, also where one label is 
           double sum = 0, total = 0;
           for (int64_t l = 0; l < others; ++l) {
             float& own = unary[static_cast<size_t>(l * count + i)];
-            if (i % 4 == 1) own -= 400;                              // the last label is certain
-            if (i % 4 == 2) own += l == others / 2 ? 400.0f : 0.0f;  // another one is
+            if (i % 4 == 1) own -= 100 + 12 * static_cast<float>(i / 4 % 6);  // the last label is certain
+            if (i % 4 == 2) own += l == others / 2 ? 400.0f : 0.0f;           // another one is
             const float m = message[static_cast<size_t>(i * channels + l)] =
                 noise[static_cast<size_t>(i * others + l)] / static_cast<float>(labels);
             sum += static_cast<double>(m);
