@@ -5,16 +5,18 @@
 # The linker keeps one copy of an inline function or template that several objects define. If that is the copy from an object that was
 # compiled for AVX-512, the whole program crashes on older CPUs.
 set -euo pipefail
+shopt -s nullglob
 cd "$(dirname "$0")/.."
 build=${1:-build-native}
 levels=0
 failed=0
 for folder in "$build"/CMakeFiles/clip_es_*.dir/cpp/ops/cpu/kernels; do
-  [[ -d $folder ]] || continue
   level=${folder#"$build"/CMakeFiles/clip_es_}
   level=${level%%.dir/*}
   levels=$((levels + 1))
-  for object in "$folder"/*.o; do
+  objects=("$folder"/*.o)
+  ((${#objects[@]} > 0)) || { echo "$folder has no objects: build clip_es_$level first"; exit 1; }
+  for object in "${objects[@]}"; do
     # Mangled: clip_es::ops::LEVEL::...
     foreign=$(nm --defined-only --extern-only "$object" | awk 'NF == 3 { print $3 }' | grep -Ev "^_ZNK?7clip_es3ops${#level}${level}[0-9]" || true)
     starting=$(nm --defined-only "$object" | grep -E '_GLOBAL__sub_I|__cxx_global_var_init' || true)
