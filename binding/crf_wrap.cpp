@@ -1,13 +1,9 @@
 #include "crf_wrap.h"
 
-#include <numeric>
-#include <vector>
-
 #include "addon_data.h"
 #include "convert.h"
 #include "core/denormals.h"
 #include "crf/dense_crf.h"
-#include "mask/pseudo_mask.h"
 
 namespace clip_es::binding {
 
@@ -34,10 +30,8 @@ Napi::Value CrfWrap::run(const Napi::CallbackInfo& info) {
     const FlushDenormals flush;
     if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_);
     HostContext context{*pool_, arena_, &turn.cancelled};
-    dense_crf(context, rgb.data(), width, height, scores.data(), labels, settings, marginals.data());
-    std::vector<uint8_t> others(static_cast<size_t>(labels - 1));
-    std::iota(others.begin(), others.end(), uint8_t{1});
-    label_scores(context, marginals.data(), others, width * height, {}, mask.data(), confidence.data());
+    dense_crf(context, {rgb.data(), width, height, scores.data(), labels}, settings,
+              {.marginals = marginals.data(), .mask = mask.data(), .confidence = confidence.data()});
   };
   job->result = [](Napi::Env env) { return env.Undefined(); };
   return queue_.push(info.Env(), std::move(job));

@@ -277,8 +277,7 @@ void Segmenter::segment_encoded(HostContext c, const EncodedImage& image, Reques
   const int64_t pixels = image.width * image.height;
   HostContext h = host(c.cancelled);
   Arena::Scope host_scope(h.arena);
-  const auto pixel_scores = h.arena.take<float>(static_cast<size_t>((labels + 1) * pixels)),
-             marginals = h.arena.take<float>(pixel_scores.size());
+  const auto pixel_scores = h.arena.take<float>(static_cast<size_t>((labels + 1) * pixels));
   {
     Timer timer(*device_, times.mask);
     device_->score_labels(c, maps.data(), image.grid, labels, image.width, image.height, settings.mask, pixel_scores.data());
@@ -287,8 +286,11 @@ void Segmenter::segment_encoded(HostContext c, const EncodedImage& image, Reques
   require_finite(scores);
   if (outputs.image.maps) std::copy(pixel_scores.begin() + pixels, pixel_scores.end(), outputs.image.maps);
   Timer timer(*device_, times.crf);
-  dense_crf(h, to_rgb(h, request.image), image.width, image.height, pixel_scores.data(), labels + 1, *settings.crf, marginals.data());
-  label_scores(h, marginals.data(), request.value, pixels, settings.mask, outputs.image.mask, outputs.image.confidence);
+  dense_crf(h, {to_rgb(h, request.image), image.width, image.height, pixel_scores.data(), labels + 1}, *settings.crf,
+            {.mask = outputs.image.mask,
+             .confidence = outputs.image.confidence,
+             .value = request.value,
+             .ignore_below = settings.mask.ignore_below});
 }
 
 }  // namespace clip_es

@@ -137,6 +137,7 @@ struct Times {
 
 // What dense_crf does before its rounds.
 double time_setup(HostContext& context, const npy::Photo& photo, const CrfSettings& s) {
+  using namespace crf;
   const double start = seconds_now();
   Arena::Scope scope(context.arena);
   const auto tiles = cut_into_tiles(context.arena, photo.width, photo.height);
@@ -217,7 +218,7 @@ void bench(const Options& o, const npy::Photo& photo, const std::vector<float>& 
     for (size_t t = 0; t < o.threads.size(); ++t) {
       HostContext context{*pools[t], *arenas[t]};
       const double setup = time_setup(context, photo, settings), start = seconds_now();
-      dense_crf(context, photo.rgb.data(), photo.width, photo.height, scores.data(), labels, settings, marginals.data());
+      dense_crf(context, {photo.rgb.data(), photo.width, photo.height, scores.data(), labels}, settings, {.marginals = marginals.data()});
       if (r >= 0) ours[t].setup.push_back(setup), ours[t].total.push_back(seconds_now() - start);
     }
     if (o.peer.empty() || r < 0) continue;

@@ -8,13 +8,13 @@
 namespace clip_es {
 namespace {
 
-constexpr int64_t kSmallestPixels = 1 << 14;
+constexpr int64_t kSmallestShare = 1 << 14;  // pixels: fewer are not worth a thread
 
 float background_score(float largest, const MaskSettings& settings) {
   return settings.background_power == 1 ? 1 - largest : std::pow(1 - largest, settings.background_power);
 }
 
-// rows[k] is the row of map k. The first of the largest wins, the background standing before the maps.
+// rows[k] is a row of map k.
 void label_row(std::span<const float* const> rows, std::span<const uint8_t> value, int64_t width, const MaskSettings& settings,
                uint8_t* mask, float* confidence) {
   for (int64_t x = 0; x < width; ++x) {
@@ -27,7 +27,7 @@ void label_row(std::span<const float* const> rows, std::span<const uint8_t> valu
       }
     const float background = background_score(largest, settings);
     const float score = std::max(background, largest);
-    const uint8_t label = background >= largest ? 0 : value[winner];
+    const uint8_t label = background >= largest ? kBackground : value[winner];
     if (mask) mask[x] = score < settings.ignore_below ? kIgnored : label;
     if (confidence) confidence[x] = score;
   }
@@ -52,7 +52,7 @@ void make_pseudo_mask(HostContext& context, float* maps, const Grid& grid, std::
     for (int64_t k = 0; k < labels; ++k) {
       float* row = outputs.maps ? outputs.maps + (k * height + y) * width : scratch.data() + (worker * labels + k) * width;
       ops::resize_bilinear_row(maps + k * grid.patches(), grid.width, vertical[static_cast<size_t>(y)], horizontal, row);
-      for (int64_t x = 0; x < width; ++x) row[x] = std::min(row[x], 1.0f);  // interpolation may round past the ends
+      for (int64_t x = 0; x < width; ++x) row[x] = std::min(row[x], 1.0f);  // interpolation may round to a value above 1
       rows[static_cast<size_t>(k)] = row;
     }
     if (outputs.mask || outputs.confidence)
@@ -65,30 +65,14 @@ void score_labels(HostContext& context, float* maps, const Grid& grid, int64_t l
                   const MaskSettings& settings, float* scores) {
   const int64_t pixels = width * height;
   Arena::Scope scope(context.arena);
-  const auto no_values = context.arena.take<uint8_t>(static_cast<size_t>(labels));  // no mask is asked for, so none is read
+  const auto no_values =
+      context.arena.take<uint8_t>(static_cast<size_t>(labels));  // not read, because no mask is wanted; only its length counts
   make_pseudo_mask(context, maps, grid, no_values, width, height, settings, {.maps = scores + pixels});
-  context.pool.split(pixels, kSmallestPixels, [&](int64_t begin, int64_t end) {
+  context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float largest = scores[pixels + i];
       for (int64_t k = 2; k <= labels; ++k) largest = std::max(largest, scores[k * pixels + i]);
       scores[i] = background_score(largest, settings);
-    }
-  });
-}
-
-void label_scores(HostContext& context, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings& settings,
-                  uint8_t* mask, float* confidence) {
-  context.pool.split(pixels, kSmallestPixels, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      float largest = scores[i];
-      uint8_t label = 0;
-      for (size_t k = 0; k < value.size(); ++k)
-        if (const float score = scores[static_cast<int64_t>(k + 1) * pixels + i]; score > largest) {
-          largest = score;
-          label = value[k];
-        }
-      if (mask) mask[i] = largest < settings.ignore_below ? kIgnored : label;
-      if (confidence) confidence[i] = largest;
     }
   });
 }

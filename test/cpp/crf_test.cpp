@@ -13,6 +13,7 @@
 #include "support.h"
 
 using namespace clip_es;
+using namespace clip_es::crf;
 using check::largest_difference;
 using reference::Matrix;
 
@@ -60,7 +61,7 @@ Scene patches(int64_t width, int64_t height, int64_t labels, uint32_t seed = 1) 
 
 std::vector<float> run(HostContext& context, const Scene& s, const CrfSettings& settings = {}) {
   std::vector<float> marginals(s.scores.size(), NAN);
-  dense_crf(context, s.rgb.data(), s.width, s.height, s.scores.data(), s.labels, settings, marginals.data());
+  dense_crf(context, {s.rgb.data(), s.width, s.height, s.scores.data(), s.labels}, settings, {.marginals = marginals.data()});
   return marginals;
 }
 
@@ -156,7 +157,7 @@ TEST("the position kernel's grid and its hashed lattice are the same filter") {
         CHECK(build_position_grid(context, width, height, sigma, grid));
         normalise_position_grid(context, tiles, grid, 2);
         PositionFilter position(context, grid, channels);
-        for (const Tile& tile : tiles) {
+        for (const ImageTile& tile : tiles) {
           position.begin(tile, 0);
           for (int64_t y = tile.y; y < tile.y + tile.height; ++y)
             position.slice(y, 0, pixels.data(), got.data() + (y * width + tile.x) * channels);
@@ -260,8 +261,8 @@ TEST("settings that mean nothing are refused with their value") {
   CHECK_ERROR(run(context_of(3), s, {.bilateral_weight = NAN}), ErrorCode::kInvalidArg, "the bilateral weight is");
   CHECK_ERROR(run(context_of(3), s, {.bilateral_colour_sigma = 1e-9f}), ErrorCode::kInvalidArg, "too small");
   CHECK_ERROR(run(context_of(3), s, {.position_sigma = 1e-18f}), ErrorCode::kInvalidArg, "too small");
-  CHECK_ERROR(dense_crf(context_of(3), s.rgb.data(), 0, 8, s.scores.data(), 2, {}, nullptr), ErrorCode::kInvalidArg, "0 x 8");
-  CHECK_ERROR(dense_crf(context_of(3), s.rgb.data(), 8, 8, s.scores.data(), 0, {}, nullptr), ErrorCode::kInvalidArg, "0 labels");
+  CHECK_ERROR(dense_crf(context_of(3), {s.rgb.data(), 0, 8, s.scores.data(), 2}, {}, {}), ErrorCode::kInvalidArg, "0 x 8");
+  CHECK_ERROR(dense_crf(context_of(3), {s.rgb.data(), 8, 8, s.scores.data(), 0}, {}, {}), ErrorCode::kInvalidArg, "0 labels");
 }
 
 TEST("once an image of a size has been through, further ones ask the system for no memory") {
