@@ -141,6 +141,26 @@ CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t coun
   std::copy_n(last_message, left * channels, message + i * channels);
 }
 
+// The marginal of the last label: 1 minus the others', in compensated summation. Where it exceeds the largest of them by no more than
+// rounding, it becomes equal to it: labels that tie get equal marginals.
+template <class Value>
+struct LastMarginal {
+  static constexpr float kRounding = 0x1p-20f;
+  Value rest, lost{}, largest{};
+
+  CLIP_ES_INLINE void subtract(const Value& marginal) {
+    const Value exact = marginal + lost, next = rest - exact;
+    lost = exact - (rest - next);
+    rest = next;
+    largest = marginal > largest ? marginal : largest;
+  }
+  CLIP_ES_INLINE void finish() {
+    const Value lower = rest > largest ? largest : rest;
+    rest = rest > largest + kRounding ? rest : lower;
+    rest = rest > 0 ? rest : Value{};
+  }
+};
+
 }  // namespace
 
 CLIP_ES_MULTIVERSION bool log_scores(const float* scores, int64_t count, float smallest, float* logs) {
@@ -162,27 +182,29 @@ CLIP_ES_MULTIVERSION void marginals_of(const float* excess, int64_t labels, int6
   int64_t i = 0;
   if (channels % 4 == 0)
     for (; i + 4 <= count; i += 4) {
-      Float4 rest = Float4{} + 1.0f;
+      LastMarginal<Float4> last{Float4{} + 1.0f};
       for (int64_t l = 0; l < others; l += 4) {
         Square square;
         square.read(excess + i * channels + l, channels);
         square.turn();
         for (int k = 0; k < 4 && l + k < others; ++k) {
           const Float4 raised = square.row[k] + share, marginal = raised > 0 ? raised : Float4{};
-          rest -= marginal;
+          last.subtract(marginal);
           store(marginals + (l + k) * step + i, marginal);
         }
       }
-      store(marginals + others * step + i, rest > 0 ? rest : Float4{});
+      last.finish();
+      store(marginals + others * step + i, last.rest);
     }
   for (; i < count; ++i) {
-    float rest = 1;
+    LastMarginal<float> last{1.0f};
     for (int64_t l = 0; l < others; ++l) {
       const float marginal = std::max(excess[i * channels + l] + share, 0.0f);
-      rest -= marginal;
+      last.subtract(marginal);
       marginals[l * step + i] = marginal;
     }
-    marginals[others * step + i] = std::max(rest, 0.0f);
+    last.finish();
+    marginals[others * step + i] = last.rest;
   }
 }
 

@@ -1,5 +1,5 @@
-// Every pixel hears every pixel, itself too, as in the code that others' results come from: message = sum over the kernels of
-// weight * sum_j k_ij q_j / sqrt(sum_j k_ij) / sqrt(sum_i k_ij).
+// The naive twin of the dense CRF. Sums over all pairs of pixels, each pixel with itself included, as in Krähenbühl and Koltun's code:
+// message_i = sum over both kernels of weight * sum_j k_ij q_j / sqrt(sum_j k_ij) / sqrt(sum_i k_ij).
 #include <algorithm>
 #include <array>
 #include <cmath>
