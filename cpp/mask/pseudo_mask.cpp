@@ -51,8 +51,8 @@ void make_pseudo_mask(HostContext& context, float* maps, const Grid& grid, std::
     const std::span<const float*> rows = row_pointers.subspan(static_cast<size_t>(worker * labels), static_cast<size_t>(labels));
     for (int64_t k = 0; k < labels; ++k) {
       float* row = outputs.maps ? outputs.maps + (k * height + y) * width : scratch.data() + (worker * labels + k) * width;
+      // The result is at most 1: the maps are, and rounding is monotonic, so no sum exceeds round(round(1 - f) + f), which is 1.
       ops::resize_bilinear_row(maps + k * grid.patches(), grid.width, vertical[static_cast<size_t>(y)], horizontal, row);
-      for (int64_t x = 0; x < width; ++x) row[x] = std::min(row[x], 1.0f);  // interpolation may round to a value above 1
       rows[static_cast<size_t>(k)] = row;
     }
     if (outputs.mask || outputs.confidence)
