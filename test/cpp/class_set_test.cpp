@@ -41,7 +41,7 @@ TEST("a subset of a class set keeps each class's own rows, in the order asked fo
   CHECK(std::equal(part.rows.begin(), part.rows.begin() + 128, set.rows.begin() + 3 * 128));
   CHECK(std::equal(part.rows.begin() + 128, part.rows.end(), set.rows.begin() + 128));
   const int64_t outside[] = {3};
-  CHECK_ERROR(set.subset(outside), ErrorCode::kInvalidArg, "class 3 is not among the 3");
+  CHECK_ERROR(set.subset(outside), ErrorCode::kInvalidArg, "class 3 does not exist: the class set has 3 classes");
 }
 
 TEST("a class set cut off anywhere is refused") {

@@ -77,8 +77,8 @@ nativeTest('the example refuses what is no photo, and classes of another model',
   const program = join(root, 'build-example/segment_ppm')
   const good = [libtorch, modelPath, classes, photo, place.path('other.pgm')]
   for (const [at, file, message] of [
-    [1, otherModelPath, /the classes were encoded by model [0-9a-f]{16}, not by this one, [0-9a-f]{16}: encode and save them/],
-    [2, photo, /photo\.ppm is not a class set that clip-es saved/],
+    [1, otherModelPath, /the class set was encoded by model [0-9a-f]{16}, but the loaded model is [0-9a-f]{16}; encode and save the classes/],
+    [2, photo, /photo\.ppm is not a class set written by ClassSet\.save/],
     [3, modelPath, /the photo is no binary PPM of 8 bits/],
   ] as const) {
     const { status, stderr } = run(program, good.with(at, file))
@@ -105,7 +105,7 @@ nativeTest("the bench's table has every stage for a class set's own texts, and t
   const many = run(bench, ['--model', modelPath, '--classes', classes, '--labels', '4'])
   assert.is(many.status, 1)
   assert.match(many.stderr, /--labels is 4, but .+classes\.safetensors has 3 classes/)
-  assert.match(run(bench, ['--model', otherModelPath, '--classes', classes]).stderr, /were encoded by model/)
+  assert.match(run(bench, ['--model', otherModelPath, '--classes', classes]).stderr, /was encoded by model/)
 })
 
 test.run()
