@@ -86,7 +86,7 @@ class Segmenter {
   // On the same model and device, with workspace, a queue and `threads` of its own.
   std::unique_ptr<Segmenter> beside(int threads) const;
   // Between calls: works with so many of its threads, to leave cores to segmenters beside it.
-  void use_threads(int threads) { pool_.use(threads); }
+  void use_threads(int threads) { pool_.set_threads(threads); }
 
   const Model& model() const { return *model_; }
   std::string device() const { return device_->name(); }
