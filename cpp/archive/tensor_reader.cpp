@@ -10,10 +10,10 @@ namespace {
 
 constexpr uint64_t kPiece = 1 << 20;  // bytes read at a time
 
-// The stored types: their bits, and the value these stand for.
+// The stored types: their bits and their value as float32.
 struct Float16 {
   uint16_t bits;
-  // Every case is computed and one selected, so that the compiler can vectorise the loops around this.
+  // Computes all cases and selects one, so that the compiler can vectorise loops that call this.
   float value() const {
     const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
     const uint32_t magnitude = bits & 0x7fff;
@@ -40,13 +40,13 @@ struct Float64 {
   float value() const { return static_cast<float>(bits); }
 };
 
-// A dimension of the view: `size` elements that lie `stride` apart in the record and `out_stride` apart in the output.
+// A dimension of the view: `size` elements, with a distance of `stride` elements in the record and `out_stride` in the output.
 struct Axis {
   int64_t size, stride, out_stride;
 };
 
-// The dimensions in the order in which they lie in the record, the closest last, so that a transposed matrix is read from
-// front to back too. Those that lie behind each other without a gap are one: a contiguous tensor has a single axis.
+// The dimensions sorted by their stride in the record, the smallest last, so that a transposed matrix is also read from front to back.
+// Adjacent dimensions without a gap are merged: a contiguous tensor has a single axis.
 std::vector<Axis> axes_in_record_order(const ArchiveTensor& tensor) {
   std::vector<Axis> axes;
   int64_t out_stride = 1;
@@ -64,15 +64,15 @@ std::vector<Axis> axes_in_record_order(const ArchiveTensor& tensor) {
   return merged;
 }
 
-// A part of the record in memory that follows the reads. Positions count elements of T.
+// The part of the record that is in memory. It moves to each element that is not in it. Positions count elements of T.
 template <class T>
 class Window {
  public:
-  // No element from `end` on is needed.
+  // `end`: the position after the last element that will be read.
   Window(const ZipFile& zip, const ZipEntry& record, int64_t end)
       : zip_(zip), record_(record), end_(end), bytes_(std::min<uint64_t>(kPiece, static_cast<uint64_t>(end) * sizeof(T))) {}
 
-  // The elements from `first` on, as raw bytes: at least one of them.
+  // The raw bytes of the elements from `first` on: at least one element.
   std::span<const std::byte> from(int64_t first) {
     if (first < start_ || first >= start_ + count_) load(first);
     return std::span<const std::byte>(bytes_).first(size_of(count_)).subspan(size_of(first - start_));
@@ -100,7 +100,7 @@ float element(const std::byte* bytes) {
   return stored.value();
 }
 
-// Converts one run along an axis. The loop over neighbours stands apart for the compiler to vectorise.
+// Converts one run along an axis. Adjacent elements have a loop of their own, which the compiler can vectorise.
 template <class T>
 void convert_run(Window<T>& window, int64_t first, const Axis& axis, float* out) {
   for (int64_t done = 0; done < axis.size;) {
@@ -120,12 +120,12 @@ void convert_run(Window<T>& window, int64_t first, const Axis& axis, float* out)
   }
 }
 
-// Where a run begins: counts through the outer axes like an odometer.
+// The start of a run. next() counts through the outer axes like an odometer.
 struct Position {
   int64_t record, out;
   std::vector<int64_t> index;
 
-  // False when all axes are at their end.
+  // Returns false after the last run.
   bool next(std::span<const Axis> axes) {
     for (size_t d = axes.size(); d-- > 0;) {
       record += axes[d].stride;
@@ -165,7 +165,7 @@ void read_tensor(const ZipFile& zip, const ZipEntry& record, const ArchiveTensor
     case DType::kBFloat16: return read_as<BFloat16>(zip, record, tensor, out);
     case DType::kFloat32: return read_as<Float32>(zip, record, tensor, out);
     case DType::kFloat64: return read_as<Float64>(zip, record, tensor, out);
-    default: return;  // excluded by the caller
+    default: return;  // a precondition: see the header
   }
 }
 
