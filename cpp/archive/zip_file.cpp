@@ -1,13 +1,8 @@
 #include "archive/zip_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -112,12 +107,7 @@ const char* name_other_format(std::string_view start) {
 
 }  // namespace
 
-ZipFile::Descriptor::~Descriptor() {
-  if (fd >= 0) close(fd);
-}
-
-ZipFile::ZipFile(const std::string& path) : path_(path) {
-  open();
+ZipFile::ZipFile(const std::string& path) : file_(path) {
   const Directory directory = find_directory();
   read_directory(directory);
   check_local_headers(directory);
@@ -130,7 +120,7 @@ const ZipEntry* ZipFile::find(std::string_view name) const {
 
 void ZipFile::read(const ZipEntry& entry, uint64_t offset, std::span<std::byte> out) const {
   if (!contains(entry.size, offset, out.size())) damaged("a read reaches outside its record");
-  read_file(entry.offset + offset, out);
+  file_.read(entry.offset + offset, out);
 }
 
 bool ZipFile::verify(const ZipEntry& entry) const {
@@ -175,23 +165,11 @@ uint64_t ZipFile::fingerprint() const {
   return hash;
 }
 
-void ZipFile::open() {
-  const auto refuse = [this](const std::string& why) { throw Error(ErrorCode::kModelRead, path_ + ": cannot be opened: " + why); };
-  // Without O_NONBLOCK, open() would wait for a writer of a FIFO.
-  file_.fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  struct stat status;
-  if (file_.fd < 0 || fstat(file_.fd, &status) != 0) refuse(std::strerror(errno));
-  if (S_ISDIR(status.st_mode)) refuse(std::strerror(EISDIR));
-  if (!S_ISREG(status.st_mode)) refuse("it is not a regular file");
-  if (status.st_size == 0) refuse("it is empty; download it again");
-  size_ = static_cast<uint64_t>(status.st_size);
-}
-
 // The end record is at the end of the file. Only its comment may follow it.
 ZipFile::Directory ZipFile::find_directory() const {
-  std::vector<std::byte> tail(std::min<uint64_t>(size_, kEndRecordSize + kLongestComment));
-  const uint64_t tail_start = size_ - tail.size();
-  read_file(tail_start, tail);
+  std::vector<std::byte> tail(std::min<uint64_t>(file_.size(), kEndRecordSize + kLongestComment));
+  const uint64_t tail_start = file_.size() - tail.size();
+  file_.read(tail_start, tail);
   for (size_t left = tail.size(); left >= kEndRecordSize; --left) {
     const size_t at = left - kEndRecordSize;
     if (!has_signature(tail, at, "PK\5\6")) continue;
@@ -214,11 +192,11 @@ ZipFile::Directory ZipFile::find_directory64(uint64_t end_record, const Director
   std::array<std::byte, kEndRecord64Size> record{};
   Directory found = directory;
   uint64_t limit = end_record;
-  if (end_record >= locator.size()) read_file(end_record - locator.size(), locator);
+  if (end_record >= locator.size()) file_.read(end_record - locator.size(), locator);
   if (has_signature(locator, 0, "PK\6\7")) {
     limit = field<uint64_t>(locator, 8);
     if (!contains(end_record - locator.size(), limit, record.size())) damaged("its zip64 end record lies outside the file");
-    read_file(limit, record);
+    file_.read(limit, record);
     if (!has_signature(record, 0, "PK\6\6")) damaged("its zip64 end record is damaged");
     found = {field<uint64_t>(record, 48), field<uint64_t>(record, 40), field<uint64_t>(record, 32)};
     if (!agree(directory.offset, kMaximum32, found.offset) || !agree(directory.size, kMaximum32, found.size) ||
@@ -235,7 +213,7 @@ ZipFile::Directory ZipFile::find_directory64(uint64_t end_record, const Director
 
 void ZipFile::read_directory(const Directory& directory) {
   std::vector<std::byte> bytes(directory.size);
-  read_file(directory.offset, bytes);
+  file_.read(directory.offset, bytes);
   std::span<const std::byte> rest = bytes;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     DirectoryEntry entry;
@@ -263,7 +241,7 @@ void ZipFile::check_local_headers(const Directory& directory) {
     const uint64_t limit = i + 1 < order.size() ? order[i + 1]->second.offset : directory.offset;
     bytes.resize(kLocalHeaderSize + name.size());
     if (!contains(limit, entry.offset, bytes.size())) damaged("record " + name + " overlaps the next record or the directory");
-    read_file(entry.offset, bytes);
+    file_.read(entry.offset, bytes);
     const bool same_name = field<uint16_t>(bytes, 26) == name.size() && as_text(bytes).ends_with(name);
     const bool same_method = (field<uint16_t>(bytes, 8) == 0) == entry.stored;
     if (!has_signature(bytes, 0, "PK\3\4") || !same_name || !same_method)
@@ -273,29 +251,16 @@ void ZipFile::check_local_headers(const Directory& directory) {
   }
 }
 
-void ZipFile::read_file(uint64_t offset, std::span<std::byte> out) const {
-  while (!out.empty()) {
-    const ssize_t count = pread(file_.fd, out.data(), out.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error(ErrorCode::kModelRead, path_ + ": cannot be read: " + std::strerror(errno));
-    if (count == 0)
-      throw Error(ErrorCode::kModelRead, path_ + ": became shorter while it was read: it had " + std::to_string(size_) +
-                                             " bytes, now it ends before byte " + std::to_string(offset + out.size()));
-    offset += static_cast<uint64_t>(count);
-    out = out.subspan(static_cast<size_t>(count));
-  }
-}
-
-void ZipFile::fail(const std::string& what) const { throw Error(ErrorCode::kModelFormat, path_ + ": " + what); }
+void ZipFile::fail(const std::string& what) const { throw Error(ErrorCode::kModelFormat, path() + ": " + what); }
 
 void ZipFile::damaged(const std::string& what) const { fail(what + "; download the archive again"); }
 
 void ZipFile::refuse_as_no_zip() const {
   std::array<std::byte, 64> start{};
-  const auto bytes = std::span(start).first(std::min<uint64_t>(start.size(), size_));
-  read_file(0, bytes);
-  if (const char* other = name_other_format(as_text(bytes))) throw Error(ErrorCode::kModelFormat, path_ + " " + other);
-  throw Error(ErrorCode::kModelFormat, path_ +
+  const auto bytes = std::span(start).first(std::min<uint64_t>(start.size(), file_.size()));
+  file_.read(0, bytes);
+  if (const char* other = name_other_format(as_text(bytes))) throw Error(ErrorCode::kModelFormat, path() + " " + other);
+  throw Error(ErrorCode::kModelFormat, path() +
                                            " is not a TorchScript archive (not a zip file, or cut short): download it again, "
                                            "or write one with tools/export_archive.py");
 }

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "archive/input_file.h"
+
 namespace clip_es {
 
 struct ZipEntry {
@@ -30,7 +32,7 @@ class ZipFile {
   ZipFile(const ZipFile&) = delete;
   ZipFile& operator=(const ZipFile&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return file_.path(); }
   const Entries& entries() const { return entries_; }
   const ZipEntry* find(std::string_view name) const;
 
@@ -49,27 +51,19 @@ class ZipFile {
   uint64_t fingerprint() const;
 
  private:
-  struct Descriptor {
-    ~Descriptor();
-    int fd = -1;
-  };
   struct Directory {
     uint64_t offset, size, entries;
   };
 
-  void open();
   Directory find_directory() const;
   Directory find_directory64(uint64_t end_record, const Directory& directory) const;
   void read_directory(const Directory& directory);
   void check_local_headers(const Directory& directory);
-  void read_file(uint64_t offset, std::span<std::byte> out) const;
   [[noreturn]] void fail(const std::string& what) const;
   [[noreturn]] void damaged(const std::string& what) const;
   [[noreturn]] void refuse_as_no_zip() const;
 
-  std::string path_;
-  Descriptor file_;
-  uint64_t size_ = 0;
+  InputFile file_;
   Entries entries_;
   mutable std::set<const ZipEntry*> verified_;
 };
