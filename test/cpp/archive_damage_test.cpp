@@ -250,3 +250,19 @@ TEST("zip entries that are duplicate, overlapping, inconsistent or encrypted are
   encrypted[encrypted.find("PK\1\2") + 8] = 1;
   check_refused(encrypted, "is encrypted");
 }
+
+TEST("an inconsistent zip directory is refused with its fault") {
+  const std::string whole = make_zip({{"data.pkl", "\x80\x02}."}});
+  const size_t end = whole.find("PK\5\6"), entry = whole.find("PK\1\2"), local = whole.find("PK\3\4");
+  const auto changed = [&](size_t at, const std::string& bytes) { return std::string(whole).replace(at, bytes.size(), bytes); };
+  check_refused(changed(end + 4, bytes_of(uint16_t{1})), "it is one part of a split zip");
+  check_refused(changed(end + 8, bytes_of(uint16_t{2})), "it is one part of a split zip");
+  check_refused(changed(end + 12, bytes_of(UINT32_MAX)), "its zip64 end record is missing");
+  check_refused(changed(end + 16, bytes_of(uint32_t{1 << 30})), "directory lies outside the file");
+  check_refused(changed(end + 8, bytes_of(uint16_t{2}) + bytes_of(uint16_t{2})), "entry 1 of the zip's directory is damaged");
+  check_refused(changed(end + 8, bytes_of(uint16_t{0}) + bytes_of(uint16_t{0})), "unexpected bytes after its entries");
+  check_refused(changed(entry, "XX"), "entry 0 of the zip's directory is damaged");
+  check_refused(changed(entry + 20, bytes_of(uint32_t{3})), "the sizes of record archive/data.pkl contradict each other");
+  check_refused(changed(local, "XX"), "the header of record archive/data.pkl contradicts");
+  check_refused(changed(local + 8, bytes_of(uint16_t{8})), "the header of record archive/data.pkl contradicts");
+}
