@@ -58,6 +58,7 @@ export interface NativeModel {
 export interface NativeEncodedImage {
   readonly gridWidth: number
   readonly gridHeight: number
+  readonly timings: Timings
   dispose(): void
 }
 
