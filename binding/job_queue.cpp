@@ -106,11 +106,12 @@ void JobQueue::run_thread(int thread) {
     run(batch, context);
     lock.lock();
     std::vector<std::unique_ptr<Job>> done;
-    done.swap(batch.jobs);
+    done.swap(batch.jobs);  // cancel() must not find them any more
     lock.unlock();
-    wake_.notify_all();  // an exclusive job may wait for this thread to become idle
     for (auto& job : done) settle_(std::move(job));
     lock.lock();
+    batch.busy = false;
+    wake_.notify_all();  // an exclusive job may wait for this thread to become idle
   }
 }
 
@@ -118,7 +119,6 @@ void JobQueue::run(Batch& batch, const JobContext& context) const {
   Job& first = *batch.jobs.front();
   try {
     if (first.can_batch) return run_batch_(batch.jobs, context);
-    if (first.cancelled) throw Cancelled{};
     first.work(context);
   } catch (...) {
     for (const auto& job : batch.jobs) job->failure = current_failure();
@@ -141,8 +141,7 @@ bool JobQueue::can_start(int thread) const {
   if (waiting_.front()->exclusive && busy_threads() > 0) return false;
   // Thread 0 comes first: it has the segmenter that can use all cores. It also runs every exclusive job, as all threads are idle then.
   if (thread == 0) return true;
-  const auto& jobs = batches_.front().jobs;
-  return !jobs.empty() && !jobs.front()->exclusive;
+  return batches_.front().busy && !batches_.front().exclusive;
 }
 
 // When the first waiting job starts, given a thread. A batch waits for more jobs, unless it is full or another kind of job waits behind it.
@@ -161,7 +160,7 @@ size_t JobQueue::batch_size() const {
 }
 
 int JobQueue::busy_threads() const {
-  return static_cast<int>(std::ranges::count_if(batches_, [](const Batch& batch) { return !batch.jobs.empty(); }));
+  return static_cast<int>(std::ranges::count_if(batches_, [](const Batch& batch) { return batch.busy; }));
 }
 
 // Busy threads and those that are about to start what waits.
@@ -179,6 +178,8 @@ void JobQueue::fill(Batch& batch) {
     Job& job = *batch.jobs.back();
     job.queue_seconds = std::chrono::duration<double>(now - job.queued_at).count();
   }
+  batch.busy = true;
+  batch.exclusive = batch.jobs.front()->exclusive;
   batch.cancelled = false;
 }
 

@@ -34,7 +34,7 @@ struct Job {
   // What to run: `work`, or for a job that can join a batch, the queue's BatchFunction. Both run on a thread of the queue.
   std::function<void(const JobContext&)> work;  // throws to fail
   bool can_batch = false;
-  bool exclusive = false;  // runs while no other job runs; not for jobs that can join a batch
+  bool exclusive = false;  // starts when all jobs before it are settled, and ends before the next starts; cannot join a batch
 
   // Set by the queue.
   std::atomic<bool> cancelled{false};
@@ -77,7 +77,9 @@ class JobQueue {
  private:
   // The jobs that a thread runs. A job that cannot join a batch is a batch of one.
   struct Batch {
-    std::vector<std::unique_ptr<Job>> jobs;  // empty while the thread is idle
+    std::vector<std::unique_ptr<Job>> jobs;
+    bool busy = false;  // from the start of the jobs until they are settled
+    bool exclusive = false;
     std::atomic<bool> cancelled{false};
   };
 

@@ -109,6 +109,33 @@ TEST("Job queue: an exclusive job starts when all threads are idle, and nothing 
   CHECK(queue.ids() == (std::vector<uint32_t>{1, 2, 3, 4}));
 }
 
+TEST("Job queue: an exclusive job starts after the jobs before it are settled") {
+  Event settling, released;
+  Blocker exclusive;
+  std::atomic<int> settled{0};
+  JobQueue queue([&](std::unique_ptr<Job> job) {
+    if (job->id == 2) {
+      settling.set();
+      released.wait();
+    }
+    ++settled;
+  });
+  queue.configure({.concurrency = 2});
+  Blocker first;
+  queue.push(new_job(1, first.work()));
+  CHECK(first.started.wait());
+  queue.push(new_job(2));
+  CHECK(settling.wait());
+  queue.push(new_exclusive_job(3, exclusive.work()));
+  first.released.set();
+  CHECK(!exclusive.started.wait(kShort));
+  released.set();
+  CHECK(exclusive.started.wait());
+  CHECK(settled == 2);
+  exclusive.released.set();
+  while (settled < 3) std::this_thread::yield();
+}
+
 TEST("Job queue: stop() cancels running jobs, waits for them, and rejects waiting and later ones with ERR_CLOSED") {
   std::atomic<int> running{0};
   TestQueue queue({.concurrency = 2, .max_batch = 2}, [&](std::span<const std::unique_ptr<Job>> jobs, const JobContext& context) {
@@ -153,20 +180,23 @@ TEST("Job queue: threads that cannot be started are ERR_OUT_OF_MEMORY, and the q
     CHECK_ERROR(queue->configure({.concurrency = 2}), ErrorCode::kOutOfMemory, "close segmenters that are not needed");
   }
   queue->push(new_job(1, first.work()));
-  queue->push(new_job(2, second.work()));
   CHECK(first.started.wait());
+  queue->push(new_job(2, second.work()));
+  queue->push(new_job(3));
   CHECK(!second.started.wait(kShort));
   first.released.set();
+  CHECK(second.started.wait());
+  CHECK(second.active_threads == 1);
   second.released.set();
-  CHECK(queue.wait_for(2));
+  CHECK(queue.wait_for(3));
   queue->configure({.concurrency = 2});
-  Blocker third, fourth;
-  queue->push(new_job(3, third.work()));
+  Blocker fourth, fifth;
   queue->push(new_job(4, fourth.work()));
-  CHECK(third.started.wait() && fourth.started.wait());
-  third.released.set();
+  queue->push(new_job(5, fifth.work()));
+  CHECK(fourth.started.wait() && fifth.started.wait());
   fourth.released.set();
-  CHECK(queue.wait_for(4));
+  fifth.released.set();
+  CHECK(queue.wait_for(5));
 }
 
 TEST("Job queue: each job is settled once, whatever is cancelled, rejected and stopped meanwhile") {
@@ -174,6 +204,7 @@ TEST("Job queue: each job is settled once, whatever is cancelled, rejected and s
   for (uint32_t round = 0; round < 20; ++round) {
     const uint32_t count = 200;
     std::vector<std::atomic<int>> settled(count);
+    std::atomic<uint32_t> ended{0};
     const auto run = [&] {
       const int now = ++running;
       for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
@@ -182,17 +213,22 @@ TEST("Job queue: each job is settled once, whatever is cancelled, rejected and s
       --running;
     };
     {
-      JobQueue queue([&](std::unique_ptr<Job> job) { ++settled[job->id]; },
-                     [&](std::span<const std::unique_ptr<Job>> jobs, const JobContext&) {
-                       run();
-                       jobs.back()->failure = Failure::cancelled();
-                     });
+      JobQueue queue(
+          [&](std::unique_ptr<Job> job) {
+            ++settled[job->id];
+            ++ended;
+          },
+          [&](std::span<const std::unique_ptr<Job>> jobs, const JobContext&) {
+            run();
+            jobs.back()->failure = Failure::cancelled();
+          });
       queue.configure({.concurrency = 4, .max_batch = 1 + round % 3, .max_delay = std::chrono::microseconds(round % 2 * 50)});
       for (uint32_t id = 0; id < count; ++id) {
         if (id % 3 == 0) queue.push(new_batch_job(id));
         else if (id % 31 == 0) queue.push(new_exclusive_job(id, [&](const JobContext&) { run(); }));
         else queue.push(new_job(id, [&](const JobContext&) { run(); }));
         if (id % 7 == round % 7) queue.cancel(id - id % 5);
+        while (id == 149 && ended < 100) std::this_thread::yield();  // the threads are running by now
         if (id == 150) queue.reject_waiting(Failure::stopped());
         if (id == 190 && round % 2) queue.stop();
       }

@@ -1,5 +1,5 @@
-// What the tests of the job queue share: events to wait for, and a queue that keeps its settled jobs. Every wait ends after 20 seconds, so
-// that a broken queue fails a test instead of blocking it.
+// What the tests of the job queue share: events to wait for, and a queue that keeps its settled jobs. Waits are
+// limited, so that a broken queue fails a test instead of blocking it.
 #pragma once
 #include <algorithm>
 #include <chrono>
@@ -15,7 +15,7 @@ namespace job_queue_test {
 
 using namespace clip_es::binding;
 
-constexpr std::chrono::seconds kLongest{20};
+constexpr std::chrono::seconds kLongest{10};
 // Long enough to see a job start that must not start.
 constexpr std::chrono::milliseconds kShort{50};
 
@@ -38,7 +38,7 @@ class Event {
   bool is_set_ = false;
 };
 
-// A job that runs until the test releases it or, if it obeys, until it is cancelled.
+// A job that runs until the test releases it.
 struct Blocker {
   Event started, released;
   int thread = -1, active_threads = 0;
@@ -48,7 +48,7 @@ struct Blocker {
       thread = context.thread;
       active_threads = context.active_threads;
       started.set();
-      released.wait();
+      released.wait(2 * kLongest);  // longer than the test waits: only the test ends this job
     };
   }
 };
