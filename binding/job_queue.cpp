@@ -106,12 +106,12 @@ void JobQueue::run_thread(int thread) {
     run(batch, context);
     lock.lock();
     std::vector<std::unique_ptr<Job>> done;
-    done.swap(batch.jobs);  // cancel() must not find them any more
+    done.swap(batch.jobs);  // this thread is idle, so that it can take a job that is pushed when these are settled
     lock.unlock();
     for (auto& job : done) settle_(std::move(job));
     lock.lock();
-    batch.busy = false;
-    wake_.notify_all();  // an exclusive job may wait for this thread to become idle
+    unsettled_ -= done.size();
+    wake_.notify_all();  // an exclusive job may wait for this
   }
 }
 
@@ -138,10 +138,11 @@ bool JobQueue::wait_for_work(std::unique_lock<std::mutex>& lock, int thread) {
 
 bool JobQueue::can_start(int thread) const {
   if (waiting_.empty() || thread >= settings_.concurrency) return false;
-  if (waiting_.front()->exclusive && busy_threads() > 0) return false;
+  if (waiting_.front()->exclusive && unsettled_ > 0) return false;
   // Thread 0 comes first: it has the segmenter that can use all cores. It also runs every exclusive job, as all threads are idle then.
   if (thread == 0) return true;
-  return batches_.front().busy && !batches_.front().exclusive;
+  const auto& jobs = batches_.front().jobs;
+  return !jobs.empty() && !jobs.front()->exclusive;
 }
 
 // When the first waiting job starts, given a thread. A batch waits for more jobs, unless it is full or another kind of job waits behind it.
@@ -160,7 +161,7 @@ size_t JobQueue::batch_size() const {
 }
 
 int JobQueue::busy_threads() const {
-  return static_cast<int>(std::ranges::count_if(batches_, [](const Batch& batch) { return batch.busy; }));
+  return static_cast<int>(std::ranges::count_if(batches_, [](const Batch& batch) { return !batch.jobs.empty(); }));
 }
 
 // Busy threads and those that are about to start what waits.
@@ -178,9 +179,8 @@ void JobQueue::fill(Batch& batch) {
     Job& job = *batch.jobs.back();
     job.queue_seconds = std::chrono::duration<double>(now - job.queued_at).count();
   }
-  batch.busy = true;
-  batch.exclusive = batch.jobs.front()->exclusive;
   batch.cancelled = false;
+  unsettled_ += batch.jobs.size();
 }
 
 }  // namespace clip_es::binding

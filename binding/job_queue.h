@@ -77,9 +77,7 @@ class JobQueue {
  private:
   // The jobs that a thread runs. A job that cannot join a batch is a batch of one.
   struct Batch {
-    std::vector<std::unique_ptr<Job>> jobs;
-    bool busy = false;  // from the start of the jobs until they are settled
-    bool exclusive = false;
+    std::vector<std::unique_ptr<Job>> jobs;  // empty while the thread is idle
     std::atomic<bool> cancelled{false};
   };
 
@@ -102,6 +100,7 @@ class JobQueue {
   std::condition_variable wake_;
   QueueSettings settings_;
   std::deque<std::unique_ptr<Job>> waiting_;
+  size_t unsettled_ = 0;       // jobs that were started and are not settled
   std::deque<Batch> batches_;  // by thread; a deque, because a running batch must not move when threads are added
   bool stopping_ = false;
   std::vector<std::thread> threads_;
