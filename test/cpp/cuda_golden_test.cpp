@@ -1,5 +1,5 @@
-// Every stage of the CUDA way on the golden photos: on the GPU that --device names, else the same code with its kernels and products on the
-// host. The limits are the float32 CUDA row of the accuracy contract.
+// Every stage of the CUDA device on the golden photos: on the GPU that --device names, else in the emulator. The limits are the float32
+// CUDA row of the accuracy contract.
 #include <algorithm>
 #include <map>
 
@@ -15,7 +15,7 @@ using check::largest_difference;
 
 namespace {
 
-// A device with a model's weights in it.
+// A model and a device that holds its weights.
 struct Loaded {
   Model model;
   cuda::CudaDevice device;
@@ -29,9 +29,9 @@ struct Loaded {
 Loaded& loaded(const std::string& path, torch::Precision precision) {
   static std::map<std::pair<std::string, torch::Precision>, std::unique_ptr<Loaded>> all;
   load_libtorch();
-  auto& one = all[{path, precision}];
-  if (!one) one = std::make_unique<Loaded>(path, precision);
-  return *one;
+  auto& entry = all[{path, precision}];
+  if (!entry) entry = std::make_unique<Loaded>(path, precision);
+  return *entry;
 }
 
 void run_words(cuda::CudaDevice& device, HostContext& c, const Case& photo_case, const LastBlock& last, const float* mean_attention,
@@ -46,10 +46,10 @@ void run_words(cuda::CudaDevice& device, HostContext& c, const Case& photo_case,
   const std::vector<float> golden_boxes = photo_case.golden("box_masks");
   r.golden_boxes.assign(golden_boxes.begin(), golden_boxes.end());
   const GpuArray<float> golden_cams(photo_case.golden("cams"));
-  const GpuArray<uint8_t> boxes(labels * patches), given_boxes(r.golden_boxes);
+  const GpuArray<uint8_t> boxes(labels * patches), golden_box_masks(r.golden_boxes);
   device.box_mask(c, golden_cams.data(), labels, r.grid, {}, boxes.data());
   r.boxes = boxes.host();
-  device.refine_cams(c, mean_attention, patches, cams.data(), given_boxes.data(), labels, {}, refined.data());
+  device.refine_cams(c, mean_attention, patches, cams.data(), golden_box_masks.data(), labels, {}, refined.data());
   r.refined = refined.host();
   const auto pixels = static_cast<size_t>(photo.width * photo.height);
   r.refined_full.resize(static_cast<size_t>(labels) * pixels);
@@ -92,7 +92,7 @@ const Results& results_of(const Case& c, torch::Precision precision = torch::Pre
   return found->second;
 }
 
-// The full-size photos are for a GPU: the host would take minutes for each.
+// Without the full-size photos in the emulator, which takes minutes for each.
 std::vector<Case> small_cases() {
   std::vector<Case> found = cases();
   if (gpu_is_emulated()) std::erase_if(found, [](const Case& c) { return c.folder.find(options().golden) != 0; });
@@ -115,24 +115,22 @@ void compare(const std::string& array, std::vector<float> Results::*stage, doubl
 
 }  // namespace
 
-TEST("CUDA: pixels are within 1e-6 of the golden ones") { compare("pixels", &Results::pixels, 1e-6); }
-TEST("CUDA: features are within 1e-4 of the golden ones") { compare("features", &Results::features, 1e-4); }
-TEST("CUDA: the mean attention is within 5e-6 of the golden one") { compare("mean_attention", &Results::mean_attention, 5e-6); }
-TEST("CUDA: logits are within 5e-5 of the golden ones, relative to their size") {
-  compare("logits", &Results::logits, 5e-5, largest_relative);
-}
-TEST("CUDA: probabilities are within 5e-5 of the golden ones") { compare("probabilities", &Results::probabilities, 5e-5); }
-TEST("CUDA: CAMs are within 5e-5 of the golden ones") { compare("cams", &Results::cams, 5e-5); }
-TEST("CUDA: refined maps are within 5e-5 of the golden ones, given the golden box masks") { compare("refined", &Results::refined, 5e-5); }
-TEST("CUDA: maps at the photo's size are within 1e-4 of the golden ones") { compare("refined_full", &Results::refined_full, 1e-4); }
-TEST("CUDA: the confidence is within 1e-4 of the golden one") { compare("confidence", &Results::confidence, 1e-4); }
+TEST("CUDA: pixels are within 1e-6 of the golden pixels") { compare("pixels", &Results::pixels, 1e-6); }
+TEST("CUDA: features are within 1e-4 of the golden features") { compare("features", &Results::features, 1e-4); }
+TEST("CUDA: the mean attention is within 5e-6 of the golden mean attention") { compare("mean_attention", &Results::mean_attention, 5e-6); }
+TEST("CUDA: logits are within a relative 5e-5 of the golden logits") { compare("logits", &Results::logits, 5e-5, largest_relative); }
+TEST("CUDA: probabilities are within 5e-5 of the golden probabilities") { compare("probabilities", &Results::probabilities, 5e-5); }
+TEST("CUDA: CAMs are within 5e-5 of the golden CAMs") { compare("cams", &Results::cams, 5e-5); }
+TEST("CUDA: refined maps are within 5e-5 of the golden maps, given the golden box masks") { compare("refined", &Results::refined, 5e-5); }
+TEST("CUDA: maps at the photo's size are within 1e-4 of the golden maps") { compare("refined_full", &Results::refined_full, 1e-4); }
+TEST("CUDA: the confidence is within 1e-4 of the golden confidence") { compare("confidence", &Results::confidence, 1e-4); }
 
-TEST("CUDA: box masks made from the golden CAMs are the golden ones, cell for cell") {
+TEST("CUDA: box masks of the golden CAMs equal the golden box masks in every cell") {
   for (const Case& c : small_cases())
     if (results_of(c).boxes != results_of(c).golden_boxes) check::fail(__FILE__, __LINE__, c.name + ": box masks differ");
 }
 
-TEST("CUDA: at most 0.1 % of a mask's pixels differ from the golden one") {
+TEST("CUDA: at most 0.1 % of a mask's pixels differ from the golden mask") {
   double worst = 0;
   for (const Case& c : small_cases()) worst = std::max(worst, differing_percent(results_of(c).mask, c.golden("mask")));
   check::note("largest share " + number(worst) + " %");

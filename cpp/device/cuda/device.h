@@ -23,7 +23,7 @@ class CudaDevice : public Device {
   // The host's copy is made into what the GPU multiplies in while it is sent there.
   torch::Precision reads(torch::Precision) const override { return torch::Precision::kFloat32; }
   void load(HostContext& host, Model&, torch::Precision) override;
-  std::unique_ptr<Device> beside(Arena&) const override { return std::make_unique<CudaDevice>(gpu_->beside(), this); }
+  std::unique_ptr<Device> beside(Arena&) const override { return std::make_unique<CudaDevice>(gpu_->clone(), this); }
   void enter() override;
   void finish() override;
   void wait() override;

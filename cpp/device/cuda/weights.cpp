@@ -5,13 +5,13 @@
 namespace clip_es::cuda {
 namespace {
 
-// Round to nearest, ties to even; weights are finite.
+// Rounds to nearest, ties to even. value must be finite.
 uint16_t to_bfloat16(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// As extract_patches on the CPU, in float32 and in this order, as torchvision does.
+// (3, 256): every byte normalised, with the same float32 operations in the same order as ops::extract_patches and torchvision.
 std::vector<float> make_pixel_values(const Model& model) {
   std::vector<float> values;
   for (size_t c = 0; c < 3; ++c)
@@ -31,9 +31,10 @@ Weights::Weights(const std::shared_ptr<Gpu>& gpu, const Model& model, const Grad
   ln_pre = put(model.ln_pre);
   ln_post = put(model.ln_post);
   for (const BlockWeights& b : model.image_blocks) {
-    // GradCAM differentiates through the last block, which therefore stays exact in every precision.
-    const torch::Dtype own = &b == &model.image_blocks.back() ? torch::Dtype::kFloat32 : dtype;
-    blocks.push_back({put(b.ln_1), put(b.ln_2), put(b.in_proj, own), put(b.out_proj, own), put(b.c_fc, own), put(b.c_proj, own)});
+    // GradCAM differentiates through the last block, so it stays in float32 in every precision.
+    const torch::Dtype block_dtype = &b == &model.image_blocks.back() ? torch::Dtype::kFloat32 : dtype;
+    blocks.push_back({put(b.ln_1), put(b.ln_2), put(b.in_proj, block_dtype), put(b.out_proj, block_dtype), put(b.c_fc, block_dtype),
+                      put(b.c_proj, block_dtype)});
   }
   composite = {torch::Dtype::kFloat32, static_cast<int64_t>(gradcam.fc_gamma.size()), model.image.width, put(gradcam.composite), nullptr};
   fc_gamma = put(gradcam.fc_gamma);
