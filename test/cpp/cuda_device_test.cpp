@@ -168,11 +168,11 @@ TEST("CUDA: grey, RGB and RGBA photos, maxSide, the CRF, encoded photos and thei
       CHECK(kept == got);
       CHECK(differing(got, want) <= 0.1);
       const auto size = static_cast<size_t>(gpu->model().shape.embedding), patches = static_cast<size_t>(encoded->grid.patches());
-      std::vector<float> own(size), own_patches(size * patches), of_cpu(size), patches_of_cpu(size * patches);
-      gpu->embeddings(*encoded, own.data(), own_patches.data());
-      cpu.embeddings(*cpu.encode(image, times), of_cpu.data(), patches_of_cpu.data());
-      CHECK_BELOW(largest_difference(own, of_cpu), 1e-4);
-      CHECK_BELOW(largest_difference(own_patches, patches_of_cpu), 1e-4);
+      std::vector<float> gpu_image(size), gpu_patches(size * patches), cpu_image(size), cpu_patches(size * patches);
+      gpu->embeddings(*encoded, gpu_image.data(), gpu_patches.data());
+      cpu.embeddings(*cpu.encode(image, times), cpu_image.data(), cpu_patches.data());
+      CHECK_BELOW(largest_difference(gpu_image, cpu_image), 1e-4);
+      CHECK_BELOW(largest_difference(gpu_patches, cpu_patches), 1e-4);
     }
 }
 
@@ -196,8 +196,8 @@ TEST("CUDA: a segmenter allocates nothing for a size that it has seen, and still
   }
   CHECK(stopped);
   const std::vector<int64_t> one_row{0, 1};
-  const LabelTexts alone{std::span(words.rows).first(static_cast<size_t>(words.texts.shape[1])), one_row, {}};
-  CHECK_ERROR(segmenter->segment(image, alone, std::span(words.value).first(1), {}, {{mask.data()}, nullptr}, times),
+  const LabelTexts one_label{std::span(words.rows).first(static_cast<size_t>(words.texts.shape[1])), one_row, {}};
+  CHECK_ERROR(segmenter->segment(image, one_label, std::span(words.value).first(1), {}, {{mask.data()}, nullptr}, times),
               ErrorCode::kInvalidArg, "one label and no background");
   const Segmented again = segment(*segmenter, photo, words);
   CHECK(again.mask == first.mask && again.maps == first.maps);
@@ -232,7 +232,7 @@ TEST("CUDA: a time stamp that cannot be recorded does not throw in try_record, a
   CHECK_ERROR(gpu.record(nullptr), ErrorCode::kDeviceUnavailable, "recording an event failed on cuda:0");
 }
 
-TEST("CUDA: pinned memory is freed on its own GPU, whatever thread frees it") {
+TEST("CUDA: freeing pinned memory selects its GPU first") {
   static std::vector<std::string> calls;
   load_libtorch();
   cuda::Functions functions = *cuda::clip_es_cuda_functions(cuda::kVersion);

@@ -134,18 +134,22 @@ TEST("CUDA: resized grey, RGB and RGBA photos have the twin's bytes, larger and 
         return std::array{GpuArray<int32_t>(std::span<const int32_t>(w.first)), GpuArray<int32_t>(std::span<const int32_t>(w.count)),
                           GpuArray<int32_t>(std::span<const int32_t>(w.weights))};
       };
-      const ops::ResizeWeights across = ops::resize_weights(arena, width, out_width), down = ops::resize_weights(arena, height, out_height);
-      const auto g_across = put(across), g_down = put(down);
+      const ops::ResizeWeights horizontal = ops::resize_weights(arena, width, out_width),
+                               vertical = ops::resize_weights(arena, height, out_height);
+      const auto gpu_horizontal = put(horizontal), gpu_vertical = put(vertical);
       const GpuArray<uint8_t> in(image), rows(3 * out_width * height), out(3 * out_width * out_height);
       test_gpu()->resize_rows({in.data(),
                                channels,
                                width,
                                height,
                                out_width,
-                               {g_across[0].data(), g_across[1].data(), g_across[2].data(), across.taps},
+                               {gpu_horizontal[0].data(), gpu_horizontal[1].data(), gpu_horizontal[2].data(), horizontal.taps},
                                rows.data()});
-      test_gpu()->resize_columns(
-          {rows.data(), out_width, out_height, {g_down[0].data(), g_down[1].data(), g_down[2].data(), down.taps}, out.data()});
+      test_gpu()->resize_columns({rows.data(),
+                                  out_width,
+                                  out_height,
+                                  {gpu_vertical[0].data(), gpu_vertical[1].data(), gpu_vertical[2].data(), vertical.taps},
+                                  out.data()});
       CHECK(out.host() == reference::resize_bicubic(rgb, width, height, out_width, out_height));
     }
 }

@@ -1,4 +1,5 @@
-// boxes = 1 inside the bounding box of every 8-connected component of the cells with int(255 * cam) > int(threshold * max), else 0.
+// boxes = 1 inside the bounding box of every 8-connected component of the cells with int(255 * cam) > int(threshold * max), else 0. max is
+// the largest int(255 * cam).
 // Twins: cam/box_mask.cpp, reference/box_mask.cpp.
 // One block per label. Components are found by union-find: parent[cell] is a cell of the same component with an equal or lower number, and
 // two components are merged by lowering the parent of the higher root with atomicMin, so the result does not depend on the order of the

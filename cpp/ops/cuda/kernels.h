@@ -7,8 +7,9 @@
 // - A kernel is queued on a stream and returns at once. A count of zero queues nothing.
 // - bfloat16 arrays are `void*` or `uint16_t*`; values are finite and rounded to nearest, ties to even.
 //
-// Letters: n tokens = 1 class token + patches, patches = gh * gw, width of the residual stream, hidden = 4 * width, heads of
-// size = width / heads. qkv (n, 3 * width) holds the queries, keys and values of every token, in this order.
+// Names: gh, gw: rows and columns of the patch grid. patches = gh * gw. n = 1 + patches: tokens, the class token first. width: of the
+// residual stream. hidden: units of the MLP. size = width / heads: of one head. qkv (n, 3 * width): query, key and value of every token.
+// The CPU twin of each kernel is named with it; tests compare both.
 #pragma once
 #include <cstdint>
 
@@ -204,7 +205,8 @@ struct NormaliseCams {
 
 // ---- Box masks and affinity ----
 
-// For each label: 1 inside the bounding boxes of the 8-connected components above int(threshold * max), else 0.
+// For each label: 1 inside the bounding boxes of the 8-connected components of int(255 * cam) > int(threshold * max), else 0. max is the
+// largest int(255 * cam).
 // Twins: clip_es::box_mask, reference::box_mask.
 struct BoxMask {
   const float* cams;  // (labels, height, width), from 0 to 1
@@ -252,7 +254,7 @@ struct MinMax {
 // clip_es::score_labels.
 struct PseudoMask {
   const float* maps;            // (labels, gh, gw), after MinMax
-  const uint8_t* label_values;  // (labels): the mask's byte for each label; read only if mask is not null
+  const uint8_t* label_values;  // (labels): the mask's byte for each label; may be null if mask is null
   int64_t labels, gh, gw, width, height;
   float background_power, ignore_below;
   uint8_t ignored_value;
