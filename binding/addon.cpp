@@ -1,4 +1,4 @@
-// What the add-on exports: { Segmenter, EncodedImage, Crf, isFirst }.
+// The entry point. The add-on exports { Segmenter, EncodedImage, Crf, isFirst, hasAmx }.
 #include <dlfcn.h>
 #include <napi.h>
 
@@ -8,37 +8,40 @@
 #include "crf_wrap.h"
 #include "encoded_image_wrap.h"
 #include "segmenter_wrap.h"
+#include "torch/packed_weight.h"
 
 namespace clip_es::binding {
 namespace {
 
-// When the last worker thread that uses the add-on ends, Node would unload it, and the next one would load a LibTorch whose
-// threads and tables are still those of the first. Once loaded it stays.
+// Prevents Node from unloading the add-on when the last worker thread that uses it ends. The next worker would load it again, beside a
+// LibTorch that still has the threads and tables of the first load.
 void stay_loaded() {
   Dl_info self;
   if (dladdr(reinterpret_cast<void*>(&stay_loaded), &self)) dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
-// process.exit() on the main thread runs no environment clean-up hooks but the C library's: LibTorch's tables would be destroyed,
-// or be built still, under a thread that uses them. The event is emitted before.
+// process.exit() on the main thread does not run environment clean-up hooks. It runs the destructors of static objects, LibTorch's tables
+// among them, which a thread of ours may be using. The event 'exit' is emitted before that.
 void stop_at_exit(Napi::Env env) {
   const Napi::Value process = env.Global().Get("process");
   const Napi::Value on = process.IsObject() ? process.As<Napi::Object>().Get("on") : env.Undefined();
-  if (!on.IsFunction()) return;  // a context of node:vm
+  if (!on.IsFunction()) return;  // in a context of node:vm
   const auto listener = Napi::Function::New(
       env,
       [](const Napi::CallbackInfo& info) {
-        for (JobQueue* queue : info.Env().GetInstanceData<AddonData>()->queues) queue->stop();
+        for (PromiseQueue* queue : info.Env().GetInstanceData<AddonData>()->open_queues) queue->stop();
       },
       "stopClipEs");
   on.As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), listener});
 }
 
-// True once in a process: worker threads have modules of their own, and share this.
+// True for the first call in the process. JavaScript cannot know this: each worker thread has its own copy of a module's variables.
 Napi::Value is_first(const Napi::CallbackInfo& info) {
-  static std::atomic<bool> asked = false;
-  return Napi::Boolean::New(info.Env(), !asked.exchange(true));
+  static std::atomic<bool> called = false;
+  return Napi::Boolean::New(info.Env(), !called.exchange(true));
 }
+
+Napi::Value has_amx(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), torch::cpu_has_amx()); }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   stay_loaded();
@@ -49,6 +52,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Segmenter", SegmenterWrap::define(env));
   exports.Set("EncodedImage", encoded_image);
   exports.Set("isFirst", Napi::Function::New(env, is_first, "isFirst"));
+  exports.Set("hasAmx", Napi::Function::New(env, has_amx, "hasAmx"));
   return exports;
 }
 

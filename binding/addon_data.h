@@ -1,14 +1,14 @@
-// What the add-on keeps for each JavaScript environment (the main thread and every worker have their own).
+// What the add-on keeps for each JavaScript environment. The main thread and every worker thread have their own.
 #pragma once
 #include <napi.h>
 
-#include "job_queue.h"
+#include "promise_queue.h"
 
 namespace clip_es::binding {
 
 struct AddonData {
-  Napi::FunctionReference encoded_image;  // the class's constructor
-  JobQueues queues;                       // that are open
+  Napi::FunctionReference encoded_image;  // constructor of the class
+  OpenQueues open_queues;
 };
 
 }  // namespace clip_es::binding

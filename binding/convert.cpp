@@ -27,7 +27,7 @@ SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
 }
 
 QueueSettings to_queue_settings(const Napi::Object& settings) {
-  return {.threads = static_cast<int>(integer(settings, "concurrency")),
+  return {.concurrency = static_cast<int>(integer(settings, "concurrency")),
           .max_batch = static_cast<size_t>(integer(settings, "maxBatch")),
           .max_delay = std::chrono::duration<double, std::milli>(number(settings, "maxDelay"))};
 }
@@ -68,7 +68,7 @@ SegmentOutputs to_outputs(const Napi::Object& outputs) {
           .scores = pointer<float>(outputs, "scores")};
 }
 
-Napi::Object to_js(Napi::Env env, const Model& model, const std::string& device) {
+Napi::Object to_js(Napi::Env env, const Model& model, Precision precision, const std::string& device) {
   Napi::Object out = Napi::Object::New(env);
   const auto set = [&](const char* name, int64_t value) { out.Set(name, static_cast<double>(value)); };
   set("patch", model.shape.patch);
@@ -80,14 +80,14 @@ Napi::Object to_js(Napi::Env env, const Model& model, const std::string& device)
   set("vocabulary", model.shape.vocabulary);
   out.Set("logitScale", model.logit_scale);
   out.Set("fingerprint", model.fingerprint_text());
-  out.Set("precision", name_of(model.precision));
+  out.Set("precision", name_of(precision));
   out.Set("device", device);
   return out;
 }
 
-Napi::Object to_js(Napi::Env env, const StageTimes& times, double waited) {
+Napi::Object to_js(Napi::Env env, const StageTimes& times, double queue_seconds) {
   Napi::Object out = Napi::Object::New(env);
-  out.Set("queue", waited);
+  out.Set("queue", queue_seconds);
   out.Set("preprocess", times.preprocess);
   out.Set("encode", times.encode);
   out.Set("gradcam", times.gradcam);
@@ -95,6 +95,12 @@ Napi::Object to_js(Napi::Env env, const StageTimes& times, double waited) {
   out.Set("mask", times.mask);
   out.Set("crf", times.crf);
   return out;
+}
+
+Napi::Value to_js(Napi::Env env, const Failure& failure) {
+  const Napi::Error error = Napi::Error::New(env, failure.message);
+  error.Value().Set("code", failure.code);
+  return error.Value();
 }
 
 }  // namespace clip_es::binding

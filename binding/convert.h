@@ -1,16 +1,17 @@
-// JavaScript's arguments as the engine takes them. TypeScript has checked them: here they are only converted.
+// Converts JavaScript's arguments to the engine's types, and the engine's results to JavaScript. TypeScript has checked the arguments.
 #pragma once
 #include <napi.h>
 
 #include <span>
 #include <vector>
 
+#include "errors.h"
 #include "job_queue.h"
 #include "segmenter.h"
 
 namespace clip_es::binding {
 
-// A typed array's memory; empty when the value is undefined.
+// The memory of a typed array, which JavaScript owns. Empty for undefined.
 template <class T>
 std::span<T> elements(const Napi::Value& value) {
   if (value.IsUndefined()) return {};
@@ -30,13 +31,14 @@ QueueSettings to_queue_settings(const Napi::Object&);
 // { rounds, positionSigma, positionWeight, bilateralPositionSigma, bilateralColourSigma, bilateralWeight, released }
 CrfSettings to_crf_settings(const Napi::Object&);
 
-// { refine, boxThreshold, backgroundPower, ignoreBelow, crf?: see to_crf_settings }
+// { refine, boxThreshold, backgroundPower, ignoreBelow, crf?: what to_crf_settings takes }
 SegmentSettings to_segment_settings(const Napi::Object&);
 
 // { rows: Float32Array (R * E), firstRow: Int32Array (K + 1), background: Float32Array (M * E), values: Uint8Array (K) }
+// The arrays stay in JavaScript's memory, except first_row, which the engine wants in 64 bits.
 struct Texts {
   explicit Texts(const Napi::Object&);
-  LabelTexts view() const { return {rows, first_row, background}; }
+  LabelTexts view() const { return {rows, first_row, background, values}; }
 
   std::span<const float> rows, background;
   std::vector<int64_t> first_row;
@@ -46,7 +48,8 @@ struct Texts {
 // { mask?, confidence?, cams?, scores }
 SegmentOutputs to_outputs(const Napi::Object&);
 
-Napi::Object to_js(Napi::Env, const Model&, const std::string& device);
-Napi::Object to_js(Napi::Env, const StageTimes&, double waited);
+Napi::Object to_js(Napi::Env, const Model&, Precision, const std::string& device);
+Napi::Object to_js(Napi::Env, const StageTimes&, double queue_seconds);
+Napi::Value to_js(Napi::Env, const Failure&);  // an Error with a code
 
 }  // namespace clip_es::binding

@@ -1,45 +1,39 @@
 #include "crf_wrap.h"
 
-#include <numeric>
-#include <vector>
-
 #include "addon_data.h"
 #include "convert.h"
 #include "core/denormals.h"
 #include "crf/dense_crf.h"
-#include "mask/pseudo_mask.h"
 
 namespace clip_es::binding {
 
 Napi::Function CrfWrap::define(Napi::Env env) {
-  return DefineClass(env, "Crf", {InstanceMethod<&CrfWrap::run>("run"), InstanceMethod<&CrfWrap::cancel>("cancel")});
+  return DefineClass(env, "Crf", {InstanceMethod<&CrfWrap::queue_crf>("run"), InstanceMethod<&CrfWrap::cancel>("cancel")});
 }
 
 CrfWrap::CrfWrap(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
       threads_(info[0].As<Napi::Number>().Int32Value()),
-      queue_(info.Env(), info.Env().GetInstanceData<AddonData>()->queues) {}
+      queue_(info.Env(), info.Env().GetInstanceData<AddonData>()->open_queues) {}
 
-Napi::Value CrfWrap::run(const Napi::CallbackInfo& info) {
+Napi::Value CrfWrap::queue_crf(const Napi::CallbackInfo& info) {
   const auto input = info[1].As<Napi::Object>();
   const auto integer = [&](const char* name) { return input.Get(name).As<Napi::Number>().Int64Value(); };
-  auto job = std::make_unique<Job>(info.Env(), info[0].As<Napi::Number>().Uint32Value());
-  job->kept.push_back(Napi::Persistent(info.This().As<Napi::Object>()));
-  for (const size_t argument : {1, 3}) job->kept.push_back(Napi::Persistent(info[argument].As<Napi::Object>()));
+  auto job = std::make_unique<PromiseJob>(info.Env(), info[0].As<Napi::Number>().Uint32Value());
+  job->references.push_back(Napi::Persistent(info.This().As<Napi::Object>()));
+  for (const size_t argument : {1, 3}) job->references.push_back(Napi::Persistent(info[argument].As<Napi::Object>()));
   const auto output = info[3].As<Napi::Object>();
   job->work = [this, rgb = elements<const uint8_t>(input.Get("rgb")), scores = elements<const float>(input.Get("scores")),
                width = integer("width"), height = integer("height"), labels = integer("labels"),
                settings = to_crf_settings(info[2].As<Napi::Object>()), marginals = elements<float>(output.Get("marginals")),
-               mask = elements<uint8_t>(output.Get("mask")), confidence = elements<float>(output.Get("confidence"))](const Turn& turn) {
+               mask = elements<uint8_t>(output.Get("mask")),
+               confidence = elements<float>(output.Get("confidence"))](const JobContext& job_context) {
     const FlushDenormals flush;
     if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_);
-    HostContext context{*pool_, arena_, &turn.cancelled};
-    dense_crf(context, rgb.data(), width, height, scores.data(), labels, settings, marginals.data());
-    std::vector<uint8_t> others(static_cast<size_t>(labels - 1));
-    std::iota(others.begin(), others.end(), uint8_t{1});
-    label_scores(context, marginals.data(), others, width * height, {}, mask.data(), confidence.data());
+    HostContext context{*pool_, arena_, &job_context.cancelled};
+    dense_crf(context, {rgb.data(), width, height, scores.data(), labels}, settings,
+              {.marginals = marginals.data(), .mask = mask.data(), .confidence = confidence.data()});
   };
-  job->result = [](Napi::Env env) { return env.Undefined(); };
   return queue_.push(info.Env(), std::move(job));
 }
 

@@ -1,11 +1,11 @@
-// The dense CRF by itself: threads, scratch memory and a queue of its own, no model and no LibTorch.
+// The dense CRF without a model: it has its own threads, scratch memory and queue, and needs no LibTorch.
 #pragma once
 #include <napi.h>
 
 #include <memory>
 
 #include "core/context.h"
-#include "job_queue.h"
+#include "promise_queue.h"
 
 namespace clip_es::binding {
 
@@ -16,14 +16,14 @@ class CrfWrap : public Napi::ObjectWrap<CrfWrap> {
 
  private:
   // (id, { rgb: Uint8Array, width, height, scores: Float32Array, labels }, settings,
-  //  { marginals: Float32Array, mask: Uint8Array, confidence: Float32Array }) -> undefined
-  Napi::Value run(const Napi::CallbackInfo&);
+  //  { marginals: Float32Array, mask: Uint8Array, confidence: Float32Array }) -> Promise<undefined>
+  Napi::Value queue_crf(const Napi::CallbackInfo&);
   void cancel(const Napi::CallbackInfo&);  // (id)
 
   int threads_;
-  std::unique_ptr<ThreadPool> pool_;  // started by a job, whose promise rejects where the system starts no more threads
+  std::unique_ptr<ThreadPool> pool_;  // created by the first job, whose promise rejects if the system cannot start the threads
   Arena arena_;
-  JobQueue queue_;  // last, so that its thread ends before what it works on
+  PromiseQueue queue_;  // the last member: its thread must end before the other members are destroyed
 };
 
 }  // namespace clip_es::binding

@@ -1,4 +1,4 @@
-// An encoded photo in JavaScript's hands: released by dispose(), or when it is collected.
+// An encoded photo as a JavaScript object. dispose() or the garbage collector releases its memory.
 #pragma once
 #include <napi.h>
 
@@ -11,7 +11,9 @@ namespace clip_es::binding {
 class EncodedImageWrap : public Napi::ObjectWrap<EncodedImageWrap> {
  public:
   static Napi::Function define(Napi::Env);
-  static Napi::Value wrap(Napi::Env, const Napi::FunctionReference& constructor, std::shared_ptr<const EncodedImage>);
+  // A new object with the properties gridWidth, gridHeight and timings.
+  static Napi::Value wrap(Napi::Env, const Napi::FunctionReference& constructor, std::shared_ptr<const EncodedImage>,
+                          const Napi::Object& timings);
 
   explicit EncodedImageWrap(const Napi::CallbackInfo&);
   void Finalize(Napi::BasicEnv) override;
@@ -22,7 +24,7 @@ class EncodedImageWrap : public Napi::ObjectWrap<EncodedImageWrap> {
   Napi::Value dispose(const Napi::CallbackInfo&);
 
   std::shared_ptr<const EncodedImage> image_;
-  int64_t reported_ = 0;  // bytes that the garbage collector was told of
+  int64_t reported_bytes_ = 0;  // external memory that the garbage collector knows of
 };
 
 }  // namespace clip_es::binding

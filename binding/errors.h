@@ -1,17 +1,22 @@
-// Errors of the engine as JavaScript sees them: an Error with a code.
+// Failures of jobs, as JavaScript will see them: an Error with a code.
 #pragma once
-#include <napi.h>
-
+#include <exception>
+#include <optional>
 #include <string>
 
 namespace clip_es::binding {
 
 struct Failure {
   std::string code, message;
-  static Failure cancelled() { return {"CANCELLED", "cancelled"}; }  // TypeScript puts signal.reason in its place
+
+  static Failure cancelled();  // TypeScript replaces it by signal.reason
+  static Failure stopped();    // of a job that its queue cannot run any more
 };
 
-Failure current_failure();  // of the exception being handled
-Napi::Value to_js(Napi::Env, const Failure&);
+// The failure that the exception in flight stands for. Call it inside a catch block.
+Failure current_failure();
+
+// Nothing for a null pointer.
+std::optional<Failure> to_failure(const std::exception_ptr&);
 
 }  // namespace clip_es::binding

@@ -1,237 +1,186 @@
 #include "job_queue.h"
 
 #include <algorithm>
+#include <string>
 #include <system_error>
 
 #include "core/error.h"
 
 namespace clip_es::binding {
-namespace {
 
-Failure stopped() { return {"ERR_CLOSED", "the segmenter's thread has ended: it was closed, or its process or worker thread is exiting"}; }
+using Clock = std::chrono::steady_clock;
 
-// JavaScript is gone: its references are not ours to release any more.
-void forget(std::unique_ptr<Job> job) {
-  for (Napi::ObjectReference& reference : job->kept) reference.SuppressDestruct();
+JobQueue::JobQueue(SettleFunction settle, BatchFunction run_batch) : settle_(std::move(settle)), run_batch_(std::move(run_batch)) {
+  start_thread();
 }
 
-void check(napi_env env, napi_status status) {
-  if (status != napi_ok) throw Napi::Error::New(env);
-}
-
-}  // namespace
-
-JobQueue::JobQueue(Napi::Env env, JobQueues& siblings, Together together) : env_(env), siblings_(siblings), together_(std::move(together)) {
-  check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "clip-es"), 0, 1, nullptr, nullptr, this, settle,
-                                             &settled_));
-  check(env, napi_unref_threadsafe_function(env, settled_));
-  try {
-    start_thread();
-  } catch (const Napi::Error&) {
-    napi_release_threadsafe_function(settled_, napi_tsfn_abort);
-    throw;
-  }
-  // Registered after the function's own hook and therefore run before it: the threads end while they may still hand jobs over.
-  check(env, napi_add_env_cleanup_hook(env, at_exit, this));
-  siblings_.insert(this);
-}
+JobQueue::~JobQueue() { stop(); }
 
 void JobQueue::start_thread() {
-  const int number = static_cast<int>(threads_.size());
+  const int thread = static_cast<int>(threads_.size());
   {
     const std::lock_guard lock(mutex_);
-    running_.emplace_back();
+    if (batches_.size() == threads_.size()) batches_.emplace_back();
   }
   try {
-    threads_.emplace_back([this, number] { loop(number); });
+    threads_.emplace_back([this, thread] { run_thread(thread); });
   } catch (const std::system_error& error) {
-    throw Napi::Error(env_, to_js(env_, {name_of(ErrorCode::kOutOfMemory), std::string("the system starts no further thread (") +
-                                                                               error.what() + "): close segmenters that are not needed"}));
+    throw Error(ErrorCode::kOutOfMemory,
+                std::string("the system could not start another thread (") + error.what() + "); close segmenters that are not needed");
   }
 }
 
-void JobQueue::grow(const QueueSettings& settings) {
-  while (static_cast<int>(threads_.size()) < settings.threads) start_thread();
+void JobQueue::configure(const QueueSettings& settings) {
+  while (static_cast<int>(threads_.size()) < settings.concurrency) start_thread();
   const std::lock_guard lock(mutex_);
   settings_ = settings;
 }
 
-JobQueue::~JobQueue() {
-  if (!settled_) return;  // at_exit came first
-  napi_remove_env_cleanup_hook(env_, at_exit, this);
-  at_exit(this);
+void JobQueue::push(std::unique_ptr<Job> job) {
+  job->queued_at = Clock::now();
+  std::unique_lock lock(mutex_);
+  if (stopping_) {
+    lock.unlock();
+    job->failure = Failure::stopped();
+    return settle_(std::move(job));
+  }
+  waiting_.push_back(std::move(job));
+  lock.unlock();
+  wake_.notify_all();  // notify_one() could wake a thread that must not start this job
 }
 
-void JobQueue::at_exit(void* self) {
-  auto& queue = *static_cast<JobQueue*>(self);
-  queue.stop();
-  queue.siblings_.erase(&queue);
-  // What was handed over and not settled comes to settle() once more, without JavaScript.
-  napi_release_threadsafe_function(std::exchange(queue.settled_, nullptr), napi_tsfn_abort);
+void JobQueue::cancel(uint32_t id) {
+  std::unique_ptr<Job> cancelled;
+  {
+    const std::lock_guard lock(mutex_);
+    for (Batch& batch : batches_) {
+      for (const auto& job : batch.jobs)
+        if (job->id == id) job->cancelled = true;
+      batch.cancelled = std::ranges::all_of(batch.jobs, [](const auto& job) { return job->cancelled.load(); });
+    }
+    const auto found = std::ranges::find_if(waiting_, [id](const auto& job) { return job->id == id; });
+    if (found == waiting_.end()) return;
+    cancelled = std::move(*found);
+    waiting_.erase(found);
+  }
+  wake_.notify_all();  // the next job may be one that can start now
+  cancelled->failure = Failure::cancelled();
+  settle_(std::move(cancelled));
+}
+
+void JobQueue::reject_waiting(const Failure& failure) {
+  std::deque<std::unique_ptr<Job>> rejected;
+  {
+    const std::lock_guard lock(mutex_);
+    rejected.swap(waiting_);
+  }
+  for (auto& job : rejected) {
+    job->failure = failure;
+    settle_(std::move(job));
+  }
 }
 
 void JobQueue::stop() {
   {
-    std::lock_guard lock(mutex_);
+    const std::lock_guard lock(mutex_);
     stopping_ = true;
-    for (Running& running : running_) {
-      for (const auto& job : running.jobs) job->cancelled = true;
-      running.cancelled = true;
+    for (Batch& batch : batches_) {
+      for (const auto& job : batch.jobs) job->cancelled = true;
+      batch.cancelled = true;
     }
   }
   wake_.notify_all();
   for (std::thread& thread : threads_)
     if (thread.joinable()) thread.join();
-  reject_waiting(stopped());
+  reject_waiting(Failure::stopped());
 }
 
-Napi::Promise JobQueue::push(Napi::Env env, std::unique_ptr<Job> job) {
-  const Napi::Promise promise = job->deferred.Promise();
-  if (pending_++ == 0) check(env, napi_ref_threadsafe_function(env, settled_));
-  if (stopping_) {  // by this thread alone
-    job->failure = stopped();
-    hand_over(std::move(job));
-    return promise;
-  }
-  {
-    std::lock_guard lock(mutex_);
-    waiting_.push_back(std::move(job));
-  }
-  wake_.notify_all();  // one thread may be the only one that may take it
-  return promise;
-}
-
-void JobQueue::cancel(uint32_t id) {
-  std::unique_ptr<Job> taken;
-  {
-    std::lock_guard lock(mutex_);
-    for (Running& running : running_) {
-      for (const auto& job : running.jobs)
-        if (job->id == id) job->cancelled = true;
-      running.cancelled = std::ranges::all_of(running.jobs, [](const auto& job) { return job->cancelled.load(); });
-    }
-    const auto found = std::find_if(waiting_.begin(), waiting_.end(), [id](const auto& job) { return job->id == id; });
-    if (found == waiting_.end()) return;
-    taken = std::move(*found);
-    waiting_.erase(found);
-  }
-  taken->failure = Failure::cancelled();
-  hand_over(std::move(taken));
-}
-
-void JobQueue::reject_waiting(const Failure& failure) {
-  std::deque<std::unique_ptr<Job>> taken;
-  {
-    std::lock_guard lock(mutex_);
-    taken.swap(waiting_);
-  }
-  for (auto& job : taken) {
-    job->failure = failure;
-    hand_over(std::move(job));
-  }
-}
-
-// The first thread comes first, as it has all of the processor's cores when it is alone; further ones take what it cannot.
-bool JobQueue::may_take(int thread) const {
-  if (waiting_.empty()) return false;
-  if (waiting_.front()->is_last) return busy_ == 0 && thread == 0;
-  return thread == 0 || !running_.front().jobs.empty();
-}
-
-// How many of the waiting jobs, from the first on, may be done together.
-size_t JobQueue::joining() const {
-  size_t count = 0;
-  while (count < waiting_.size() && count < settings_.max_batch && waiting_[count]->joins) ++count;
-  return count;
-}
-
-// How many threads have something to do, those included that are about to take what waits.
-int JobQueue::sharing() const {
-  const size_t more = (waiting_.size() + settings_.max_batch - 1) / settings_.max_batch;
-  return std::min(settings_.threads, busy_ + static_cast<int>(std::min<size_t>(more, static_cast<size_t>(settings_.threads))));
-}
-
-void JobQueue::take(Running& running) {
-  const auto now = std::chrono::steady_clock::now();
-  for (size_t left = std::max<size_t>(joining(), 1); left > 0; --left) {
-    running.jobs.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
-    running.jobs.back()->waited = std::chrono::duration<double>(now - running.jobs.back()->queued_at).count();
-  }
-  running.cancelled = false;
-  ++busy_;
-}
-
-void JobQueue::loop(int thread) {
+void JobQueue::run_thread(int thread) {
   std::unique_lock lock(mutex_);
-  Running& running = running_[static_cast<size_t>(thread)];  // stays where it is when others are added
-  for (;;) {
-    wake_.wait(lock, [&] { return stopping_ || may_take(thread); });
-    if (stopping_) return;
-    // A batch waits for more, unless other work is behind it already.
-    if (const size_t joined = joining(); joined < settings_.max_batch && joined == waiting_.size() && settings_.max_delay.count() > 0) {
-      const auto deadline =
-          waiting_.front()->queued_at + std::chrono::duration_cast<std::chrono::steady_clock::duration>(settings_.max_delay);
-      if (std::chrono::steady_clock::now() < deadline) {
-        wake_.wait_until(lock, deadline);
-        continue;
-      }
-    }
-    take(running);
-    const Turn turn{running.cancelled, thread, sharing()};
+  Batch& batch = batches_[thread];
+  while (wait_for_work(lock, thread)) {
+    fill(batch);
+    const JobContext context{batch.cancelled, thread, active_threads()};
     lock.unlock();
-    wake_.notify_all();  // further threads, now that this one is busy
-    run(running, turn);
+    wake_.notify_all();  // another thread may start the next job, now that this one is busy
+    run(batch, context);
     lock.lock();
-    std::vector<std::unique_ptr<Job>> done = std::move(running.jobs);
-    running.jobs.clear();
-    --busy_;
+    std::vector<std::unique_ptr<Job>> done;
+    done.swap(batch.jobs);  // this thread is idle, so that it can take a job that is pushed when these are settled
     lock.unlock();
-    wake_.notify_all();  // a job that waits until all have ended
-    for (auto& job : done) hand_over(std::move(job));
+    for (auto& job : done) settle_(std::move(job));
     lock.lock();
+    unsettled_ -= done.size();
+    wake_.notify_all();  // an exclusive job may wait for this
   }
 }
 
-void JobQueue::run(Running& running, const Turn& turn) {
-  Job& first = *running.jobs.front();
+void JobQueue::run(Batch& batch, const JobContext& context) const {
+  Job& first = *batch.jobs.front();
   try {
-    if (first.joins) return together_(running.jobs, turn);
-    if (first.cancelled) throw Cancelled{};
-    first.work(turn);
+    if (first.can_batch) return run_batch_(batch.jobs, context);
+    first.work(context);
   } catch (...) {
-    for (const auto& job : running.jobs) job->failure = current_failure();
+    for (const auto& job : batch.jobs) job->failure = current_failure();
   }
 }
 
-void JobQueue::hand_over(std::unique_ptr<Job> job) {
-  Job* raw = job.release();
-  if (napi_call_threadsafe_function(settled_, raw, napi_tsfn_nonblocking) != napi_ok) forget(std::unique_ptr<Job>(raw));
-}
-
-void JobQueue::settle(napi_env raw_env, napi_value, void* self, void* raw_job) {
-  std::unique_ptr<Job> job(static_cast<Job*>(raw_job));
-  if (!raw_env) return forget(std::move(job));
-  const Napi::Env env(raw_env);
-  const Napi::HandleScope scope(env);
-  auto& queue = *static_cast<JobQueue*>(self);
-  if (--queue.pending_ == 0) napi_unref_threadsafe_function(env, queue.settled_);
-  try {
-    settle(env, *job);
-  } catch (const Napi::Error&) {
-    // worker.terminate() has come between: no JavaScript runs here any more, and nobody waits for the promise.
+// False when the queue stops.
+bool JobQueue::wait_for_work(std::unique_lock<std::mutex>& lock, int thread) {
+  for (;;) {
+    wake_.wait(lock, [&] { return stopping_ || can_start(thread); });
+    if (stopping_) return false;
+    const Clock::time_point start = start_time();
+    if (Clock::now() >= start) return true;
+    wake_.wait_until(lock, start);
   }
 }
 
-void JobQueue::settle(Napi::Env env, Job& job) {
-  if (job.failure) return job.deferred.Reject(to_js(env, *job.failure));
-  Napi::Value result;
-  try {
-    result = job.result(env);
-  } catch (const Napi::Error& error) {
-    return job.deferred.Reject(error.Value());
+bool JobQueue::can_start(int thread) const {
+  if (waiting_.empty() || thread >= settings_.concurrency) return false;
+  if (waiting_.front()->exclusive && unsettled_ > 0) return false;
+  // Thread 0 comes first: it has the segmenter that can use all cores. It also runs every exclusive job, as all threads are idle then.
+  if (thread == 0) return true;
+  const auto& jobs = batches_.front().jobs;
+  return !jobs.empty() && !jobs.front()->exclusive;
+}
+
+// When the first waiting job starts, given a thread. A batch waits for more jobs, unless it is full or another kind of job waits behind it.
+Clock::time_point JobQueue::start_time() const {
+  const size_t size = batch_size();
+  const bool can_grow = size > 0 && size < settings_.max_batch && size == waiting_.size();
+  if (!can_grow) return Clock::time_point::min();
+  return waiting_.front()->queued_at + std::chrono::duration_cast<Clock::duration>(settings_.max_delay);
+}
+
+// How many of the waiting jobs, from the first on, can share a batch. 0 if the first cannot join a batch.
+size_t JobQueue::batch_size() const {
+  size_t size = 0;
+  while (size < waiting_.size() && size < settings_.max_batch && waiting_[size]->can_batch) ++size;
+  return size;
+}
+
+int JobQueue::busy_threads() const {
+  return static_cast<int>(std::ranges::count_if(batches_, [](const Batch& batch) { return !batch.jobs.empty(); }));
+}
+
+// Busy threads and those that are about to start what waits.
+int JobQueue::active_threads() const {
+  const size_t batches = (waiting_.size() + settings_.max_batch - 1) / settings_.max_batch;
+  const size_t limit = settings_.concurrency;
+  return static_cast<int>(std::min(limit, static_cast<size_t>(busy_threads()) + batches));
+}
+
+void JobQueue::fill(Batch& batch) {
+  const auto now = Clock::now();
+  for (size_t left = std::max<size_t>(batch_size(), 1); left > 0; --left) {
+    batch.jobs.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+    Job& job = *batch.jobs.back();
+    job.queue_seconds = std::chrono::duration<double>(now - job.queued_at).count();
   }
-  job.deferred.Resolve(result);
+  batch.cancelled = false;
+  unsettled_ += batch.jobs.size();
 }
 
 }  // namespace clip_es::binding

@@ -1,16 +1,15 @@
-// Native threads that take jobs in order, so that neither the event loop nor libuv's pool waits for a network.
+// A queue of jobs with native threads, so that neither the event loop nor libuv's thread pool waits for a network. It knows nothing of
+// JavaScript: promise_queue.h turns its jobs into promises.
 #pragma once
-#include <napi.h>
-
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <span>
 #include <thread>
 #include <vector>
@@ -19,91 +18,90 @@
 
 namespace clip_es::binding {
 
-// What a job is told when it begins.
-struct Turn {
-  const std::atomic<bool>& cancelled;
-  int thread;   // of the queue
-  int sharing;  // threads of the queue that have something to do, this one included
+// What running jobs know about the queue.
+struct JobContext {
+  const std::atomic<bool>& cancelled;  // becomes true once every job of the batch is cancelled
+  int thread;                          // index of the queue's thread, below QueueSettings::concurrency
+  int active_threads;                  // threads of the queue that have work, this one included
 };
 
 struct Job {
-  Job(Napi::Env env, uint32_t number) : id(number), deferred(Napi::Promise::Deferred::New(env)) {}
+  explicit Job(uint32_t job_id) : id(job_id) {}
   virtual ~Job() = default;
 
-  uint32_t id;                                   // the caller's name for it, to cancel it by
-  std::function<void(const Turn&)> work;         // on a native thread; throws to fail
-  bool joins = false;                            // instead of work: may be done together with others, see JobQueue::grow
-  bool is_last = false;                          // begins once all others have ended
-  std::function<Napi::Value(Napi::Env)> result;  // on the JavaScript thread, after success
-  Napi::Promise::Deferred deferred;
-  std::vector<Napi::ObjectReference> kept;  // what the work reads and writes, kept alive until the promise is settled
+  const uint32_t id;  // chosen by the caller, for cancel()
+
+  // What to run: `work`, or for a job that can join a batch, the queue's BatchFunction. Both run on a thread of the queue.
+  std::function<void(const JobContext&)> work;  // throws to fail
+  bool can_batch = false;
+  bool exclusive = false;  // starts when all jobs before it are settled, and ends before the next starts; cannot join a batch
+
+  // Set by the queue.
   std::atomic<bool> cancelled{false};
   std::optional<Failure> failure;
-  std::chrono::steady_clock::time_point queued_at = std::chrono::steady_clock::now();
-  double waited = 0;  // seconds in the queue
+  std::chrono::steady_clock::time_point queued_at;
+  double queue_seconds = 0;  // how long the job waited
 };
 
-class JobQueue;
-using JobQueues = std::set<JobQueue*>;
+// Runs a batch. It throws if the whole batch fails, and sets Job::failure of single jobs that fail. It reads Job::cancelled.
+using BatchFunction = std::function<void(std::span<const std::unique_ptr<Job>>, const JobContext&)>;
 
-// Does jobs that join; a job's own failure is put into it.
-using Together = std::function<void(std::span<const std::unique_ptr<Job>>, const Turn&)>;
+// Takes a job that has ended, failed or been rejected. Called on any thread, and never while the queue is locked.
+using SettleFunction = std::function<void(std::unique_ptr<Job>)>;
 
 struct QueueSettings {
-  int threads = 1;                             // jobs, or batches of them, at a time
-  size_t max_batch = 1;                        // jobs that are done together
-  std::chrono::duration<double> max_delay{0};  // for which a job waits until its batch is full
+  int concurrency = 1;                         // threads: jobs or batches that run at the same time
+  size_t max_batch = 1;                        // jobs in a batch
+  std::chrono::duration<double> max_delay{0};  // how long a job waits for its batch to become full
 };
 
-// All methods are called on the JavaScript thread.
+// Starts jobs in the order of push(). Each job is settled exactly once. One thread owns the queue and calls its methods.
 class JobQueue {
  public:
-  // With one thread. Enters itself into `siblings` for its life. Throws Napi::Error when the system starts no further thread.
-  JobQueue(Napi::Env, JobQueues& siblings, Together together = {});
+  // Starts the first thread. Throws Error kOutOfMemory if the system cannot start it.
+  explicit JobQueue(SettleFunction, BatchFunction = {});
   ~JobQueue();
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
 
-  // Takes other settings, while no job waits or runs. Throws as the constructor does.
-  void grow(const QueueSettings&);
-  Napi::Promise push(Napi::Env, std::unique_ptr<Job>);
-  // Asks a job to stop: a waiting one is settled without running, a running one at its next checkpoint.
+  // Call it while no job waits or runs. Throws as the constructor does; the settings are then as before.
+  void configure(const QueueSettings&);
+  void push(std::unique_ptr<Job>);
+  // Settles a waiting job at once. Sets Job::cancelled of a running one, which ends at its next checkpoint.
   void cancel(uint32_t id);
-  // Settles all waiting jobs with this failure; running ones are left to end.
+  // Settles all waiting jobs with this failure. Running jobs go on.
   void reject_waiting(const Failure&);
-  // Cancels what runs, rejects what waits and all that comes, and waits until the threads have ended.
+  // Cancels running jobs, waits for the threads to end, and settles waiting and later jobs with Failure::stopped().
   void stop();
 
  private:
-  // Jobs that a thread does now; none when it is idle.
-  struct Running {
-    std::vector<std::unique_ptr<Job>> jobs;
-    std::atomic<bool> cancelled{false};  // all of them
+  // The jobs that a thread runs. A job that cannot join a batch is a batch of one.
+  struct Batch {
+    std::vector<std::unique_ptr<Job>> jobs;  // empty while the thread is idle
+    std::atomic<bool> cancelled{false};
   };
 
-  static void at_exit(void* self);
-  static void settle(napi_env, napi_value, void* self, void* job);
-  static void settle(Napi::Env, Job&);
   void start_thread();
-  void loop(int thread);
-  bool may_take(int thread) const;
-  size_t joining() const;
-  int sharing() const;
-  void take(Running&);
-  void run(Running&, const Turn&);
-  void hand_over(std::unique_ptr<Job>);
+  void run_thread(int thread);
+  void run(Batch&, const JobContext&) const;
 
-  Napi::Env env_;
-  JobQueues& siblings_;
-  Together together_;
-  napi_threadsafe_function settled_ = nullptr;  // carries finished jobs to the JavaScript thread
-  int pending_ = 0;                             // pushed and not settled; while there are any, the event loop stays alive
-  std::mutex mutex_;
+  // The caller of these holds the lock.
+  bool wait_for_work(std::unique_lock<std::mutex>&, int thread);
+  bool can_start(int thread) const;
+  std::chrono::steady_clock::time_point start_time() const;
+  size_t batch_size() const;
+  int busy_threads() const;
+  int active_threads() const;
+  void fill(Batch&);
+
+  const SettleFunction settle_;
+  const BatchFunction run_batch_;
+  std::mutex mutex_;  // guards what follows, except threads_
   std::condition_variable wake_;
   QueueSettings settings_;
   std::deque<std::unique_ptr<Job>> waiting_;
-  std::deque<Running> running_;  // by thread
-  int busy_ = 0;                 // threads that run something
+  size_t unsettled_ = 0;       // jobs that were started and are not settled
+  std::deque<Batch> batches_;  // by thread; a deque, because a running batch must not move when threads are added
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -1,10 +1,11 @@
-// The engine in JavaScript's hands. Every method but cancel() returns a promise and takes a job's number first.
+// The engine's segmenter as a JavaScript object. Its methods convert the arguments and queue a job for the engine.
 #pragma once
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
-#include "job_queue.h"
+#include "promise_queue.h"
 #include "segmenter.h"
 
 namespace clip_es::binding {
@@ -16,25 +17,29 @@ class SegmenterWrap : public Napi::ObjectWrap<SegmenterWrap> {
   void Finalize(Napi::BasicEnv) override;
 
  private:
-  Napi::Value open(const Napi::CallbackInfo&);         // (id, libtorch, archive, settings) -> model
-  Napi::Value encode_text(const Napi::CallbackInfo&);  // (id, tokens: Int32Array, embeddings: Float32Array) -> undefined
-  Napi::Value encode(const Napi::CallbackInfo&);       // (id, image) -> EncodedImage
-  Napi::Value embeddings(const Napi::CallbackInfo&);   // (id, EncodedImage, image: Float32Array, patches?: Float32Array) -> undefined
-  Napi::Value segment(const Napi::CallbackInfo&);      // (id, image | EncodedImage, texts, settings, outputs) -> timings
-  Napi::Value close(const Napi::CallbackInfo&);        // (id) -> undefined; waiting jobs reject with ERR_CLOSED
-  void cancel(const Napi::CallbackInfo&);              // (id)
+  // Each takes the job's id first, which cancel() takes, and returns a promise.
+  Napi::Value queue_open(const Napi::CallbackInfo&);         // (id, libtorch, archive, settings) -> model
+  Napi::Value queue_encode_text(const Napi::CallbackInfo&);  // (id, tokens: Int32Array, embeddings: Float32Array) -> undefined
+  Napi::Value queue_encode(const Napi::CallbackInfo&);       // (id, image) -> EncodedImage
+  Napi::Value queue_embeddings(const Napi::CallbackInfo&);   // (id, EncodedImage, image: Float32Array, patches?: Float32Array) -> undefined
+  Napi::Value queue_segment(const Napi::CallbackInfo&);      // (id, image | EncodedImage, texts, settings, outputs) -> timings
+  Napi::Value queue_close(const Napi::CallbackInfo&);        // (id) -> undefined; rejects waiting jobs with ERR_CLOSED
+  void cancel(const Napi::CallbackInfo&);                    // (id) -> undefined, not a promise
 
+  struct EncodeJob;
   struct SegmentJob;
 
   template <class T>
-  std::unique_ptr<T> new_job(const Napi::CallbackInfo&, std::initializer_list<int> kept_arguments);
-  Segmenter& at(const Turn&);
-  void segment_together(std::span<const std::unique_ptr<Job>>, const Turn&);
+  std::unique_ptr<T> new_job(const Napi::CallbackInfo&, std::initializer_list<size_t> referenced_arguments);
+  void open(const std::string& archive, const SegmenterSettings&, int concurrency, const std::atomic<bool>& cancelled);
+  void close();
+  Segmenter& segmenter_of(const JobContext&);
+  void run_batch(std::span<const std::unique_ptr<Job>>, const JobContext&);
 
-  std::vector<std::unique_ptr<Segmenter>> segmenters_;  // one of each thread of the queue, side by side, from open to close
+  std::vector<std::unique_ptr<Segmenter>> segmenters_;  // one for each thread of the queue, with one shared model; empty once closed
   SegmenterSettings settings_;
-  int64_t reported_ = 0;  // bytes that the garbage collector was told of
-  JobQueue queue_;        // last, so that its threads end before what they work on
+  int64_t reported_bytes_ = 0;  // external memory that the garbage collector knows of
+  PromiseQueue queue_;          // the last member: its threads must end before the other members are destroyed
 };
 
 }  // namespace clip_es::binding

@@ -1,129 +1,78 @@
-// The engine: a photo and encoded words in, a mask out. This file and its source are the only ones that know the order of the stages.
+// The engine: a photo and encoded words in, a mask out. This class and its source are the only place that knows the order of the stages.
 #pragma once
 #include <atomic>
 #include <cstdint>
-#include <exception>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
-#include <vector>
 
-#include "cam/attention_affinity.h"
-#include "cam/box_mask.h"
-#include "cam/softmax_gradcam.h"
-#include "clip/model.h"
-#include "clip/preprocess.h"
-#include "crf/dense_crf.h"
+#include "batch.h"
+#include "clip/text_tower.h"
 #include "device/device.h"
-#include "mask/pseudo_mask.h"
+#include "request.h"
 
 namespace clip_es {
 
 struct SegmenterSettings {
-  torch::Precision precision = torch::Precision::kFloat32;
+  Precision precision = Precision::kFloat32;
   int threads = 1;
-  int64_t max_side = 1024;     // see patch_grid(); 0 is no limit
+  int64_t max_side = 1024;     // see patch_grid(); 0 means no limit
   std::string device = "cpu";  // see open_device()
 };
 
-struct SegmentSettings {
-  bool refine = true;
-  BoxSettings box;
-  AffinitySettings affinity;
-  MaskSettings mask;
-  std::optional<CrfSettings> crf;  // none: the maps decide alone
-};
-
-// Seconds of each stage.
-struct StageTimes {
-  double preprocess = 0, encode = 0, gradcam = 0, refine = 0, mask = 0, crf = 0;
-};
-
-struct SegmentOutputs {
-  MaskOutputs image;
-  float* scores = nullptr;  // (K): probabilities of the labels
-};
-
-// Memory of a device that is reused, and grown only.
-struct DeviceMemory {
-  std::shared_ptr<std::byte> data;
-  size_t bytes = 0;
-};
-
-// What a photo's tokens say before any word is asked for. Everything but the photo lies in the device's memory.
-struct EncodedImage {
-  int64_t width, height;  // of the photo
-  Grid grid;
-  LastBlock last_block;
-  float* mean_attention;     // (patches, patches)
-  DeviceMemory memory;       // of an image that is kept: holds all that
-  std::vector<uint8_t> rgb;  // likewise the photo, for a CRF
-};
-
-// One photo of a batch. A batch's photos share matrix products, so that their results may differ in the last digits from those of the
-// same photos alone.
-struct Request {
-  Image image;
-  LabelTexts texts;
-  std::span<const uint8_t> value;  // (K): what the mask holds for each label
-  SegmentSettings settings;
-  SegmentOutputs outputs;
-  const std::atomic<bool>* cancelled = nullptr;
-  // Results.
-  StageTimes times;            // of what photos share, an equal part
-  std::exception_ptr failure;  // why there is none
-};
-
-// One call at a time; beside() is for calls from another thread at the same time.
+// Not thread-safe: one call at a time. Threads that work at the same time use clones, which share the model and the weights.
 class Segmenter {
  public:
-  // Opens the device and reads the archive; LibTorch must be loaded (torch::load_library). Throws Error kDeviceUnavailable, kModelRead,
-  // kModelFormat, kOutOfMemory, or Cancelled. A device that is given is taken instead of the one that the settings name.
+  // Opens the device and reads the archive. Throws Error kDeviceUnavailable, kModelRead, kModelFormat, kOutOfMemory, or Cancelled.
+  // device: used instead of the one that the settings name, if given.
   Segmenter(const std::string& archive, const SegmenterSettings&, const std::atomic<bool>* cancelled = nullptr,
             std::unique_ptr<Device> device = nullptr);
 
-  // On the same model and device, with workspace, a queue and `threads` of its own.
-  std::unique_ptr<Segmenter> beside(int threads) const;
-  // Between calls: works with so many of its threads, to leave cores to segmenters beside it.
-  void use_threads(int threads) { pool_.use(threads); }
+  // A segmenter on the same model and device, with its own workspace, queue and `threads` threads.
+  std::unique_ptr<Segmenter> clone(int threads) const;
+  // Limits how many of its threads the next calls use.
+  void set_threads(int threads) { pool_.set_threads(threads); }
 
   const Model& model() const { return *model_; }
+  Precision precision() const { return settings_.precision; }
   std::string device() const { return device_->name(); }
-  size_t bytes() const;          // of weights, which those beside share, and workspace
-  uint64_t allocations() const;  // of workspace, ever: steady state adds none
+  size_t bytes() const;          // of weights (clones share them) and workspace
+  uint64_t allocations() const;  // of workspace since the start; none in steady state
 
-  // Each throws Cancelled at the next checkpoint once *cancelled is true.
-  // tokens (T, context) -> embeddings (T, embedding), unit rows.
+  // These throw Cancelled at the next checkpoint once *cancelled is true.
+  // tokens (T, context) -> embeddings (T, embedding), rows of length one.
   void encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled = nullptr);
   std::shared_ptr<EncodedImage> encode(const Image&, StageTimes&, const std::atomic<bool>* cancelled = nullptr);
-  // image (embedding) and, unless null, patches (grid.patches(), embedding): unit rows in the space of texts.
-  void embeddings(const EncodedImage&, float* image, float* patches, const std::atomic<bool>* cancelled = nullptr);
-  // value (K): what the mask holds for each label.
-  void segment(const EncodedImage&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&, const SegmentOutputs&,
-               StageTimes&, const std::atomic<bool>* cancelled = nullptr);
-  void segment(const Image&, const LabelTexts&, std::span<const uint8_t> value, const SegmentSettings&, const SegmentOutputs&, StageTimes&,
-               const std::atomic<bool>* cancelled = nullptr);
-  // A batch: failures are told in the requests, not thrown. cancelled: of all photos. What is too large for the memory together is done
-  // photo by photo.
+  // image (embedding) and, unless empty, patches (grid.patches(), embedding): rows of length one in the space of texts.
+  void embeddings(const EncodedImage&, std::span<float> image, std::span<float> patches, const std::atomic<bool>* cancelled = nullptr);
+
+  // Segments a batch. A failure is stored in its request and does not affect the others. cancelled: cancels all of them. The photos of a
+  // batch share matrix products, so that their last digits may differ from those of the same photos one by one. A batch that needs more
+  // memory than there is is computed photo by photo.
   void segment(std::span<Request>, const std::atomic<bool>* cancelled = nullptr);
 
  private:
   Segmenter(const Segmenter& first, int threads);
   HostContext host(const std::atomic<bool>* cancelled) { return {pool_, arena_, cancelled}; }
-  HostContext context(const std::atomic<bool>* cancelled) { return {pool_, device_->arena(), cancelled}; }
-  void segment_together(std::span<Request>, const std::atomic<bool>* cancelled);
-  void encode_into(HostContext, std::span<const Image>, std::span<EncodedImage>, DeviceMemory&, StageTimes&);
-  void segment_encoded(HostContext, const EncodedImage&, Request&, std::span<float> scores);
+  DeviceContext on_device(const std::atomic<bool>* cancelled) { return {pool_, device_->arena(), cancelled}; }
+
+  // segmenter.cpp: the stages in order.
+  void encode_photos(DeviceContext, const PhotoBatch&, StageTimes&);
+  void segment_photo(DeviceContext, const Encoding&, Request&, HostSpan<float> scores);
+  void segment_by_crf(DeviceContext, const Encoding&, Request&, const DeviceMaps&, HostSpan<float> scores);
+
+  void segment_batch(std::span<Request>, const std::atomic<bool>* cancelled);
 
   SegmenterSettings settings_;
   ThreadPool pool_;
-  Arena arena_;  // of the machine's memory
+  Arena arena_;  // of the host's memory
   std::unique_ptr<Device> device_;
   std::shared_ptr<const Model> model_;
-  std::vector<EncodedImage> current_;  // of segment()
-  std::vector<Image> photos_;
-  DeviceMemory memory_;
+  std::shared_ptr<const TextTower> text_;
+  // Kept from batch to batch, so that steady state allocates nothing.
+  PhotoBatch photos_;
+  DeviceBuffer memory_;
+  StageClock clock_;
 };
 
 }  // namespace clip_es

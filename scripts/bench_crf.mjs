@@ -1,11 +1,9 @@
 // npm run bench:crf [-- OPTIONS]: builds clip_es_crf_bench in build-native/ and runs it; docs/crf.md says what it measures.
 import { spawnSync } from 'node:child_process'
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
-const { folder } = createRequire(import.meta.url)('../dist/setup/find.js').findLibTorch()
 
 function run(command, args) {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit' })
@@ -13,6 +11,6 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-run('cmake', ['--log-level=WARNING', '-S', '.', '-B', 'build-native', `-DCLIP_ES_LIBTORCH=${folder}`])
+run('cmake', ['--log-level=WARNING', '-S', '.', '-B', 'build-native'])
 run('cmake', ['--build', 'build-native', '--parallel', '--target', 'clip_es_crf_bench'])
 run('build-native/clip_es_crf_bench', process.argv.slice(2))

@@ -1,8 +1,7 @@
-// node scripts/build_native.mjs [TARGET…]: what needs no Node (C++ tests, bench) in build-native/, against the LibTorch that
-// set-up found and with warnings as errors. The last line says why it failed. CMakeLists.txt finds ccache by itself.
+// node scripts/build_native.mjs [TARGET…]: builds the C++ tests and benches, which need no Node, in build-native/ with warnings as errors.
+// The last line says why it failed. CMakeLists.txt finds ccache by itself.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -12,21 +11,16 @@ function fail(reason) {
   process.exit(1)
 }
 
-function libtorchFolder() {
-  try {
-    return createRequire(import.meta.url)('../dist/setup/find.js').findLibTorch().folder
-  } catch (error) {
-    return fail(error.message)
-  }
-}
-
 const targets = process.argv.slice(2).flatMap((target) => ['--target', target])
 const isNew = !existsSync('build-native/CMakeCache.txt')
 const generator = isNew && spawnSync('ninja', ['--version']).error === undefined ? ['-G', 'Ninja'] : []
 const configure = '--log-level=WARNING -S . -B build-native -DCLIP_ES_WERROR=ON'.split(' ')
 
 for (const [what, args] of [
-  ['does not configure; a stale one can be deleted', [...configure, ...generator, `-DCLIP_ES_LIBTORCH=${libtorchFolder()}`]],
+  [
+    'does not configure; a stale one can be deleted',
+    [...configure, ...generator, `-DCLIP_ES_LIBTORCH=${process.env.CLIP_ES_LIBTORCH ?? ''}`],
+  ],
   ['does not build', ['--build', 'build-native', '--parallel', ...targets]],
 ]) {
   const { status, error } = spawnSync('cmake', args, { stdio: 'inherit' })

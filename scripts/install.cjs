@@ -1,5 +1,5 @@
-// npm's install script. In a checkout of the sources it compiles the TypeScript first; then, as in an installed package, it
-// sets up LibTorch and the add-on.
+// npm's install script. In a checkout it compiles the TypeScript; then, as in an installed package, it builds the add-on if needed. It fetches
+// nothing.
 const { spawnSync } = require('node:child_process')
 const { existsSync } = require('node:fs')
 const { join } = require('node:path')
@@ -21,10 +21,9 @@ function compile() {
 }
 
 const status = (isCheckout && compile()) || run(join(root, 'dist/cli/main.js'), ['setup'])
-// In somebody's project the package is then in the state that a package manager leaves which runs no scripts: loading it
-// names the same remedy, and one package must not undo the whole install.
+// A failure must not undo the installation of a whole project. Loading a model then names the same remedy.
 if (status && status !== 130 && !isCheckout) {
-  console.error('clip-es: installed, but not set up yet. When the cause above is removed: npx clip-es setup')
+  console.error('clip-es: installed, but the add-on could not be built. Remove the cause above, then run npx clip-es setup')
   process.exit(0)
 }
 process.exit(status)

@@ -1,4 +1,4 @@
-// npm test [-- SUITE…]: runs the suites that exist, each file in a process of its own, and ends with `N passed, N failed`.
+// npm test [-- SUITE…]: runs the suites that exist, each file in a process of its own, and ends with `N passed, N failed, N skipped`.
 // Installs nothing. It compiles what is older than its sources: dist/, the add-on, and the C++ tests in build-native/.
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
@@ -114,23 +114,38 @@ async function types() {
   return add(compiled, await step('tsd', node(tsd, '--typings', 'dist/index.d.ts', ...chosen)))
 }
 
-/** The C++ tests need a LibTorch, and neither Node nor cmake-js. */
+/** The files of C++ tests whose results depend on the CPU level. */
+const levelTests = ['ops', 'linear', 'matmul', 'attention', 'cam', 'mask', 'crf', 'resize', 'golden'].map((name) => `${name}_test.cpp`)
+
+/** The C++ tests need neither Node nor cmake-js. Without a LibTorch some of them are skipped. */
 async function cpp() {
   console.log('\nC++ tests')
   const built = await node('scripts/build_native.mjs')
   if (built.status !== 0) return failed(built.output.trim().split('\n').at(-1))
-  const { folder } = require('../dist/setup/find.js').findLibTorch()
-  // The emulated GPU is one thread's work: it runs beside the rest, and is shown when it has ended.
-  const part = async (which, runner) => {
-    const result = await runner('build-native/clip_es_test', ['--libtorch', folder, which, 'CUDA:'])
+  const folder = require('../dist/setup/find.js').installedLibTorch()?.folder
+  const libtorch = folder ? ['--libtorch', folder] : []
+  const part = async (runner, args) => {
+    const result = await runner('build-native/clip_es_test', [...libtorch, ...args])
     if (runner !== run) console.log(result.output)
-    const passed = lastNumber(result.output, /^(\d+) passed, \d+ failed$/gm)
-    const total = passed + lastNumber(result.output, /^\d+ passed, (\d+) failed$/gm)
-    return judge('clip_es_test', result, { total, passed, skipped: 0 })
+    const [, passed, failed, skipped] =
+      [...result.output.matchAll(/^C\+\+ tests: (\d+) passed, (\d+) failed, (\d+) skipped$/gm)].at(-1) ?? []
+    return judge('clip_es_test', result, {
+      total: Number(passed) + Number(failed),
+      passed: Number(passed),
+      skipped: Number(skipped),
+    })
   }
   const unseen = (command, args) => run(command, args, () => {})
-  const [cuda, others] = await Promise.all([part('--only', unseen), part('--except', run)])
-  return add(cuda, others)
+  // The emulated GPU uses one thread, so it runs at the same time as the rest. Its output is shown at its end.
+  const counted = await Promise.all([part(unseen, ['--only', 'CUDA:']), part(run, ['--except', 'CUDA:'])])
+  // The numbers must be right at every CPU level, not only at the one that this CPU chooses.
+  const [, ...others] = (await run('build-native/clip_es_test', ['--cpu-levels'], () => {})).output.trim().split('\n')
+  for (const level of others) {
+    console.log(`\nC++ tests, CLIP_ES_CPU=${level}`)
+    const atLevel = (command, args) => run('env', ['-u', 'CLIP_ES_GOLDEN_FULL', `CLIP_ES_CPU=${level}`, command, ...args])
+    counted.push(await part(atLevel, [...levelTests.flatMap((name) => ['--only', name]), '--except', 'CUDA:']))
+  }
+  return counted.reduce(add, nothing)
 }
 
 /** Makes dist/ and the add-on as new as their sources. A failure is counted, and what can run still runs. */
@@ -139,8 +154,7 @@ async function build(needsAddon) {
   const counted = compiled.status === 0 ? nothing : failed(`the TypeScript does not compile (${compiled.how})`)
   if (!needsAddon || !existsSync('dist/setup/addon.js')) return counted
   try {
-    const { findLibTorch } = require('../dist/setup/find.js')
-    await require('../dist/setup/addon.js').ensureAddon(findLibTorch(), { say: console.log })
+    await require('../dist/setup/addon.js').ensureAddon({ say: console.log })
     return counted
   } catch (error) {
     console.error(error.message)
@@ -183,5 +197,5 @@ row('suite', 'passed', 'failed', 'skipped', 'seconds')
 for (const { name, counted, seconds } of results) row(name, counted.passed, counted.failed, counted.skipped, seconds)
 for (const note of new Set(notes)) console.log(note)
 const sum = results.map(({ counted }) => counted).reduce(add, nothing)
-console.log(`${sum.passed} passed, ${sum.failed} failed`)
+console.log(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`)
 process.exitCode = sum.failed ? 1 : 0

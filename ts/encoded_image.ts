@@ -1,7 +1,7 @@
 import type { ClassSet } from './class_set.js'
 import { ClipEsError } from './errors.js'
 import type { NativeEncodedImage } from './native.js'
-import type { Embeddings, EmbeddingsOptions, SegmentOptions, SegmentResult } from './types.js'
+import type { Embeddings, EmbeddingsOptions, SegmentOptions, SegmentResult, Timings } from './types.js'
 
 /** @internal What an encoded image asks of the segmenter that made it. */
 export interface EncodedImageOwner {
@@ -15,6 +15,8 @@ export class EncodedImage {
   readonly height: number
   /** How many patches the network saw in each direction. */
   readonly grid: { readonly width: number; readonly height: number }
+  /** How long `Segmenter.encode` waited and worked. The stages that it does not run took 0. */
+  readonly timings: Readonly<Timings>
   readonly #native: NativeEncodedImage
   readonly #owner: EncodedImageOwner
   #disposed = false
@@ -24,6 +26,7 @@ export class EncodedImage {
     this.width = size.width
     this.height = size.height
     this.grid = Object.freeze({ width: native.gridWidth, height: native.gridHeight })
+    this.timings = Object.freeze(native.timings)
     this.#native = native
     this.#owner = owner
   }

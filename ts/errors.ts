@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'ERR_OUT_OF_MEMORY'
   | 'ERR_QUEUE_FULL'
   | 'ERR_CLOSED'
+  | 'ERR_INTERNAL'
 
 /** Every failure of this package but an abort, which rejects with `signal.reason`. The message says what was wrong, with the value, and what to do. */
 export class ClipEsError extends Error {

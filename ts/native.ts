@@ -58,6 +58,7 @@ export interface NativeModel {
 export interface NativeEncodedImage {
   readonly gridWidth: number
   readonly gridHeight: number
+  readonly timings: Timings
   dispose(): void
 }
 
@@ -66,6 +67,7 @@ export interface NativeSegmenter {
   /** maxSide 0: no limit. */
   open(
     id: number,
+    /** The folder of a LibTorch, or '' for none. */
     libtorch: string,
     archive: string,
     settings: {
@@ -112,6 +114,8 @@ interface Addon {
   Segmenter: new () => NativeSegmenter
   /** True for the first call in this process, whichever thread makes it. */
   isFirst(): boolean
+  /** True if the CPU multiplies tiles of bfloat16, which oneDNN uses. */
+  hasAmx(): boolean
 }
 
 let addon: Addon | undefined
@@ -142,6 +146,9 @@ export function isFirstInProcess(): boolean {
     return true // loading a model will say why
   }
 }
+
+/** True if LibTorch makes this CPU's products in bfloat16 faster. Throws ERR_LIBTORCH without an add-on. */
+export const hasAmx = (): boolean => loadAddon().hasAmx()
 
 /** A native object of its own thread. Throws ERR_OUT_OF_MEMORY where the system starts no further thread, ERR_LIBTORCH without an add-on. */
 export function create<T>(make: (addon: Addon) => T): T {

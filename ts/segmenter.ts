@@ -7,10 +7,10 @@ import { checkImage } from './image.js'
 import { Jobs, type WhenFull } from './jobs.js'
 import { checkModelPath, type ResolvedLoadOptions, resolveLoadOptions } from './load_options.js'
 import { embeddedModel, resolveModelPath } from './model_path.js'
-import { create, type NativeEncodedImage, type NativeImage, type NativeModel } from './native.js'
+import { create, hasAmx, type NativeEncodedImage, type NativeImage, type NativeModel } from './native.js'
 import { segmentInOrder } from './segment_all.js'
 import { prepareOutputs, resolveSegmentOptions } from './segment_options.js'
-import { findLibTorch } from './setup/find.js'
+import { libTorchFor } from './setup/find.js'
 import { encodePrompt } from './text/tokenizer.js'
 import type {
   ClassSpec,
@@ -66,7 +66,7 @@ export class Segmenter {
     const { signal, maxQueue, maxPixels: _, maxSide, ...settings } = resolved
     signal?.throwIfAborted()
     const path = resolveModelPath(given)
-    const libtorch = findLibTorch().folder
+    const libtorch = libTorchFor(resolved, hasAmx)
     const photosAtATime = resolved.concurrency * resolved.maxBatch
     const jobs = new Jobs(
       create((addon) => new addon.Segmenter()),

@@ -1,10 +1,11 @@
 // Where the engine's time goes, stage by stage, on a synthetic photo with random texts: speed does not depend on their values.
-//   clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--threads T]
+//   clip_es_bench --model FILE [--libtorch DIR] [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--threads T]
 //                 [--precision float32|bfloat16|int8] [--repeat R] [--classes FILE] [--batch B] [--concurrency C]
 // --classes FILE takes the texts of a class set that ClassSet.save wrote, all of its classes or the first K. --batch: photos computed
 // together; times are a photo's. --concurrency: after the table, photos per second of C segmenters side by side, each with T threads.
-// Beside the stages the share of what LibTorch's own products of the encoder's shapes reach on the same device; on a GPU also the share of
-// the roofline, the least time that products and memory allow.
+// Each stage's share of the peak is printed, too: the speed of LibTorch's products of the encoder's shapes on the same device or, without
+// --libtorch (default: $CLIP_ES_LIBTORCH), of the engine's own. On a GPU the share of the roofline is the least time that products and
+// memory allow.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 
 #include "class_set.h"
 #include "clip/linear.h"
+#include "clip/preprocess.h"
 #include "peak.h"
 #include "segmenter.h"
 #include "torch/library.h"
@@ -34,7 +36,7 @@ namespace {
 constexpr int64_t kBackgroundTexts = 25;  // as many as the paper's list for VOC
 constexpr int64_t kRandomLabels = 3;      // a photo's labels, without a class set
 constexpr const char* kUsage =
-    "usage: clip_es_bench --libtorch DIR --model FILE [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--classes FILE]\n"
+    "usage: clip_es_bench --model FILE [--libtorch DIR] [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--classes FILE]\n"
     "                     [--threads T] [--precision float32|bfloat16|int8] [--repeat R] [--batch B] [--concurrency C]\n";
 
 struct BenchOptions {
@@ -80,7 +82,8 @@ BenchOptions parse(int argc, char** argv) {
       usage("cannot read " + name + " " + value);
     }
   }
-  if (o.libtorch.empty() || o.model.empty()) usage("--model and --libtorch (or CLIP_ES_LIBTORCH) are needed");
+  if (o.model.empty()) usage("--model is needed");
+  if (o.libtorch.empty() && o.device != "cpu") usage("--device " + o.device + " needs --libtorch or CLIP_ES_LIBTORCH");
   return o;
 }
 
@@ -112,11 +115,11 @@ ClassSet make_classes(const BenchOptions& o, const Model& model) {
   }
   const int64_t labels = o.labels ? o.labels : kRandomLabels, embedding = model.shape.embedding;
   ClassSet set{.model = model.fingerprint_text(),
-               .names = std::vector<std::string>(static_cast<size_t>(labels)),
+               .names = std::vector<std::string>(labels),
                .background = std::vector<std::string>(kBackgroundTexts),
                .embedding = embedding,
                .rows = unit_rows(labels + kBackgroundTexts, embedding),
-               .first_row = std::vector<int64_t>(static_cast<size_t>(labels + 1)),
+               .first_row = std::vector<int64_t>(labels + 1),
                .background_rows = {}};
   std::iota(set.first_row.begin(), set.first_row.end(), 0);
   const auto own = set.rows.begin() + labels * embedding;
@@ -155,31 +158,25 @@ double peak_megabytes() {
 class Batch {
  public:
   Batch(const BenchOptions& o, const std::vector<uint8_t>& rgb, const ClassSet& classes)
-      : rgb_(rgb), classes_(classes), value_(classes.names.size()), options_(o), requests_(static_cast<size_t>(o.batch)) {
+      : rgb_(rgb), texts_(classes.texts()), value_(classes.names.size()), options_(o), requests_(static_cast<size_t>(o.batch)) {
     std::iota(value_.begin(), value_.end(), 1);
+    texts_.value = value_;
     for (int i = 0; i < o.batch; ++i) masks_.emplace_back(static_cast<size_t>(o.width * o.height));
   }
 
   // -> times of one photo.
   StageTimes run(Segmenter& segmenter) {
     for (size_t i = 0; i < requests_.size(); ++i)
-      requests_[i] = {{rgb_.data(), options_.width, options_.height, 3},
-                      classes_.texts(),
-                      value_,
-                      {},
-                      {{masks_[i].data()}, nullptr},
-                      nullptr,
-                      {},
-                      nullptr};
+      requests_[i] = {
+          .image = {rgb_.data(), options_.width, options_.height, 3}, .texts = texts_, .outputs = {{masks_[i].data()}, nullptr}};
     segmenter.segment(requests_);
-    for (const Request& request : requests_)
-      if (request.failure) std::rethrow_exception(request.failure);
+    for (const Request& request : requests_) request.rethrow_failure();
     return requests_.front().times;
   }
 
  private:
   const std::vector<uint8_t>& rgb_;
-  const ClassSet& classes_;
+  LabelTexts texts_;
   std::vector<uint8_t> value_;
   std::vector<std::vector<uint8_t>> masks_;
   const BenchOptions& options_;
@@ -202,7 +199,7 @@ double throughput(const BenchOptions& o, const Segmenter& first, const std::vect
   std::vector<std::unique_ptr<Segmenter>> segmenters;
   std::vector<std::unique_ptr<Batch>> batches;
   for (int i = 0; i < o.concurrency; ++i) {
-    segmenters.push_back(first.beside(o.threads));
+    segmenters.push_back(first.clone(o.threads));
     batches.push_back(std::make_unique<Batch>(o, rgb, classes));
     batches.back()->run(*segmenters.back());  // warms up
   }
@@ -210,14 +207,14 @@ double throughput(const BenchOptions& o, const Segmenter& first, const std::vect
     std::vector<std::jthread> threads;
     for (int i = 0; i < o.concurrency; ++i)
       threads.emplace_back([&, i] {
-        for (int round = 0; round < o.repeat; ++round) batches[static_cast<size_t>(i)]->run(*segmenters[static_cast<size_t>(i)]);
+        for (int round = 0; round < o.repeat; ++round) batches[i]->run(*segmenters[i]);
       });
   });
   return static_cast<double>(o.concurrency * o.repeat * o.batch) / time;
 }
 
 void run(const BenchOptions& o) {
-  torch::load_library(o.libtorch);
+  if (!o.libtorch.empty()) torch::load_library(o.libtorch);
   torch::use_one_thread();
   std::unique_ptr<Segmenter> segmenter;
   const double load_time = seconds([&] {
@@ -225,7 +222,7 @@ void run(const BenchOptions& o) {
         o.model, SegmenterSettings{.precision = o.precision, .threads = o.threads, .max_side = 0, .device = o.device});
   });
   const Model& model = segmenter->model();
-  const Grid grid = patch_grid(o.width, o.height, model.shape.patch, 0);
+  const Grid grid = patch_grid({o.width, o.height}, model.shape.patch, 0);
   const int64_t tokens = o.batch * (grid.patches() + 1);
 
   const std::vector<uint8_t> rgb = synthetic_photo(o.width, o.height);
@@ -257,10 +254,11 @@ void run(const BenchOptions& o) {
     best_total = total;
   }
 
-  const StageWork work = count_work(model, grid, labels, classes.first_row.back(), o.batch);
-  std::printf("%s: patch %ld, width %ld, %ld layers; LibTorch %s, %s on %s, %d threads\n", o.model.c_str(),
-              static_cast<long>(model.shape.patch), static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers),
-              torch::version().c_str(), name_of(o.precision), segmenter->device().c_str(), o.threads);
+  const StageWork work = count_work(model, o.precision, grid, labels, classes.first_row.back(), o.batch);
+  std::printf("%s: patch %ld, width %ld, %ld layers; %s, %s on %s, %d threads\n", o.model.c_str(), static_cast<long>(model.shape.patch),
+              static_cast<long>(model.shape.width), static_cast<long>(model.shape.layers),
+              (torch::is_loaded() ? "LibTorch " + torch::version() : "no LibTorch").c_str(), name_of(o.precision),
+              segmenter->device().c_str(), o.threads);
   std::printf("%ld x %ld photo, %ld patches, %ld labels, %ld background texts; loaded in %.2f s; best of %d runs%s\n\n",
               static_cast<long>(o.width), static_cast<long>(o.height), static_cast<long>(grid.patches()), static_cast<long>(labels),
               static_cast<long>(background), load_time, o.repeat,

@@ -1,10 +1,10 @@
 // clip_es_crf_bench [--photo FILE.ppm] [--maps FILE.npy] [--labels 3,21] [--threads 1,2] [--size 500x375] [--repeat 5] [--scores
 // smooth|random]
 //                   [--clock wall|cpu] [--peer PROGRAM]
-// Times the CRF, its lattices and its rounds apart. Without a photo one is made up. With --peer, the program is run on the same files
-// between our own runs, and its marginals and seconds are compared: docs/crf.md says what it is given and what it must leave.
-// --clock cpu counts processor time, for machines that are busy with other work: only sensible with one thread and a peer that does the
-// same.
+// Measures the dense CRF, and its set-up (the lattices) separately. Without --photo it makes a synthetic photo. With --peer it runs the
+// program on the same files between our own runs and compares marginals and times; docs/crf.md describes the program's arguments and
+// output.
+// --clock cpu counts CPU time, for busy machines: use it with one thread only, and with a peer that does the same.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -36,11 +36,11 @@ struct Options {
   int repeat = 5;
 };
 
-bool count_processor_time = false;
+bool count_cpu_time = false;
 
 double seconds_now() {
   timespec t;
-  clock_gettime(count_processor_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  clock_gettime(count_cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
@@ -56,7 +56,7 @@ std::vector<int64_t> numbers(const std::string& text) {
   return out;
 }
 
-// Values of a coarse random grid, enlarged bilinearly: (height, width) in [0, 1].
+// A coarse random grid in [0, 1], enlarged bilinearly to (height, width).
 std::vector<float> smooth_noise(std::mt19937& random, int64_t width, int64_t height, int64_t cells) {
   std::uniform_real_distribution<float> uniform;
   std::vector<float> grid(static_cast<size_t>((cells + 1) * (cells + 1))), out;
@@ -67,14 +67,14 @@ std::vector<float> smooth_noise(std::mt19937& random, int64_t width, int64_t hei
                   gy = static_cast<float>(y * cells) / static_cast<float>(height);
       const auto i = static_cast<int64_t>(gx), j = static_cast<int64_t>(gy);
       const float fx = gx - static_cast<float>(i), fy = gy - static_cast<float>(j);
-      const auto at = [&](int64_t a, int64_t b) { return grid[static_cast<size_t>(b * (cells + 1) + a)]; };
+      const auto at = [&](int64_t a, int64_t b) { return grid[b * (cells + 1) + a]; };
       out.push_back((at(i, j) * (1 - fx) + at(i + 1, j) * fx) * (1 - fy) + (at(i, j + 1) * (1 - fx) + at(i + 1, j + 1) * fx) * fy);
     }
   return out;
 }
 
-// Smooth shades, a dozen hard edges and a sensor's noise.
-npy::Photo made_up_photo(int64_t width, int64_t height) {
+// Smooth shades, a dozen hard edges and sensor noise.
+npy::Photo synthetic_photo(int64_t width, int64_t height) {
   std::mt19937 random(7);
   std::normal_distribution<float> noise(0, 2);
   npy::Photo photo{width, height, {}};
@@ -88,7 +88,7 @@ npy::Photo made_up_photo(int64_t width, int64_t height) {
   return photo;
 }
 
-// [background = 1 - largest map, maps], as a mask is made.
+// Prepends the background, which is 1 - the largest map.
 std::vector<float> with_background(const std::vector<float>& maps, size_t pixels) {
   std::vector<float> scores(pixels, 1.0f);
   for (size_t i = 0; i < maps.size(); ++i) scores[i % pixels] = std::min(scores[i % pixels], 1 - maps[i]);
@@ -96,7 +96,7 @@ std::vector<float> with_background(const std::vector<float>& maps, size_t pixels
   return scores;
 }
 
-std::vector<float> made_up_scores(const Options& o, int64_t labels, int64_t width, int64_t height) {
+std::vector<float> synthetic_scores(const Options& o, int64_t labels, int64_t width, int64_t height) {
   std::mt19937 random(static_cast<uint32_t>(labels));
   const auto pixels = static_cast<size_t>(width * height);
   std::vector<float> maps;
@@ -137,6 +137,7 @@ struct Times {
 
 // What dense_crf does before its rounds.
 double time_setup(HostContext& context, const npy::Photo& photo, const CrfSettings& s) {
+  using namespace crf;
   const double start = seconds_now();
   Arena::Scope scope(context.arena);
   const auto tiles = cut_into_tiles(context.arena, photo.width, photo.height);
@@ -171,7 +172,7 @@ PeerRun run_peer(const std::string& program, const std::string& folder, const Cr
 }
 
 void compare(const std::vector<float>& ours, const std::vector<float>& theirs, int64_t labels) {
-  if (ours.size() != theirs.size()) throw std::runtime_error("the peer's marginals have another size");
+  if (ours.size() != theirs.size()) throw std::runtime_error("the peer's marginals.npy does not have the size of scores.npy");
   const size_t pixels = ours.size() / static_cast<size_t>(labels);
   double worst = 0, sum = 0;
   size_t beyond = 0, same = 0;
@@ -213,11 +214,11 @@ void bench(const Options& o, const npy::Photo& photo, const std::vector<float>& 
     pools.push_back(std::make_unique<ThreadPool>(static_cast<int>(threads)));
     arenas.push_back(std::make_unique<Arena>());
   }
-  for (int r = -1; r < o.repeat; ++r) {  // the first is for the memory
+  for (int r = -1; r < o.repeat; ++r) {  // the first run allocates the memory and is not counted
     for (size_t t = 0; t < o.threads.size(); ++t) {
       HostContext context{*pools[t], *arenas[t]};
       const double setup = time_setup(context, photo, settings), start = seconds_now();
-      dense_crf(context, photo.rgb.data(), photo.width, photo.height, scores.data(), labels, settings, marginals.data());
+      dense_crf(context, {photo.rgb.data(), photo.width, photo.height, scores.data(), labels}, settings, {.marginals = marginals.data()});
       if (r >= 0) ours[t].setup.push_back(setup), ours[t].total.push_back(seconds_now() - start);
     }
     if (o.peer.empty() || r < 0) continue;
@@ -238,7 +239,7 @@ void bench(const Options& o, const npy::Photo& photo, const std::vector<float>& 
                   median(peer_setup) / median(ours[t].setup), median(peer_total) / median(ours[t].total));
     std::filesystem::remove_all(folder);
   }
-  std::printf("    memory held: %.1f MB, asked for %llu times\n", static_cast<double>(arenas[0]->capacity()) / 1e6,
+  std::printf("    memory: %.1f MB in %llu allocations\n", static_cast<double>(arenas[0]->capacity()) / 1e6,
               static_cast<unsigned long long>(arenas[0]->allocations()));
 }
 
@@ -250,7 +251,7 @@ Options parse(int argc, char** argv) {
     else if (name == "--maps") o.maps = value;
     else if (name == "--peer") o.peer = value;
     else if (name == "--scores" && (value == "smooth" || value == "random")) o.scores = value;
-    else if (name == "--clock" && (value == "wall" || value == "cpu")) count_processor_time = value == "cpu";
+    else if (name == "--clock" && (value == "wall" || value == "cpu")) count_cpu_time = value == "cpu";
     else if (name == "--labels") o.labels = numbers(value);
     else if (name == "--threads") o.threads = numbers(value);
     else if (name == "--repeat") o.repeat = std::max(1, std::stoi(value));
@@ -267,15 +268,15 @@ Options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) try {
   const Options o = parse(argc, argv);
-  const npy::Photo photo = o.photo.empty() ? made_up_photo(o.width, o.height) : npy::read_ppm(o.photo);
+  const npy::Photo photo = o.photo.empty() ? synthetic_photo(o.width, o.height) : npy::read_ppm(o.photo);
   if (!o.maps.empty()) {
     const npy::Array maps = npy::read(o.maps);
     if (maps.shape.size() != 3 || maps.shape[1] != photo.height || maps.shape[2] != photo.width)
-      throw std::runtime_error(o.maps + " has not the photo's size");
+      throw std::runtime_error(o.maps + " must be (labels, height, width) with the height and width of the photo");
     bench(o, photo, with_background(maps.floats(), static_cast<size_t>(photo.width * photo.height)), maps.shape[0] + 1);
     return 0;
   }
-  for (const int64_t labels : o.labels) bench(o, photo, made_up_scores(o, labels, photo.width, photo.height), labels);
+  for (const int64_t labels : o.labels) bench(o, photo, synthetic_scores(o, labels, photo.width, photo.height), labels);
   return 0;
 } catch (const std::exception& e) {
   std::cerr << e.what() << '\n';

@@ -7,8 +7,9 @@
 #include <limits>
 #include <span>
 
-#include "torch/integer_matmul.h"
-#include "torch/matmul.h"
+#include "integer_product.h"
+#include "torch/backend.h"
+#include "torch/library.h"
 
 using namespace clip_es;
 
@@ -23,11 +24,11 @@ PeakProbe::PeakProbe(int64_t tokens, int64_t width, Precision precision)
   if (precision == Precision::kInt8) integer_x_.assign(x_.size(), 3), integer_weight_.assign(weight_.size(), 5);
   for (const auto& [inputs, outputs] : {std::array{width, 3 * width}, {width, width}, {width, 4 * width}, {4 * width, width}}) {
     constexpr double kNever = std::numeric_limits<double>::infinity();
-    const auto weight = std::span(weight_).first(static_cast<size_t>(inputs * outputs));
-    products_.push_back(
-        {inputs, outputs, torch::Linear(weight, std::span(bias_).first(static_cast<size_t>(outputs)), inputs, Precision::kFloat32),
-         precision == Precision::kBFloat16 ? torch::PackedWeight::make(weight.data(), inputs, outputs, true) : nullptr, kNever, kNever});
-    products_.back().layer.pack(precision);
+    const LinearTensors tensors{
+        {weight_.begin(), weight_.begin() + inputs * outputs}, {bias_.begin(), bias_.begin() + outputs}, outputs, inputs};
+    products_.push_back({inputs, outputs, Linear(tensors, precision),
+                         precision == Precision::kBFloat16 ? torch::PackedWeight::make(tensors.weight.data(), inputs, outputs) : nullptr,
+                         kNever, kNever});
   }
 }
 
@@ -42,19 +43,23 @@ void keep_best(double& best, Body body) {
 
 }  // namespace
 
-// False where there is no such product.
+// False if there is no LibTorch, or it has no such product.
 bool PeakProbe::run_library(const Product& p, int64_t begin, int64_t end) {
+  if (!torch::is_loaded()) return false;
   float* y = y_.data() + begin * p.outputs;
   switch (precision_) {
-    case Precision::kFloat32:
-      torch::linear(torch::matrix(x_.data() + begin * p.inputs, end - begin, p.inputs), torch::matrix(weight_.data(), p.outputs, p.inputs),
-                    bias_.data(), y);
+    case Precision::kFloat32: {
+      constexpr auto kType = torch::Dtype::kFloat32;
+      torch::Backend::host().mm(torch::dense(x_.data() + begin * p.inputs, kType, end - begin, p.inputs),
+                                torch::transposed(torch::dense(weight_.data(), kType, p.outputs, p.inputs)),
+                                torch::dense(y, kType, end - begin, p.outputs), bias_.data());
       return true;
+    }
     case Precision::kBFloat16:
       if (p.packed) p.packed->multiply(half_x_.data() + begin * p.inputs, end - begin, y);
       return p.packed != nullptr;
     case Precision::kInt8:
-      return torch::integer_matmul(integer_x_.data() + begin * p.inputs, end - begin, integer_weight_.data(), p.outputs, p.inputs);
+      return library_integer_product(integer_x_.data() + begin * p.inputs, end - begin, integer_weight_.data(), p.outputs, p.inputs);
   }
   return false;
 }

@@ -1,4 +1,4 @@
-// What LibTorch's own matrix product reaches on this machine, to measure the stages by.
+// How fast this machine multiplies matrices, as a measure for the stages.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -14,22 +14,22 @@ struct Peak {
   double flops, bytes;
 };
 
-// The four products of one transformer block for `tokens` rows, by LibTorch's best product of that precision (plain in float32, packed by
-// oneDNN in bfloat16 with y widened to float32, _int_mm of integers that are there already in int8) and by the engine's. A round is timed
-// between the engine's runs, so that whatever else the machine does meets all of them.
+// Times the four products of one transformer block for `tokens` rows: the engine's own and, if a LibTorch is loaded, LibTorch's best of
+// that precision (float32: plain; bfloat16: packed by oneDNN, y widened to float32; int8: _int_mm of integers that exist already). Time a
+// round between two runs of the engine, so that other work on the machine slows down all of them.
 class PeakProbe {
  public:
   PeakProbe(int64_t tokens, int64_t width, clip_es::Precision);
   // One round of each product on the context's threads.
   void round(clip_es::HostContext&);
-  // Each product's best round, together: floating-point operations per second. The library's is 0 where it has none of this precision.
+  // Floating-point operations per second of each product's best round. library() is 0 without a LibTorch or without such a product.
   double library() const { return flops_per_second(&Product::library); }
   double engine() const { return flops_per_second(&Product::engine); }
 
  private:
   struct Product {
     int64_t inputs, outputs;
-    clip_es::torch::Linear layer;
+    clip_es::Linear layer;
     std::unique_ptr<clip_es::torch::PackedWeight> packed;  // of bfloat16
     double library, engine;                                // seconds
   };

@@ -22,11 +22,11 @@ Work block_work(double n, double width, double size, double batch) {
 
 }  // namespace
 
-StageWork count_work(const Model& model, const Grid& grid, int64_t labels, int64_t row_count, int64_t batch_size) {
+StageWork count_work(const Model& model, Precision precision, const Grid& grid, int64_t labels, int64_t row_count, int64_t batch_size) {
   const auto n = static_cast<double>(grid.patches() + 1), N = n - 1, D = static_cast<double>(model.shape.width);
   const auto heads = static_cast<double>(model.image.heads), layers = static_cast<double>(model.shape.layers);
   const auto batch = static_cast<double>(batch_size), rows = static_cast<double>(row_count);
-  const double size = model.precision == torch::Precision::kFloat32 ? kFloat : kFloat / 2;
+  const double size = precision == Precision::kFloat32 ? kFloat : kFloat / 2;
   const double values = static_cast<double>(3 * model.shape.patch * model.shape.patch);  // of a patch
   const double means = static_cast<double>(std::min(model.shape.layers, kAffinityBlocks));
 

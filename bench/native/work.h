@@ -14,4 +14,4 @@ struct StageWork {
 };
 
 // rows: of texts whose gradients are taken, one for each label unless synonyms are fused as CAMs.
-StageWork count_work(const clip_es::Model&, const clip_es::Grid&, int64_t labels, int64_t rows, int64_t batch);
+StageWork count_work(const clip_es::Model&, clip_es::Precision, const clip_es::Grid&, int64_t labels, int64_t rows, int64_t batch);

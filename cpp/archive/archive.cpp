@@ -13,11 +13,11 @@ namespace {
 using Kind = Pickle::Kind;
 using Ref = Pickle::Ref;
 
-// Generous for any CLIP, and a bound on what a hostile file can make us allocate.
-constexpr uint64_t kLargestPickle = 8 << 20;  // ViT-L/14: some 200 KB
+// Large enough for any CLIP model. They bound the memory and time that a malicious file can cost.
+constexpr uint64_t kLargestPickle = 8 << 20;  // ViT-L/14 has about 200 KB
 constexpr uint64_t kLargestExtraFile = 1 << 20;
-constexpr size_t kMostVisits = 1'000'000;  // values looked at in search of tensors: shared ones count every time
-constexpr int kDeepest = 64;               // modules within modules
+constexpr size_t kMostVisits = 1'000'000;  // values visited in search of tensors; a shared value counts at every visit
+constexpr int kDeepest = 64;               // levels of nested modules
 constexpr size_t kLongestName = 512;
 constexpr size_t kMostDimensions = 16;
 constexpr int64_t kMostElements = int64_t{1} << 48;
@@ -52,7 +52,7 @@ std::string as_text(const std::vector<std::byte>& bytes) { return {reinterpret_c
 
 [[noreturn]] void fail(const ZipFile& zip, const std::string& what) { throw Error(ErrorCode::kModelFormat, zip.path() + ": " + what); }
 
-// PyTorch puts everything into one folder, "archive/" or called like the file.
+// PyTorch writes all records into one folder, "archive/" or the name of the file.
 std::string find_root(const ZipFile& zip) {
   std::string root;
   for (const auto& [name, entry] : zip.entries()) {
@@ -76,17 +76,21 @@ class TensorFinder {
  public:
   using Tensors = std::map<std::string, ArchiveTensor, std::less<>>;
 
-  // `folder`: where the pickle's storages lie.
+  // `folder`: contains the storages of the pickle.
   TensorFinder(const ZipFile& zip, const Pickle& pickle, std::string folder, Tensors& tensors)
       : zip_(zip), pickle_(pickle), folder_(std::move(folder)), tensors_(tensors) {}
 
   void find(std::string name) { visit(pickle_.root(), name, 0); }
 
  private:
-  // Recursion is bounded by kDeepest, work by kMostVisits: a pickle can share values, and refer to itself.
+  // kDeepest bounds the recursion and kMostVisits the work, because values of a pickle can be shared or cyclic.
   void visit(Ref ref, std::string& name, int depth) {
-    if (depth > kDeepest) fail(zip_, name + " is nested deeper than " + std::to_string(kDeepest) + "; save the weights alone");
-    if (++visits_ > kMostVisits) fail(zip_, "more than " + std::to_string(kMostVisits) + " attributes; save the weights alone");
+    if (depth > kDeepest)
+      fail(zip_, name + " is nested deeper than " + std::to_string(kDeepest) +
+                     "; save only the weights, with torch.save(model.state_dict(), file)");
+    if (++visits_ > kMostVisits)
+      fail(zip_, "it has more than " + std::to_string(kMostVisits) +
+                     " attributes; save only the weights, with torch.save(model.state_dict(), file)");
     const Pickle::Value& value = pickle_[ref];
     if (value.kind == Kind::kCall) visit_call(value, name, depth);
     if (value.state) visit(*value.state, name, depth + 1);
@@ -117,7 +121,7 @@ class TensorFinder {
     const bool wrapper = pickle_.is_global(call.callee, "torch._utils", "_rebuild_parameter") ||
                          pickle_.is_global(call.callee, "torch.jit._pickle", "restore_type_tag") ||
                          pickle_.is_global(call.callee, "torch.jit._pickle", "build_tensorlist");
-    if (!wrapper) return;  // whatever it would make, it is not a tensor
+    if (!wrapper) return;  // other functions do not make tensors
     const Pickle::Value& arguments = pickle_[call.arguments];
     if (!arguments.items.empty()) visit(arguments.items[0], name, depth + 1);
   }
@@ -129,7 +133,7 @@ class TensorFinder {
     ArchiveTensor tensor{storage.dtype, integers(arguments[2], name), integers(arguments[3], name), integer(arguments[1], name),
                          storage.record};
     check_extent(tensor, storage.elements, name);
-    if (!tensors_.emplace(name, std::move(tensor)).second) refuse(name, "is there twice");
+    if (!tensors_.emplace(name, std::move(tensor)).second) refuse(name, "occurs twice");
   }
 
   struct Storage {
@@ -144,13 +148,13 @@ class TensorFinder {
     const auto& id = items(pickle_[ref].arguments, 5, name);
     const Pickle::Value& type = pickle_[id[1]];
     const Pickle::Value& key = pickle_[id[2]];
-    if (type.kind != Kind::kGlobal || key.kind != Kind::kText) refuse(name, "has a storage of unknown form");
+    if (type.kind != Kind::kGlobal || key.kind != Kind::kText) refuse(name, "has a storage of an unknown form");
     const DTypeInfo* info = type.module == "torch" ? find_dtype(type.text) : nullptr;
     if (!info) fail(zip_, "tensor " + name + " is a " + std::string(type.text.substr(0, 80)) + "; convert it to float32");
     const std::string record = folder_ + std::string(key.text);
     const ZipEntry* entry = zip_.find(record);
-    if (!entry) refuse(name, "lies in record " + record + ", which is missing");
-    if (!entry->stored) refuse(name, "lies in record " + record + ", which is compressed; PyTorch stores it plain");
+    if (!entry) refuse(name, "is stored in record " + record + ", which is missing");
+    if (!entry->stored) refuse(name, "is stored in record " + record + ", which is compressed, expected an uncompressed record");
     const int64_t elements = integer(id[4], name);
     if (elements < 0 || static_cast<uint64_t>(elements) > entry->size / info->size)
       refuse(name, "has a storage of " + std::to_string(elements) + " " + info->name + " elements, but record " + record + " has " +
@@ -158,7 +162,7 @@ class TensorFinder {
     return {info->dtype, record, elements};
   }
 
-  // All elements lie inside the storage, and their number and positions are far from overflow.
+  // Checks that all elements are inside the storage, and that their number and positions cannot overflow.
   void check_extent(const ArchiveTensor& tensor, int64_t storage_elements, const std::string& name) const {
     const std::string what = "has shape " + to_string(tensor.shape) + " and strides " + to_string(tensor.strides);
     if (tensor.shape.size() != tensor.strides.size() || tensor.shape.size() > kMostDimensions) refuse(name, what);
@@ -173,9 +177,10 @@ class TensorFinder {
                  !__builtin_mul_overflow(count, std::max<int64_t>(size, 1), &count) && count < kMostElements;
       empty = empty || size == 0;
     }
-    if (!possible) refuse(name, what + ", which no tensor has");
+    if (!possible) refuse(name, what + ", which are impossible");
     if (!empty && last >= storage_elements)
-      refuse(name, what + ", which reach element " + std::to_string(last) + " of a storage that has " + std::to_string(storage_elements));
+      refuse(name,
+             what + ", which refer to element " + std::to_string(last) + " of a storage that has " + std::to_string(storage_elements));
   }
 
   const std::vector<Ref>& items(Ref ref, size_t least, const std::string& name) const {
@@ -185,7 +190,7 @@ class TensorFinder {
   }
 
   int64_t integer(Ref ref, const std::string& name) const {
-    if (pickle_[ref].kind != Kind::kInteger) refuse(name, "has a size that is no integer");
+    if (pickle_[ref].kind != Kind::kInteger) refuse(name, "has a size that is not an integer");
     return pickle_[ref].integer;
   }
 
@@ -222,7 +227,7 @@ std::string to_string(std::span<const int64_t> shape) {
 
 Archive::Archive(const std::string& path) : zip_(path) {
   const std::string root = find_root(zip_);
-  const std::string byte_order = root + "byteorder";  // PyTorch 2.1 and newer; before, always the writer's own
+  const std::string byte_order = root + "byteorder";  // written by PyTorch 2.1 and newer
   if (zip_.find(byte_order) && as_text(zip_.read_whole(byte_order, 16)) != "little")
     fail(zip_, "it was written on a big-endian machine; write it again on a little-endian one");
   for (const std::string part : {"data", "constants"}) {
@@ -238,7 +243,7 @@ void Archive::read(const std::string& name, std::span<float> out) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) refuse("is missing");
   const ArchiveTensor& tensor = found->second;
-  if (!is_floating_point(tensor.dtype)) refuse(std::string("is ") + name_of(tensor.dtype) + "; a floating-point one is needed");
+  if (!is_floating_point(tensor.dtype)) refuse(std::string("is ") + name_of(tensor.dtype) + ", expected a floating-point type");
   if (static_cast<uint64_t>(tensor.elements()) != out.size())
     refuse("is " + to_string(tensor.shape) + ", but " + std::to_string(out.size()) + " elements are expected");
   const ZipEntry& record = *zip_.find(tensor.record);

@@ -1,5 +1,5 @@
-// Reads the named tensors of a TorchScript archive (a zip of one restricted pickle and raw storages) without running any of
-// it: the pickle is interpreted into inert values, tensors are read on demand and converted to float32 on the way.
+// Reads the named tensors of a TorchScript archive: a zip file with pickles and raw storages. No code of the archive runs: the pickle is
+// interpreted into inert values. Tensors are read on demand and converted to float32.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -15,12 +15,12 @@ namespace clip_es {
 
 enum class DType : uint8_t { kFloat16, kBFloat16, kFloat32, kFloat64, kUInt8, kInt8, kInt16, kInt32, kInt64, kBool };
 
-// Where a tensor lies: a strided view into one record of the zip. Strides and `first` count elements.
+// A strided view of one record of the zip file. Strides and `first`, the offset of the first element, count elements.
 struct ArchiveTensor {
   DType dtype;
   std::vector<int64_t> shape, strides;
   int64_t first;
-  std::string record;  // the zip entry that holds the storage
+  std::string record;  // the name of the record with the storage
 
   int64_t elements() const;
 };
@@ -29,21 +29,21 @@ std::string to_string(std::span<const int64_t> shape);  // "(768, 512)", "(8,)",
 
 class Archive {
  public:
-  // Throws Error: kModelRead when the file cannot be opened or read, kModelFormat (with the path and the reason) for
-  // anything that is not such an archive.
+  // Throws Error kModelRead when the file cannot be opened or read, and kModelFormat, with the path and the reason, when it is not a
+  // valid archive.
   explicit Archive(const std::string& path);
 
   const std::string& path() const { return zip_.path(); }
   const std::map<std::string, ArchiveTensor, std::less<>>& tensors() const { return tensors_; }
 
-  // The tensor's elements in row-major order as float32. `out` has exactly its size. The record's CRC-32 is verified when it
-  // is first read; a bad one, or a dtype that is not a floating-point one, is kModelFormat naming the tensor.
+  // Writes the elements of the tensor to `out` as float32, in row-major order. The first read of a record verifies its CRC-32. Throws
+  // Error kModelFormat, with the name of the tensor, when it is missing, damaged, not of a floating-point type, or not of out.size().
   void read(const std::string& name, std::span<float> out) const;
 
-  // A file that TorchScript's `_extra_files` put beside the code, or nothing.
+  // The text of a file that torch.jit.save wrote from its `_extra_files`, or nothing when the archive has no such file.
   std::optional<std::string> extra_file(std::string_view name) const;
 
-  // Tells archives apart: made from the sizes and checksums of all records.
+  // Identifies the archive by the names, sizes and checksums of all records. See ZipFile::fingerprint().
   uint64_t fingerprint() const { return zip_.fingerprint(); }
 
  private:

@@ -6,74 +6,20 @@
 #include <unordered_map>
 #include <utility>
 
+#include "archive/pickle_opcodes.h"
 #include "core/error.h"
 
 namespace clip_es {
 namespace {
 
+using namespace opcode;
+
 constexpr size_t kMostValues = 1'000'000;  // a ViT-L/14 archive needs about 40,000
 constexpr int kNewestProtocol = 5;
 
-// Names and numbers of CPython's Lib/pickletools.py; those left out are never written for data, or by protocol 0 and 1 alone.
-enum Op : uint8_t {
-  kMark = '(',
-  kStop = '.',
-  kPop = '0',
-  kPopMark = '1',
-  kDup = '2',
-  kNone = 'N',
-  kBinInt = 'J',
-  kBinInt1 = 'K',
-  kBinInt2 = 'M',
-  kLong1 = 0x8a,
-  kLong4 = 0x8b,
-  kBinFloat = 'G',
-  kNewTrue = 0x88,
-  kNewFalse = 0x89,
-  kBinUnicode = 'X',
-  kShortBinUnicode = 0x8c,
-  kBinUnicode8 = 0x8d,
-  kBinString = 'T',
-  kShortBinString = 'U',
-  kBinBytes = 'B',
-  kShortBinBytes = 'C',
-  kBinBytes8 = 0x8e,
-  kByteArray8 = 0x96,
-  kEmptyTuple = ')',
-  kTuple = 't',
-  kTuple1 = 0x85,
-  kTuple2 = 0x86,
-  kTuple3 = 0x87,
-  kEmptyList = ']',
-  kList = 'l',
-  kAppend = 'a',
-  kAppends = 'e',
-  kEmptySet = 0x8f,
-  kFrozenSet = 0x91,
-  kAddItems = 0x90,
-  kEmptyDict = '}',
-  kDict = 'd',
-  kSetItem = 's',
-  kSetItems = 'u',
-  kBinGet = 'h',
-  kLongBinGet = 'j',
-  kBinPut = 'q',
-  kLongBinPut = 'r',
-  kMemoize = 0x94,
-  kGlobal = 'c',
-  kStackGlobal = 0x93,
-  kReduce = 'R',
-  kNewObj = 0x81,
-  kNewObjEx = 0x92,
-  kBuild = 'b',
-  kBinPersId = 'Q',
-  kProto = 0x80,
-  kFrame = 0x95,
-};
-
 }  // namespace
 
-// The stack machine. It lives while the bytes are interpreted.
+// The stack machine that interprets the bytes.
 class Pickle::Machine {
  public:
   Machine(Pickle& pickle, const std::string& name) : name_(name), rest_(pickle.bytes_), values_(pickle.values_) {}
@@ -95,9 +41,9 @@ class Pickle::Machine {
   bool literal(uint8_t op) {
     switch (op) {
       case kProto:
-        if (number<uint8_t>() > kNewestProtocol) fail("a pickle protocol newer than 5");
+        if (number<uint8_t>() > kNewestProtocol) fail("the pickle protocol is newer than 5");
         return true;
-      case kFrame: take(sizeof(uint64_t)); return true;  // only says how far a reader may read ahead
+      case kFrame: take(sizeof(uint64_t)); return true;  // only tells a reader how far it may read ahead
       case kNone: push({}); return true;
       case kNewTrue: push({.kind = Kind::kBool, .integer = 1}); return true;
       case kNewFalse: push({.kind = Kind::kBool, .integer = 0}); return true;
@@ -172,7 +118,7 @@ class Pickle::Machine {
       case kReduce:
       case kNewObj: push_call(pop()); return true;
       case kNewObjEx: {
-        pop();  // keyword arguments: no tensor is made with them
+        pop();  // keyword arguments, which constructors of tensors do not use
         push_call(pop());
         return true;
       }
@@ -206,12 +152,12 @@ class Pickle::Machine {
   std::string_view line() {
     const void* end = rest_.empty() ? nullptr : std::memchr(rest_.data(), '\n', rest_.size());
     if (!end) fail("it is cut short");
-    const std::string_view text = take(static_cast<size_t>(static_cast<const std::byte*>(end) - rest_.data()));
+    const std::string_view text = take(static_cast<const std::byte*>(end) - rest_.data());
     take(1);
     return text;
   }
 
-  // --- the stack. What lies below the last mark is out of reach, as in Python.
+  // --- the stack. As in Python, instructions cannot reach values below the last mark.
   void push(Value value) {
     if (values_.size() == kMostValues) fail("it has more than " + std::to_string(kMostValues) + " values");
     values_.push_back(std::move(value));
@@ -243,16 +189,16 @@ class Pickle::Machine {
     push({.kind = Kind::kCall, .callee = callee, .arguments = arguments});
   }
 
-  // What a call made shows itself by what it is given: collections.OrderedDict() becomes a dictionary here.
+  // A call becomes the container whose items it gets: collections.OrderedDict() becomes a dictionary here.
   void extend(Kind kind, const std::vector<Ref>& more) {
     Value& value = values_[top()];
     if (value.kind == Kind::kCall) value.kind = kind;
-    if (value.kind != kind) fail("items for a value that takes none");
+    if (value.kind != kind) fail("items are added to a value that has no items");
     value.items.insert(value.items.end(), more.begin(), more.end());
   }
 
   std::vector<Ref> pairs(std::vector<Ref> items) const {
-    if (items.size() % 2 != 0) fail("a key without a value");
+    if (items.size() % 2 != 0) fail("a dictionary has a key without a value");
     return items;
   }
 
@@ -284,7 +230,7 @@ class Pickle::Machine {
 
   std::string_view pop_text() {
     const Value& value = values_[pop()];
-    if (value.kind != Kind::kText) fail("a name that is not a text");
+    if (value.kind != Kind::kText) fail("the name of a function is not text");
     return value.text;
   }
 
@@ -302,10 +248,10 @@ class Pickle::Machine {
   const std::string& name_;
   std::span<const std::byte> rest_;  // not yet interpreted
   const size_t total_ = rest_.size();
-  size_t at_ = 0;  // where the instruction in hand starts
+  size_t at_ = 0;  // where the current instruction starts
   std::vector<Value>& values_;
   std::vector<Ref> stack_;
-  std::vector<size_t> marks_;  // heights of the stack
+  std::vector<size_t> marks_;  // sizes of the stack at each mark
   std::unordered_map<uint32_t, Ref> memo_;
 };
 

@@ -1,5 +1,5 @@
-// Python's pickle (protocols 2 to 5) interpreted into inert values. A pickle is a program that may name and call anything;
-// here a call is only noted down: which function, which arguments. Nothing is imported, looked up or run.
+// Interprets Python's pickle format (protocols 2 to 5) into inert values. A pickle is a program that can call any function. Here a call
+// becomes a value with the name of the function and its arguments; nothing is imported, looked up or run.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace clip_es {
 
 class Pickle {
  public:
-  // Names a value. Values never own each other, so sharing, cycles and deep nesting cost nothing and need no recursion.
+  // The index of a value. Values refer to each other by index, so shared, cyclic and deeply nested values need no recursion.
   using Ref = uint32_t;
 
   enum class Kind : uint8_t {
@@ -23,24 +23,24 @@ class Pickle {
     kGlobal,      // module, text: a function or class that the pickle names
     kSequence,    // items: a tuple, list or set
     kDict,        // items: key, value, key, value, …
-    kCall,        // callee(*arguments): a call, or an object made from its class. One that then gets items is a dict or sequence
-    kPersistent,  // arguments: what the writer kept outside the pickle, in PyTorch a storage
-    kOpaque,      // a float, bytes or a huge integer: nothing that a tensor's description needs
+    kCall,        // callee(*arguments), a call or constructor. When items are added to it, it becomes a kDict or kSequence
+    kPersistent,  // arguments: the id of an object outside the pickle; in PyTorch, a storage
+    kOpaque,      // a float, bytes or a huge integer, which descriptions of tensors do not use
   };
 
   struct Value {
     Kind kind = Kind::kNone;
     int64_t integer = 0;
-    std::string_view module{}, text{};  // into the pickle's bytes
+    std::string_view module{}, text{};  // views of the pickle's bytes
     Ref callee = 0, arguments = 0;
-    std::optional<Ref> state{};  // what the object's __setstate__ would get
+    std::optional<Ref> state{};  // the argument of the object's __setstate__
     std::vector<Ref> items{};
   };
 
-  // Throws Error kModelFormat, starting with `name`, for anything that is not a whole pickle of the instructions that
-  // PyTorch's writers and Python's pickle module use for data, and for one of more than a million values.
+  // Throws Error kModelFormat, with a message that starts with `name`, for a pickle that is incomplete, has more than a million values,
+  // or uses an instruction that neither PyTorch nor Python's pickle module writes for data.
   Pickle(std::vector<std::byte> bytes, const std::string& name);
-  Pickle(const Pickle&) = delete;  // values point into bytes_
+  Pickle(const Pickle&) = delete;  // values_ has views of bytes_
   Pickle& operator=(const Pickle&) = delete;
 
   Ref root() const { return root_; }

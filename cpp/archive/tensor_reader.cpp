@@ -1,33 +1,25 @@
 #include "archive/tensor_reader.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <vector>
+
+#include "core/float16.h"
 
 namespace clip_es {
 namespace {
 
 constexpr uint64_t kPiece = 1 << 20;  // bytes read at a time
 
-// The stored types: their bits, and the value these stand for.
+// The stored types: their bits and their value as float32.
 struct Float16 {
   uint16_t bits;
-  // Every case is computed and one selected, so that the compiler can vectorise the loops around this.
-  float value() const {
-    const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
-    const uint32_t magnitude = bits & 0x7fff;
-    const uint32_t normal = (magnitude << 13) + (112u << 23);                            // exponent bias 15 -> 127
-    const uint32_t special = (magnitude << 13) | (255u << 23);                           // infinity, NaN
-    const float small = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;  // subnormal or zero
-    const uint32_t finite = magnitude < 0x0400 ? std::bit_cast<uint32_t>(small) : normal;
-    return std::bit_cast<float>(sign | (magnitude < 0x7c00 ? finite : special));
-  }
+  float value() const { return float16_to_float(bits); }
 };
 
 struct BFloat16 {
   uint16_t bits;
-  float value() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  float value() const { return bfloat16_to_float(bits); }
 };
 
 struct Float32 {
@@ -40,13 +32,13 @@ struct Float64 {
   float value() const { return static_cast<float>(bits); }
 };
 
-// A dimension of the view: `size` elements that lie `stride` apart in the record and `out_stride` apart in the output.
+// A dimension of the view: `size` elements, with a distance of `stride` elements in the record and `out_stride` in the output.
 struct Axis {
   int64_t size, stride, out_stride;
 };
 
-// The dimensions in the order in which they lie in the record, the closest last, so that a transposed matrix is read from
-// front to back too. Those that lie behind each other without a gap are one: a contiguous tensor has a single axis.
+// The dimensions sorted by their stride in the record, the smallest last, so that a transposed matrix is also read from front to back.
+// Adjacent dimensions without a gap are merged: a contiguous tensor has a single axis.
 std::vector<Axis> axes_in_record_order(const ArchiveTensor& tensor) {
   std::vector<Axis> axes;
   int64_t out_stride = 1;
@@ -64,22 +56,22 @@ std::vector<Axis> axes_in_record_order(const ArchiveTensor& tensor) {
   return merged;
 }
 
-// A part of the record in memory that follows the reads. Positions count elements of T.
+// The part of the record that is in memory. It moves to each element that is not in it. Positions count elements of T.
 template <class T>
 class Window {
  public:
-  // No element from `end` on is needed.
+  // `end`: the position after the last element that will be read.
   Window(const ZipFile& zip, const ZipEntry& record, int64_t end)
       : zip_(zip), record_(record), end_(end), bytes_(std::min<uint64_t>(kPiece, static_cast<uint64_t>(end) * sizeof(T))) {}
 
-  // The elements from `first` on, as raw bytes: at least one of them.
+  // The raw bytes of the elements from `first` on: at least one element.
   std::span<const std::byte> from(int64_t first) {
     if (first < start_ || first >= start_ + count_) load(first);
     return std::span<const std::byte>(bytes_).first(size_of(count_)).subspan(size_of(first - start_));
   }
 
  private:
-  static size_t size_of(int64_t elements) { return static_cast<size_t>(elements) * sizeof(T); }
+  static size_t size_of(int64_t elements) { return elements * sizeof(T); }
 
   void load(int64_t first) {
     start_ = first;
@@ -100,7 +92,7 @@ float element(const std::byte* bytes) {
   return stored.value();
 }
 
-// Converts one run along an axis. The loop over neighbours stands apart for the compiler to vectorise.
+// Converts one run along an axis. Adjacent elements have a loop of their own, which the compiler can vectorise.
 template <class T>
 void convert_run(Window<T>& window, int64_t first, const Axis& axis, float* out) {
   for (int64_t done = 0; done < axis.size;) {
@@ -111,21 +103,21 @@ void convert_run(Window<T>& window, int64_t first, const Axis& axis, float* out)
     const std::byte* from = bytes.data();
     float* to = out + done * axis.out_stride;
     if (axis.stride == 1 && axis.out_stride == 1) {
-      for (int64_t i = 0; i < count; ++i) to[i] = element<T>(from + i * static_cast<int64_t>(sizeof(T)));
+      for (int64_t i = 0; i < count; ++i) to[i] = element<T>(from + i * sizeof(T));
     } else {
-      const int64_t step = axis.stride * static_cast<int64_t>(sizeof(T));
+      const int64_t step = axis.stride * sizeof(T);
       for (int64_t i = 0; i < count; ++i) to[i * axis.out_stride] = element<T>(from + i * step);
     }
     done += count;
   }
 }
 
-// Where a run begins: counts through the outer axes like an odometer.
+// The start of a run. next() counts through the outer axes like an odometer.
 struct Position {
   int64_t record, out;
   std::vector<int64_t> index;
 
-  // False when all axes are at their end.
+  // Returns false after the last run.
   bool next(std::span<const Axis> axes) {
     for (size_t d = axes.size(); d-- > 0;) {
       record += axes[d].stride;
@@ -165,7 +157,7 @@ void read_tensor(const ZipFile& zip, const ZipEntry& record, const ArchiveTensor
     case DType::kBFloat16: return read_as<BFloat16>(zip, record, tensor, out);
     case DType::kFloat32: return read_as<Float32>(zip, record, tensor, out);
     case DType::kFloat64: return read_as<Float64>(zip, record, tensor, out);
-    default: return;  // excluded by the caller
+    default: return;  // a precondition: see the header
   }
 }
 

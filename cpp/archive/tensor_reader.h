@@ -1,4 +1,4 @@
-// Reads a strided tensor out of a record of the archive and converts it to float32 on the way, a piece at a time.
+// Reads a strided tensor from a record of the archive in pieces, and converts it to float32.
 #pragma once
 #include <span>
 
@@ -8,8 +8,8 @@ namespace clip_es {
 
 bool is_floating_point(DType dtype);
 
-// tensor -> out, row-major. The tensor is of a floating-point type, lies inside `record`, and has out.size() elements.
-// float16 subnormals, infinities and NaN keep their value; float64 is rounded to nearest.
+// Writes the tensor to `out` in row-major order. The tensor must have a floating-point type, out.size() elements, and lie inside `record`.
+// float16 subnormals, infinities and NaN keep their value; float64 is rounded to the nearest float32.
 void read_tensor(const ZipFile& zip, const ZipEntry& record, const ArchiveTensor& tensor, std::span<float> out);
 
 }  // namespace clip_es

@@ -1,13 +1,8 @@
 #include "archive/zip_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -19,7 +14,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "zip fields and PyTorch's storages are little-endian");
 
-// Layouts: PKWARE's APPNOTE.TXT 6.3.10, section 4.3. Offsets of fields stand where they are read.
+// Layouts: PKWARE's APPNOTE.TXT 6.3.10, section 4.3. The offset of a field is in the code that reads it.
 constexpr size_t kLocalHeaderSize = 30;     // 4.3.7
 constexpr size_t kDirectoryEntrySize = 46;  // 4.3.12
 constexpr size_t kEndRecord64Size = 56;     // 4.3.14
@@ -28,9 +23,9 @@ constexpr size_t kEndRecordSize = 22;       // 4.3.16
 constexpr size_t kLongestComment = 0xffff;
 constexpr uint16_t kZip64Extra = 0x0001;  // 4.5.3
 constexpr uint16_t kEncrypted = 1 << 0;   // 4.4.4
-constexpr uint16_t kMaximum16 = 0xffff;   // "see the zip64 record instead"
+constexpr uint16_t kMaximum16 = 0xffff;   // means: the value is in the zip64 record
 constexpr uint32_t kMaximum32 = 0xffffffff;
-constexpr uint64_t kLargestDirectory = 64 << 20;  // ours: some 500,000 records; a ViT-L/14 has about 1,000
+constexpr uint64_t kLargestDirectory = 64 << 20;  // our limit, about 500,000 records; a ViT-L/14 has about 1,000
 constexpr size_t kPiece = 1 << 20;                // bytes read at a time while verifying
 
 template <class T>
@@ -48,7 +43,7 @@ std::string_view as_text(std::span<const std::byte> bytes) { return {reinterpret
 
 bool contains(uint64_t size, uint64_t offset, uint64_t length) { return offset <= size && length <= size - offset; }
 
-// One record of the directory. `used` counts its bytes.
+// One entry of the directory. `used`: its size in bytes.
 struct DirectoryEntry {
   std::string_view name;
   uint16_t flags, method;
@@ -57,7 +52,7 @@ struct DirectoryEntry {
   size_t used;
 };
 
-// The extra field lists, in this order, only what did not fit: unpacked size, packed size, offset of the local header.
+// The extra field has only the values that did not fit, in this order: unpacked size, packed size, offset of the local header.
 bool take_zip64_fields(std::span<const std::byte> extra, DirectoryEntry& entry) {
   while (extra.size() >= 4) {
     const size_t size = field<uint16_t>(extra, 2);
@@ -77,7 +72,7 @@ bool take_zip64_fields(std::span<const std::byte> extra, DirectoryEntry& entry) 
   return false;
 }
 
-// False when the bytes are no directory entry.
+// Returns false when the bytes are not a directory entry.
 bool parse_directory_entry(std::span<const std::byte> bytes, DirectoryEntry& entry) {
   if (bytes.size() < kDirectoryEntrySize || !has_signature(bytes, 0, "PK\1\2")) return false;
   const size_t name = field<uint16_t>(bytes, 28), extra = field<uint16_t>(bytes, 30), comment = field<uint16_t>(bytes, 32);
@@ -94,30 +89,25 @@ bool parse_directory_entry(std::span<const std::byte> bytes, DirectoryEntry& ent
   return !wide || take_zip64_fields(bytes.subspan(kDirectoryEntrySize + name, extra), entry);
 }
 
-// What users hand over instead, known by its first bytes; nullptr when it is none of these.
+// Recognises by its first bytes what users pass by mistake. Returns nullptr when it is none of these.
 const char* name_other_format(std::string_view start) {
   constexpr std::string_view kLegacyMagic{"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8\x50\x19", 14};
   if (start.starts_with(kLegacyMagic))
-    return "is a torch.save file of before PyTorch 1.6; load it in Python and write an archive with tools/export_archive.py";
+    return "is a torch.save file from before PyTorch 1.6; load it in Python and write an archive with tools/export_archive.py";
   if (start.size() >= 2 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5)
     return "is a bare Python pickle; load it in Python and write an archive with tools/export_archive.py";
   if (start.size() > 8 && start[8] == '{' && start.substr(4, 4) == std::string_view("\0\0\0\0", 4))
     return "is a safetensors file; write an archive from it with tools/export_archive.py";
-  if (start.starts_with("version https://git-lfs")) return "is a Git LFS pointer, not the file it stands for; run: git lfs pull";
+  if (start.starts_with("version https://git-lfs")) return "is a Git LFS pointer instead of the archive; run: git lfs pull";
   if (start.starts_with("<!DOCTYPE") || start.starts_with("<!doctype") || start.starts_with("<html"))
-    return "is a web page; the download went wrong, download the archive again";
+    return "is a web page instead of an archive; download the archive again";
   if (start.starts_with("PK\3\4")) return "is cut short: the directory at the zip's end is missing; download it again";
   return nullptr;
 }
 
 }  // namespace
 
-ZipFile::Descriptor::~Descriptor() {
-  if (fd >= 0) close(fd);
-}
-
-ZipFile::ZipFile(const std::string& path) : path_(path) {
-  open();
+ZipFile::ZipFile(const std::string& path) : file_(path) {
   const Directory directory = find_directory();
   read_directory(directory);
   check_local_headers(directory);
@@ -130,7 +120,7 @@ const ZipEntry* ZipFile::find(std::string_view name) const {
 
 void ZipFile::read(const ZipEntry& entry, uint64_t offset, std::span<std::byte> out) const {
   if (!contains(entry.size, offset, out.size())) damaged("a read reaches outside its record");
-  read_file(entry.offset + offset, out);
+  file_.read(entry.offset + offset, out);
 }
 
 bool ZipFile::verify(const ZipEntry& entry) const {
@@ -152,9 +142,9 @@ std::vector<std::byte> ZipFile::read_whole(std::string_view name, uint64_t limit
   const std::string record(name);
   const ZipEntry* entry = find(name);
   if (!entry) fail("record " + record + " is missing; write the archive again");
-  if (!entry->stored) fail("record " + record + " is compressed; PyTorch stores it plain: write the archive again");
+  if (!entry->stored) fail("record " + record + " is compressed; PyTorch does not compress records: write the archive again");
   if (entry->size > limit)
-    fail("record " + record + " has " + std::to_string(entry->size) + " bytes; at most " + std::to_string(limit) + " are read");
+    fail("record " + record + " has " + std::to_string(entry->size) + " bytes, expected at most " + std::to_string(limit));
   std::vector<std::byte> bytes(entry->size);
   read(*entry, 0, bytes);
   if (clip_es::crc32(bytes) != entry->crc32) damaged("record " + record + " is damaged (CRC-32 differs)");
@@ -168,30 +158,18 @@ uint64_t ZipFile::fingerprint() const {
     for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   };
   for (const auto& [name, entry] : entries_) {
-    add(std::string_view(name).substr(name.find('/') + 1));  // the whole name where it has no folder
+    add(std::string_view(name).substr(name.find('/') + 1));  // the whole name when it has no folder
     add(std::string_view("\0", 1));
     add(std::to_string(entry.size) + ' ' + std::to_string(entry.crc32) + '\n');
   }
   return hash;
 }
 
-void ZipFile::open() {
-  const auto refuse = [this](const std::string& why) { throw Error(ErrorCode::kModelRead, path_ + ": cannot be opened: " + why); };
-  // O_NONBLOCK: without it, a FIFO would be waited for.
-  file_.fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  struct stat status;
-  if (file_.fd < 0 || fstat(file_.fd, &status) != 0) refuse(std::strerror(errno));
-  if (S_ISDIR(status.st_mode)) refuse(std::strerror(EISDIR));
-  if (!S_ISREG(status.st_mode)) refuse("it is not a regular file");
-  if (status.st_size == 0) refuse("it is empty; download it again");
-  size_ = static_cast<uint64_t>(status.st_size);
-}
-
-// The end record is the last thing in the file; only its own comment may follow it.
+// The end record is at the end of the file. Only its comment may follow it.
 ZipFile::Directory ZipFile::find_directory() const {
-  std::vector<std::byte> tail(std::min<uint64_t>(size_, kEndRecordSize + kLongestComment));
-  const uint64_t tail_start = size_ - tail.size();
-  read_file(tail_start, tail);
+  std::vector<std::byte> tail(std::min<uint64_t>(file_.size(), kEndRecordSize + kLongestComment));
+  const uint64_t tail_start = file_.size() - tail.size();
+  file_.read(tail_start, tail);
   for (size_t left = tail.size(); left >= kEndRecordSize; --left) {
     const size_t at = left - kEndRecordSize;
     if (!has_signature(tail, at, "PK\5\6")) continue;
@@ -205,8 +183,8 @@ ZipFile::Directory ZipFile::find_directory() const {
   refuse_as_no_zip();
 }
 
-// PyTorch always writes zip64's end record and locator too, and the old record beside them, with all-ones where a value
-// does not fit there.
+// PyTorch always writes the zip64 end record and its locator in addition to the old end record, which has all ones in each field whose
+// value does not fit.
 ZipFile::Directory ZipFile::find_directory64(uint64_t end_record, const Directory& directory) const {
   const bool wide = directory.offset == kMaximum32 || directory.size == kMaximum32 || directory.entries == kMaximum16;
   const auto agree = [](uint64_t narrow, uint64_t all_ones, uint64_t value) { return narrow == all_ones || narrow == value; };
@@ -214,11 +192,11 @@ ZipFile::Directory ZipFile::find_directory64(uint64_t end_record, const Director
   std::array<std::byte, kEndRecord64Size> record{};
   Directory found = directory;
   uint64_t limit = end_record;
-  if (end_record >= locator.size()) read_file(end_record - locator.size(), locator);
+  if (end_record >= locator.size()) file_.read(end_record - locator.size(), locator);
   if (has_signature(locator, 0, "PK\6\7")) {
     limit = field<uint64_t>(locator, 8);
     if (!contains(end_record - locator.size(), limit, record.size())) damaged("its zip64 end record lies outside the file");
-    read_file(limit, record);
+    file_.read(limit, record);
     if (!has_signature(record, 0, "PK\6\6")) damaged("its zip64 end record is damaged");
     found = {field<uint64_t>(record, 48), field<uint64_t>(record, 40), field<uint64_t>(record, 32)};
     if (!agree(directory.offset, kMaximum32, found.offset) || !agree(directory.size, kMaximum32, found.size) ||
@@ -229,13 +207,13 @@ ZipFile::Directory ZipFile::find_directory64(uint64_t end_record, const Director
   }
   if (!contains(limit, found.offset, found.size)) damaged("the zip's directory lies outside the file");
   if (found.size > kLargestDirectory)
-    fail("the zip's directory has " + std::to_string(found.size) + " bytes, more than any model's; save the weights alone");
+    fail("the zip's directory has " + std::to_string(found.size) + " bytes, more than any model has; save only the weights");
   return found;
 }
 
 void ZipFile::read_directory(const Directory& directory) {
   std::vector<std::byte> bytes(directory.size);
-  read_file(directory.offset, bytes);
+  file_.read(directory.offset, bytes);
   std::span<const std::byte> rest = bytes;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     DirectoryEntry entry;
@@ -245,14 +223,14 @@ void ZipFile::read_directory(const Directory& directory) {
     if (entry.flags & kEncrypted) fail("record " + name + " is encrypted; write the archive without a password");
     const bool stored = entry.method == 0;
     if (stored && entry.packed != entry.unpacked) damaged("the sizes of record " + name + " contradict each other");
-    // The offset is the local header's until check_local_headers() puts the data's there.
+    // The offset of the local header; check_local_headers() replaces it with the offset of the data.
     if (!entries_.emplace(name, ZipEntry{entry.header, entry.packed, entry.crc32, stored}).second)
       fail("two records are named " + name + "; write the archive again");
   }
-  if (!rest.empty()) damaged("the zip's directory has " + std::to_string(rest.size()) + " bytes too many");
+  if (!rest.empty()) damaged("the zip directory has " + std::to_string(rest.size()) + " unexpected bytes after its entries");
 }
 
-// In the file's order, so that an entry which reaches into the next one, or into the directory, is seen.
+// Checks entries in file order, so that each must end before the next one or the directory begins.
 void ZipFile::check_local_headers(const Directory& directory) {
   std::vector<std::pair<const std::string, ZipEntry>*> order;
   for (auto& named : entries_) order.push_back(&named);
@@ -262,40 +240,27 @@ void ZipFile::check_local_headers(const Directory& directory) {
     auto& [name, entry] = *order[i];
     const uint64_t limit = i + 1 < order.size() ? order[i + 1]->second.offset : directory.offset;
     bytes.resize(kLocalHeaderSize + name.size());
-    if (!contains(limit, entry.offset, bytes.size())) damaged("record " + name + " overlaps what follows it");
-    read_file(entry.offset, bytes);
+    if (!contains(limit, entry.offset, bytes.size())) damaged("record " + name + " overlaps the next record or the directory");
+    file_.read(entry.offset, bytes);
     const bool same_name = field<uint16_t>(bytes, 26) == name.size() && as_text(bytes).ends_with(name);
     const bool same_method = (field<uint16_t>(bytes, 8) == 0) == entry.stored;
     if (!has_signature(bytes, 0, "PK\3\4") || !same_name || !same_method)
       damaged("the header of record " + name + " contradicts the zip's directory");
     entry.offset += bytes.size() + field<uint16_t>(bytes, 28);
-    if (!contains(limit, entry.offset, entry.size)) damaged("record " + name + " overlaps what follows it");
+    if (!contains(limit, entry.offset, entry.size)) damaged("record " + name + " overlaps the next record or the directory");
   }
 }
 
-void ZipFile::read_file(uint64_t offset, std::span<std::byte> out) const {
-  while (!out.empty()) {
-    const ssize_t count = pread(file_.fd, out.data(), out.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error(ErrorCode::kModelRead, path_ + ": cannot be read: " + std::strerror(errno));
-    if (count == 0)
-      throw Error(ErrorCode::kModelRead, path_ + ": became shorter while it was read: it had " + std::to_string(size_) +
-                                             " bytes, now it ends before byte " + std::to_string(offset + out.size()));
-    offset += static_cast<uint64_t>(count);
-    out = out.subspan(static_cast<size_t>(count));
-  }
-}
-
-void ZipFile::fail(const std::string& what) const { throw Error(ErrorCode::kModelFormat, path_ + ": " + what); }
+void ZipFile::fail(const std::string& what) const { throw Error(ErrorCode::kModelFormat, path() + ": " + what); }
 
 void ZipFile::damaged(const std::string& what) const { fail(what + "; download the archive again"); }
 
 void ZipFile::refuse_as_no_zip() const {
   std::array<std::byte, 64> start{};
-  const auto bytes = std::span(start).first(std::min<uint64_t>(start.size(), size_));
-  read_file(0, bytes);
-  if (const char* other = name_other_format(as_text(bytes))) throw Error(ErrorCode::kModelFormat, path_ + " " + other);
-  throw Error(ErrorCode::kModelFormat, path_ +
+  const auto bytes = std::span(start).first(std::min<uint64_t>(start.size(), file_.size()));
+  file_.read(0, bytes);
+  if (const char* other = name_other_format(as_text(bytes))) throw Error(ErrorCode::kModelFormat, path() + " " + other);
+  throw Error(ErrorCode::kModelFormat, path() +
                                            " is not a TorchScript archive (not a zip file, or cut short): download it again, "
                                            "or write one with tools/export_archive.py");
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/context.h"
+#include "core/maps.h"
 
 namespace clip_es {
 
@@ -10,10 +11,10 @@ struct AffinitySettings {
   int sinkhorn_rounds = 3;  // released value
 };
 
-// attention (N, N): mean over heads and the last 8 blocks, class token dropped; rows need not sum to one.
-// cams (K, N), boxes (K, N) of 0 and 1 -> refined (K, N) = (T T) (boxes * cams), T = Sinkhorn's matrix made symmetric.
-// Sinkhorn lives in two vectors and T T in two products with K columns, so the matrix is read and never written.
-void refine_cams(HostContext&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
-                 const AffinitySettings&, float* refined);
+// attention (N, N): the mean over heads and the last 8 blocks, without the class token. Its rows need not sum to one.
+// boxes (K, N): 0 or 1. refined = (T T) (boxes * cams), where T is Sinkhorn's matrix made symmetric. The N x N matrix is read and never
+// written: Sinkhorn's factors are two vectors, and T T is applied as two products with K columns.
+void refine_cams(HostContext&, HostSpan<const float> attention, const HostMaps& cams, HostSpan<const uint8_t> boxes,
+                 const AffinitySettings&, const HostMaps& refined);
 
 }  // namespace clip_es

@@ -3,21 +3,23 @@
 #include <algorithm>
 #include <cmath>
 
-#include "torch/matmul.h"
+#include "ops/matmul.h"
 
 namespace clip_es {
+namespace {
 
-void throw_no_embedding() {
-  throw Error(ErrorCode::kModelFormat, "the image tower gives no finite embedding: its weights overflow, or are zero");
+[[noreturn]] void throw_no_embedding() {
+  throw Error(ErrorCode::kModelFormat,
+              "the image tower gives no finite embedding: the model's weights overflow or are zero; use another copy of the model");
 }
 
-void image_embedding(const Model& model, const LastBlock& last, std::span<double> f) {
+}  // namespace
+
+void image_embedding(const Model& model, const HostLastBlock& last, std::span<double> f) {
   const int64_t width = model.image.width, size = model.shape.embedding;
-  std::fill(f.begin(), f.end(), 0.0);
+  std::ranges::fill(f, 0.0);
   for (int64_t c = 0; c < width; ++c)
-    for (int64_t e = 0; e < size; ++e)
-      f[static_cast<size_t>(e)] +=
-          static_cast<double>(last.pooled[static_cast<size_t>(c)]) * model.image_projection[static_cast<size_t>(c * size + e)];
+    for (int64_t e = 0; e < size; ++e) f[e] += static_cast<double>(last.pooled[c]) * model.image_projection[c * size + e];
   double squares = 0;
   for (const double value : f) squares += value * value;
   const double norm = std::sqrt(squares);
@@ -25,21 +27,23 @@ void image_embedding(const Model& model, const LastBlock& last, std::span<double
   for (double& value : f) value /= norm;
 }
 
-void patch_embeddings(HostContext& context, const Model& model, const LastBlock& last, float* patches) {
-  const int64_t count = last.n - 1, width = model.image.width, size = model.shape.embedding;
+void require_finite(std::span<const float> probabilities) {
+  for (const float p : probabilities)
+    if (!std::isfinite(p)) throw_no_embedding();
+}
+
+void patch_embeddings(HostContext& context, const Model& model, const HostLastBlock& last, std::span<float> patches) {
+  const int64_t count = last.patches(), width = model.image.width, size = model.shape.embedding;
   Arena::Scope scope(context.arena);
-  const auto z = context.arena.take<float>(static_cast<size_t>(count * width));
-  for (int64_t i = 0; i < count * width; ++i) {
-    const auto channel = static_cast<size_t>(i % width);
-    z[static_cast<size_t>(i)] = last.z_hat[static_cast<size_t>(i)] * model.ln_post.gamma[channel] + model.ln_post.beta[channel];
-  }
-  torch::matmul(context, torch::matrix(z.data(), count, width), torch::matrix(model.image_projection.data(), width, size), patches);
+  const auto z = context.arena.take<float>(count * width);
+  for (int64_t i = 0; i < count * width; ++i) z[i] = last.z_hat[i] * model.ln_post.gamma[i % width] + model.ln_post.beta[i % width];
+  ops::matmul(context, matrix(z.data(), count, width), matrix(model.image_projection.data(), width, size), patches.data());
   for (int64_t i = 0; i < count; ++i) {
-    float* row = patches + i * size;
+    const std::span<float> row = patches.subspan(i * size, size);
     double squares = 0;
-    for (int64_t e = 0; e < size; ++e) squares += static_cast<double>(row[e]) * row[e];
+    for (const float value : row) squares += static_cast<double>(value) * value;
     const double norm = squares > 0 ? std::sqrt(squares) : 1;
-    for (int64_t e = 0; e < size; ++e) row[e] = static_cast<float>(row[e] / norm);
+    for (float& value : row) value = static_cast<float>(value / norm);
   }
 }
 

@@ -1,19 +1,22 @@
-// An encoded photo in the space of texts: as a whole, the way the score pools it, and patch by patch.
+// An encoded photo in the space of texts: the whole photo, as the score pools it, and each patch.
 #pragma once
 #include <span>
 
-#include "cam/softmax_gradcam.h"
+#include "cam/last_block.h"
+#include "clip/model.h"
+#include "core/context.h"
 
 namespace clip_es {
 
-// An image without a direction in the space of texts: kModelFormat.
-[[noreturn]] void throw_no_embedding();
-
-// f (embedding), of length one: the mean over patches of ln_post's output, projected. In double, as GradCAM subtracts nearly equal
+// f (embedding), of length one: the mean over patches of ln_post's output, projected. In double, because GradCAM subtracts nearly equal
 // numbers from it. Throws Error kModelFormat when it is not finite.
-void image_embedding(const Model&, const LastBlock&, std::span<double> f);
+void image_embedding(const Model&, const HostLastBlock&, std::span<double> f);
 
-// patches (N, embedding), rows of length one: each patch's own output of ln_post, projected.
-void patch_embeddings(HostContext&, const Model&, const LastBlock&, float* patches);
+// Throws the same error when a probability is not finite. Call it after the device has finished: kernels cannot throw, so an embedding that
+// is not finite is detected here.
+void require_finite(std::span<const float> probabilities);
+
+// patches (N, embedding), rows of length one: ln_post's output of each patch, projected.
+void patch_embeddings(HostContext&, const Model&, const HostLastBlock&, std::span<float> patches);
 
 }  // namespace clip_es

@@ -7,14 +7,19 @@ namespace clip_es {
 
 float affinity_weight(const Model& model) { return 1.0f / static_cast<float>(std::min(kAffinityBlocks, model.shape.layers)); }
 
+size_t ImageTower::bytes() const {
+  size_t total = patch_embedding.bytes();
+  for (const TransformerBlock& block : blocks) total += block.bytes();
+  return total;
+}
+
 void resize_positions(Arena& scratch, const Model& model, const Grid& grid, float* out) {
   const int64_t width = model.image.width, side = model.shape.resolution / model.shape.patch;
   const float* trained = model.positional_embedding.data();
   out = std::copy_n(trained, width, out);
   trained += width;
   Arena::Scope scope(scratch);
-  const auto vertical = scratch.take<ops::Tap>(static_cast<size_t>(grid.height)),
-             horizontal = scratch.take<ops::Tap>(static_cast<size_t>(grid.width));
+  const auto vertical = scratch.take<ops::Tap>(grid.height), horizontal = scratch.take<ops::Tap>(grid.width);
   ops::bilinear_taps(side, grid.height, vertical);
   ops::bilinear_taps(side, grid.width, horizontal);
   for (const ops::Tap& v : vertical)
@@ -28,29 +33,30 @@ void resize_positions(Arena& scratch, const Model& model, const Grid& grid, floa
     }
 }
 
-void encode_images(HostContext& context, const Model& model, std::span<const Grid> grids, const float* patches, float* x,
-                   std::span<float* const> mean_attention) {
-  const int64_t width = model.image.width, patch_values = 3 * model.shape.patch * model.shape.patch;
+void encode_images(HostContext& context, const Model& model, const ImageTower& tower, std::span<const Grid> grids,
+                   HostSpan<const float> patches, HostSpan<float> tokens, std::span<const HostSpan<float>> mean_attention) {
+  const int64_t width = model.image.width, layers = model.shape.layers;
   Arena::Scope scope(context.arena);
   const auto images = context.arena.take<ops::Sequence>(grids.size());
-  int64_t tokens = 0;
+  const float* own_patches = patches.data();
+  int64_t count = 0;  // tokens so far
   for (size_t i = 0; i < grids.size(); ++i) {
-    const int64_t patch_count = grids[i].patches();
-    images[i] = {tokens, patch_count + 1};
-    float* own = x + tokens * width;
+    images[i] = {count, grids[i].tokens()};
+    float* own = tokens.data() + count * width;
     resize_positions(context.arena, model, grids[i], own);
-    for (int64_t c = 0; c < width; ++c) own[c] += model.class_embedding[static_cast<size_t>(c)];
-    model.patch_embedding(context, patches, patch_count, own + width, {.add = true});
-    std::fill_n(mean_attention[i], patch_count * patch_count, 0.0f);
-    patches += patch_count * patch_values;
-    tokens += patch_count + 1;
+    for (int64_t c = 0; c < width; ++c) own[c] += model.class_embedding[c];
+    tower.patch_embedding(context, own_patches, grids[i].patches(), own + width, {.add = true});
+    std::ranges::fill(mean_attention[i], 0.0f);
+    own_patches += grids[i].patches() * model.patch_values();
+    count += grids[i].tokens();
   }
-  ops::layer_norm(context, x, tokens, width, model.ln_pre.gamma.data(), model.ln_pre.beta.data(), x);
-  for (int64_t i = 0; i + 1 < model.shape.layers; ++i) {
+  float* x = tokens.data();
+  ops::layer_norm(context, x, count, width, model.ln_pre.gamma.data(), model.ln_pre.beta.data(), x);
+  for (int64_t i = 0; i + 1 < layers; ++i) {
     context.checkpoint();
-    const BlockWeights& block = model.image_blocks[static_cast<size_t>(i)];
-    if (i + kAffinityBlocks < model.shape.layers) transformer_block(context, model.image, block, images, false, x);
-    else transformer_block_with_means(context, model.image, block, images, x, affinity_weight(model), mean_attention);
+    const TransformerBlock& block = tower.blocks[i];
+    if (i + kAffinityBlocks < layers) transformer_block(context, model.image, tower.attention, block, images, false, x);
+    else transformer_block_with_means(context, model.image, tower.attention, block, images, x, affinity_weight(model), mean_attention);
   }
 }
 

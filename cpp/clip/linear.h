@@ -1,60 +1,56 @@
-// A linear layer, y = x W^T + b, in the precision the model was loaded with.
+// A linear layer on the CPU: y = x W^T + b.
 #pragma once
 #include <cstdint>
 #include <memory>
-#include <span>
 
+#include "clip/tensors.h"
 #include "core/arena.h"
 #include "core/context.h"
 #include "core/precision.h"
+#include "ops/matmul.h"
 #include "ops/packed_matmul.h"
 #include "torch/packed_weight.h"
 
-namespace clip_es::torch {
-
-using clip_es::Precision;
+namespace clip_es {
 
 class Linear {
  public:
   Linear() = default;
-  // weight (outputs, inputs); bias (outputs) or empty. Both are copied: as they are in float32, in other precisions packed at once.
-  Linear(std::span<const float> weight, std::span<const float> bias, int64_t inputs, Precision precision);
-  // A float32 layer for seldom use: its weights are kept in half the memory when 16 bits hold them exactly, as those of OpenAI's archives,
-  // and widened for each product.
-  static Linear compact(std::span<const float> weight, std::span<const float> bias, int64_t inputs);
-  // y = x W of a float32 layer's W, without bias, packed. Not for kInt8.
-  static Linear transposed(const Linear&, Precision);
+  // Packs the weights for fast products.
+  Linear(const LinearTensors&, Precision);
+  // A float32 layer in half the memory: the weights are kept as float16 if float16 holds them exactly, as it does for OpenAI's archives.
+  // A product widens and packs them again, so use this for layers that run rarely.
+  static Linear compact(const LinearTensors&);
 
-  // Rounds and reorders a float32 layer's weights for products: weight() is gone then.
-  void pack(Precision);
-
-  // x (rows, inputs) -> y (rows, outputs), rows shared among the pool's threads. y must not be x. The epilogue's bias is the layer's own.
+  // x (rows, inputs) -> y (rows, outputs). y must not overlap x. The layer's bias replaces the epilogue's.
   void operator()(HostContext&, const float* x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
   void operator()(HostContext&, const ops::RowSource& x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
 
-  // y += out(activation(in(x))), rows of x (rows, inputs of in), of y (rows, outputs of out). A row of x may be made of the same row of y.
+  // y += out(activation(in(x))) with x (rows, inputs of in) and y (rows, outputs of out). x may be computed from y: each thread reads its
+  // rows of x before it writes the same rows of y.
   static void feed_forward(HostContext&, const Linear& in, Activation, const Linear& out, const ops::RowSource& x, int64_t rows, float* y);
 
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }
-  const float* weight() const;  // (outputs, inputs), of a float32 layer that is neither compact nor packed
   const float* bias() const { return reinterpret_cast<const float*>(bias_.get()); }  // (outputs), or null
-  size_t bytes() const;                                                              // of memory held
+  size_t bytes() const;                                                              // memory of weights and bias
 
  private:
-  // How the weights are kept. The bias is float32 beside all of them.
-  enum class Storage { kPlain, kPacked, kFloat16, kLibrary };
+  enum class Storage {
+    kPanels,   // panels_, for our own products
+    kFloat32,  // weight_, as given
+    kFloat16,  // weight_, in half the memory
+    kOneDnn,   // packed_, for oneDNN's bfloat16 products
+  };
 
-  void pack(Precision, std::span<const float> weight);
-  void multiply(HostContext&, const float* x, int64_t rows, float* y) const;
-  void multiply_compact(HostContext&, const float* x, int64_t rows, float* y) const;
-  void multiply_by_library(HostContext&, const float* x, int64_t rows, float* y) const;
+  ops::UnpackedWeight unpacked() const;
+  void multiply_by_onednn(HostContext&, const ops::RowSource& x, int64_t rows, float* y, const ops::Epilogue&) const;
 
   int64_t inputs_ = 0, outputs_ = 0;
-  Storage storage_ = Storage::kPlain;
+  Storage storage_ = Storage::kPanels;
   AlignedBytes weight_, bias_;
-  ops::PackedMatrix panels_;              // of kPacked, instead of weight_
-  std::unique_ptr<PackedWeight> packed_;  // of kLibrary, instead of weight_
+  ops::PackedMatrix panels_;
+  std::unique_ptr<torch::PackedWeight> packed_;
 };
 
-}  // namespace clip_es::torch
+}  // namespace clip_es

@@ -1,6 +1,7 @@
 #include "clip/model_config.h"
 
 #include <cmath>
+#include <cstdio>
 
 #include "core/error.h"
 #include "core/json.h"
@@ -8,51 +9,67 @@
 namespace clip_es {
 namespace {
 
-constexpr const char* kName = "clip-es.json";
+constexpr const char* kFileName = "clip-es.json";
 
-int64_t head_count(const Json& value, const std::string& what) {
-  const double count = value.number(what);
+[[noreturn]] void fail(const std::string& message) { throw Error(ErrorCode::kModelFormat, message); }
+
+std::string to_text(double number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", number);
+  return text;
+}
+
+int64_t read_head_count(const Json& value, const std::string& name) {
+  const double count = json_number(value, name);
   if (count < 1 || count > 1024 || count != std::floor(count))
-    throw Error(ErrorCode::kModelFormat, what + " is " + std::to_string(count) + ", expected a whole number from 1 to 1024");
+    fail(name + " is " + to_text(count) + ", expected a whole number from 1 to 1024");
   return static_cast<int64_t>(count);
 }
 
-std::array<float, 3> channels(const Json& value, const std::string& what, bool positive) {
-  const Json::Array& items = value.array(what);
-  if (items.size() != 3)
-    throw Error(ErrorCode::kModelFormat, what + " has " + std::to_string(items.size()) + " numbers, expected 3 (red, green, blue)");
-  std::array<float, 3> out;
+std::array<float, 3> read_channels(const Json& value, const std::string& name) {
+  const Json::array_t& items = json_array(value, name);
+  if (items.size() != 3) fail(name + " has " + std::to_string(items.size()) + " numbers, expected 3 (red, green, blue)");
+  std::array<float, 3> channels;
   for (size_t i = 0; i < 3; ++i) {
-    out[i] = static_cast<float>(items[i].number(what));
-    if (!std::isfinite(out[i]) || (positive && out[i] <= 0))
-      throw Error(ErrorCode::kModelFormat, what + " holds " + std::to_string(out[i]) + ", which cannot normalise pixels");
+    channels[i] = static_cast<float>(json_number(items[i], name));
+    if (!std::isfinite(channels[i]))
+      fail(name + " contains " + to_text(json_number(items[i], name)) + ", expected numbers in the range of float32");
   }
-  return out;
+  return channels;
 }
 
-Activation activation(const Json& value) {
-  const std::string& name = value.text("activation");
+// Pixels are divided by these.
+std::array<float, 3> read_deviations(const Json& value) {
+  const std::array<float, 3> channels = read_channels(value, "std");
+  for (size_t i = 0; i < 3; ++i)
+    if (channels[i] <= 0) fail("std contains " + to_text(channels[i]) + ", expected numbers above 0");
+  return channels;
+}
+
+Activation read_activation(const Json& value) {
+  const std::string& name = json_string(value, "activation");
   if (name == "quick_gelu") return Activation::kQuickGelu;
   if (name == "gelu") return Activation::kGelu;
-  throw Error(ErrorCode::kModelFormat, "activation is \"" + name + "\", expected \"quick_gelu\" or \"gelu\"");
+  fail("activation is \"" + name + "\", expected \"quick_gelu\" or \"gelu\"");
+}
+
+void read_heads(const Json& value, ModelConfig& config) {
+  for (const auto& [tower, count] : json_object(value, "heads")) {
+    if (tower == "image") config.image_heads = read_head_count(count, "heads.image");
+    else if (tower == "text") config.text_heads = read_head_count(count, "heads.text");
+    else fail("key heads." + tower + " is not known, expected heads.image or heads.text");
+  }
 }
 
 ModelConfig parse(const std::string& text) {
   ModelConfig config;
-  const Json json = Json::parse(text);
-  for (const auto& [key, value] : json.object("the document")) {
-    if (key == "activation") config.activation = activation(value);
-    else if (key == "mean") config.mean = channels(value, "mean", false);
-    else if (key == "std") config.std = channels(value, "std", true);
-    else if (key == "heads") {
-      for (const auto& [tower, count] : value.object("heads")) {
-        if (tower == "image") config.image_heads = head_count(count, "heads.image");
-        else if (tower == "text") config.text_heads = head_count(count, "heads.text");
-        else throw Error(ErrorCode::kModelFormat, "unknown key heads." + tower + "; known: image, text");
-      }
-    } else {
-      throw Error(ErrorCode::kModelFormat, "unknown key " + key + "; known: activation, heads, mean, std");
-    }
+  const Json document = parse_json(text);
+  for (const auto& [key, value] : json_object(document, "the document")) {
+    if (key == "activation") config.activation = read_activation(value);
+    else if (key == "heads") read_heads(value, config);
+    else if (key == "mean") config.mean = read_channels(value, "mean");
+    else if (key == "std") config.std = read_deviations(value);
+    else fail("key " + key + " is not known, expected activation, heads, mean or std");
   }
   return config;
 }
@@ -60,12 +77,12 @@ ModelConfig parse(const std::string& text) {
 }  // namespace
 
 ModelConfig read_model_config(const Archive& archive) {
-  const auto text = archive.extra_file(kName);
+  const auto text = archive.extra_file(kFileName);
   if (!text) return {};
   try {
     return parse(*text);
   } catch (const Error& e) {
-    throw Error(ErrorCode::kModelFormat, archive.path() + ": " + kName + ": " + e.what());
+    throw Error(ErrorCode::kModelFormat, archive.path() + ": " + kFileName + ": " + e.what());
   }
 }
 

@@ -1,4 +1,4 @@
-// clip-es.json, the optional file in an archive that says what OpenAI's archives leave implicit.
+// clip-es.json: an optional file in an archive with the facts that OpenAI's archives leave implicit.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -15,7 +15,7 @@ struct ModelConfig {
 };
 
 // {"activation": "quick_gelu" | "gelu", "heads": {"image": 12, "text": 8}, "mean": [r, g, b], "std": [r, g, b]}, each optional.
-// Throws Error kModelFormat for anything else.
+// Without the file, the defaults above. Throws Error kModelFormat for an unknown key or a value out of range.
 ModelConfig read_model_config(const Archive&);
 
 }  // namespace clip_es

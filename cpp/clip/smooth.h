@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "clip/transformer.h"
+#include "clip/tensors.h"
 
 namespace clip_es {
 

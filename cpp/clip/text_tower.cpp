@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "torch/matmul.h"
+#include "ops/matmul.h"
 
 namespace clip_es {
 namespace {
 
-constexpr int64_t kGroupTokens = 2048;  // about this many tokens share a matrix product: enough to be fast, small enough to abort
+constexpr int64_t kGroupTokens = 2048;  // tokens that share a product, about: many enough to be fast, few enough to abort soon
 
 // Tokens up to and with the end-of-text, which has the largest id.
 int64_t prompt_length(std::span<const int32_t> prompt) { return std::max_element(prompt.begin(), prompt.end()) - prompt.begin() + 1; }
@@ -23,7 +23,7 @@ void check_ids(const Model& model, std::span<const int32_t> tokens) {
 void embed_tokens(const Model& model, std::span<const int32_t> prompt, float* x) {
   const int64_t width = model.text.width;
   for (size_t i = 0; i < prompt.size(); ++i) {
-    const float* token = &model.token_embedding[static_cast<size_t>(prompt[i] * width)];
+    const float* token = &model.token_embedding[prompt[i] * width];
     const float* position = &model.text_positional_embedding[i * static_cast<size_t>(width)];
     for (int64_t c = 0; c < width; ++c) *x++ = token[c] + position[c];
   }
@@ -31,16 +31,15 @@ void embed_tokens(const Model& model, std::span<const int32_t> prompt, float* x)
 
 // The last token of each sequence -> a row of length one.
 void pool(HostContext& context, const Model& model, std::span<const ops::Sequence> sequences, const float* x, float* embeddings) {
-  const int64_t width = model.text.width, embedding = model.shape.embedding, count = static_cast<int64_t>(sequences.size());
+  const int64_t width = model.text.width, embedding = model.shape.embedding, count = std::ssize(sequences);
   Arena::Scope scope(context.arena);
-  const auto pooled = context.arena.take<float>(static_cast<size_t>(count * width));
+  const auto pooled = context.arena.take<float>(count * width);
   for (int64_t i = 0; i < count; ++i) {
-    const ops::Sequence& s = sequences[static_cast<size_t>(i)];
+    const ops::Sequence& s = sequences[i];
     std::copy_n(x + (s.begin + s.length - 1) * width, width, pooled.data() + i * width);
   }
   ops::layer_norm(context, pooled.data(), count, width, model.ln_final.gamma.data(), model.ln_final.beta.data(), pooled.data());
-  torch::matmul(context, torch::matrix(pooled.data(), count, width), torch::matrix(model.text_projection.data(), width, embedding),
-                embeddings);
+  ops::matmul(context, matrix(pooled.data(), count, width), matrix(model.text_projection.data(), width, embedding), embeddings);
   for (int64_t i = 0; i < count; ++i) {
     float* row = embeddings + i * embedding;
     double squares = 0;
@@ -53,8 +52,24 @@ void pool(HostContext& context, const Model& model, std::span<const ops::Sequenc
 
 }  // namespace
 
-void encode_text(HostContext& context, const Model& model, std::span<const int32_t> tokens, std::span<float> embeddings) {
-  const auto length = static_cast<size_t>(model.shape.context);
+TextTower::TextTower(const ModelSource& source) {
+  const int64_t layers = source.model()->text_layers;
+  for (int64_t i = 0; i < layers; ++i) {
+    const BlockTensors b = source.text_block(i);
+    blocks.push_back(
+        {b.ln_1, b.ln_2, Linear::compact(b.in_proj), Linear::compact(b.out_proj), Linear::compact(b.c_fc), Linear::compact(b.c_proj)});
+  }
+}
+
+size_t TextTower::bytes() const {
+  size_t total = 0;
+  for (const TransformerBlock& block : blocks) total += block.bytes();
+  return total;
+}
+
+void encode_text(HostContext& context, const Model& model, const TextTower& tower, std::span<const int32_t> tokens,
+                 std::span<float> embeddings) {
+  const size_t length = model.shape.context;
   const size_t prompts = tokens.size() / length;
   check_ids(model, tokens);
   for (size_t first = 0; first < prompts;) {
@@ -66,13 +81,12 @@ void encode_text(HostContext& context, const Model& model, std::span<const int32
       total += own;
     }
     Arena::Scope scope(context.arena);
-    const auto x = context.arena.take<float>(static_cast<size_t>(total * model.text.width));
+    const auto x = context.arena.take<float>(total * model.text.width);
     for (size_t i = 0; i < sequences.size(); ++i)
-      embed_tokens(model, tokens.subspan((first + i) * length, static_cast<size_t>(sequences[i].length)),
-                   x.data() + sequences[i].begin * model.text.width);
-    for (const BlockWeights& block : model.text_blocks) {
+      embed_tokens(model, tokens.subspan((first + i) * length, sequences[i].length), x.data() + sequences[i].begin * model.text.width);
+    for (const TransformerBlock& block : tower.blocks) {
       context.checkpoint();
-      transformer_block(context, model.text, block, sequences, true, x.data());
+      transformer_block(context, model.text, Precision::kFloat32, block, sequences, true, x.data());
     }
     pool(context, model, sequences, x.data(), embeddings.data() + first * static_cast<size_t>(model.shape.embedding));
     first += sequences.size();

@@ -18,7 +18,9 @@ namespace {
 constexpr size_t kAlignment = 64;
 constexpr size_t kSmallestChunk = size_t{1} << 20;
 
-// What this process may ever hold: the machine's memory or its control group's limit. Linux grants more and kills later.
+constexpr size_t kMostGrowth = size_t{64} << 20;
+
+// The memory of the machine or of this process's control group. Beyond it, Linux grants allocations and later kills the process.
 size_t memory_limit() {
   static const size_t limit = [] {
     size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
@@ -31,16 +33,14 @@ size_t memory_limit() {
   return limit;
 }
 
-[[noreturn]] void refuse(double bytes) {
+[[noreturn]] void fail(double bytes) {
   char size[64];
-  std::snprintf(size, sizeof size, "%.1f GB", bytes / 1e9);
-  throw Error(
-      ErrorCode::kOutOfMemory,
-      std::string(size) + " of memory are needed at once and cannot be had: a smaller maxSide, fewer labels or a smaller model needs less");
+  std::snprintf(size, sizeof size, bytes < 1e9 ? "%.1f MB" : "%.1f GB", bytes < 1e9 ? bytes / 1e6 : bytes / 1e9);
+  throw Error(ErrorCode::kOutOfMemory, std::string("cannot allocate ") + size +
+                                           " of memory, more than is available; use a smaller maxSide, fewer labels or a smaller model");
 }
 
-// Large buffers are read at random too, and an entry of the processor's page table then covers 2 MB of them. A wish: its refusal is no
-// error.
+// Large buffers are also read at random. With huge pages, one entry of the page table covers 2 MB of them. The kernel may ignore this.
 void advise_huge_pages(void* p, size_t bytes) {
   constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
   const uintptr_t first = (reinterpret_cast<uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;
@@ -53,9 +53,9 @@ void advise_huge_pages(void* p, size_t bytes) {
 void FreeAligned::operator()(void* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
 
 AlignedBytes allocate_aligned(size_t bytes) {
-  if (bytes > memory_limit()) refuse(static_cast<double>(bytes));
+  if (bytes > memory_limit()) fail(static_cast<double>(bytes));
   void* p = ::operator new[](std::max<size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);
-  if (!p) refuse(static_cast<double>(bytes));
+  if (!p) fail(static_cast<double>(bytes));
   advise_huge_pages(p, bytes);
   return AlignedBytes(static_cast<std::byte*>(p));
 }
@@ -71,36 +71,41 @@ size_t Arena::capacity() const {
 }
 
 std::byte* Arena::take_bytes(size_t count, size_t size) {
-  if (count > std::numeric_limits<size_t>::max() / 2 / size) refuse(static_cast<double>(count) * static_cast<double>(size));
+  if (count > std::numeric_limits<size_t>::max() / 2 / size) fail(static_cast<double>(count) * static_cast<double>(size));
   const size_t bytes = (count * size + kAlignment - 1) / kAlignment * kAlignment;
   while (chunk_ < chunks_.size() && chunks_[chunk_].size - used_ < bytes) {
     ++chunk_;
     used_ = 0;
   }
   if (chunk_ == chunks_.size()) {
-    // As much again as is held, so that a few images settle the size.
-    const size_t wanted = std::max({bytes, kSmallestChunk, std::min(capacity(), size_t{64} << 20)});
-    if (wanted > source_.limit - std::min(source_.limit, capacity())) refuse(static_cast<double>(wanted + capacity()));
-    chunks_.push_back({source_.allocate(wanted), wanted});
-    ++allocations_;
+    const size_t capacity = this->capacity();
+    const size_t available = source_.limit - std::min(source_.limit, capacity);
+    if (bytes > available) fail(static_cast<double>(bytes) + static_cast<double>(capacity));
+    // Doubles the capacity, so that a few images settle the size.
+    const size_t growth = std::max(kSmallestChunk, std::min(capacity, kMostGrowth));
+    add_chunk(std::max(bytes, std::min(growth, available)));
   }
   std::byte* p = chunks_[chunk_].bytes.get() + used_;
   used_ += bytes;
   return p;
 }
 
-void Arena::give_back(size_t chunk, size_t used) {
+void Arena::add_chunk(size_t bytes) {
+  chunks_.push_back({source_.allocate(bytes), bytes});
+  ++allocations_;
+}
+
+void Arena::release_to(size_t chunk, size_t used) {
   chunk_ = chunk;
   used_ = used;
   if (chunk_ != 0 || used_ != 0 || chunks_.size() < 2) return;
-  // Nothing is in use: one chunk of the whole size serves the next image without gaps.
+  // No memory is in use. One chunk of the whole size serves the next image without gaps.
   const size_t whole = capacity();
   chunks_.clear();
   try {
-    chunks_.push_back({source_.allocate(whole), whole});
-    ++allocations_;
+    add_chunk(whole);
   } catch (const Error&) {
-    // Scopes end in destructors, which must not throw: the next take() asks again, and reports.
+    // Destructors of scopes call this, so it must not throw. The next take() allocates again and reports the error.
   }
 }
 

@@ -1,5 +1,5 @@
-// The one workspace of a segmenter: scratch memory that is taken in order, given back by scope, and grown only. After the
-// first image of a size, further ones allocate nothing.
+// Scratch memory of a segmenter. Stages take memory in order and release it by scope, so taking it is an addition. The arena only
+// grows: after the first image of a size, further images of that size allocate nothing. Not thread-safe.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -16,13 +16,13 @@ struct FreeAligned {
 };
 using AlignedBytes = std::unique_ptr<std::byte[], FreeAligned>;
 
-// 64-byte aligned, not initialised. Throws Error kOutOfMemory, naming the size, when the machine has not that much.
+// 64-byte aligned, not initialised. Throws Error kOutOfMemory with the size when the machine does not have that much memory.
 AlignedBytes allocate_aligned(size_t bytes);
 
-// Where an arena's chunks come from: the machine's memory or a GPU's.
+// Where an arena gets its chunks: the memory of the machine or of a GPU.
 struct MemorySource {
   std::function<std::shared_ptr<std::byte>(size_t bytes)> allocate;  // 64-byte aligned; throws Error kOutOfMemory
-  size_t limit;                                                      // bytes that there are at all
+  size_t limit;                                                      // bytes that may be allocated in total
 };
 MemorySource host_memory();
 
@@ -30,17 +30,17 @@ class Arena {
  public:
   explicit Arena(MemorySource source = host_memory()) : source_(std::move(source)) {}
 
-  // The memory lives until the enclosing Scope ends. Not initialised.
+  // 64-byte aligned, not initialised, valid until the enclosing Scope ends. Throws Error kOutOfMemory; memory taken before stays valid.
   template <class T>
   std::span<T> take(size_t count) {
     return {reinterpret_cast<T*>(take_bytes(count, sizeof(T))), count};
   }
 
-  // Gives back at its end what was taken since its start.
+  // Releases at its end the memory that was taken during its life. Scopes must nest.
   class Scope {
    public:
     explicit Scope(Arena& arena) : arena_(arena), chunk_(arena.chunk_), used_(arena.used_) {}
-    ~Scope() { arena_.give_back(chunk_, used_); }
+    ~Scope() { arena_.release_to(chunk_, used_); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
@@ -49,8 +49,8 @@ class Arena {
     size_t chunk_, used_;
   };
 
-  size_t capacity() const;                               // bytes held
-  uint64_t allocations() const { return allocations_; }  // how often memory was asked of the system, ever
+  size_t capacity() const;                               // bytes of all chunks
+  uint64_t allocations() const { return allocations_; }  // number of chunks allocated since construction
 
  private:
   struct Chunk {
@@ -58,11 +58,12 @@ class Arena {
     size_t size;
   };
   std::byte* take_bytes(size_t count, size_t size);
-  void give_back(size_t chunk, size_t used);
+  void add_chunk(size_t bytes);
+  void release_to(size_t chunk, size_t used);
 
   MemorySource source_;
   std::vector<Chunk> chunks_;
-  size_t chunk_ = 0, used_ = 0;  // the chunk in use and the bytes taken of it; earlier chunks are full
+  size_t chunk_ = 0, used_ = 0;  // the current chunk and the bytes taken from it; earlier chunks are full
   uint64_t allocations_ = 0;
 };
 

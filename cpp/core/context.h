@@ -1,4 +1,4 @@
-// What every stage is given to work with: threads, scratch memory, and whether to stop.
+// The host resources of one job: threads, scratch memory and the cancellation flag. Every stage gets one.
 #pragma once
 #include <atomic>
 
@@ -13,6 +13,7 @@ struct HostContext {
   Arena& arena;
   const std::atomic<bool>* cancelled = nullptr;
 
+  // Throws Cancelled after the caller has cancelled the job.
   void checkpoint() const {
     if (cancelled && cancelled->load(std::memory_order_relaxed)) throw Cancelled{};
   }

@@ -9,7 +9,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-// Eight bytes a step ("slicing by 8"), about 2 GB/s: kTables[k][b] is the checksum of byte b with k zero bytes behind it.
+// Slicing by 8: one step handles 8 bytes, about 2 GB/s. kTables[k][b] is the checksum of byte b followed by k zero bytes.
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
 constexpr Tables kTables = [] {
   Tables tables{};

@@ -6,7 +6,7 @@
 
 namespace clip_es {
 
-// The checksum of `bytes` behind those whose checksum is `crc`; 0 stands for none before them.
+// Continues a checksum: returns the checksum of the earlier bytes, which is `crc` (0 for none), followed by `bytes`.
 uint32_t crc32(std::span<const std::byte> bytes, uint32_t crc = 0);
 
 }  // namespace clip_es

@@ -1,4 +1,4 @@
-// Numbers below 1e-38 cost a processor a hundred times what others cost, and attention is full of them: they count as zero here.
+// Denormal numbers (below 1e-38) slow a CPU down a hundredfold, and attention produces many of them. The engine treats them as zero.
 #pragma once
 
 #if defined(__SSE2__)
@@ -7,7 +7,7 @@
 
 namespace clip_es {
 
-// For its life, on its thread.
+// While an object of this class exists, its thread treats denormal numbers as zero. Does nothing on CPUs other than x86.
 class FlushDenormals {
  public:
 #if defined(__SSE2__)

@@ -10,8 +10,9 @@ const char* name_of(ErrorCode code) {
     case ErrorCode::kLibTorch: return "ERR_LIBTORCH";
     case ErrorCode::kDeviceUnavailable: return "ERR_DEVICE_UNAVAILABLE";
     case ErrorCode::kOutOfMemory: return "ERR_OUT_OF_MEMORY";
+    case ErrorCode::kInternal: break;
   }
-  return "ERR_UNKNOWN";
+  return "ERR_INTERNAL";
 }
 
 }  // namespace clip_es

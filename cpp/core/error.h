@@ -1,4 +1,4 @@
-// Every failure the engine reports: a code that programs test and a sentence with the value and the remedy.
+// The errors that the engine throws: a code for programs, and a sentence for people with the value, what was expected and the remedy.
 #pragma once
 #include <stdexcept>
 #include <string>
@@ -12,6 +12,7 @@ enum class ErrorCode {
   kLibTorch,
   kDeviceUnavailable,
   kOutOfMemory,
+  kInternal,  // a bug of ours: a state that the engine's own code excludes
 };
 
 // The code as users see it, for example "ERR_MODEL_READ".
@@ -23,7 +24,7 @@ class Error : public std::runtime_error {
   ErrorCode code;
 };
 
-// Thrown at a checkpoint once the caller has asked for the work to stop. Not an Error: nothing went wrong.
+// Thrown by HostContext::checkpoint() after the caller has cancelled the job. It is not an Error because nothing failed.
 struct Cancelled {};
 
 }  // namespace clip_es

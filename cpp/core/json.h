@@ -1,31 +1,28 @@
-// Reads small JSON documents (RFC 8259): the engine's own metadata, never large, never trusted.
+// Reads JSON metadata from untrusted files: clip-es.json in an archive, the header of a class set. nlohmann/json parses it
+// (cpp/third_party); this header adds limits and error messages that name the value.
 #pragma once
-#include <map>
 #include <string>
 #include <string_view>
-#include <variant>
-#include <vector>
+
+#define JSON_USE_IMPLICIT_CONVERSIONS 0
+#define JSON_NO_IO
+#include <nlohmann/json.hpp>
 
 namespace clip_es {
 
-class Json {
- public:
-  using Array = std::vector<Json>;
-  using Object = std::map<std::string, Json, std::less<>>;
+using Json = nlohmann::json;
 
-  // Throws Error kModelFormat with the position and what was expected there. Nesting deeper than 32 is refused.
-  static Json parse(std::string_view text);
+// The whole text must be one JSON value (RFC 8259) in UTF-8. Throws Error kModelFormat for anything else, for a key that occurs
+// twice in one object, and for nesting deeper than 32 levels.
+Json parse_json(std::string_view text);
 
-  bool is_null() const { return std::holds_alternative<std::nullptr_t>(value); }
-  // Each throws Error kModelFormat when the value is of another kind; `what` names the value in the message.
-  double number(std::string_view what) const;
-  const std::string& text(std::string_view what) const;
-  const Array& array(std::string_view what) const;
-  const Object& object(std::string_view what) const;
-  // The member of an object, or nullptr.
-  const Json* find(std::string_view key) const;
+// The value as a C++ type. Each throws Error kModelFormat when the value has another type; `name` names it in the message.
+double json_number(const Json& value, std::string_view name);
+const std::string& json_string(const Json& value, std::string_view name);
+const Json::array_t& json_array(const Json& value, std::string_view name);
+const Json::object_t& json_object(const Json& value, std::string_view name);
 
-  std::variant<std::nullptr_t, bool, double, std::string, Array, Object> value = nullptr;
-};
+// The member `key` of an object. Throws Error kModelFormat when `object` is not an object or has no such member.
+const Json& json_member(const Json& object, std::string_view key);
 
 }  // namespace clip_es

@@ -1,4 +1,4 @@
-// How numbers are stored where they are multiplied. Sums, and everything between products, are float32 in every precision.
+// The number format of the operands of matrix products. Sums, and all other operations, use float32 in every precision.
 #pragma once
 #include <string_view>
 
@@ -11,7 +11,7 @@ constexpr const char* name_of(Precision precision) {
   return names[static_cast<int>(precision)];
 }
 
-// False where there is none of that name.
+// Returns false when no precision has this name.
 constexpr bool find_precision(std::string_view name, Precision& precision) {
   for (const Precision p : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8})
     if (name == name_of(p)) return precision = p, true;

@@ -21,8 +21,8 @@ ThreadPool::ThreadPool(int threads, std::function<void()> on_start) : size_(thre
   } catch (const std::system_error& error) {
     const std::string started = std::to_string(threads_.size() + 1);
     close();
-    throw Error(ErrorCode::kOutOfMemory, "only " + started + " of " + std::to_string(threads) + " threads could be started (" +
-                                             error.what() + "): fewer threads, or fewer segmenters, need less");
+    throw Error(ErrorCode::kOutOfMemory, "the system started only " + started + " of " + std::to_string(threads) + " threads (" +
+                                             error.what() + "); use fewer threads or fewer segmenters");
   }
 }
 
@@ -37,7 +37,7 @@ void ThreadPool::close() {
   for (auto& thread : threads_) thread.join();
 }
 
-void ThreadPool::use(int threads) { size_ = std::clamp(threads, 1, static_cast<int>(threads_.size()) + 1); }
+void ThreadPool::set_threads(int threads) { size_ = std::clamp(threads, 1, static_cast<int>(threads_.size()) + 1); }
 
 void ThreadPool::run(int64_t count, FunctionRef<void(int64_t, int)> body) {
   const int helpers = static_cast<int>(std::min<int64_t>(size_, count)) - 1;
@@ -56,7 +56,7 @@ void ThreadPool::run(int64_t count, FunctionRef<void(int64_t, int)> body) {
   for (int i = 0; i < helpers; ++i) started_.notify_one();
   take_indices(0);
   std::unique_lock lock(mutex_);
-  open_ = 0;  // who has not begun by now comes too late
+  open_ = 0;  // a thread that wakes only now must not join the next loop under a number of this one
   finished_.wait(lock, [this] { return busy_ == 0; });
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
@@ -88,7 +88,7 @@ void ThreadPool::take_indices(int worker) {
   try {
     for (int64_t index; (index = next_.fetch_add(1)) < count_;) (*body_)(index, worker);
   } catch (...) {
-    next_ = count_;  // the others stop at their next index
+    next_ = count_;  // no thread starts a further index
     std::lock_guard lock(mutex_);
     if (!failure_) failure_ = std::current_exception();
   }

@@ -1,4 +1,4 @@
-// A fixed set of threads that share loops over blocks of rows. The calling thread works too, so a pool of 1 starts none.
+// A fixed set of threads that share the iterations of loops. The calling thread is one of them, so a pool of 1 starts no thread.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -11,8 +11,8 @@
 
 namespace clip_es {
 
-// A function that outlives the call it is passed to, by reference. std::function would copy what a lambda captures to the heap, for every
-// loop of every image.
+// A non-owning reference to a function, valid during the call that it is passed to. std::function would copy the captures of a lambda to
+// the heap for every loop of every image.
 template <class Signature>
 class FunctionRef;
 template <class Result, class... Arguments>
@@ -31,22 +31,25 @@ class FunctionRef<Result(Arguments...)> {
 
 class ThreadPool {
  public:
-  // `on_start` runs once on each thread the pool starts, before any work. Throws Error kOutOfMemory when the system starts no more.
+  // `on_start` runs once on each thread that the pool starts, before any work. Throws Error kOutOfMemory when the system refuses to start
+  // a thread.
   explicit ThreadPool(int threads, std::function<void()> on_start = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // How many threads work, the calling one included: all of them, unless told otherwise between loops.
+  // The number of threads that work on a loop, including the calling thread.
   int size() const { return size_; }
-  void use(int threads);
+  // Uses `threads` of the pool's threads, at least 1 and at most all, in the loops that follow. Not while a loop runs.
+  void set_threads(int threads);
 
-  // Calls body(index, worker) for every index in [0, count), in any order; worker in [0, size()) names the thread, so that
-  // bodies can own scratch memory. Returns when all are done; the first exception thrown by a body is rethrown here.
+  // Calls body(index, worker) for every index in [0, count), in any order. `worker`, in [0, size()), numbers the thread, so that each
+  // thread can have scratch memory. Returns when all calls have returned. After an exception no further index starts, and run() rethrows
+  // the first exception. One loop at a time: call it from one thread, and never from a body of the same pool.
   void run(int64_t count, FunctionRef<void(int64_t index, int worker)> body);
 
-  // Cuts [0, rows) into blocks, about one per thread but none smaller than `smallest`, and calls body(begin, end) for each.
-  // Blocks begin at multiples of `step`.
+  // Divides [0, rows) into at most size() blocks of about `smallest` rows or more, and calls body(begin, end) for each. Every block
+  // begins at a multiple of `step`.
   void split(int64_t rows, int64_t smallest, FunctionRef<void(int64_t begin, int64_t end)> body, int64_t step = 1);
 
  private:
@@ -61,8 +64,8 @@ class ThreadPool {
   const FunctionRef<void(int64_t, int)>* body_ = nullptr;
   int64_t count_ = 0;
   std::atomic<int64_t> next_{0};
-  int open_ = 0;  // places for further threads in the loop that runs
-  int busy_ = 0;  // threads that have taken one
+  int open_ = 0;  // worker numbers of the current loop that no thread has taken yet
+  int busy_ = 0;  // threads of the pool that work on the current loop
   bool closing_ = false;
   std::exception_ptr failure_;
 };

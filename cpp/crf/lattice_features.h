@@ -1,4 +1,4 @@
-// The features of an image's pixels in the units of the lattice, before they are elevated to its coordinates.
+// Internal to cpp/crf. The pixels' features in units of the lattice, before they are elevated to its d + 1 coordinates.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -8,17 +8,18 @@
 #include "crf/tiles.h"
 #include "ops/lattice_key.h"
 
-namespace clip_es {
+namespace clip_es::crf {
 
-// Features times scale, by column, by row and by byte.
+// A pixel's features times ops::LatticeScale: x by column, y by row, level[c] by the byte of a colour. Tables, because every feature of a
+// pixel depends on one of these numbers only. The memory comes from the arena.
 template <int D>
 struct ScaledFeatures {
   std::span<float> x, y, level[3];
 
   ScaledFeatures(Arena& arena, int64_t width, int64_t height, const LatticeFeatures& f) {
     const ops::LatticeScale<D> scale;
-    x = arena.take<float>(static_cast<size_t>(width));
-    y = arena.take<float>(static_cast<size_t>(height));
+    x = arena.take<float>(width);
+    y = arena.take<float>(height);
     for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) / f.position_sigma * scale.factor[0];
     for (size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>(i) / f.position_sigma * scale.factor[1];
     if constexpr (D == 5)
@@ -29,7 +30,7 @@ struct ScaledFeatures {
       }
   }
 
-  // The quotients that the elevated features and the neighbours of their simplices can have.
+  // Room for all quotients (coordinate / (d + 1)) of the points that pixels can touch, and of those points' neighbours.
   ops::KeyLayout<D> layout() const {
     double largest[D] = {x.back(), y.back()};
     if constexpr (D == 5)
@@ -38,7 +39,7 @@ struct ScaledFeatures {
     double above = 0;
     for (int i = D - 1; i >= 0; --i) above += largest[i];
     for (int i = 0; i < D; ++i) {
-      // elevated_i = (sum of the features from i on) - i * (feature i - 1); bounded so that even absurd sizes convert
+      // Coordinate i is (sum of the features from i on) - i * (feature i - 1). Bounded, so that any size converts to int64_t.
       const double low = i ? -i * largest[i - 1] : 0;
       lowest[i] = static_cast<int64_t>(std::max(low / (D + 1), -1e15)) - 3;
       highest[i] = static_cast<int64_t>(std::min(above / (D + 1), 1e15)) + 3;
@@ -48,4 +49,4 @@ struct ScaledFeatures {
   }
 };
 
-}  // namespace clip_es
+}  // namespace clip_es::crf

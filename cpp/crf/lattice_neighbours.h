@@ -1,4 +1,4 @@
-// Which lattice points follow each other along an axis.
+// Internal to cpp/crf. Finds the lattice points that are neighbours along an axis.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -9,23 +9,23 @@
 #include "ops/lattice.h"
 #include "ops/lattice_key.h"
 
-namespace clip_es {
+namespace clip_es::crf {
 
-// One layer of points, and where the ring keeps it.
+// The points of one layer, their neighbours along one axis, and the layer's place in the ring.
 struct LinkedLayer {
   const PointTable& points;
-  ops::LatticeNeighbours* neighbours;  // of its points along an axis
+  ops::LatticeNeighbours* neighbours;
   uint32_t place;
 };
 
-// Notes for every point of `to` that is one step along `axis` from a point of `from` that they are neighbours. Whether a point has one is a
-// coin's toss, so the first look into the table goes without a branch, and what it found is noted in blocks. The few that have to look
-// further come afterwards.
+// Links each point of `from` with the point of `to` that is one step along `axis` from it, if that point exists. The branch predictor
+// cannot guess whether it exists: so the first probe of the hash table has no branch, and its results are collected in blocks. Only the few
+// points whose first probe met another key are searched with branches.
 template <int D>
 void link_layers(const ops::KeyLayout<D>& layout, const LinkedLayer& from, const LinkedLayer& to, int axis) {
   constexpr uint32_t kBlock = 64;
-  ops::Key on[D + 1];
-  for (int r = 0; r <= D; ++r) on[r] = layout.step(r, axis);
+  ops::Key step[D + 1];
+  for (int r = 0; r <= D; ++r) step[r] = layout.step(r, axis);
   const std::span<const ops::Key> keys = from.points.keys();
   const auto count = static_cast<uint32_t>(keys.size());
   const auto link = [&](uint32_t a, uint32_t b) {
@@ -34,21 +34,21 @@ void link_layers(const ops::KeyLayout<D>& layout, const LinkedLayer& from, const
   };
   for (uint32_t begin = 0; begin < count; begin += kBlock) {
     std::pair<uint32_t, uint32_t> found[kBlock];
-    uint32_t further[kBlock], finds = 0, others = 0;
+    uint32_t collided[kBlock], finds = 0, collisions = 0;
     const uint32_t end = std::min(count, begin + kBlock);
     for (uint32_t a = begin; a < end; ++a) {
-      const auto [number, is_it, is_other] = to.points.look(keys[a] + on[keys[a] & 7]);
+      const auto [number, matches, collides] = to.points.probe(keys[a] + step[keys[a] & 7]);
       found[finds] = {a, number};
-      finds += is_it;
-      further[others] = a;
-      others += is_other;
+      finds += matches;
+      collided[collisions] = a;
+      collisions += collides;
     }
     for (uint32_t i = 0; i < finds; ++i) link(found[i].first, found[i].second);
-    for (uint32_t i = 0; i < others; ++i) {
-      const uint32_t a = further[i], number = to.points.find(keys[a] + on[keys[a] & 7]);
+    for (uint32_t i = 0; i < collisions; ++i) {
+      const uint32_t a = collided[i], number = to.points.find(keys[a] + step[keys[a] & 7]);
       if (number != PointTable::kNone) link(a, number);
     }
   }
 }
 
-}  // namespace clip_es
+}  // namespace clip_es::crf

@@ -1,4 +1,4 @@
-// Numbers for keys of lattice points: hash tables with open addressing.
+// Internal to cpp/crf. Hash tables with open addressing that number the keys of lattice points.
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -9,12 +9,13 @@
 #include "crf/tiles.h"
 #include "ops/lattice_key.h"
 
-namespace clip_es {
+namespace clip_es::crf {
 
-// The upper bits depend on all of the key's, which are fields of small numbers side by side.
+// Fibonacci hashing. Callers use the upper bits, because only these depend on all bits of the key.
 inline uint64_t hash_of(ops::Key key) { return key * 0x9e3779b97f4a7c15u; }  // 2^64 / golden ratio
 
-// Numbers the distinct keys of one tile in the order they come. An entry holds 16 bits of the hash beside the number.
+// Numbers the distinct keys of one tile in the order in which they first appear. An entry holds 16 bits of the hash above the number, so
+// that most collisions are found without reading the key.
 class TileTable {
  public:
   explicit TileTable(Arena& arena) : entries_(arena.take<uint32_t>(kSize)), keys_(arena.take<ops::Key>(6 * kTileSide * kTileSide)) {}
@@ -45,8 +46,8 @@ class TileTable {
   uint32_t count_ = 0;
 };
 
-// Numbers the distinct keys of one group of lattice points, in the order they come, and keeps each. The memory is the caller's: as many
-// numbers as places() says, and keys for as many as there may be.
+// Numbers the distinct keys of one layer in the order in which they first appear. The caller owns the memory: places(n) numbers and room
+// for n keys, where n is the largest possible number of distinct keys.
 class PointTable {
  public:
   static constexpr uint32_t kNone = 0xffffffffu;
@@ -63,16 +64,17 @@ class PointTable {
     keys_[count_] = key;
     return numbers_[at] = count_++;
   }
-  // kNone where there is no such key.
+  // kNone if the table does not have the key.
   uint32_t find(ops::Key key) const {
     for (size_t at = start(key);; at = (at + 1) & mask_)
       if (const uint32_t number = numbers_[at]; number == kNone || keys_[number] == key) return number;
   }
-  // What find() sees first, without a branch: whether it is the key's number, or another key's, as 1 or 0.
-  struct Look {
-    uint32_t number, is_it, is_other;
+  // The first step of find() without a branch. matches: the number is the key's. collides: the number is another key's, so use find(). Both
+  // are 1 or 0; if both are 0, the table does not have the key.
+  struct Probe {
+    uint32_t number, matches, collides;
   };
-  Look look(ops::Key key) const {
+  Probe probe(ops::Key key) const {
     const uint32_t number = numbers_[start(key)], taken = number != kNone;
     const uint32_t same = keys_[number & (0u - taken)] == key;
     return {number, taken & same, taken & (same ^ 1)};
@@ -89,4 +91,4 @@ class PointTable {
   uint32_t count_ = 0;
 };
 
-}  // namespace clip_es
+}  // namespace clip_es::crf

@@ -6,10 +6,10 @@
 
 #include "ops/lattice.h"
 
-namespace clip_es {
+namespace clip_es::crf {
 
-// A pixel's corners lie 3.5 to 5 columns behind its own place, which is x * columns_per_pixel.
-GridStrip::GridStrip(const PositionGrid& grid, const Tile& tile) {
+// The corners of the pixels in column x lie in columns x * columns_per_pixel + 3.5 to + 5 of the grid.
+GridStrip::GridStrip(const PositionGrid& grid, const ImageTile& tile) {
   const double per_pixel = grid.columns_per_pixel;
   const auto columns_from = [&](int64_t x) { return static_cast<int64_t>(std::floor(static_cast<double>(x) * per_pixel + 3.4)); };
   const auto columns_until = [&](int64_t x) { return static_cast<int64_t>(std::floor(static_cast<double>(x - 1) * per_pixel + 5.1)) + 1; };
@@ -22,15 +22,15 @@ GridStrip::GridStrip(const PositionGrid& grid, const Tile& tile) {
   touched_end = std::min(std::max(columns_until(pixels_end), end + 2), grid.columns);
 }
 
-TileFilter::TileFilter(const PositionGrid& grid, const Tile& tile, int64_t channels, float* scratch)
+TileFilter::TileFilter(const PositionGrid& grid, const ImageTile& tile, int64_t channels, float* buffer)
     : grid_(&grid),
       tile_(tile),
       strip_(grid, tile),
       channels_(channels),
       width_(grid.columns * channels),
-      window_(scratch),
-      rings_{scratch + 2 * kWindow * width_, scratch + (2 * kWindow + kRing) * width_},
-      blurred_(scratch + kWindow * width_) {
+      window_(buffer),
+      rings_{buffer + 2 * kWindow * width_, buffer + (2 * kWindow + kRing) * width_},
+      blurred_(buffer + kWindow * width_) {
   blurred_start_ = low_row(tile.y);
   next_ = blurred_start_ - 3;
   window_start_ = next_ - 1 - PositionGrid::kRowsPerPixelRow;
@@ -40,30 +40,30 @@ TileFilter::TileFilter(const PositionGrid& grid, const Tile& tile, int64_t chann
 
 void TileFilter::slice(int64_t y, const float* pixels, float* row) {
   const int64_t low = low_row(y), end = std::min(low + PositionGrid::kRowsPerPixelRow, grid_->rows);
-  if (end > blurred_start_ + kWindow) {  // the rows from `low` on move to the front
+  if (end > blurred_start_ + kWindow) {  // move the rows from `low` on to the front
     const int64_t first = strip_.begin * channels_, count = (strip_.end - strip_.begin) * channels_;
-    for (int64_t r = low; r < next_ - 3; ++r) std::copy_n(in_blurred(r) + first, count, in_blurred(r + blurred_start_ - low) + first);
+    for (int64_t r = low; r < next_ - 3; ++r) std::copy_n(blurred_row(r) + first, count, blurred_row(r + blurred_start_ - low) + first);
     blurred_start_ = low;
   }
   for (; next_ < end + 3; ++next_) {
     splat_until(next_ + 1, pixels);
-    along<0>(next_);
-    if (next_ - 1 >= low_row(tile_.y) - 2) along<1>(next_ - 1);
-    if (next_ - 3 >= low_row(tile_.y)) along<2>(next_ - 3);
+    blur_axis<0>(next_);
+    if (next_ - 1 >= low_row(tile_.y) - 2) blur_axis<1>(next_ - 1);
+    if (next_ - 3 >= low_row(tile_.y)) blur_axis<2>(next_ - 3);
   }
-  ops::lattice_slice(grid_->corners_at(y * grid_->width + tile_.x), in_blurred(low), tile_.width, channels_, false, row);
+  ops::lattice_slice(grid_->corners_at(y * grid_->width + tile_.x), blurred_row(low), tile_.width, channels_, false, row);
 }
 
-// From `row` to the window's end.
+// Sets the rows from `row` to the end of the window to 0.
 void TileFilter::clear_window(int64_t row) {
   for (; row < window_start_ + kWindow; ++row)
-    std::fill(in_window(row) + strip_.touched_begin * channels_, in_window(row) + strip_.touched_end * channels_, 0.0f);
+    std::fill(window_row(row) + strip_.touched_begin * channels_, window_row(row) + strip_.touched_end * channels_, 0.0f);
 }
 
-// The photo's rows that touch `row` or those before it.
+// Splats the photo's rows that touch grid row `row` or a row before it.
 void TileFilter::splat_until(int64_t row, const float* pixels) {
-  if (row >=
-      window_start_ + kWindow - PositionGrid::kRowsPerPixelRow) {  // what follows would not fit: the two rows before it move to the front
+  if (row >= window_start_ + kWindow - PositionGrid::kRowsPerPixelRow) {
+    // The next rows would not fit in the window: keep the rows from `row - 2` on, and move them to the front.
     const int64_t moved = row - 2 - window_start_, kept = kWindow - moved, first = strip_.touched_begin * channels_;
     for (int64_t r = 0; r < kept; ++r)
       std::copy_n(window_ + (moved + r) * width_ + first, (strip_.touched_end - strip_.touched_begin) * channels_,
@@ -74,56 +74,55 @@ void TileFilter::splat_until(int64_t row, const float* pixels) {
   for (; y_ < grid_->height && low_row(y_) <= row; ++y_) {
     const int64_t pixel = y_ * grid_->width + strip_.pixels_begin;
     ops::lattice_splat(grid_->corners_at(pixel), pixels + pixel * channels_, strip_.pixels_end - strip_.pixels_begin, channels_,
-                       in_window(low_row(y_)), grid_->width);
+                       window_row(low_row(y_)), grid_->width);
   }
 }
 
-// One step along axis 0 or 1 leads at most a column aside, along axis 2 none: axis 1 reads one column beyond the strip, axis 0 two.
+// Blurs one row of the grid along an axis. A step along axis 0 or 1 changes the column by at most 1, along axis 2 by 0. So axis 1 needs one
+// column of axis 0's result on each side of the strip, and axis 0 two columns of the splatted values.
 template <int Axis>
-void TileFilter::along(int64_t row) {
-  constexpr int64_t kOn = Axis == 2 ? -2 : 1, kBeyond = Axis == 0 ? 1 : 0;
+void TileFilter::blur_axis(int64_t row) {
+  constexpr int64_t kRowStep = Axis == 2 ? -2 : 1, kBeyond = Axis == 0 ? 1 : 0;
   const PositionGrid& grid = *grid_;
-  const auto r = static_cast<size_t>(row);
+  const size_t r = row;
   const bool inside = row >= 0 && row < grid.rows;
   const int64_t begin = std::max<int64_t>(strip_.begin - kBeyond, 0), end = std::min(strip_.end + kBeyond, grid.columns);
   const int64_t first = inside ? std::clamp<int64_t>(grid.first[r], begin, end) : end;
   const int64_t last = inside ? std::clamp<int64_t>(grid.last[r], first, end) : end;
-  float* out = Axis == 2 ? in_blurred(row) : in_ring(Axis, row);
+  float* out = Axis == 2 ? blurred_row(row) : ring_row(Axis, row);
   if (Axis != 2) {
     std::fill(out + begin * channels_, out + first * channels_, 0.0f);
     std::fill(out + last * channels_, out + end * channels_, 0.0f);
   }
   if (first == last) return;
-  const auto neighbour = [&](int64_t rows_on, int64_t step) {
-    const float* start = Axis == 0 ? in_window(row + rows_on) : in_ring(Axis == 0 ? 0 : Axis - 1, row + rows_on);
-    return start + (step - rows_on * grid.columns + first) * channels_;
+  const auto neighbour = [&](int64_t rows, int64_t step) {
+    const float* start = Axis == 0 ? window_row(row + rows) : ring_row(Axis == 0 ? 0 : Axis - 1, row + rows);
+    return start + (step - rows * grid.columns + first) * channels_;
   };
   const PositionGrid::Steps& steps = grid.steps[r];
-  ops::lattice_blur_row(neighbour(0, 0), neighbour(-kOn, steps.before[Axis]), neighbour(kOn, steps.after[Axis]), (last - first) * channels_,
-                        out + first * channels_);
+  ops::lattice_blur_row(neighbour(0, 0), neighbour(-kRowStep, steps.before[Axis]), neighbour(kRowStep, steps.after[Axis]),
+                        (last - first) * channels_, out + first * channels_);
   for (int32_t h = grid.holes_begin[r]; h < grid.holes_begin[r + 1]; ++h)
-    if (const int64_t hole = grid.holes[static_cast<size_t>(h)]; hole >= first && hole < last)
-      std::fill_n(out + hole * channels_, channels_, 0.0f);
+    if (const int64_t hole = grid.holes[h]; hole >= first && hole < last) std::fill_n(out + hole * channels_, channels_, 0.0f);
 }
 
 PositionFilter::PositionFilter(HostContext& context, const PositionGrid& grid, int64_t channels)
     : grid_(grid),
       channels_(channels),
-      tiles_(context.arena.take<TileFilter>(static_cast<size_t>(context.pool.size()))),
-      scratch_(context.arena.take<float>(static_cast<size_t>(TileFilter::scratch(grid, channels) * context.pool.size()))) {}
+      tiles_(context.arena.take<TileFilter>(context.pool.size())),
+      scratch_(context.arena.take<float>(TileFilter::scratch_size(grid, channels) * context.pool.size())) {}
 
-void PositionFilter::begin(const Tile& tile, int worker) {
-  std::construct_at(&tiles_[static_cast<size_t>(worker)], grid_, tile, channels_,
-                    scratch_.data() + worker * TileFilter::scratch(grid_, channels_));
+void PositionFilter::begin(const ImageTile& tile, int worker) {
+  std::construct_at(&tiles_[worker], grid_, tile, channels_, scratch_.data() + worker * TileFilter::scratch_size(grid_, channels_));
 }
 
-void normalise_position_grid(HostContext& context, std::span<const Tile> tiles, PositionGrid& grid, float strength) {
+void normalise_position_grid(HostContext& context, std::span<const ImageTile> tiles, PositionGrid& grid, float strength) {
   Arena::Scope scope(context.arena);
-  const auto ones = context.arena.take<float>(static_cast<size_t>(grid.width * grid.height)), sums = context.arena.take<float>(ones.size());
+  const auto ones = context.arena.take<float>(grid.width * grid.height), sums = context.arena.take<float>(ones.size());
   std::fill(ones.begin(), ones.end(), 1.0f);
   PositionFilter filter(context, grid, 1);
-  context.pool.run(static_cast<int64_t>(tiles.size()), [&](int64_t t, int worker) {
-    const Tile& tile = tiles[static_cast<size_t>(t)];
+  context.pool.run(std::ssize(tiles), [&](int64_t t, int worker) {
+    const ImageTile& tile = tiles[t];
     filter.begin(tile, worker);
     for (int64_t y = tile.y; y < tile.y + tile.height; ++y) filter.slice(y, worker, ones.data(), sums.data() + y * grid.width + tile.x);
   });
@@ -133,4 +132,4 @@ void normalise_position_grid(HostContext& context, std::span<const Tile> tiles, 
   });
 }
 
-}  // namespace clip_es
+}  // namespace clip_es::crf

@@ -1,6 +1,6 @@
-// The permutohedral lattice in 2 dimensions, kept as the plane of triangles it is: for the kernel of position alone nearly every lattice
-// point near the photo is touched, so rows and columns replace keys and neighbours stand at fixed distances. Same points, weights
-// and blur as PermutohedralLattice has in 2 dimensions.
+// Internal to cpp/crf. The permutohedral lattice in 2 dimensions, for the kernel of position, as a dense grid. Nearly every lattice point
+// near the photo is touched, so the grid stores all of them: rows and columns replace hash keys, and neighbours are at fixed distances.
+// Points, weights and blur are the same as those of Lattice in 2 dimensions.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -8,20 +8,20 @@
 #include "core/context.h"
 #include "ops/lattice.h"
 
-namespace clip_es {
+namespace clip_es::crf {
 
 struct PositionGrid {
-  static constexpr int64_t kRowsPerPixelRow = 6;  // a photo row's corners lie in no more
+  static constexpr int64_t kRowsPerPixelRow = 6;  // the corners of one row of pixels lie in at most so many rows of points
 
   int64_t width = 0, height = 0;  // of the photo
   int64_t rows = 0, columns = 0;  // of lattice points
   double columns_per_pixel = 0;
-  std::span<uint16_t> slot;        // (height * width, 3): the corners' points, counted from the photo row's base
-  std::span<float> weight;         // (height * width, 3)
-  std::span<int64_t> base;         // (height)
-  std::span<int32_t> first, last;  // (rows): the columns of the points that exist
-  std::span<int32_t> holes;        // columns in between of points that do not: rounding leaves a few at the photo's edges
-  std::span<int32_t> holes_begin;  // (rows + 1): where in holes a row begins
+  std::span<uint16_t> slot;        // (height * width, 3): the corners' points, relative to the base of the pixel's row
+  std::span<float> weight;         // (height * width, 3): barycentric, then multiplied by normalise_position_grid()
+  std::span<int64_t> base;         // (height): the first point that slot counts from
+  std::span<int32_t> first, last;  // (rows): columns [first, last) hold the points that exist, except holes
+  std::span<int32_t> holes;        // columns in [first, last) without a point: rounding leaves a few at the edges of the photo
+  std::span<int32_t> holes_begin;  // (rows + 1): first index of each row in holes
   struct Steps {
     int64_t before[3], after[3];  // from a point to its neighbours along each axis
   };
@@ -31,8 +31,8 @@ struct PositionGrid {
   ops::LatticeCorners corners_at(int64_t pixel) const { return {slot.data() + pixel * 3, weight.data() + pixel * 3, 3}; }
 };
 
-// False where many points are missing between others (sigma below about 0.9) or a row is too long: the hashed lattice serves then.
-// Everything is taken from the context's arena and lives as long as the caller's scope.
+// Returns false if the grid does not suit: for a sigma below about 0.9 many points do not exist, and in a very wide photo a row of points
+// is too long for 16 bits. Use build_lattice() then. The memory comes from the context's arena and lives until the caller's scope ends.
 bool build_position_grid(HostContext&, int64_t width, int64_t height, float sigma, PositionGrid&);
 
-}  // namespace clip_es
+}  // namespace clip_es::crf

@@ -1,22 +1,24 @@
-// An image in tiles: what threads share, and few enough pixels that what a tile touches stays in the cache.
+// Internal to cpp/crf. The photo is cut into tiles. Threads share them, and the lattice points that one tile touches fit in the cache.
 #pragma once
 #include <cstdint>
 #include <span>
 
 #include "core/arena.h"
 
-namespace clip_es {
+namespace clip_es::crf {
 
-constexpr int64_t kTileSide = 64;  // 6 corners * 64 * 64 pixels < 2^16, see Lattice::slot
+// At most 6 * 64 * 64 corners in a tile, so that their numbers fit in 16 bits (see Lattice::slot).
+constexpr int64_t kTileSide = 64;
 
-struct Tile {
+// Arrays that are kept by tiles hold one tile after the other, and each tile row by row.
+struct ImageTile {
   int64_t x, y, width, height;
-  int64_t first_pixel, first_row;  // tiles keep their pixels one tile after the other, row by row within each
+  int64_t first_pixel;  // of this tile, in such an array
   int64_t pixels() const { return width * height; }
-  int64_t pixel(int64_t row) const { return first_pixel + (row - y) * width; }  // where the image's row begins
+  int64_t pixel(int64_t row) const { return first_pixel + (row - y) * width; }  // where the photo's row begins in such an array
 };
 
-// Columns begin at multiples of 8: loops over 8 pixels then have a remainder in the last one alone.
-std::span<Tile> cut_into_tiles(Arena&, int64_t width, int64_t height);
+// Tiles begin at columns that are multiples of 8: only the last tile of a row has a width that leaves a remainder in loops over 8 pixels.
+std::span<ImageTile> cut_into_tiles(Arena&, int64_t width, int64_t height);
 
-}  // namespace clip_es
+}  // namespace clip_es::crf

@@ -21,7 +21,7 @@ int gpu_index(const std::string& name) {
 }  // namespace
 
 std::unique_ptr<Device> open_device(const std::string& name, Arena& host) {
-  if (name == "cpu") return std::make_unique<CpuDevice>(host);
+  if (name == "cpu") return std::make_unique<cpu::CpuDevice>(host);
   const int index = gpu_index(name);
   if (index < 0) throw Error(ErrorCode::kDeviceUnavailable, "there is no device '" + name + "'; use 'cpu', 'cuda' or 'cuda:N'");
   return std::make_unique<cuda::CudaDevice>(cuda::Gpu::open(index));

@@ -8,13 +8,13 @@
 namespace clip_es {
 namespace {
 
-constexpr int64_t kSmallestPixels = 1 << 14;
+constexpr int64_t kSmallestShare = 1 << 14;  // pixels: fewer are not worth a thread
 
 float background_score(float largest, const MaskSettings& settings) {
   return settings.background_power == 1 ? 1 - largest : std::pow(1 - largest, settings.background_power);
 }
 
-// rows[k] is the row of map k. The first of the largest wins, the background standing before the maps.
+// rows[k] is a row of map k.
 void label_row(std::span<const float* const> rows, std::span<const uint8_t> value, int64_t width, const MaskSettings& settings,
                uint8_t* mask, float* confidence) {
   for (int64_t x = 0; x < width; ++x) {
@@ -27,7 +27,7 @@ void label_row(std::span<const float* const> rows, std::span<const uint8_t> valu
       }
     const float background = background_score(largest, settings);
     const float score = std::max(background, largest);
-    const uint8_t label = background >= largest ? 0 : value[winner];
+    const uint8_t label = background >= largest ? kBackground : value[winner];
     if (mask) mask[x] = score < settings.ignore_below ? kIgnored : label;
     if (confidence) confidence[x] = score;
   }
@@ -35,25 +35,26 @@ void label_row(std::span<const float* const> rows, std::span<const uint8_t> valu
 
 }  // namespace
 
-void make_pseudo_mask(HostContext& context, float* maps, const Grid& grid, std::span<const uint8_t> value, int64_t width, int64_t height,
+void make_pseudo_mask(HostContext& context, const HostMaps& maps, std::span<const uint8_t> value, const PhotoSize& size,
                       const MaskSettings& settings, const MaskOutputs& outputs) {
-  const int64_t labels = static_cast<int64_t>(value.size());
-  for (int64_t k = 0; k < labels; ++k) ops::min_max(maps + k * grid.patches(), grid.patches());
+  const auto [width, height] = size;
+  const Grid& grid = maps.grid;
+  const int64_t labels = maps.labels;
+  for (int64_t k = 0; k < labels; ++k) ops::min_max(maps.map(k).data(), grid.patches());
   Arena::Scope scope(context.arena);
-  const auto vertical = context.arena.take<ops::Tap>(static_cast<size_t>(height)),
-             horizontal = context.arena.take<ops::Tap>(static_cast<size_t>(width));
+  const auto vertical = context.arena.take<ops::Tap>(height), horizontal = context.arena.take<ops::Tap>(width);
   ops::bilinear_taps(grid.height, height, vertical);
   ops::bilinear_taps(grid.width, width, horizontal);
   const auto scratch = context.arena.take<float>(outputs.maps ? 0 : static_cast<size_t>(context.pool.size() * labels * width));
-  const auto row_pointers = context.arena.take<const float*>(static_cast<size_t>(context.pool.size() * labels));
+  const auto row_pointers = context.arena.take<const float*>(context.pool.size() * labels);
   context.pool.run(height, [&](int64_t y, int worker) {
     context.checkpoint();
-    const std::span<const float*> rows = row_pointers.subspan(static_cast<size_t>(worker * labels), static_cast<size_t>(labels));
+    const std::span<const float*> rows = row_pointers.subspan(worker * labels, labels);
     for (int64_t k = 0; k < labels; ++k) {
       float* row = outputs.maps ? outputs.maps + (k * height + y) * width : scratch.data() + (worker * labels + k) * width;
-      ops::resize_bilinear_row(maps + k * grid.patches(), grid.width, vertical[static_cast<size_t>(y)], horizontal, row);
-      for (int64_t x = 0; x < width; ++x) row[x] = std::min(row[x], 1.0f);  // interpolation may round past the ends
-      rows[static_cast<size_t>(k)] = row;
+      // The result is at most 1: the maps are, and rounding is monotonic, so no sum exceeds round(round(1 - f) + f), which is 1.
+      ops::resize_bilinear_row(maps.map(k).data(), grid.width, vertical[y], horizontal, row);
+      rows[k] = row;
     }
     if (outputs.mask || outputs.confidence)
       label_row(rows, value, width, settings, outputs.mask ? outputs.mask + y * width : nullptr,
@@ -61,34 +62,16 @@ void make_pseudo_mask(HostContext& context, float* maps, const Grid& grid, std::
   });
 }
 
-void score_labels(HostContext& context, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
-                  const MaskSettings& settings, float* scores) {
-  const int64_t pixels = width * height;
+void score_pixels(HostContext& context, const HostMaps& maps, const PhotoSize& size, const MaskSettings& settings, float* scores) {
+  const int64_t pixels = size.pixels(), labels = maps.labels;
   Arena::Scope scope(context.arena);
-  const auto no_values = context.arena.take<uint8_t>(static_cast<size_t>(labels));  // no mask is asked for, so none is read
-  make_pseudo_mask(context, maps, grid, no_values, width, height, settings, {.maps = scores + pixels});
-  context.pool.split(pixels, kSmallestPixels, [&](int64_t begin, int64_t end) {
+  const auto no_values = context.arena.take<uint8_t>(labels);  // only its length counts: no mask is requested
+  make_pseudo_mask(context, maps, no_values, size, settings, {.maps = scores + pixels});
+  context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float largest = scores[pixels + i];
       for (int64_t k = 2; k <= labels; ++k) largest = std::max(largest, scores[k * pixels + i]);
       scores[i] = background_score(largest, settings);
-    }
-  });
-}
-
-void label_scores(HostContext& context, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings& settings,
-                  uint8_t* mask, float* confidence) {
-  context.pool.split(pixels, kSmallestPixels, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      float largest = scores[i];
-      uint8_t label = 0;
-      for (size_t k = 0; k < value.size(); ++k)
-        if (const float score = scores[static_cast<int64_t>(k + 1) * pixels + i]; score > largest) {
-          largest = score;
-          label = value[k];
-        }
-      if (mask) mask[i] = largest < settings.ignore_below ? kIgnored : label;
-      if (confidence) confidence[i] = largest;
     }
   });
 }

@@ -1,37 +1,34 @@
-// Maps of the patches -> a label for every pixel of the photo, with its confidence (CLIP-ES, sections 3.3 and 3.4).
+// Maps of the patches to a mask of the photo, with its confidence (CLIP-ES, sections 3.3 and 3.4).
 #pragma once
 #include <cstdint>
 #include <span>
 
-#include "clip/preprocess.h"
 #include "core/context.h"
+#include "core/image.h"
+#include "core/maps.h"
+#include "core/mask.h"
 
 namespace clip_es {
 
 struct MaskSettings {
   float background_power = 1;  // background = (1 - largest map) ^ power
-  float ignore_below = 0;      // confidence under this becomes kIgnored
+  float ignore_below = 0;      // a pixel with a smaller confidence becomes kIgnored
 };
 
-constexpr uint8_t kIgnored = 255;
-
-// What to fill, each at the photo's size (height, width) and null when not wanted.
+// All have the photo's size. A pointer that is null is not filled.
 struct MaskOutputs {
-  uint8_t* mask = nullptr;      // 0 background, value[k] where map k wins, kIgnored; ties go to the lower index
-  float* confidence = nullptr;  // the winning score of background and maps
+  uint8_t* mask = nullptr;  // (height, width): kBackground, value[k] where map k is the largest, or kIgnored; a tie goes to the background,
+                            // then to the lower k
+  float* confidence = nullptr;  // (height, width): the largest score of the background and the maps
   float* maps = nullptr;        // (K, height, width), in [0, 1]
 };
 
-// maps (K, grid): min-max normalised here, in place, then enlarged bilinearly with half-pixel centres. value (K): the mask's byte of each.
-void make_pseudo_mask(HostContext&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height,
-                      const MaskSettings&, const MaskOutputs&);
+// maps are normalised in place to [0, 1] by min-max, then enlarged bilinearly with half-pixel centres. value (K): the mask's byte for each
+// map.
+void make_pseudo_mask(HostContext&, const HostMaps&, std::span<const uint8_t> value, const PhotoSize&, const MaskSettings&,
+                      const MaskOutputs&);
 
-// The same maps as scores of all labels, for a CRF: scores (1 + K, height, width), the background first.
-void score_labels(HostContext&, float* maps, const Grid&, int64_t labels, int64_t width, int64_t height, const MaskSettings&,
-                  float* scores);
-
-// scores (1 + K, pixels), the background first -> mask and confidence (pixels each, null when not wanted). Ties go to the lower index.
-void label_scores(HostContext&, const float* scores, std::span<const uint8_t> value, int64_t pixels, const MaskSettings&, uint8_t* mask,
-                  float* confidence);
+// Prepares the same maps for the dense CRF. scores (1 + K, height, width): the background, then the enlarged maps.
+void score_pixels(HostContext&, const HostMaps&, const PhotoSize&, const MaskSettings&, float* scores);
 
 }  // namespace clip_es

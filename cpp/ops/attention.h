@@ -1,5 +1,5 @@
-// Attention by blocks of query rows: a block's scores live in the cache of the thread that makes them, so no heads x n x n or
-// n x n tensor exists but the one mean that CAA asks for.
+// Attention in blocks of query rows. The scores of a block stay in the cache of the thread that computes them: no tensor of heads x n x n
+// exists, and the only one of n x n is the mean that CAA needs.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -15,24 +15,24 @@ struct Sequence {
 };
 
 struct AttentionInput {
-  const float* qkv;  // (tokens, 3 * width): a token's query, key and value, heads side by side in each
+  const float* qkv;  // (tokens, 3 * width): query, key and value of each token; each consists of all heads, one after the other
   int64_t width, heads;
-  Precision precision = Precision::kFloat32;  // of what is multiplied: kFloat32 or kBFloat16
+  Precision precision = Precision::kFloat32;  // of the products: kFloat32 or kBFloat16
   float scale() const;                        // 1 / sqrt(width / heads)
 };
 
-// out (tokens, width): each sequence's attention, causal when asked for.
-// log_sum_exp (heads, tokens), or null: of each query's scaled scores, for the backward pass.
+// Computes the attention of each sequence. out (tokens, width). log_sum_exp (heads, tokens): of each query's scaled scores, which the
+// backward pass needs; may be null. With `causal`, a token attends only to itself and to earlier tokens.
 void attention(HostContext&, const AttentionInput&, std::span<const Sequence>, bool causal, float* out, float* log_sum_exp);
 
-// The same for one image of n tokens, class token first; adds `weight` times the attention averaged over heads, class token
-// dropped, to mean (n - 1, n - 1).
+// The same for one image of n tokens, the class token first. Also adds `weight` times the head-averaged attention between patches to mean
+// (n - 1, n - 1).
 void attention_with_mean(HostContext&, const AttentionInput&, int64_t n, float* out, float* log_sum_exp, float weight, float* mean);
 
-// Backward pass, as far as GradCAM needs it: per class, the gradients of all tokens' q, k and v summed over the PATCHES (n - 1
-// rows, class token left out), with no n x n gradient. Only patches have an output gradient.
-//   out (n, width), log_sum_exp (heads, n): of the forward pass; out_gradient (classes, n - 1, width)
-//   -> qkv_gradient (classes, 3 * width)
+// The part of the backward pass that GradCAM needs: for each class, the gradients of q, k and v summed over the n - 1 patches, without the
+// class token. Only patches have an output gradient. No n x n gradient is computed.
+//   out (n, width), log_sum_exp (heads, n): of the forward pass
+//   out_gradient (classes, n - 1, width) -> qkv_gradient (classes, 3 * width)
 void attention_gradient_sums(HostContext&, const AttentionInput&, int64_t n, const float* out, const float* log_sum_exp,
                              const float* out_gradient, int64_t classes, float* qkv_gradient);
 

@@ -1,4 +1,4 @@
-// GradCAM's way back through ln_post and the MLP, for all classes of a group.
+// GradCAM's backward pass through ln_post and the MLP, for a group of classes.
 #pragma once
 #include <cstdint>
 
@@ -8,7 +8,7 @@
 
 namespace clip_es::ops {
 
-// N patches, D width, F hidden (4 D), G classes. Names as in cam/softmax_gradcam.
+// N patches, D width, F hidden (4 D), G classes. cam/softmax_gradcam.cpp explains the names.
 struct MlpGradient {
   int64_t patches, width, hidden, classes;
   Activation activation;
@@ -23,7 +23,7 @@ struct MlpGradient {
   const float* out_proj_column_sums;   // (D)
 };
 
-// out_gradient (G, N, D): the gradient of attention's output. With e = act'(u) rstd_post (alpha - b omega):
+// Computes out_gradient (G, N, D), the gradient of attention's output. With e = act'(u) rstd_post (alpha - b omega), it is
 //   rstd_post (a_out - b z_hat_out) + rstd_2 (composite e - (e . fc_gamma) column_sums - (e . (u - fc_offset) / D) h_hat_out)
 void mlp_gradient(HostContext&, const MlpGradient&, float* out_gradient);
 

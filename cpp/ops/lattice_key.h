@@ -1,4 +1,4 @@
-// Which points of the permutohedral lattice a pixel lies among, and how a point is named (Adams, Baek and Davis 2010, section 3).
+// The simplex of the permutohedral lattice in which a pixel lies, and the keys of lattice points (Adams, Baek and Davis 2010, section 3).
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -9,23 +9,23 @@ namespace clip_es::ops {
 
 using Key = uint64_t;
 
-// A pixel on the border of two simplices lies in either: its values change by nothing, but the points that then exist carry the blur
-// further. So all arithmetic up to the simplex is rounded as in the usual code, step by step (the build forbids fused multiply-adds in
-// lattice_key.cpp), and is the same on every processor.
+// A pixel on the border of two simplices may be assigned to either. Its interpolated value is the same, but the choice decides which
+// lattice points exist, and the blur reaches further through more points. So each step up to the simplex is rounded as in the authors'
+// code, and the result is the same on every CPU: the build forbids fused multiply-adds in kernels/lattice_key.cpp.
 
-// What each feature is multiplied by before it is elevated: the length of E's column times the deviation, in lattice units, of splat,
-// blur and slice together.
+// The factor of each feature before it is elevated: the length of E's column times the standard deviation of splat, blur and slice
+// together, in lattice units.
 template <int D>
 struct LatticeScale {
   float factor[D];
   LatticeScale() {
-    const auto deviation = static_cast<float>(std::sqrt(2.0 / 3.0) * (D + 1));  // rounded where the usual code rounds it
+    const auto deviation = static_cast<float>(std::sqrt(2.0 / 3.0) * (D + 1));  // rounded to float here, as in the authors' code
     for (int i = 0; i < D; ++i) factor[i] = static_cast<float>(1.0 / std::sqrt((i + 2.0) * (i + 1.0)) * deviation);
   }
 };
 
-// A lattice point's d + 1 coordinates sum to 0 and leave the same remainder r modulo d + 1, so r and the first d quotients name it.
-// Packed: r in the low 3 bits, then the quotients, each in its own bits and offset so that none is ever negative.
+// The d + 1 coordinates of a lattice point sum to 0 and have the same remainder r modulo d + 1, so r and the first d quotients identify the
+// point. A key holds r in its low 3 bits and then the quotients, each in bits of its own, plus an offset that makes it positive.
 template <int D>
 struct KeyLayout {
   int shift[D + 1];
@@ -47,17 +47,17 @@ struct KeyLayout {
   }
   bool fits() const { return shift[D] <= 64; }
 
-  // One step along `axis` is -1 in every coordinate but +d in that one: r - 1 with one quotient more, where r = 0 goes on to d with all
-  // quotients one less. What it adds to the key of a point with remainder r, modulo 2^64.
+  // The number to add, modulo 2^64, to the key of a point with remainder r for one step along `axis`. A step is +d in that coordinate and
+  // -1 in the others: r decreases by 1 and one quotient increases by 1, and where r = 0, r becomes d and all quotients decrease by 1.
   Key step(int r, int axis) const { return one[axis] + (r == 0 ? Key{D} - ones : ~Key{0}); }
 
-  // Layers of lattice points: a step along an axis leads at most kLayerStep on or back. (x_0 + x_1 + x_2) / 3 in 5 dimensions, which steps
-  // change by 1 or -1, and x_0 in 2, by 2 or -1. Counted from the offsets.
+  // The layer of a lattice point, counted from the offsets: a step along an axis changes it by at most kLayerStep. In 5 dimensions it is
+  // (x_0 + x_1 + x_2) / 3, which a step changes by 1 or -1; in 2 dimensions it is x_0, which a step changes by 2 or -1.
   static constexpr int64_t kLayerStep = D == 5 ? 1 : D;
   static constexpr int64_t layer_step(int axis) { return D == 5 ? (axis < 3 ? 1 : -1) : axis == 0 ? D : -1; }
   int64_t layer(Key key) const {
     const auto quotient = [&](int i) { return static_cast<int64_t>((key >> shift[i]) & ((Key{1} << (shift[i + 1] - shift[i])) - 1)); };
-    const auto remainder = static_cast<int64_t>(key & 7);
+    const int64_t remainder = key & 7;
     if constexpr (D == 5) return 2 * (quotient(0) + quotient(1) + quotient(2)) + remainder;
     else return (D + 1) * quotient(0) + remainder;
   }
@@ -65,13 +65,15 @@ struct KeyLayout {
 
 constexpr int64_t kKeyLanes = 8;
 
-// Keys of the corners and their barycentric weights. scaled (D, stride): features times LatticeScale; the first `count`, a multiple of
-// kKeyLanes, are read. keys (D + 1, stride), weights (count, D + 1), a corner's place being its remainder. One thread.
+// Computes the keys of the corners and their barycentric weights. scaled (D, stride): features times LatticeScale, of which the first
+// `count` are read. count must be a multiple of kKeyLanes. keys (D + 1, stride), weights (count, D + 1): a corner's index is its remainder.
+// Runs on the calling thread.
 void lattice_keys_2(const KeyLayout<2>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
 void lattice_keys_5(const KeyLayout<5>&, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights);
 
-// The same in 2 dimensions for one row of pixels, by coordinates: quotient (count, 3) of the corners' first coordinate by 3, and last
-// (count, 3), their last coordinate. count is a multiple of kKeyLanes. One thread.
+// The same in 2 dimensions for one row of pixels, with coordinates instead of keys. quotient (count, 3): the first coordinate of each
+// corner divided by 3, rounded down. last (count, 3): the last coordinate. count must be a multiple of kKeyLanes. Runs on the calling
+// thread.
 void find_triangles(const float* x, float y, int64_t count, int32_t* quotient, int32_t* last, float* weights);
 
 }  // namespace clip_es::ops

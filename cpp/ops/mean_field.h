@@ -1,22 +1,24 @@
-// The steps of mean-field inference that look at one pixel (Krähenbühl and Koltun 2011, algorithm 1). Channels as in ops/lattice.h.
+// The steps of mean-field inference that need one pixel only (Krähenbühl and Koltun 2011, algorithm 1). Channels are as in ops/lattice.h.
+// All functions run on the calling thread.
 #pragma once
 #include <cstdint>
 
 namespace clip_es::ops {
 
-// logs (count) = log(score clipped to [smallest, 1]). False if a score is negative, infinite or not a number.
+// logs (count) = log(score clipped to [smallest, 1]). Returns false if a score is negative, infinite or not a number.
 bool log_scores(const float* scores, int64_t count, float smallest, float* logs);
 
-// Marginals are kept as excess over 1 / labels: what all labels have in common changes no marginal, and equal labels stay equal to the
-// last bit however many rounds there are. Excesses sum to 0, so the last label's need not be kept, and its message is less the sum of
-// the others':
-//   q_l ~ exp(unary_l + message_l + sum of the messages), l < labels - 1;  q_last ~ exp(0);  message becomes q - 1 / labels.
-// unary (labels - 1, count), relative to the last label's; message (count, padded_channels(labels - 1)), 0 in the padding, which stays so.
-// At most kMostLabels.
+// Marginals are stored as their excess over 1 / labels. A term that all labels share changes no marginal, so equal labels stay equal to the
+// last bit after any number of rounds. The excesses of a pixel sum to 0, so the last label's is not stored: its message is minus the sum of
+// the other messages. With scores relative to the last label,
+//   q_l ~ exp(unary_l + message_l + sum of the messages) for l < labels - 1, and q_last ~ exp(0);
+// message becomes q - 1 / labels.
+// unary (labels - 1, count): relative to the last label's. message (count, padded_channels(labels - 1)): the padding must be 0 and stays 0.
+// labels <= kMostLabels.
 constexpr int64_t kMostLabels = 255;
 void mean_field_update(const float* unary, int64_t labels, int64_t count, float* message);
 
-// marginals (labels, count), a label's `step` behind those of the label before, from such excesses.
+// Turns excesses into marginals (labels, count); the marginals of one label are `step` floats after those of the label before.
 void marginals_of(const float* excess, int64_t labels, int64_t count, float* marginals, int64_t step);
 
 }  // namespace clip_es::ops

@@ -1,5 +1,5 @@
-// The kernels, one declaration for every device: cpu/NAME.cpp is the fast one, reference/NAME.cpp (namespace reference, same
-// signatures where they exist) the formula it is compared with. Matrices are row-major float32.
+// The elementary operations on the CPU. cpu/NAME.cpp is the fast version; reference/NAME.cpp (namespace reference) is the formula that the
+// tests compare it with. Matrices are row-major float32. A function without a HostContext runs on the calling thread.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -17,50 +17,53 @@ namespace ops {
 
 constexpr float kLayerNormEpsilon = 1e-5f;  // CLIP's
 
-// y = (x - mean) * rstd * gamma + beta, each row of x (rows, width) by itself. y may be x.
+// y = (x - mean) * rstd * gamma + beta, with mean and rstd (1 / standard deviation) of each row of x (rows, width). y may be x.
 void layer_norm(HostContext&, const float* x, int64_t rows, int64_t width, const float* gamma, const float* beta, float* y);
-void layer_norm_row(const float* x, int64_t width, const float* gamma, const float* beta, float* y);  // one row
-// Without the affine part: x_hat (rows, width) and rstd (rows), 1 / standard deviation.
+void layer_norm_row(const float* x, int64_t width, const float* gamma, const float* beta, float* y);
+// Without gamma and beta: writes x_hat (rows, width) and rstd (rows).
 void normalise_rows(HostContext&, const float* x, int64_t rows, int64_t width, float* x_hat, float* rstd);
 
-// u = activation(u), count elements in place. quick: u * sigmoid(1.702 u); gelu: u * Phi(u), exact. To float32's precision, or to 1e-5
-// where that is less work, for what is multiplied in another.
+// u = activation(u), in place. kQuickGelu: u * sigmoid(1.702 u). kGelu: u * Phi(u), not the tanh approximation. The result has float32's
+// precision, or an error up to 1e-5 if a lower Precision is given, because the following product rounds it further.
 void activate(HostContext&, Activation, float* u, int64_t count);
-void activate(Activation, float* u, int64_t count, Precision = Precision::kFloat32);  // one thread
-// slope_i = activation'(u_i). One thread: called inside loops that are already shared. slope may be u.
+void activate(Activation, float* u, int64_t count, Precision = Precision::kFloat32);
+// slope_i = activation'(u_i). slope may be u.
 void activation_slope(Activation, const float* u, int64_t count, float* slope);
 
-// a += b, element by element.
+// a += b
 void add(HostContext&, float* a, const float* b, int64_t count);
-// a += factor * b. One thread.
+// Adds bias (columns) to every row of y (rows, columns).
+void add_bias(float* y, int64_t rows, int64_t columns, const float* bias);
+// a += factor * b
 void add_scaled(float* a, const float* b, int64_t count, float factor);
-// a = factor * b. One thread. a may be b.
+// a = factor * b. a may be b.
 void scale(float* a, const float* b, int64_t count, float factor);
 
-// The softmax of `length` elements but for the division by their sum: x = e^(scale (x - the largest x)), in place. One thread. To float32's
-// precision, or to 1e-5, for what is multiplied in another.
+// The softmax of `length` elements without the division by their sum: x = e^(scale (x - largest x)), in place. scale > 0. The precision is
+// as in activate().
 struct ExponentialSum {
   float sum;
   float shift;                // scale * the largest x
-  float log_sum_exp() const;  // log of the sum of e^(scale x)
+  float log_sum_exp() const;  // of scale * x, before the call
 };
 ExponentialSum exponentials(float* x, int64_t length, float scale, Precision precision = Precision::kFloat32);
 
-// Pillow's bicubic resize (a = -0.5) of 8-bit pixels, byte for byte: 22-bit fixed-point weights, horizontal pass first, rounded
-// to 8 bits after each pass, a pass that changes nothing is left out. image (height, width, 3) -> out (out_height, out_width, 3).
+// Pillow's bicubic resize (a = -0.5) of 8-bit pixels, with identical bytes: weights in 22-bit fixed point, the horizontal pass first,
+// rounding to 8 bits after each pass, no pass in a direction whose size does not change. image (height, width, 3) -> out (out_height,
+// out_width, 3).
 void resize_bicubic(HostContext&, const uint8_t* image, int64_t width, int64_t height, int64_t out_width, int64_t out_height, uint8_t* out);
 
-// Cuts image (gh * patch, gw * patch, 3) into patches, normalised as (byte / 255 - mean) / std: out (gh * gw, 3 * patch * patch),
-// a row in the order channel, y, x, as the convolution's weights are stored.
+// Cuts image (gh * patch, gw * patch, 3) into patches and normalises them as (byte / 255 - mean) / std. out (gh * gw, 3 * patch * patch):
+// each row is in the order channel, y, x, like the weights of the convolution.
 void extract_patches(HostContext&, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3], const float std[3],
                      float* out);
 
-// Taps of a bilinear resize with half-pixel centres and clamped edges, no antialias: taps has out_size elements.
+// The taps of a bilinear resize in one direction (see ops/tap.h). taps (out_size).
 void bilinear_taps(int64_t in_size, int64_t out_size, std::span<Tap> taps);
-// One row of the enlarged map: map (h, w) sampled at `vertical` and at every one of `horizontal`. One thread.
+// One row of a resized map: out_i is map (height, width) sampled at `vertical` and horizontal_i.
 void resize_bilinear_row(const float* map, int64_t width, const Tap& vertical, std::span<const Tap> horizontal, float* out);
 
-// Subtracts the minimum, then divides by 1e-7 + the maximum, as released. One thread.
+// Subtracts the minimum, then divides by 1e-7 + the maximum, as the released CLIP-ES code does.
 void min_max(float* map, int64_t count);
 
 }  // namespace ops

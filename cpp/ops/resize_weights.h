@@ -1,4 +1,4 @@
-// The weights of Pillow's bicubic resize, which every device takes from here: they are few and made in double precision.
+// The weights of Pillow's bicubic resize, for every device. They are few, and computed on the CPU in double precision.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -7,13 +7,13 @@
 
 namespace clip_es::ops {
 
-// Where each output pixel draws from: weights[pixel * taps + i], in 1 / 2^22, belongs to input pixel first[pixel] + i, i < count[pixel].
+// Output pixel p is the sum of weights[p * taps + i] / 2^22 times input pixel first[p] + i, for i < count[p].
 struct ResizeWeights {
   int64_t taps;
   std::span<int32_t> first, count, weights;
 };
 
-// Of one direction, in the arena's memory.
+// The weights of one direction. They live in the arena.
 ResizeWeights resize_weights(Arena&, int64_t in_size, int64_t out_size);
 
 }  // namespace clip_es::ops

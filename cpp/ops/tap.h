@@ -1,4 +1,4 @@
-// Where an enlarged pixel draws from; the same arithmetic on every device.
+// The taps of the bilinear resize, with the same arithmetic on every device.
 #pragma once
 #include <cstdint>
 
@@ -10,13 +10,13 @@
 
 namespace clip_es::ops {
 
-// One bilinear tap: index and index + 1 (clamped to the last) with weights 1 - fraction and fraction.
+// An output pixel is (1 - fraction) times input pixel `low` plus fraction times input pixel `high`.
 struct Tap {
   int32_t low, high;
   float fraction;
 };
 
-// Of output pixel i: half-pixel centres, clamped edges, no antialias.
+// The tap of output pixel i: half-pixel centres, clamped edges, no antialiasing.
 CLIP_ES_HOST_DEVICE inline Tap bilinear_tap(int64_t in_size, int64_t out_size, int64_t i) {
   const double at = (static_cast<double>(i) + 0.5) * (static_cast<double>(in_size) / static_cast<double>(out_size)) - 0.5;
   const double inside = at > 0 ? at : 0;

@@ -9,23 +9,25 @@
 
 #include "torch/backend_table.h"
 #include "torch/library.h"
+#include "torch/tensor.h"
 
 namespace clip_es::torch {
 namespace {
 
-constexpr const char* kRemedy = "; use a CUDA build of LibTorch 2.11 or newer, such as the one pip installs, or device 'cpu'";
+constexpr const char* kRemedy =
+    "; use a CUDA build of LibTorch 2.11 or newer (npx clip-es setup --cuda finds or fetches one), or device 'cpu'";
 
-[[noreturn]] void unavailable(const std::string& what) { throw Error(ErrorCode::kDeviceUnavailable, what + kRemedy); }
+[[noreturn]] void throw_unavailable(const std::string& what) { throw Error(ErrorCode::kDeviceUnavailable, what + kRemedy); }
 
-// As check(), and memory that ran out keeps its own code.
-void check_device(AOTITorchError code, const char* function) {
+// As check(), but a GPU without free memory is kOutOfMemory.
+void check_device(Status status, const char* function) {
   try {
-    check(code, function);
+    check(status, function);
   } catch (const Error& error) {
     if (std::string_view(error.what()).find("out of memory") == std::string_view::npos) throw;
     throw Error(ErrorCode::kOutOfMemory,
-                std::string("the GPU's memory is used up: a smaller maxSide, fewer labels or a smaller model needs "
-                            "less; so does ending other programs on it (") +
+                std::string("the GPU's memory is used up; a smaller maxSide, fewer labels or a smaller model need less memory, and other "
+                            "programs on the GPU can be ended (") +
                     error.what() + ")");
   }
 }
@@ -36,77 +38,70 @@ void find(void* library, const char* name, Function*& function, std::string& mis
   if (!function) missing += missing.empty() ? name : std::string(", ") + name;
 }
 
-void fill_common(BackendTable& table, std::string& missing) {
-  find(library_handle(), "aoti_torch_get_data_ptr", table.get_data_ptr, missing);
-  find(library_handle(), "aoti_torch_get_strides", table.get_strides, missing);
-}
-
 BackendTable cuda_table() {
   const std::string file = cuda_library_file();
-  if (file.empty()) unavailable("the LibTorch at " + loaded_folder() + " computes on the CPU alone: it has no libtorch_cuda.so");
+  if (file.empty()) throw_unavailable("the LibTorch at " + loaded_folder() + " is a CPU build: it has no libtorch_cuda.so");
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) unavailable("LibTorch's CUDA part does not load: " + std::string(dlerror()));
-  BackendTable table;
+  if (!library) throw_unavailable("LibTorch's CUDA library cannot be loaded: " + std::string(dlerror()));
+  if (!aoti_torch_device_type_cuda) throw_unavailable("the LibTorch at " + loaded_folder() + " lacks aoti_torch_device_type_cuda");
   std::string missing;
-#define X(member, type, name) find(library, name, table.member, missing);
+#define X(name, ...)                              \
+  std::add_pointer_t<__VA_ARGS__> name = nullptr; \
+  find(library, #name, name, missing);
   CLIP_ES_TORCH_CUDA_FUNCTIONS(X)
 #undef X
-  fill_common(table, missing);
-  int32_t (*device_type)() = nullptr;
-  find(library_handle(), "aoti_torch_device_type_cuda", device_type, missing);
-  if (!missing.empty()) unavailable(file + " lacks " + missing);
-  table.device_type = device_type();
-  return table;
+  if (!missing.empty()) throw_unavailable(file + " lacks " + missing);
+  return {.device_type = aoti_torch_device_type_cuda(),
+          .addmm_out = aoti_torch_cuda_addmm_out,
+          .mm_out = aoti_torch_cuda_mm_out,
+          .bmm_out = aoti_torch_cuda_bmm_out,
+          .baddbmm_out = aoti_torch_cuda_baddbmm_out,
+          .cuda_attention = aoti_torch_cuda__scaled_dot_product_flash_attention,
+          .create_guard = aoti_torch_create_cuda_stream_guard,
+          .delete_guard = aoti_torch_delete_cuda_stream_guard};
 }
 
 BackendTable host_table() {
-  BackendTable table;
+  if (!is_loaded()) throw Error(ErrorCode::kLibTorch, "LibTorch's products need a LibTorch, and none is loaded; call load_library() first");
   std::string missing;
-  table.addmm_out = aoti_torch_cpu_addmm_out;
-  table.mm_out = aoti_torch_cpu_mm_out;
-  find(library_handle(), "aoti_torch_cpu_bmm_out", table.bmm_out, missing);
-  find(library_handle(), "aoti_torch_cpu_baddbmm_out", table.baddbmm_out, missing);
-  find(library_handle(), "aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu", table.cpu_attention, missing);
-  fill_common(table, missing);
+#define X(name, ...)                              \
+  std::add_pointer_t<__VA_ARGS__> name = nullptr; \
+  find(library_handle(), #name, name, missing);
+  CLIP_ES_TORCH_HOST_FUNCTIONS(X)
+#undef X
   if (!missing.empty()) throw Error(ErrorCode::kLibTorch, "the LibTorch at " + loaded_folder() + " lacks " + missing);
-  table.device_type = aoti_torch_device_type_cpu();
-  return table;
+  return {.device_type = aoti_torch_device_type_cpu(),
+          .addmm_out = aoti_torch_cpu_addmm_out,
+          .mm_out = aoti_torch_cpu_mm_out,
+          .bmm_out = aoti_torch_cpu_bmm_out,
+          .baddbmm_out = aoti_torch_cpu_baddbmm_out,
+          .cpu_attention = aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu};
 }
 
-size_t bytes_of(Dtype dtype) { return dtype == Dtype::kFloat32 ? sizeof(float) : sizeof(uint16_t); }
+int32_t code_of(Dtype dtype) { return dtype == Dtype::kFloat32 ? aoti_torch_dtype_float32() : aoti_torch_dtype_bfloat16(); }
 
-Tensor wrap(const BackendTable& table, int32_t index, const void* data, Dtype dtype, std::span<const int64_t> sizes,
-            std::span<const int64_t> strides) {
-  AtenTensorHandle handle;
-  check(aoti_torch_create_tensor_from_blob_v2(const_cast<void*>(data), static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), 0,
-                                              dtype == Dtype::kFloat32 ? aoti_torch_dtype_float32() : aoti_torch_dtype_bfloat16(),
-                                              table.device_type, index, &handle, aoti_torch_layout_strided(), nullptr, 0),
-        "aoti_torch_create_tensor_from_blob_v2");
-  return Tensor(handle);
+Tensor wrap_matrix(const BackendTable& table, int32_t index, const Batch& m) {
+  return wrap(m.data, code_of(m.dtype), table.device_type, index, std::array{m.rows, m.columns}, std::array{m.row_stride, m.column_stride});
 }
 
-Tensor wrap_2d(const BackendTable& table, int32_t index, const Batch& m) {
-  return wrap(table, index, m.data, m.dtype, std::array{m.rows, m.columns}, std::array{m.row_stride, m.column_stride});
-}
-
-Tensor wrap_3d(const BackendTable& table, int32_t index, const Batch& m) {
-  return wrap(table, index, m.data, m.dtype, std::array{m.batches, m.rows, m.columns},
+Tensor wrap_batch(const BackendTable& table, int32_t index, const Batch& m) {
+  return wrap(m.data, code_of(m.dtype), table.device_type, index, std::array{m.batches, m.rows, m.columns},
               std::array{m.batch_stride, m.row_stride, m.column_stride});
 }
 
-// LibTorch resizes a result of the wrong shape in silence; the shapes are checked here instead.
+// Checks the shapes, because LibTorch would silently resize a result of another shape.
 void require_product(const Batch& a, const Batch& b, const Batch& out) {
   const bool ok = a.columns == b.rows && out.rows == a.rows && out.columns == b.columns && a.batches == b.batches &&
                   out.batches == a.batches && a.dtype == b.dtype && out.dtype == a.dtype;
   auto shape = [](const Batch& m) {
     return "(" + std::to_string(m.batches) + ", " + std::to_string(m.rows) + ", " + std::to_string(m.columns) + ")";
   };
-  if (!ok) throw Error(ErrorCode::kLibTorch, "a product of " + shape(a) + " and " + shape(b) + " is no " + shape(out));
+  if (!ok) throw Error(ErrorCode::kLibTorch, "the product of " + shape(a) + " and " + shape(b) + " does not fit into " + shape(out));
 }
 
 }  // namespace
 
-std::string cuda_library_file() { return library_file_beside("libtorch_cuda.so"); }
+std::string cuda_library_file() { return is_loaded() ? library_file_beside("libtorch_cuda.so") : ""; }
 
 Backend Backend::cuda(int index) {
   static const BackendTable table = cuda_table();
@@ -119,27 +114,29 @@ Backend Backend::host() {
 }
 
 Backend::Guard::Guard(const Backend& backend, void* stream) : backend_(backend) {
-  aoti_torch_grad_mode_set_enabled(false);  // of this thread
-  if (backend_.table_->create_guard)
-    check(backend_.table_->create_guard(stream, backend_.index_, &guard_), "aoti_torch_create_cuda_stream_guard");
+  aoti_torch_grad_mode_set_enabled(false);  // of the calling thread
+  if (!backend_.table_->create_guard) return;
+  StreamGuardHandle guard = nullptr;
+  check(backend_.table_->create_guard(stream, backend_.index_, &guard), "aoti_torch_create_cuda_stream_guard");
+  guard_ = guard;
 }
 
 Backend::Guard::~Guard() {
-  if (guard_) backend_.table_->delete_guard(guard_);
+  if (guard_) backend_.table_->delete_guard(static_cast<StreamGuardHandle>(guard_));
 }
 
 void Backend::mm(const Batch& a, const Batch& b, const Batch& out, const void* bias) const {
   require_product(a, b, out);
-  const Tensor result = wrap_2d(*table_, index_, out), left = wrap_2d(*table_, index_, a), right = wrap_2d(*table_, index_, b);
+  const Tensor result = wrap_matrix(*table_, index_, out), left = wrap_matrix(*table_, index_, a), right = wrap_matrix(*table_, index_, b);
   if (!bias) return check_device(table_->mm_out(result.get(), left.get(), right.get()), "mm_out");
-  // One dimension: LibTorch then lets cuBLAS add it on the way out.
-  const Tensor added = wrap(*table_, index_, bias, out.dtype, std::array{out.columns}, std::array{int64_t{1}});
+  // With a bias of one dimension LibTorch lets cuBLAS add it in the epilogue.
+  const Tensor added = wrap(bias, code_of(out.dtype), table_->device_type, index_, std::array{out.columns}, std::array{int64_t{1}});
   check_device(table_->addmm_out(result.get(), added.get(), left.get(), right.get(), 1, 1), "addmm_out");
 }
 
 void Backend::bmm(const Batch& a, const Batch& b, const Batch& out, bool add) const {
   require_product(a, b, out);
-  const Tensor result = wrap_3d(*table_, index_, out), left = wrap_3d(*table_, index_, a), right = wrap_3d(*table_, index_, b);
+  const Tensor result = wrap_batch(*table_, index_, out), left = wrap_batch(*table_, index_, a), right = wrap_batch(*table_, index_, b);
   if (add) check_device(table_->baddbmm_out(result.get(), result.get(), left.get(), right.get(), 1, 1), "baddbmm_out");
   else check_device(table_->bmm_out(result.get(), left.get(), right.get()), "bmm_out");
 }
@@ -147,13 +144,13 @@ void Backend::bmm(const Batch& a, const Batch& b, const Batch& out, bool add) co
 Backend::Attended Backend::attention(const void* qkv, int64_t images, int64_t n, int64_t width, int64_t heads) const {
   const int64_t size = width / heads;
   auto part = [&](int64_t which) {
-    const auto* data = static_cast<const std::byte*>(qkv) + static_cast<size_t>(which * width) * bytes_of(Dtype::kBFloat16);
-    return wrap(*table_, index_, data, Dtype::kBFloat16, std::array{images, heads, n, size},
+    const auto* data = static_cast<const uint16_t*>(qkv) + which * width;
+    return wrap(data, code_of(Dtype::kBFloat16), table_->device_type, index_, std::array{images, heads, n, size},
                 std::array{n * 3 * width, size, 3 * width, int64_t{1}});
   };
   const Tensor query = part(0), key = part(1), value = part(2);
   double scale = 1 / std::sqrt(static_cast<double>(size));
-  AtenTensorHandle results[7] = {};
+  TensorHandle results[7] = {};
   if (table_->cuda_attention) {
     int64_t longest_query = 0, longest_key = 0;
     check_device(table_->cuda_attention(query.get(), key.get(), value.get(), 0, 0, 0, &scale, &results[0], &results[1], &results[2],
@@ -164,17 +161,18 @@ Backend::Attended Backend::attention(const void* qkv, int64_t images, int64_t n,
                  "flash attention");
   }
   auto owned = std::make_shared<std::vector<Tensor>>();
-  for (AtenTensorHandle handle : results) owned->emplace_back(handle);
+  for (TensorHandle handle : results) owned->emplace_back(handle);
 
   void *out = nullptr, *log_sum_exp = nullptr;
   int64_t *out_strides = nullptr, *lse_strides = nullptr;
-  check(table_->get_data_ptr(results[0], &out), "aoti_torch_get_data_ptr");
-  check(table_->get_data_ptr(results[1], &log_sum_exp), "aoti_torch_get_data_ptr");
-  check(table_->get_strides(results[0], &out_strides), "aoti_torch_get_strides");
-  check(table_->get_strides(results[1], &lse_strides), "aoti_torch_get_strides");
+  check(aoti_torch_get_data_ptr(results[0], &out), "aoti_torch_get_data_ptr");
+  check(aoti_torch_get_data_ptr(results[1], &log_sum_exp), "aoti_torch_get_data_ptr");
+  check(aoti_torch_get_strides(results[0], &out_strides), "aoti_torch_get_strides");
+  check(aoti_torch_get_strides(results[1], &lse_strides), "aoti_torch_get_strides");
   if ((images > 1 && out_strides[0] != n * width) || (heads > 1 && out_strides[1] != size) || (n > 1 && out_strides[2] != width) ||
       out_strides[3] != 1)
-    throw Error(ErrorCode::kLibTorch, "flash attention of LibTorch " + version() + " lays its result out in a way that is not known here");
+    throw Error(ErrorCode::kLibTorch,
+                "flash attention of LibTorch " + version() + " returns its result in an unknown memory layout; use another LibTorch");
   return {std::move(owned), out, static_cast<const float*>(log_sum_exp), lse_strides[0], lse_strides[1], lse_strides[2]};
 }
 

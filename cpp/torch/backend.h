@@ -1,5 +1,5 @@
-// LibTorch's matrix products and attention on one device, on plain pointers to that device's memory. Everything is queued on the stream
-// of the Guard in force; nothing waits.
+// LibTorch's matrix products and attention on one device, on plain pointers to that device's memory. On a GPU the work is queued on the
+// stream of the current Guard, and no function waits for it.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -24,17 +24,17 @@ inline Batch transposed(const Batch& b) {
   return {b.data, b.dtype, b.batches, b.columns, b.rows, b.batch_stride, b.column_stride, b.row_stride};
 }
 
-struct BackendTable;  // its functions
+struct BackendTable;
 
 class Backend {
  public:
-  // Opens libtorch_cuda.so beside the LibTorch that is loaded. Throws Error kDeviceUnavailable: a CPU-only LibTorch, or CUDA libraries of
-  // it that do not load.
+  // Opens libtorch_cuda.so of the loaded LibTorch. Throws Error kDeviceUnavailable if it is a CPU build or its CUDA libraries cannot be
+  // loaded.
   static Backend cuda(int index);
-  // The same calls on the machine's memory, for tests of what is written for a GPU.
+  // The same functions in host memory, for tests of the code for GPUs. Throws Error kLibTorch if no LibTorch is loaded.
   static Backend host();
 
-  // Makes `stream` the one that this thread's calls queue on, for the guard's life.
+  // While it lives, the calling thread's work is queued on `stream`.
   class Guard {
    public:
     Guard(const Backend&, void* stream);
@@ -47,17 +47,17 @@ class Backend {
     void* guard_ = nullptr;
   };
 
-  // out = a b of one batch each, or, with `bias` (out.columns), a b + bias.
+  // out = a b, or a b + bias if there is a bias (out.columns). a, b and out have one batch.
   void mm(const Batch& a, const Batch& b, const Batch& out, const void* bias = nullptr) const;
-  // out = a b, batch by batch; with `add` out += a b.
+  // For each batch: out = a b, or out += a b with `add`.
   void bmm(const Batch& a, const Batch& b, const Batch& out, bool add = false) const;
 
-  // Flash attention in bfloat16 of images of n tokens each, one behind the other: qkv (images * n, 3 width) as in ops::AttentionInput. The
-  // results are LibTorch's own memory, there for what is queued on the stream until the handle ends.
+  // Flash attention in bfloat16. All images have n tokens; qkv (images * n, 3 width) is as in ops::AttentionInput. LibTorch owns the
+  // results: they are valid for work that is queued on the stream while `handle` lives.
   struct Attended {
     std::shared_ptr<void> handle;
     const void* out;           // (images * n, width), bfloat16
-    const float* log_sum_exp;  // of image b, head h and query i: [b * image_stride + h * head_stride + i * row_stride]
+    const float* log_sum_exp;  // image b, head h, query i: [b * image_stride + h * head_stride + i * row_stride]
     int64_t image_stride, head_stride, row_stride;
   };
   Attended attention(const void* qkv, int64_t images, int64_t n, int64_t width, int64_t heads) const;
@@ -66,10 +66,10 @@ class Backend {
   Backend(const BackendTable& table, int32_t index) : table_(&table), index_(index) {}
 
   const BackendTable* table_;
-  int32_t index_;  // of the device
+  int32_t index_;  // the device's number
 };
 
-// The file that holds the CUDA functions of the LibTorch that is loaded, or "" when it is a CPU-only one.
+// The path of the loaded LibTorch's libtorch_cuda.so; "" for a CPU build and without a LibTorch.
 std::string cuda_library_file();
 
 }  // namespace clip_es::torch

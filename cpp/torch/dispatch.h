@@ -1,26 +1,27 @@
-// Operators by name, for those that have no C function. Only the files of this folder include it.
+// Calls operators by name, for operators that have no C function.
 #pragma once
 #include <cstring>
 #include <span>
 
-#include "torch/table.h"
+#include "torch/tensor.h"
 
 namespace clip_es::torch {
 
-inline bool has_dispatcher() { return torch_call_dispatcher && aoti_torch_new_tensor_handle && aoti_torch_get_data_ptr; }
+inline bool has_dispatcher() { return torch_call_dispatcher && aoti_torch_new_tensor_handle; }
 
-// Calls an operator of tensors whose further arguments, `missing` of them, are left at none; -> its first result.
-inline Tensor call_operator(const char* name, std::span<const AtenTensorHandle> tensors, int missing = 0) {
-  constexpr size_t kSlots = 10;  // the callee clears more slots than it was given arguments
-  if (tensors.size() + static_cast<size_t>(missing) > kSlots) throw Error(ErrorCode::kLibTorch, std::string(name) + ": too many arguments");
-  uint64_t stack[kSlots] = {};
+// Calls an operator whose first arguments are tensors and whose next `missing` arguments are left empty. Returns its first result.
+inline Tensor call_operator(const char* name, std::span<const TensorHandle> tensors, int missing = 0) {
+  constexpr size_t kSlots = 10;  // LibTorch clears more slots than the operator has arguments
+  if (tensors.size() + static_cast<size_t>(missing) > kSlots)
+    throw Error(ErrorCode::kLibTorch, std::string(name) + " was called with more than " + std::to_string(kSlots) + " arguments");
+  StackSlot stack[kSlots] = {};
   for (size_t i = 0; i < tensors.size(); ++i) {
-    AtenTensorHandle own = nullptr;  // the callee's
+    TensorHandle own = nullptr;  // the operator frees it
     check(aoti_torch_new_tensor_handle(tensors[i], &own), "aoti_torch_new_tensor_handle");
     std::memcpy(&stack[i], &own, sizeof own);
   }
   check(torch_call_dispatcher(name, "", stack, aoti_torch_abi_version()), name);
-  AtenTensorHandle result = nullptr;
+  TensorHandle result = nullptr;
   std::memcpy(&result, &stack[0], sizeof result);
   return Tensor(result);
 }

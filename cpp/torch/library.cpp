@@ -3,19 +3,21 @@
 #include <dlfcn.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <mutex>
 
-#include "torch/table.h"
+#include "core/error.h"
+#include "torch/c_functions.h"
 
 namespace clip_es::torch {
 namespace {
 
 constexpr int kOldestMajor = 2, kOldestMinor = 11;
-constexpr const char* kRemedy = "; set CLIP_ES_LIBTORCH to a LibTorch of 2.11 or newer, or run: npx clip-es setup";
+constexpr const char* kRemedy = "; set CLIP_ES_LIBTORCH to a LibTorch of 2.11 or newer, or run: npx clip-es setup --cuda";
 
 std::mutex loading;
-std::string loaded;  // the folder
-void* handle = nullptr;
+std::string loaded;                   // the folder
+std::atomic<void*> handle = nullptr;  // not null once every function has been found
 void (*omp_set_num_threads)(int) = nullptr;
 
 bool exists(const std::string& path) {
@@ -23,7 +25,7 @@ bool exists(const std::string& path) {
   return stat(path.c_str(), &info) == 0;
 }
 
-// An official archive and the torch folder of a wheel keep libraries in lib/; a folder of libraries alone is taken, too.
+// An official archive and the torch folder of a wheel keep their libraries in lib/; a folder of libraries is accepted, too.
 std::string library_file(const std::string& folder) {
   for (const char* below : {"/lib/libtorch_cpu.so", "/libtorch_cpu.so"})
     if (std::string file = folder + below; exists(file)) return file;
@@ -38,17 +40,15 @@ void fill_table(void* library, const std::string& folder) {
     if (!function && count++ < 3) missing += missing.empty() ? name : std::string(", ") + name;
     return function;
   };
-#define X(name) name = reinterpret_cast<decltype(name)>(find(#name));
+#define X(name, ...) name = reinterpret_cast<decltype(name)>(find(#name));
   CLIP_ES_TORCH_FUNCTIONS(X)
 #undef X
   if (count)
     throw Error(ErrorCode::kLibTorch, "the LibTorch at " + folder + " lacks " + std::to_string(count) + " functions (" + missing +
                                           (count > 3 ? ", …" : "") + "): it is older than 2.11" + kRemedy);
-#define X(name) name = reinterpret_cast<decltype(name)>(dlsym(library, #name));
-  CLIP_ES_OPTIONAL_TORCH_FUNCTIONS(X)
+#define X(name, ...) name = reinterpret_cast<decltype(name)>(dlsym(library, #name));
+  CLIP_ES_TORCH_OPTIONAL_FUNCTIONS(X)
 #undef X
-  torch_exception_get_what_without_backtrace =
-      reinterpret_cast<const char* (*)()>(dlsym(library, "torch_exception_get_what_without_backtrace"));
 }
 
 int major() { return static_cast<int>(aoti_torch_abi_version() >> 56); }
@@ -60,8 +60,8 @@ void load_library(const std::string& folder) {
   std::lock_guard lock(loading);
   if (folder == loaded) return;
   if (!loaded.empty())
-    throw Error(ErrorCode::kLibTorch,
-                "this process already uses the LibTorch at " + loaded + "; " + folder + " cannot be loaded beside it");
+    throw Error(ErrorCode::kLibTorch, "this process already uses the LibTorch at " + loaded + ", so " + folder +
+                                          " cannot be loaded, too; use one LibTorch in a process");
   const std::string file = library_file(folder);
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) throw Error(ErrorCode::kLibTorch, "the LibTorch at " + folder + " does not load (" + dlerror() + ")" + kRemedy);
@@ -72,6 +72,17 @@ void load_library(const std::string& folder) {
   loaded = folder;
   handle = library;
 }
+
+bool try_load_library(const std::string& folder) {
+  try {
+    load_library(folder);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+bool is_loaded() { return handle != nullptr; }
 
 void* library_handle() { return handle; }
 std::string loaded_folder() { return loaded; }
@@ -85,8 +96,9 @@ std::string library_file_beside(const std::string& name) {
 std::string version() { return std::to_string(major()) + "." + std::to_string(minor()); }
 
 void use_one_thread() {
+  if (!is_loaded()) return;
   if (omp_set_num_threads) omp_set_num_threads(1);
-  aoti_torch_grad_mode_set_enabled(false);  // for each thread, like the count
+  aoti_torch_grad_mode_set_enabled(false);  // of the calling thread
 }
 
 }  // namespace clip_es::torch

@@ -1,21 +1,25 @@
-// A bfloat16 layer's weights in the order that oneDNN multiplies from, made once: where the processor has AMX, whose tiles our own product
-// does not use.
+// The weights of a bfloat16 layer in oneDNN's own memory layout. oneDNN's product uses AMX tiles, which our own product does not use.
 #pragma once
 #include <cstdint>
 #include <memory>
 
+#include "torch/backend.h"
+
 namespace clip_es::torch {
+
+// True if the CPU multiplies tiles of bfloat16. Then oneDNN's product is faster than ours, and a CPU segmenter can use LibTorch.
+bool cpu_has_amx();
 
 class PackedWeight {
  public:
-  // weight (outputs, inputs) is copied. Null where the processor has no AMX, unless `anywhere`, and where this LibTorch or this processor
-  // does not do it, or a trial product comes out wrong: LibTorch does not promise these operators.
-  static std::unique_ptr<PackedWeight> make(const float* weight, int64_t inputs, int64_t outputs, bool anywhere = false);
+  // Copies weight (outputs, inputs). Returns null if no LibTorch is loaded, or if a trial product with this LibTorch and CPU fails or is
+  // wrong: LibTorch does not promise to keep these operators.
+  static std::unique_ptr<PackedWeight> make(const float* weight, int64_t inputs, int64_t outputs);
   ~PackedWeight();
   PackedWeight(const PackedWeight&) = delete;
   PackedWeight& operator=(const PackedWeight&) = delete;
 
-  // x (rows, inputs) bfloat16 -> y (rows, outputs) float32. Any number of threads may call it at once.
+  // x (rows, inputs) bfloat16 -> y (rows, outputs) float32. Several threads may call it at the same time.
   void multiply(uint16_t* x, int64_t rows, float* y) const;
 
  private:
@@ -24,7 +28,7 @@ class PackedWeight {
   std::unique_ptr<Handles> handles_;
 };
 
-// The trial product, in float32 ('f'), which every processor packs, or bfloat16 ('b'). Also says whether the operators are there.
-bool packed_product_is_right(char type);
+// Tries the packed product of this type. Every x86-64 CPU packs float32; some CPUs pack bfloat16.
+bool packed_product_works(Dtype type);
 
 }  // namespace clip_es::torch

@@ -1,22 +1,20 @@
-// segment_ppm LIBTORCH MODEL CLASSES PHOTO.ppm MASK.pgm: a mask for a photo, with the words of a file that ClassSet.save wrote.
+// segment_ppm MODEL CLASSES PHOTO.ppm MASK.pgm: a mask for a photo, with the words of a file that ClassSet.save wrote.
 #include <fstream>
 #include <iostream>
 #include <numeric>
 
 #include "class_set.h"
 #include "segmenter.h"
-#include "torch/library.h"
 
 using namespace clip_es;
 
 int main(int argc, char** argv) try {
-  if (argc != 6) throw std::runtime_error("usage: segment_ppm LIBTORCH MODEL CLASSES PHOTO.ppm MASK.pgm");
-  torch::load_library(argv[1]);
-  Segmenter segmenter(argv[2], {.threads = 2});
-  const ClassSet classes = read_class_set(argv[3]);
+  if (argc != 5) throw std::runtime_error("usage: segment_ppm MODEL CLASSES PHOTO.ppm MASK.pgm");
+  Segmenter segmenter(argv[1], {.threads = 2});
+  const ClassSet classes = read_class_set(argv[2]);
   classes.require_model(segmenter.model());
 
-  std::ifstream photo(argv[4], std::ios::binary);
+  std::ifstream photo(argv[3], std::ios::binary);
   std::string kind;
   int64_t width = 0, height = 0, largest = 0;
   photo >> kind >> width >> height >> largest;
@@ -33,10 +31,10 @@ int main(int argc, char** argv) try {
   segmenter.segment({rgb.data(), width, height, 3}, classes.texts(), value, {}, {{mask.data()}, scores.data()}, times);
 
   for (size_t c = 0; c < classes.names.size(); ++c) std::cout << +value[c] << " " << classes.names[c] << " " << scores[c] << "\n";
-  std::ofstream out(argv[5], std::ios::binary);
+  std::ofstream out(argv[4], std::ios::binary);
   out << "P5 " << width << " " << height << " 255\n";
   if (!out.write(reinterpret_cast<const char*>(mask.data()), static_cast<std::streamsize>(mask.size())).flush())
-    throw std::runtime_error(std::string(argv[5]) + " cannot be written");
+    throw std::runtime_error(std::string(argv[4]) + " cannot be written");
 } catch (const std::exception& error) {
   std::cerr << error.what() << "\n";
   return 1;

@@ -1,4 +1,4 @@
-// What the archive reader makes of good files: every value compared with what PyTorch holds or with the formula it came from.
+// The archive reader on valid files: every value is compared with that of PyTorch or with the formula that produced it.
 #include "archive/archive.h"
 
 #include <algorithm>
@@ -34,7 +34,7 @@ const char* name_of_dtype(DType dtype) {
 
 bool is_float(DType dtype) { return dtype <= DType::kFloat64; }
 
-// float16's definition (IEEE 754-2008, section 3.4), not its bits moved about.
+// The definition of float16 (IEEE 754-2008, section 3.4), computed without moving bits.
 double half_value(uint16_t bits) {
   const int exponent = bits >> 10 & 31, fraction = bits & 1023;
   double value = std::ldexp(exponent ? 1024 + fraction : fraction, (exponent ? exponent : 1) - 25);
@@ -104,7 +104,7 @@ TEST("modules and lists give dotted names") {
   CHECK(read(archive, "listed.1") == std::vector<float>(1, 8.0f));
 }
 
-TEST("float16, bfloat16 and float64 come as the nearest float32") {
+TEST("float16, bfloat16 and float64 are converted to the nearest float32") {
   const Archive archive(small_archive("views.pt"));
   const double tiny = std::ldexp(1.0, -24);
   const double halves[] = {0.0, -0.0, 1.0, -2.5, 65504.0, std::ldexp(1.0, -14), tiny, -3 * tiny, 1023 * tiny, INFINITY, -INFINITY, NAN};
@@ -132,7 +132,7 @@ TEST("integers and booleans are listed with their type, and refused as weights")
   }
 }
 
-TEST("matrices larger than one piece read right in every order of their dimensions") {
+TEST("matrices larger than one piece are read correctly in every order of their dimensions") {
   constexpr int64_t kRows = 700, kColumns = 1100;  // 3 MB
   std::vector<float> stored(kRows * kColumns);
   std::iota(stored.begin(), stored.end(), 0.0f);
@@ -144,7 +144,7 @@ TEST("matrices larger than one piece read right in every order of their dimensio
   const std::vector<float> transposed = read(Archive(file.path()), "weight");
   for (int64_t i = 0; i < count; ++i) CHECK(transposed[i] == stored[i % kRows * kColumns + i / kRows]);
 
-  // Long rows that lie in each other: reading has to go back.
+  // Overlapping long rows: the reader has to go back.
   constexpr int64_t kLong = 400'000;
   file.write(fixture::one_tensor({{kLong, 2}, {1, 5}, 7, count}, bytes_of(stored)));
   const std::vector<float> overlapping = read(Archive(file.path()), "weight");
@@ -168,7 +168,7 @@ TEST("a torch.save file of a state dict gives its names, parameters and shared s
   }
 }
 
-TEST("an extra file comes as its text, one that is not there as nothing") {
+TEST("extra_file() returns the text of a file, or nothing when it does not exist") {
   const Archive archive(small_archive("views.pt"));
   CHECK(archive.extra_file("clip-es.json") == R"({"activation": "gelu", "heads": {"image": 3, "text": 2}})");
   CHECK(!archive.extra_file("other.json"));

@@ -1,4 +1,4 @@
-// Attention by blocks, its mean over heads and its backward pass against full n x n matrices.
+// Attention in blocks, its mean over heads and its backward pass, against full n x n matrices.
 #include "ops/attention.h"
 
 #include <cmath>
@@ -24,7 +24,7 @@ struct Forward {
 };
 
 Forward run(HostContext& context, const std::vector<float>& qkv, Heads shape, int64_t n, bool causal) {
-  Forward f{std::vector<float>(static_cast<size_t>(n * shape.width)), std::vector<float>(static_cast<size_t>(n * shape.heads))};
+  Forward f{std::vector<float>(n * shape.width), std::vector<float>(n * shape.heads)};
   const ops::Sequence all{0, n};
   ops::attention(context, {qkv.data(), shape.width, shape.heads}, {&all, 1}, causal, f.out.data(), f.log_sum_exp.data());
   return f;
@@ -57,7 +57,7 @@ TEST("attention of scores up to 80 in size equals its twin") {
   const int64_t n = 65;
   std::vector<float> qkv = random.normal(3 * n * shape.width);
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t c = 0; c < 2 * shape.width; ++c) qkv[static_cast<size_t>(i * 3 * shape.width + c)] *= 4.5f;
+    for (int64_t c = 0; c < 2 * shape.width; ++c) qkv[i * 3 * shape.width + c] *= 4.5f;
   const reference::Attention want = reference::attention(Matrix(n, 3 * shape.width, qkv), shape.heads, false);
   const Forward got = run(test_context(), qkv, shape, n, false);
   double largest = 0;
@@ -66,7 +66,7 @@ TEST("attention of scores up to 80 in size equals its twin") {
   CHECK_BELOW(largest_difference(got.out, want.out.values), 5e-5);
 }
 
-TEST("sequences side by side attend to themselves alone") {
+TEST("each sequence attends only to itself") {
   Random random(3);
   const Heads shape{128, 2};
   const std::vector<int64_t> lengths = {1, 65, 2, 129, 7};
@@ -105,7 +105,7 @@ TEST("attention_with_mean gives attention's result and adds its weighted mean ov
         const Matrix p = reference::mean_over_heads(reference::attention(Matrix(n, 3 * shape.width, qkv), shape.heads, false));
         std::vector<double> want;
         for (int64_t i = 1; i < n; ++i)
-          for (int64_t j = 1; j < n; ++j) want.push_back(start[static_cast<size_t>((i - 1) * (n - 1) + j - 1)] + 0.125 * p(i, j));
+          for (int64_t j = 1; j < n; ++j) want.push_back(start[(i - 1) * (n - 1) + j - 1] + 0.125 * p(i, j));
         worst = std::max(worst, largest_difference(mean, want));
       }
   check::note("largest difference " + std::to_string(worst));
@@ -164,7 +164,7 @@ TEST("attention_gradient_sums of scores up to 80 in size equals its twin") {
   const int64_t n = 65;
   std::vector<float> qkv = random.normal(3 * n * shape.width);
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t c = 0; c < 2 * shape.width; ++c) qkv[static_cast<size_t>(i * 3 * shape.width + c)] *= 4.5f;
+    for (int64_t c = 0; c < 2 * shape.width; ++c) qkv[i * 3 * shape.width + c] *= 4.5f;
   const std::vector<float> d_out = random.normal((n - 1) * shape.width);
   const Forward forward = run(test_context(), qkv, shape, n, false);
   std::vector<float> got(static_cast<size_t>(3 * shape.width));

@@ -44,14 +44,10 @@ struct Photo {
         scores(words.value.size()) {}
 
   Request request(const SegmentSettings& settings = {}) {
-    return {{photo.rgb.data(), photo.width, photo.height, 3},
-            words.label_texts(),
-            words.value,
-            settings,
-            {{mask.data(), nullptr, maps.data()}, scores.data()},
-            nullptr,
-            {},
-            nullptr};
+    return {.image = {photo.rgb.data(), photo.width, photo.height, 3},
+            .texts = words.label_texts(),
+            .settings = settings,
+            .outputs = {{mask.data(), nullptr, maps.data()}, scores.data()}};
   }
 
   Words words;
@@ -68,8 +64,7 @@ std::vector<Request> requests(std::vector<Photo>& photos, const SegmentSettings&
   return all;
 }
 
-std::unique_ptr<Segmenter> make_segmenter(bool cuda, torch::Precision precision = torch::Precision::kFloat32) {
-  load_libtorch();
+std::unique_ptr<Segmenter> make_segmenter(bool cuda, Precision precision = Precision::kFloat32) {
   const SegmenterSettings settings{.precision = precision, .threads = 2, .max_side = 0};
   const std::string model = options().golden + kSmallModel;
   if (!cuda) return std::make_unique<Segmenter>(model, settings);
@@ -78,8 +73,7 @@ std::unique_ptr<Segmenter> make_segmenter(bool cuda, torch::Precision precision 
 
 void run(Segmenter& segmenter, std::span<Request> batch) {
   segmenter.segment(batch);
-  for (const Request& request : batch)
-    if (request.failure) std::rethrow_exception(request.failure);
+  for (const Request& request : batch) request.rethrow_failure();
 }
 
 ErrorCode code_of(const Request& request) {
@@ -101,7 +95,7 @@ bool was_cancelled(const Request& request) {
 }
 
 // Photos of three sizes, two of a size side by side, as a batch and each alone.
-void compare_with_single(bool cuda, torch::Precision precision, double limit) {
+void compare_with_single(bool cuda, Precision precision, double limit) {
   const auto segmenter = make_segmenter(cuda, precision);
   for (const bool crf : {false, true}) {
     SegmentSettings settings;
@@ -129,8 +123,7 @@ void refuse_one_of_a_batch(bool cuda) {
   std::vector<Photo> photos = golden_photos(), alone = golden_photos();
   std::vector<Request> batch = requests(photos), single = requests(alone);
   const std::vector<int64_t> one_row{0, 1};
-  batch[1].texts = {std::span(photos[1].words.rows).first(static_cast<size_t>(photos[1].words.texts.shape[1])), one_row, {}};
-  batch[1].value = batch[1].value.first(1);
+  batch[1].texts = {std::span(photos[1].words.rows).first(photos[1].words.texts.shape[1]), one_row, {}, batch[1].texts.value.first(1)};
   const std::atomic<bool> yes{true}, no{false};
   batch[2].cancelled = &yes;
   batch[3].cancelled = &no;
@@ -149,11 +142,11 @@ void refuse_one_of_a_batch(bool cuda) {
 }
 
 // Has no room for two photos.
-class SmallDevice : public CpuDevice {
+class SmallDevice : public cpu::CpuDevice {
  public:
   using CpuDevice::CpuDevice;
-  void encode_images(HostContext& c, std::span<const Grid> grids, const float* patches, float* tokens,
-                     std::span<float* const> mean_attention) override {
+  void encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
+                     HostSpan<const DeviceSpan<float>> mean_attention) override {
     if (grids.size() > 1) throw Error(ErrorCode::kOutOfMemory, "too much at once");
     CpuDevice::encode_images(c, grids, patches, tokens, mean_attention);
   }
@@ -161,7 +154,7 @@ class SmallDevice : public CpuDevice {
 
 void work_side_by_side(bool cuda) {
   const auto first = make_segmenter(cuda);
-  const auto second = first->beside(1);
+  const auto second = first->clone(1);
   CHECK(&first->model() == &second->model() && first->device() == second->device());
   std::vector<Photo> want = golden_photos();
   std::vector<Request> wanted = requests(want);
@@ -187,13 +180,13 @@ void work_side_by_side(bool cuda) {
 }  // namespace
 
 TEST("a batch of photos of four sizes gives the maps and masks of each alone, with and without a CRF") {
-  compare_with_single(false, torch::Precision::kFloat32, 2e-5);
+  compare_with_single(false, Precision::kFloat32, 2e-5);
 }
 TEST("CUDA: a batch of photos of four sizes gives the maps and masks of each alone, with and without a CRF") {
-  compare_with_single(true, torch::Precision::kFloat32, 5e-5);
+  compare_with_single(true, Precision::kFloat32, 5e-5);
 }
 TEST("CUDA: a batch in bfloat16, whose photos of as many patches share their attention, gives the maps and masks of each alone") {
-  compare_with_single(true, torch::Precision::kBFloat16, 5e-5);
+  compare_with_single(true, Precision::kBFloat16, 5e-5);
 }
 
 TEST("a photo of a batch that is refused or cancelled leaves the others theirs; all are cancelled together") {
@@ -204,7 +197,6 @@ TEST("CUDA: a photo of a batch that is refused or cancelled leaves the others th
 }
 
 TEST("a batch that the memory does not hold is done photo by photo") {
-  load_libtorch();
   Arena arena;
   Segmenter small(options().golden + kSmallModel, {.threads = 2, .max_side = 0}, nullptr, std::make_unique<SmallDevice>(arena));
   std::vector<Photo> together = golden_photos(), alone = golden_photos();

@@ -5,6 +5,7 @@
 
 #include "cam/attention_affinity.h"
 #include "cam/box_mask.h"
+#include "cam/last_block_forward.h"
 #include "cam/softmax_gradcam.h"
 #include "check.h"
 #include "support.h"
@@ -19,23 +20,24 @@ struct CamResult {
   std::vector<float> logits, probabilities, cams, mean_attention;
 };
 
-// rows: all labels' texts, label k owning rows_of[k] of them.
-CamResult explain(HostContext& context, const Model& model, const std::vector<float>& x, const std::vector<float>& rows,
-                  const std::vector<int64_t>& rows_of, const std::vector<float>& background) {
+// rows: the texts of all labels. Label k has rows_of[k] of them.
+CamResult compute_cams(HostContext& context, const TestModel& test, const std::vector<float>& x, const std::vector<float>& rows,
+                       const std::vector<int64_t>& rows_of, const std::vector<float>& background) {
+  const Model& model = test.fast;
   const auto n = static_cast<int64_t>(x.size()) / model.image.width, patches = n - 1, labels = static_cast<int64_t>(rows_of.size());
-  std::vector<float> memory(LastBlock::floats(model, n));
-  LastBlock last{.n = n};
-  bind(model, {&last, 1}, memory);
-  const size_t texts = rows_of.size() + background.size() / static_cast<size_t>(model.shape.embedding);
-  CamResult r{std::vector<float>(texts), std::vector<float>(texts), std::vector<float>(static_cast<size_t>(labels * patches)),
-              std::vector<float>(static_cast<size_t>(patches * patches))};
+  const LastBlockShape shape{model.image.width, model.last_hidden, model.image.heads};
+  std::vector<float> memory(last_block_floats(shape, n));
+  HostLastBlock last{.tokens = n};
+  lay_out_last_blocks(shape, std::span(&last, 1), HostSpan<float>(memory));
+  const size_t texts = rows_of.size() + background.size() / model.shape.embedding;
+  CamResult r{std::vector<float>(texts), std::vector<float>(texts), std::vector<float>(labels * patches),
+              std::vector<float>(patches * patches)};
   std::vector<int64_t> first_row{0};
   for (const int64_t count : rows_of) first_row.push_back(first_row.back() + count);
-  GradCamWeights weights(context, model);
-  weights.pack(model, Precision::kFloat32);
-  float* const means[] = {r.mean_attention.data()};
-  run_last_block(context, model, weights, x.data(), {&last, 1}, means);
-  softmax_gradcam(context, model, weights, last, {rows, first_row, background}, r.logits.data(), r.probabilities.data(), r.cams.data());
+  const LastBlockWeights weights(context, test.last, Precision::kFloat32);
+  const HostSpan<float> means[] = {r.mean_attention};
+  run_last_block(context, model, weights, x, {&last, 1}, means);
+  softmax_gradcam(context, model, weights, last, {rows, first_row, background}, r.logits, r.probabilities, maps_of(r.cams, {1, patches}));
   return r;
 }
 
@@ -90,8 +92,7 @@ TEST("the textbook GradCAM is the limit of the score's differences") {
       down(i, c) -= 1e-5;
       const auto high = reference::class_probabilities(model.naive, x, up, texts),
                  low = reference::class_probabilities(model.naive, x, down, texts);
-      for (int64_t k = 0; k < 2; ++k)
-        weights(k, c) += (high[static_cast<size_t>(k)] - low[static_cast<size_t>(k)]) / 2e-5 / static_cast<double>(n - 1);
+      for (int64_t k = 0; k < 2; ++k) weights(k, c) += (high[k] - low[k]) / 2e-5 / static_cast<double>(n - 1);
     }
   CHECK_BELOW(largest_difference(weights.values, cam.channel_weights.values), 1e-8);
 }
@@ -108,8 +109,7 @@ TEST("softmax_gradcam equals the textbook's CAM for 1, 3 and 20 labels, heads of
                                  rest = random.unit_rows(background, embedding);
         const reference::GradCam want =
             reference::softmax_gradcam(model.naive, rows_of(x, shape.width), rows_of(joined(rows, rest), embedding), labels);
-        const CamResult got =
-            explain(context_with(labels == 3 ? 1 : 3), model.fast, x, rows, std::vector<int64_t>(static_cast<size_t>(labels), 1), rest);
+        const CamResult got = compute_cams(context_with(labels == 3 ? 1 : 3), model, x, rows, std::vector<int64_t>(labels, 1), rest);
         worst = std::max(worst, largest_difference(got.cams, normalised(want.cams)));
         worst_logit = std::max(worst_logit, largest_relative(got.logits, want.logits));
         CHECK_BELOW(largest_difference(got.probabilities, want.probabilities), 1e-5);
@@ -143,13 +143,13 @@ TEST("softmax_gradcam keeps its digits when a label's probability is 1 in float3
       }(),
       1);
   for (int64_t e = 0; e < embedding; ++e) {
-    float& value = rows[static_cast<size_t>(e)];
-    value = 0.3f * value + 0.9f * static_cast<float>(probe.logits[static_cast<size_t>(e)] / 100);
+    float& value = rows[e];
+    value = 0.3f * value + 0.9f * static_cast<float>(probe.logits[e] / 100);
   }
   const reference::GradCam want =
       reference::softmax_gradcam(model.naive, rows_of(x, kSmall.width), rows_of(joined(rows, rest), embedding), 2);
   CHECK(want.probabilities[0] > 1 - 1e-8);
-  const CamResult got = explain(test_context(), model.fast, x, rows, {1, 1}, rest);
+  const CamResult got = compute_cams(test_context(), model, x, rows, {1, 1}, rest);
   CHECK_BELOW(largest_difference(got.cams, normalised(want.cams)), 2e-5);
 }
 
@@ -158,11 +158,11 @@ TEST("a label of several rows competes with their mean, and its CAM is the mean 
   const int64_t n = 30, embedding = 40, patches = n - 1;
   const TestModel model = random_last_block(random, kGelu, embedding);
   const std::vector<float> x = random.normal(n * kGelu.width), rows = random.unit_rows(4, embedding), rest = random.unit_rows(3, embedding);
-  const CamResult got = explain(test_context(), model.fast, x, rows, {3, 1}, rest);
+  const CamResult got = compute_cams(test_context(), model, x, rows, {3, 1}, rest);
   Matrix means = rows_of(joined({rows.begin() + 2 * embedding, rows.end()}, rest), embedding);  // row 0 is overwritten below
   auto mean_of_three = [&](int64_t e) {
     double sum = 0;
-    for (int64_t r = 0; r < 3; ++r) sum += static_cast<double>(rows[static_cast<size_t>(r * embedding + e)]) / 3;
+    for (int64_t r = 0; r < 3; ++r) sum += static_cast<double>(rows[r * embedding + e]) / 3;
     return sum;
   };
   for (int64_t e = 0; e < embedding; ++e) means(0, e) = mean_of_three(e);
@@ -173,7 +173,7 @@ TEST("a label of several rows competes with their mean, and its CAM is the mean 
   Matrix sum(1, patches);
   for (int64_t r = 0; r < 3; ++r) {
     Matrix texts = means;
-    for (int64_t e = 0; e < embedding; ++e) texts(0, e) = rows[static_cast<size_t>(r * embedding + e)];
+    for (int64_t e = 0; e < embedding; ++e) texts(0, e) = rows[r * embedding + e];
     Matrix own = reference::softmax_gradcam(model.naive, rows_of(x, kGelu.width), texts, 1).cams;
     own.values = normalised(own);
     sum = reference::add(sum, own);
@@ -191,9 +191,9 @@ TEST("the CAMs of one label do not depend on how many labels' gradients share a 
   const int64_t n = 40, embedding = 40;
   const TestModel model = random_last_block(random, kSmall, embedding);
   const std::vector<float> x = random.normal(n * kSmall.width), rows = random.unit_rows(20, embedding);
-  const CamResult all = explain(test_context(), model.fast, x, rows, std::vector<int64_t>(20, 1), {});
+  const CamResult all = compute_cams(test_context(), model, x, rows, std::vector<int64_t>(20, 1), {});
   const CamResult one =
-      explain(test_context(), model.fast, x, {rows.begin(), rows.begin() + embedding}, {1}, {rows.begin() + embedding, rows.end()});
+      compute_cams(test_context(), model, x, {rows.begin(), rows.begin() + embedding}, {1}, {rows.begin() + embedding, rows.end()});
   const std::vector<float> first(all.cams.begin(), all.cams.begin() + n - 1);
   CHECK_BELOW(largest_difference(first, one.cams), 2e-5);
   CHECK_BELOW(largest_difference(all.logits, one.logits), 1e-5);
@@ -202,7 +202,7 @@ TEST("the CAMs of one label do not depend on how many labels' gradients share a 
 TEST("one label and no background is refused: a softmax of one says nothing") {
   Random random(6);
   const TestModel model = random_last_block(random, kSmall, 16);
-  CHECK_ERROR(explain(test_context(), model.fast, random.normal(5 * kSmall.width), random.unit_rows(1, 16), {1}, {}),
+  CHECK_ERROR(compute_cams(test_context(), model, random.normal(5 * kSmall.width), random.unit_rows(1, 16), {1}, {}),
               ErrorCode::kInvalidArg, "no background");
 }
 
@@ -211,7 +211,7 @@ TEST("softmax_gradcam explains a label even when e^logit of all others underflow
   TestModel model = random_last_block(random, kSmall, 16);
   const std::vector<float> x = random.normal(20 * kSmall.width), rows = random.unit_rows(2, 16), rest = random.unit_rows(3, 16);
   model.fast.logit_scale = 1e5f;
-  const CamResult got = explain(test_context(), model.fast, x, rows, {1, 1}, rest);
+  const CamResult got = compute_cams(test_context(), model, x, rows, {1, 1}, rest);
   for (const float value : got.cams) CHECK(value >= 0 && value <= 1);
   for (const float value : got.probabilities) CHECK(value == 0 || value == 1);
   for (const auto first : {got.cams.begin(), got.cams.begin() + 19}) CHECK(*std::max_element(first, first + 19) > 0.99f);
@@ -221,7 +221,7 @@ TEST("two labels with the same words have CAMs of numbers, not NaN") {
   Random random(7);
   const TestModel model = random_last_block(random, kSmall, 16);
   const std::vector<float> row = random.unit_rows(1, 16);
-  const CamResult got = explain(test_context(), model.fast, random.normal(10 * kSmall.width), joined(row, row), {1, 1}, {});
+  const CamResult got = compute_cams(test_context(), model, random.normal(10 * kSmall.width), joined(row, row), {1, 1}, {});
   for (const float value : got.cams) CHECK(value >= 0 && value <= 1);
   CHECK_BELOW(std::abs(got.probabilities[0] - 0.5), 1e-6);
 }
@@ -234,7 +234,7 @@ TEST("box_mask equals the flood fill at grids of 1 x 1, 1 x N and odd sizes, at 
         std::vector<float> cam = random.uniform(height * width);
         for (float& value : cam) value = value < 0.3f ? 0 : value * value;
         std::vector<uint8_t> mask(cam.size(), 9);
-        box_mask(test_context(), cam.data(), height, width, {threshold}, mask.data());
+        box_mask(test_context(), maps_of(cam, {height, width}), {threshold}, mask);
         CHECK(mask == reference::box_mask(cam, height, width, threshold));
       }
 }
@@ -244,12 +244,12 @@ TEST("the threshold of box_mask is Python's int(threshold * maximum) for every 8
     for (int maximum = 0; maximum < 256; ++maximum) {
       // A row of all values up to the maximum, each alone: the mask shows which are above. The last row and column are lost to the quirk.
       std::vector<float> cam(2 * 520);
-      for (int value = 0; value <= maximum; ++value) cam[static_cast<size_t>(2 * value)] = static_cast<float>((value + 0.5) / 255.0);
-      cam[static_cast<size_t>(2 * maximum)] = static_cast<float>(std::min((maximum + 0.5) / 255.0, 1.0));
+      for (int value = 0; value <= maximum; ++value) cam[2 * value] = static_cast<float>((value + 0.5) / 255.0);
+      cam[2 * maximum] = static_cast<float>(std::min((maximum + 0.5) / 255.0, 1.0));
       std::vector<uint8_t> mask(cam.size());
-      box_mask(test_context(), cam.data(), 2, 520, {threshold}, mask.data());
+      box_mask(test_context(), maps_of(cam, {2, 520}), {threshold}, mask);
       const auto limit = static_cast<int>(threshold * maximum);
-      for (int value = 0; value <= maximum; ++value) CHECK(mask[static_cast<size_t>(2 * value)] == (value > limit));
+      for (int value = 0; value <= maximum; ++value) CHECK(mask[2 * value] == (value > limit));
     }
 }
 
@@ -257,24 +257,24 @@ TEST("cells that touch at a corner are one component, and a box at the far borde
   std::vector<float> cam(5 * 6);
   cam[1 * 6 + 1] = cam[2 * 6 + 2] = cam[3 * 6 + 3] = 1;  // a diagonal
   std::vector<uint8_t> mask(cam.size()), want(cam.size());
-  box_mask(test_context(), cam.data(), 5, 6, {}, mask.data());
+  box_mask(test_context(), maps_of(cam, {5, 6}), {}, mask);
   for (const int64_t y : {1, 2, 3})
-    for (const int64_t x : {1, 2, 3}) want[static_cast<size_t>(y * 6 + x)] = 1;
+    for (const int64_t x : {1, 2, 3}) want[y * 6 + x] = 1;
   CHECK(mask == want);
 
   std::fill(cam.begin(), cam.end(), 0.0f);
   cam[3 * 6 + 4] = cam[4 * 6 + 5] = 1;  // the last row and column
   std::fill(want.begin(), want.end(), uint8_t{0});
   want[3 * 6 + 4] = 1;
-  box_mask(test_context(), cam.data(), 5, 6, {}, mask.data());
+  box_mask(test_context(), maps_of(cam, {5, 6}), {}, mask);
   CHECK(mask == want);
 }
 
 TEST("a CAM of zeros has no box") {
   for (const double threshold : {0.0, 0.4, 1.0}) {
-    const std::vector<float> cam(35);
+    std::vector<float> cam(35);
     std::vector<uint8_t> mask(35, 1);
-    box_mask(test_context(), cam.data(), 5, 7, {threshold}, mask.data());
+    box_mask(test_context(), maps_of(cam, {5, 7}), {threshold}, mask);
     CHECK(mask == std::vector<uint8_t>(35));
   }
 }
@@ -288,10 +288,10 @@ TEST("refine_cams equals the affinity matrix times the CAM for 1 to 130 patches,
         for (const int rounds : {1, 3, 5}) {
           std::vector<float> attention = random.uniform(patches * patches);
           for (float& value : attention) value = std::pow(value, 8.0f) / static_cast<float>(patches);
-          const std::vector<float> cams = random.uniform(labels * patches);
+          std::vector<float> cams = random.uniform(labels * patches);
           const std::vector<uint8_t> boxes = random.bytes(labels * patches, 2);
           std::vector<float> refined(cams.size());
-          refine_cams(context_with(threads), attention.data(), patches, cams.data(), boxes.data(), labels, {rounds}, refined.data());
+          refine_cams(context_with(threads), attention, maps_of(cams, {1, patches}), boxes, {rounds}, maps_of(refined, {1, patches}));
           const Matrix want = reference::refine_cams(Matrix(patches, patches, attention), rows_of(cams, patches),
                                                      Matrix(labels, patches, std::vector<float>(boxes.begin(), boxes.end())), rounds);
           worst = std::max(worst, largest_difference(refined, want.values));
@@ -302,20 +302,20 @@ TEST("refine_cams equals the affinity matrix times the CAM for 1 to 130 patches,
 
 TEST("no NaN comes out of refine_cams when patches attend to nothing, to themselves alone, or almost nothing attends to them") {
   const int64_t n = 9;
-  const std::vector<float> cam(n, 1.0f);
+  std::vector<float> cam(n, 1.0f);
   const std::vector<uint8_t> box(n, 1);
   for (const float little : {0.0f, 1e-45f, 1e-38f, 1e-30f})
     for (const bool row : {false, true}) {
       std::vector<float> attention(n * n, 0.1f), refined(n);
-      for (int64_t i = 0; i < n; ++i) attention[static_cast<size_t>(row ? 4 * n + i : i * n + 4)] = little;
-      refine_cams(test_context(), attention.data(), n, cam.data(), box.data(), 1, {}, refined.data());
+      for (int64_t i = 0; i < n; ++i) attention[row ? 4 * n + i : i * n + 4] = little;
+      refine_cams(test_context(), attention, maps_of(cam, {1, n}), box, {}, maps_of(refined, {1, n}));
       for (const float value : refined) CHECK(std::isfinite(value) && value >= 0);
     }
   std::vector<float> identity(n * n), refined(n);
-  for (int64_t i = 0; i < n; ++i) identity[static_cast<size_t>(i * n + i)] = 0.3f;
-  refine_cams(test_context(), identity.data(), n, cam.data(), box.data(), 1, {}, refined.data());
+  for (int64_t i = 0; i < n; ++i) identity[i * n + i] = 0.3f;
+  refine_cams(test_context(), identity, maps_of(cam, {1, n}), box, {}, maps_of(refined, {1, n}));
   CHECK_BELOW(largest_difference(refined, cam), 1e-6);
   std::fill(identity.begin(), identity.end(), 0.0f);
-  refine_cams(test_context(), identity.data(), n, cam.data(), box.data(), 1, {}, refined.data());
+  refine_cams(test_context(), identity, maps_of(cam, {1, n}), box, {}, maps_of(refined, {1, n}));
   CHECK(refined == std::vector<float>(n));
 }

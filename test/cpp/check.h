@@ -1,4 +1,4 @@
-// The C++ tests' whole framework: TEST registers a sentence that can be false, CHECK counts, and main prints the sum.
+// The framework of the C++ tests: TEST registers a sentence that can be false, CHECK ends a test that fails, main prints the totals.
 #pragma once
 #include <cmath>
 #include <functional>
@@ -15,10 +15,15 @@ struct Test {
   std::function<void()> body;
 };
 struct Failed : std::exception {};
+struct Skipped : std::exception {
+  explicit Skipped(std::string why) : reason(std::move(why)) {}
+  std::string reason;
+};
 
 std::vector<Test>& tests();
 bool add(const char* file, std::string sentence, std::function<void()> body);
 void fail(const char* file, int line, const std::string& what);  // prints, and ends the test
+[[noreturn]] void skip(const std::string& reason);               // ends the test, which counts as skipped
 void note(const std::string& line);                              // a measured number, printed under the test
 
 // Compares two sequences and returns the largest absolute difference; NaN counts as infinite.

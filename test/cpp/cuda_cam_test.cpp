@@ -1,4 +1,4 @@
-// The kernels of GradCAM, CAA and the masks against their twins, at odd sizes, with a block's threads in every order.
+// The kernels of GradCAM, CAA and the masks compared with their twins, at odd sizes and in every order of a block's threads.
 #include <array>
 #include <cmath>
 #include <numeric>
@@ -25,7 +25,7 @@ std::vector<float> floats(const std::vector<uint8_t>& bytes) { return {bytes.beg
 
 }  // namespace
 
-TEST("CUDA: the MLP's way back equals its twin, both activations") {
+TEST("CUDA: the MLP's backward pass equals its twin, for both activations") {
   Random random;
   for (const Activation activation : {Activation::kQuickGelu, Activation::kGelu})
     for (const int64_t patches : {1, 7, 66}) {
@@ -58,36 +58,37 @@ TEST("CUDA: the MLP's way back equals its twin, both activations") {
     }
 }
 
-TEST("CUDA: box masks equal the twin's on random, empty, full, spiral and single-cell maps, three at a time") {
+TEST("CUDA: box masks equal their twin on empty, full, random, sparse, dense and winding maps from 1 x 1 to 31 x 24") {
   Random random;
   std::vector<std::vector<float>> maps;
-  for (const auto& [height, width] : std::vector<std::array<int64_t, 2>>{{1, 1}, {1, 9}, {9, 1}, {2, 2}, {13, 17}, {31, 24}}) {
+  for (const auto& size : std::vector<std::array<int64_t, 2>>{{1, 1}, {1, 9}, {9, 1}, {2, 2}, {13, 17}, {31, 24}}) {
+    const int64_t height = size[0], width = size[1];
     maps.clear();
     maps.emplace_back(static_cast<size_t>(height * width), 0.0f);
     maps.emplace_back(static_cast<size_t>(height * width), 1.0f);
     maps.push_back(random.uniform(height * width));
     for (int i = 0; i < 5; ++i) {
       maps.push_back(random.uniform(height * width));
-      for (float& value : maps.back()) value = value > 0.75f - 0.05f * static_cast<float>(i) ? 1.0f : 0.0f;  // many components, and few
+      for (float& value : maps.back())
+        value = value > 0.75f - 0.05f * static_cast<float>(i) ? 1.0f : 0.0f;  // from many small components to a few large ones
     }
     maps.emplace_back(static_cast<size_t>(height * width), 0.0f);
-    for (int64_t y = 0; y < height; ++y)  // one long snake
-      for (int64_t x = 0; x < width; ++x)
-        maps.back()[static_cast<size_t>(y * width + x)] = y % 2 == 0 || x == (y % 4 == 1 ? width - 1 : 0) ? 1.0f : 0.0f;
+    for (int64_t y = 0; y < height; ++y)  // one long, winding component
+      for (int64_t x = 0; x < width; ++x) maps.back()[y * width + x] = y % 2 == 0 || x == (y % 4 == 1 ? width - 1 : 0) ? 1.0f : 0.0f;
     const auto labels = static_cast<int64_t>(maps.size()), cells = height * width;
     std::vector<float> cams;
     for (const auto& map : maps) cams.insert(cams.end(), map.begin(), map.end());
     for (const double threshold : {0.4, 0.7, 0.99}) {
       std::vector<uint8_t> want;
       for (const auto& map : maps) {
-        const auto own = reference::box_mask(map, height, width, threshold);
-        want.insert(want.end(), own.begin(), own.end());
+        const auto box = reference::box_mask(map, height, width, threshold);
+        want.insert(want.end(), box.begin(), box.end());
       }
       const GpuArray<float> g_cams(cams);
       const GpuArray<int32_t> scratch(6 * labels * cells);
       const GpuArray<uint8_t> boxes(labels * cells);
       in_every_order(
-          [&] {
+          [&, height = height, width = width] {
             test_gpu()->box_mask({g_cams.data(), labels, height, width, threshold, scratch.data(), boxes.data()});
           },
           [&] { return floats(boxes.host()); });
@@ -96,29 +97,29 @@ TEST("CUDA: box masks equal the twin's on random, empty, full, spiral and single
   }
 }
 
-TEST("CUDA: Sinkhorn and the affinity equal their twin for 1 to 131 patches, 1, 3 and 20 labels") {
+TEST("CUDA: Sinkhorn and the affinity product equal their twin for 1 to 131 patches and 1, 3 and 20 labels") {
   Random random;
   for (const int64_t n : {1, 8, 33, 131})
     for (const int64_t labels : {1, 3, 20}) {
       const std::vector<float> w = random.uniform(n * n, 0.01f, 1), cams = random.uniform(labels * n);
       const std::vector<uint8_t> boxes = random.bytes(labels * n, 2);
       const Matrix want = reference::refine_cams(Matrix(n, n, w), Matrix(labels, n, cams), Matrix(labels, n, floats(boxes)), 3);
-      const GpuArray<float> g_w(w), g_cams(cams), r(n), c(n), once(labels * n), refined(labels * n);
+      const GpuArray<float> g_w(w), g_cams(cams), r(n), c(n), first_product(labels * n), refined(labels * n);
       const GpuArray<uint8_t> g_boxes(boxes);
       const auto run = [&] {
         for (int round = 0; round < 3; ++round) {
           test_gpu()->sinkhorn_columns({g_w.data(), n, round > 0 ? r.data() : nullptr, c.data()});
           test_gpu()->sinkhorn_rows({g_w.data(), n, c.data(), r.data()});
         }
-        test_gpu()->apply_affinity({g_w.data(), r.data(), c.data(), n, labels, g_cams.data(), g_boxes.data(), once.data()});
-        test_gpu()->apply_affinity({g_w.data(), r.data(), c.data(), n, labels, once.data(), nullptr, refined.data()});
+        test_gpu()->apply_affinity({g_w.data(), r.data(), c.data(), n, labels, g_cams.data(), g_boxes.data(), first_product.data()});
+        test_gpu()->apply_affinity({g_w.data(), r.data(), c.data(), n, labels, first_product.data(), nullptr, refined.data()});
       };
       in_every_order(run, [&] { return refined.host(); });
       CHECK_BELOW(relative(refined.host(), want.values), 1e-5);
     }
 }
 
-TEST("CUDA: a patch that nothing attends to has no share in the affinity") {
+TEST("CUDA: a patch that receives no attention gets the Sinkhorn factor 0") {
   const std::vector<float> w{0, 0, 0, 1};
   const GpuArray<float> g_w(w), factor(2);
   test_gpu()->sinkhorn_columns({g_w.data(), 2, nullptr, factor.data()});
@@ -128,7 +129,7 @@ TEST("CUDA: a patch that nothing attends to has no share in the affinity") {
   CHECK(factor.host() == (std::vector<float>{0, 1}));
 }
 
-TEST("CUDA: the mask of 1, 3 and 254 labels equals the CPU's at odd sizes, background powers and limits of confidence") {
+TEST("CUDA: masks of 1, 3 and 254 labels equal the CPU's at odd sizes, for several backgroundPower and ignoreBelow") {
   Random random;
   for (const int64_t labels : {1, 3, 254})
     for (const Grid grid : {Grid{1, 1}, Grid{1, 7}, Grid{4, 5}})
@@ -137,13 +138,13 @@ TEST("CUDA: the mask of 1, 3 and 254 labels equals the CPU's at odd sizes, backg
         const std::vector<float> maps = random.normal(labels * grid.patches());
         std::vector<uint8_t> value(static_cast<size_t>(labels)), want_mask(static_cast<size_t>(pixels));
         std::iota(value.begin(), value.end(), uint8_t{1});
-        std::vector<float> own = maps, want_confidence(want_mask.size()), want_maps(want_mask.size() * value.size());
-        make_pseudo_mask(test_context(), own.data(), grid, value, width, height, settings,
+        std::vector<float> normalised = maps, want_confidence(want_mask.size()), want_maps(want_mask.size() * value.size());
+        make_pseudo_mask(test_context(), maps_of(normalised, grid), value, {width, height}, settings,
                          {want_mask.data(), want_confidence.data(), want_maps.data()});
         const GpuArray<float> g_maps(maps), confidence(pixels), enlarged(labels * pixels), background(pixels);
         const GpuArray<uint8_t> g_value(value), mask(pixels);
         test_gpu()->min_max({g_maps.data(), labels, grid.patches()});
-        CHECK_BELOW(largest_difference(g_maps.host(), own), 1e-6);
+        CHECK_BELOW(largest_difference(g_maps.host(), normalised), 1e-6);
         test_gpu()->pseudo_mask({g_maps.data(), g_value.data(), labels, grid.height, grid.width, width, height, settings.background_power,
                                  settings.ignore_below, kIgnored, mask.data(), confidence.data(), enlarged.data(), background.data()});
         CHECK_BELOW(largest_difference(confidence.host(), want_confidence), 1e-6);
@@ -151,11 +152,11 @@ TEST("CUDA: the mask of 1, 3 and 254 labels equals the CPU's at odd sizes, backg
         const std::vector<uint8_t> got = mask.host();
         int differing = 0;
         for (size_t i = 0; i < got.size(); ++i) differing += got[i] != want_mask[i];
-        CHECK(differing <= pixels / 1000);  // where two scores are equal but for rounding
+        CHECK(differing <= pixels / 1000);  // two scores may be equal up to rounding
         std::vector<float> scores(static_cast<size_t>((labels + 1) * pixels));
-        own = maps;
-        score_labels(test_context(), own.data(), grid, labels, width, height, settings, scores.data());
-        scores.resize(static_cast<size_t>(pixels));
+        normalised = maps;
+        score_pixels(test_context(), maps_of(normalised, grid), {width, height}, settings, scores.data());
+        scores.resize(pixels);
         CHECK_BELOW(largest_difference(background.host(), scores), 1e-5);
       }
 }

@@ -1,9 +1,11 @@
-// The CUDA device as a whole against the CPU: the last block and GradCAM at odd sizes, and a segmenter from photo to mask.
+// The CUDA device compared with the CPU: the last block and GradCAM at odd sizes, and a segmenter from photo to mask.
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <numeric>
 
+#include "cam/last_block_forward.h"
+#include "cam/softmax_gradcam.h"
 #include "check.h"
 #include "cuda_support.h"
 #include "golden.h"
@@ -17,21 +19,21 @@ using check::largest_difference;
 
 namespace {
 
-// Largest difference relative to the largest number.
+// The largest difference divided by the largest absolute value of `want`.
 double relative(const std::vector<float>& got, std::span<const float> want) {
   double largest = 1e-30;
   for (const float value : want) largest = std::max(largest, static_cast<double>(std::abs(value)));
   return largest_difference(got, want) / largest;
 }
 
-std::vector<float> to_host(std::span<float> memory) {
+std::vector<float> to_host(DeviceSpan<float> memory) {
   std::vector<float> values(memory.size());
-  test_gpu()->copy_out(memory.data(), static_cast<int64_t>(memory.size()), values.data());
+  test_gpu()->copy_out(cuda::address(memory), static_cast<int64_t>(memory.size()), values.data());
   return values;
 }
 
-std::unique_ptr<Segmenter> cuda_segmenter(torch::Precision precision, int64_t max_side = 0) {
-  load_libtorch();
+std::unique_ptr<Segmenter> cuda_segmenter(Precision precision, int64_t max_side = 0) {
+  need_libtorch();
   return std::make_unique<Segmenter>(options().golden + kSmallModel,
                                      SegmenterSettings{.precision = precision, .threads = 2, .max_side = max_side}, nullptr,
                                      std::make_unique<cuda::CudaDevice>(test_gpu()));
@@ -47,10 +49,13 @@ struct Segmented {
 Segmented segment(Segmenter& segmenter, const npy::Photo& photo, const Words& words, const SegmentSettings& settings = {}) {
   const auto pixels = static_cast<size_t>(photo.width * photo.height), labels = static_cast<size_t>(words.labels());
   Segmented r{std::vector<uint8_t>(pixels), std::vector<float>(pixels), std::vector<float>(labels * pixels), std::vector<float>(labels)};
-  StageTimes times;
-  segmenter.segment({photo.rgb.data(), photo.width, photo.height, 3}, words.label_texts(), words.value, settings,
-                    {{r.mask.data(), r.confidence.data(), r.maps.data()}, r.scores.data()}, times);
-  CHECK(times.encode > 0 && times.mask > 0);
+  Request request{.image = {photo.rgb.data(), photo.width, photo.height, 3},
+                  .texts = words.label_texts(),
+                  .settings = settings,
+                  .outputs = {{r.mask.data(), r.confidence.data(), r.maps.data()}, r.scores.data()}};
+  segmenter.segment({&request, 1});
+  request.rethrow_failure();
+  CHECK(request.times.encode > 0 && request.times.mask > 0);
   return r;
 }
 
@@ -58,51 +63,64 @@ double differing(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) {
 
 }  // namespace
 
-TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, heads of 32, 64 and 80, synonyms, in every order of threads") {
+TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head sizes 32, 64 and 80, and labels with synonyms") {
   Random random;
   double worst_block = 0, worst_cams = 0;
   for (const TransformerShape shape : {TransformerShape{96, 3, Activation::kGelu}, TransformerShape{64, 1, Activation::kQuickGelu},
                                        TransformerShape{160, 2, Activation::kQuickGelu}})
     for (const int64_t n : {2, 8, 67}) {
       const int64_t embedding = 37, patches = n - 1;
-      TestModel on_cpu = random_last_block(random, shape, embedding);
-      Model& model = on_cpu.fast;
-      model.shape.layers = 1;
+      const TestModel test = random_last_block(random, shape, embedding);
+      const Model& model = test.fast;
+      const LastBlockShape block_shape{shape.width, model.last_hidden, shape.heads};
       HostContext& host = test_context();
       const std::vector<float> x = random.normal(n * shape.width), rows = random.unit_rows(6, embedding),
                                background = random.unit_rows(3, embedding);
       const std::vector<int64_t> first_row{0, 2, 3, 6};
       const LabelTexts texts{rows, first_row, background};
-      const size_t floats = LastBlock::floats(model, n);
-      std::vector<float> memory(floats), mean(static_cast<size_t>(patches * patches)), logits(6), probabilities(6),
-          cams(static_cast<size_t>(3 * patches));
-      LastBlock want{.n = n}, got{.n = n};
-      bind(model, {&want, 1}, memory);
-      float* const means[] = {mean.data()};
-      GradCamWeights weights(host, model);
-      weights.pack(model, Precision::kFloat32);
-      run_last_block(host, model, weights, x.data(), {&want, 1}, means);
-      softmax_gradcam(host, model, weights, want, texts, logits.data(), probabilities.data(), cams.data());
+      const Grid grid{1, patches};
+      const size_t floats = last_block_floats(block_shape, n);
+      std::vector<float> memory(floats), mean(patches * patches), logits(6), probabilities(6), cams(3 * patches);
+      HostLastBlock want{.tokens = n};
+      lay_out_last_blocks(block_shape, std::span(&want, 1), HostSpan<float>(memory));
+      const HostSpan<float> means[] = {mean};
+      const LastBlockWeights weights(host, test.last, Precision::kFloat32);
+      run_last_block(host, model, weights, x, {&want, 1}, means);
+      softmax_gradcam(host, model, weights, want, texts, logits, probabilities, maps_of(cams, grid));
 
       cuda::CudaDevice device(test_gpu());
-      device.load(host, model, torch::Precision::kFloat32);
-      HostContext c{host.pool, device.arena()};
+      device.load(host, TestSource(test), Precision::kFloat32);
+      DeviceContext c{host.pool, device.arena()};
       const GpuArray<float> g_x(x), g_memory(static_cast<int64_t>(floats)), g_mean(patches * patches), g_logits(6), g_probabilities(6),
           g_cams(3 * patches);
-      bind(model, {&got, 1}, {g_memory.data(), floats});
-      float* const g_means[] = {g_mean.data()};
+      DeviceLastBlock got{.tokens = n};
+      lay_out_last_blocks(block_shape, std::span(&got, 1), g_memory.span());
+      const DeviceSpan<float> g_means[] = {g_mean.span()};
       const auto run = [&] {
-        device.enter();
+        device.begin();
         test_gpu()->clear(g_mean.data(), patches * patches);
-        device.run_last_block(c, g_x.data(), {&got, 1}, g_means);
-        device.softmax_gradcam(c, got, texts, g_logits.data(), g_probabilities.data(), g_cams.data());
+        device.run_last_block(c, g_x.span(), {&got, 1}, g_means);
+        device.softmax_gradcam(c, got, texts, g_logits.span(), g_probabilities.span(), {g_cams.span(), 3, grid});
         device.finish();
       };
       in_every_order(run, [&] { return g_cams.host(); });
-      for (const auto part :
-           {&LastBlock::y, &LastBlock::qkv, &LastBlock::attended, &LastBlock::log_sum_exp, &LastBlock::u, &LastBlock::omega,
-            &LastBlock::rstd_2, &LastBlock::rstd_post, &LastBlock::z_hat, &LastBlock::h_hat_out, &LastBlock::z_hat_out, &LastBlock::pooled})
-        worst_block = std::max(worst_block, relative(to_host(got.*part), want.*part));
+      const auto compare = [&](auto on_gpu, auto on_cpu) {
+        worst_block = std::max(worst_block, relative(to_host(got.*on_gpu), want.*on_cpu));
+      };
+#define COMPARE(part) compare(&DeviceLastBlock::part, &HostLastBlock::part)
+      COMPARE(y);
+      COMPARE(qkv);
+      COMPARE(attended);
+      COMPARE(log_sum_exp);
+      COMPARE(u);
+      COMPARE(omega);
+      COMPARE(rstd_2);
+      COMPARE(rstd_post);
+      COMPARE(z_hat);
+      COMPARE(h_hat_out);
+      COMPARE(z_hat_out);
+      COMPARE(pooled);
+#undef COMPARE
       worst_block = std::max(worst_block, relative(g_mean.host(), mean));
       CHECK_BELOW(largest_difference(g_probabilities.host(), probabilities), 1e-5);
       CHECK_BELOW(largest_relative(g_logits.host(), logits), 1e-5);
@@ -113,22 +131,22 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
   CHECK_BELOW(worst_cams, 5e-5);
 }
 
-TEST("CUDA: a segmenter's mask is the CPU's on 99.9 % of the pixels, and in bfloat16 the maps stay close") {
+TEST("CUDA: a float32 segmenter's mask equals the CPU's on 99.9 % of the pixels; bfloat16 maps differ by less than 0.05 on average") {
   const Case c = photo_case("astronaut_97x128");
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const Words words(c);
-  load_libtorch();
+  need_libtorch();
   Segmenter cpu(c.model_path, {.threads = 3, .max_side = 0});
   const Segmented want = segment(cpu, photo, words);
-  const auto exact = cuda_segmenter(torch::Precision::kFloat32);
-  CHECK(exact->device() == "cuda:" + std::to_string(test_gpu()->index()) && exact->model().precision == torch::Precision::kFloat32);
+  const auto exact = cuda_segmenter(Precision::kFloat32);
+  CHECK(exact->device() == "cuda:" + std::to_string(test_gpu()->index()) && exact->precision() == Precision::kFloat32);
   const Segmented got = segment(*exact, photo, words);
   CHECK(differing(got.mask, want.mask) <= 0.1);
   CHECK_BELOW(largest_difference(got.scores, want.scores), 5e-5);
   CHECK_BELOW(largest_difference(got.maps, want.maps), 1e-4);
 
-  const auto half = cuda_segmenter(torch::Precision::kBFloat16);
-  CHECK(half->model().precision == torch::Precision::kBFloat16);
+  const auto half = cuda_segmenter(Precision::kBFloat16);
+  CHECK(half->precision() == Precision::kBFloat16);
   const Segmented rough = segment(*half, photo, words);
   double sum = 0;
   for (size_t i = 0; i < rough.maps.size(); ++i) sum += std::abs(static_cast<double>(rough.maps[i]) - want.maps[i]);
@@ -139,13 +157,13 @@ TEST("CUDA: a segmenter's mask is the CPU's on 99.9 % of the pixels, and in bflo
   CHECK_BELOW(mean, 0.05);
 }
 
-TEST("CUDA: grey and RGBA photos, a reduced one, the CRF, kept features and their embeddings give what the CPU gives") {
+TEST("CUDA: grey, RGB and RGBA photos, maxSide, the CRF, encoded photos and their embeddings give the CPU's results") {
   const Case c = photo_case("coffee_176x100");
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const Words words(c);
-  load_libtorch();
+  need_libtorch();
   Segmenter cpu(c.model_path, {.threads = 3, .max_side = 70});
-  const auto gpu = cuda_segmenter(torch::Precision::kFloat32, 70);
+  const auto gpu = cuda_segmenter(Precision::kFloat32, 70);
   const auto pixels = static_cast<size_t>(photo.width * photo.height);
   std::vector<uint8_t> grey, rgba;
   for (size_t i = 0; i < pixels; ++i) {
@@ -161,91 +179,126 @@ TEST("CUDA: grey and RGBA photos, a reduced one, the CRF, kept features and thei
     for (const SegmentSettings& settings : {SegmentSettings{}, with_crf}) {
       std::vector<uint8_t> want(pixels), got(pixels), kept(pixels);
       StageTimes times;
-      cpu.segment(image, words.label_texts(), words.value, settings, {{want.data()}, nullptr}, times);
-      gpu->segment(image, words.label_texts(), words.value, settings, {{got.data()}, nullptr}, times);
+      const auto request = [&](std::vector<uint8_t>& mask) {
+        return Request{.image = image, .texts = words.label_texts(), .settings = settings, .outputs = {{mask.data()}, nullptr}};
+      };
+      run(cpu, request(want));
+      run(*gpu, request(got));
       const auto encoded = gpu->encode(image, times);
-      gpu->segment(*encoded, words.label_texts(), words.value, settings, {{kept.data()}, nullptr}, times);
+      Request of_encoded = request(kept);
+      of_encoded.encoded = encoded.get();
+      run(*gpu, of_encoded);
       CHECK(kept == got);
       CHECK(differing(got, want) <= 0.1);
-      const auto size = static_cast<size_t>(gpu->model().shape.embedding), patches = static_cast<size_t>(encoded->grid.patches());
-      std::vector<float> own(size), own_patches(size * patches), of_cpu(size), patches_of_cpu(size * patches);
-      gpu->embeddings(*encoded, own.data(), own_patches.data());
-      cpu.embeddings(*cpu.encode(image, times), of_cpu.data(), patches_of_cpu.data());
-      CHECK_BELOW(largest_difference(own, of_cpu), 1e-4);
-      CHECK_BELOW(largest_difference(own_patches, patches_of_cpu), 1e-4);
+      const auto size = static_cast<size_t>(gpu->model().shape.embedding), patches = static_cast<size_t>(encoded->encoding.grid.patches());
+      std::vector<float> gpu_image(size), gpu_patches(size * patches), cpu_image(size), cpu_patches(size * patches);
+      gpu->embeddings(*encoded, gpu_image, gpu_patches);
+      cpu.embeddings(*cpu.encode(image, times), cpu_image, cpu_patches);
+      CHECK_BELOW(largest_difference(gpu_image, cpu_image), 1e-4);
+      CHECK_BELOW(largest_difference(gpu_patches, cpu_patches), 1e-4);
     }
 }
 
-TEST("CUDA: a segmenter allocates nothing once it has seen a size, and works on after it was cancelled and after a refused call") {
+TEST("CUDA: a segmenter allocates nothing for a size that it has seen, and still works after a cancelled and a refused call") {
   const Case c = photo_case("chelsea_150x113");
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const Words words(c);
-  const auto segmenter = cuda_segmenter(torch::Precision::kFloat32);
+  const auto segmenter = cuda_segmenter(Precision::kFloat32);
   const Segmented first = segment(*segmenter, photo, words);
   segment(*segmenter, photo, words);
   const uint64_t settled = segmenter->allocations();
   const std::atomic<bool> cancelled{true};
-  StageTimes times;
   std::vector<uint8_t> mask(first.mask.size());
   const Image image{photo.rgb.data(), photo.width, photo.height, 3};
   bool stopped = false;
   try {
-    segmenter->segment(image, words.label_texts(), words.value, {}, {{mask.data()}, nullptr}, times, &cancelled);
+    run(*segmenter, {.image = image, .texts = words.label_texts(), .outputs = {{mask.data()}, nullptr}}, &cancelled);
   } catch (const Cancelled&) {
     stopped = true;
   }
   CHECK(stopped);
   const std::vector<int64_t> one_row{0, 1};
-  const LabelTexts alone{std::span(words.rows).first(static_cast<size_t>(words.texts.shape[1])), one_row, {}};
-  CHECK_ERROR(segmenter->segment(image, alone, std::span(words.value).first(1), {}, {{mask.data()}, nullptr}, times),
-              ErrorCode::kInvalidArg, "one label and no background");
+  const LabelTexts one_label{std::span(words.rows).first(words.texts.shape[1]), one_row, {}, std::span(words.value).first(1)};
+  CHECK_ERROR(run(*segmenter, {.image = image, .texts = one_label, .outputs = {{mask.data()}, nullptr}}), ErrorCode::kInvalidArg,
+              "one label and no background");
   const Segmented again = segment(*segmenter, photo, words);
   CHECK(again.mask == first.mask && again.maps == first.maps);
   CHECK(segmenter->allocations() == settled);
 }
 
-TEST("CUDA: memory that cannot be had is kOutOfMemory, with the size and the remedy, and further memory can") {
+TEST("CUDA: an allocation that is too large fails with kOutOfMemory, its size and the remedy; the next allocation succeeds") {
   Arena arena(cuda::Gpu::memory(test_gpu()));
-  CHECK_ERROR(arena.take<std::byte>(size_t{1} << 50), ErrorCode::kOutOfMemory, "a smaller maxSide");
-  CHECK_ERROR(cuda::Gpu::memory(test_gpu()).allocate(size_t{1} << 50), ErrorCode::kOutOfMemory, "'s memory are needed at once");
+  CHECK_ERROR(arena.take<std::byte>(size_t{1} << 50), ErrorCode::kOutOfMemory, "smaller maxSide");
+  CHECK_ERROR(cuda::Gpu::memory(test_gpu()).allocate(size_t{1} << 50), ErrorCode::kOutOfMemory,
+              "has no free block of 1125899.9 GB of memory left");
   arena.take<std::byte>(1 << 20);
 }
 
-TEST("CUDA: int8, and heads that are not 64 wide in bfloat16, are refused with the remedy") {
+TEST("CUDA: int8, and bfloat16 with a head size other than 64, are refused with the remedy") {
   Random random;
   TestModel model = random_last_block(random, {96, 3, Activation::kGelu}, 16);
   cuda::CudaDevice device(test_gpu());
-  CHECK_ERROR(device.load(test_context(), model.fast, torch::Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
-  CHECK_ERROR(device.load(test_context(), model.fast, Precision::kInt8), ErrorCode::kInvalidArg, "is for processors");
+  CHECK_ERROR(device.load(test_context(), TestSource(model), Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
+  CHECK_ERROR(device.load(test_context(), TestSource(model), Precision::kInt8), ErrorCode::kInvalidArg, "works only on the CPU");
 }
 
-TEST("CUDA: no driver, no GPU, no GPU of this number and one that is too old are refused, each with its reason") {
-  cuda::Functions machine = *cuda::clip_es_cuda_functions(cuda::kVersion);
-  machine.gpu_properties = [](int, cuda::GpuProperties* properties) {
+TEST("CUDA: a time stamp that cannot be recorded does not throw in try_record, and check() reports it as kDeviceUnavailable") {
+  need_libtorch();
+  cuda::Functions functions = *cuda::clip_es_cuda_functions(cuda::kVersion);
+  functions.record = [](cuda::Event, cuda::Stream) { return 1; };
+  const cuda::Gpu gpu(functions, torch::Backend::host(), 0);
+  const int error = gpu.try_record(nullptr);
+  CHECK(error == 1);
+  CHECK_ERROR(gpu.check(error, "recording an event"), ErrorCode::kDeviceUnavailable,
+              "recording an event failed on cuda:0: invalid argument");
+  CHECK_ERROR(gpu.record(nullptr), ErrorCode::kDeviceUnavailable, "recording an event failed on cuda:0");
+}
+
+TEST("CUDA: freeing pinned memory selects its GPU first") {
+  static std::vector<std::string> calls;
+  need_libtorch();
+  cuda::Functions functions = *cuda::clip_es_cuda_functions(cuda::kVersion);
+  functions.use_gpu = [](int index) { return calls.push_back("use " + std::to_string(index)), 0; };
+  functions.release_pinned = [](void* memory) {
+    calls.push_back("release");
+    return cuda::clip_es_cuda_functions(cuda::kVersion)->release_pinned(memory);
+  };
+  std::shared_ptr<std::byte> memory =
+      cuda::Gpu::pinned_memory(std::make_shared<cuda::Gpu>(functions, torch::Backend::host(), 1)).allocate(64);
+  calls.clear();
+  memory.reset();
+  CHECK(calls.size() >= 2 && calls[0] == "use 1" && calls[1] == "release");
+}
+
+TEST("CUDA: a missing driver, no GPU, an index out of range and a GPU that is too old are refused, each with its reason") {
+  cuda::Functions functions = *cuda::clip_es_cuda_functions(cuda::kVersion);
+  functions.gpu_properties = [](int, cuda::GpuProperties* properties) {
     *properties = {"Tesla T4", 7, 5, size_t{1} << 34};
     return 0;
   };
-  machine.gpu_count = [](int*) { return 1; };
-  CHECK_ERROR(cuda::check_gpu(machine, 0), ErrorCode::kDeviceUnavailable, "device 'cuda:0' cannot be used: no NVIDIA driver answers");
-  machine.gpu_count = [](int* count) { return *count = 0; };
-  CHECK_ERROR(cuda::check_gpu(machine, 0), ErrorCode::kDeviceUnavailable, "there is no NVIDIA GPU");
-  machine.gpu_count = [](int* count) { return *count = 2, 0; };
-  CHECK_ERROR(cuda::check_gpu(machine, 2), ErrorCode::kDeviceUnavailable, "there are 2 GPUs, cuda:0 to cuda:1");
-  CHECK_ERROR(cuda::check_gpu(machine, 1), ErrorCode::kDeviceUnavailable, "Tesla T4 has compute capability 7.5; 8.0 (Ampere) or newer");
-  machine.gpu_properties = [](int, cuda::GpuProperties* properties) {
+  functions.gpu_count = [](int*) { return 1; };
+  CHECK_ERROR(cuda::check_gpu(functions, 0), ErrorCode::kDeviceUnavailable,
+              "device 'cuda:0' cannot be used: the NVIDIA driver is missing or too old");
+  functions.gpu_count = [](int* count) { return *count = 0; };
+  CHECK_ERROR(cuda::check_gpu(functions, 0), ErrorCode::kDeviceUnavailable, "this process sees no NVIDIA GPU");
+  functions.gpu_count = [](int* count) { return *count = 2, 0; };
+  CHECK_ERROR(cuda::check_gpu(functions, 2), ErrorCode::kDeviceUnavailable, "this machine has 2 GPUs; use cuda:0 to cuda:1");
+  CHECK_ERROR(cuda::check_gpu(functions, 1), ErrorCode::kDeviceUnavailable,
+              "Tesla T4 has compute capability 7.5, but 8.0 (Ampere) or newer is required");
+  functions.gpu_properties = [](int, cuda::GpuProperties* properties) {
     *properties = {"A100", 8, 0, size_t{1} << 36};
     return 0;
   };
-  cuda::check_gpu(machine, 1);
+  cuda::check_gpu(functions, 1);
 }
 
-TEST("a device that is not there is refused with the reason and the remedy") {
-  load_libtorch();
+TEST("an unknown or unavailable device is refused with the reason and the remedy") {
+  need_libtorch();
   Arena arena;
   CHECK(open_device("cpu", arena)->name() == "cpu");
   for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:99999999999", "cuda:-1"})
     CHECK_ERROR(open_device(name, arena), ErrorCode::kDeviceUnavailable, "use 'cpu', 'cuda' or 'cuda:N'");
   if (!gpu_is_emulated()) return;
-  const char* reason = torch::cuda_library_file().empty() ? "computes on the CPU alone" : "or use device 'cpu'";
+  const char* reason = torch::cuda_library_file().empty() ? "is a CPU build" : "or use device 'cpu'";
   for (const char* name : {"cuda", "cuda:0", "cuda:17"}) CHECK_ERROR(open_device(name, arena), ErrorCode::kDeviceUnavailable, reason);
 }

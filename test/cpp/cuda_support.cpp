@@ -18,8 +18,8 @@ int index_of(const std::string& device) { return device == "cuda" ? 0 : std::sto
 bool gpu_is_emulated() { return options().device.empty(); }
 
 std::shared_ptr<cuda::Gpu> test_gpu() {
+  need_libtorch();  // the products are LibTorch's, also in the emulator
   static const std::shared_ptr<cuda::Gpu> gpu = [] {
-    load_libtorch();
     if (!gpu_is_emulated()) return cuda::Gpu::open(index_of(options().device));
     return std::make_shared<cuda::Gpu>(*cuda::clip_es_cuda_functions(cuda::kVersion), torch::Backend::host(), 0);
   }();

@@ -1,4 +1,4 @@
-// The GPU that the CUDA tests run on: the one that --device names, or the host, which runs the same kernels (see emulator/).
+// The GPU that the CUDA tests run on: the one that --device names, else the emulator on the host (see emulator/).
 #pragma once
 #include <memory>
 #include <vector>
@@ -8,7 +8,7 @@
 std::shared_ptr<clip_es::cuda::Gpu> test_gpu();
 bool gpu_is_emulated();
 
-// A copy in the GPU's memory, at its own address, so that a sanitizer sees the first step past its end.
+// An array in device memory. Each has an allocation of its own, so that a sanitizer detects an access past its end.
 template <class T>
 class GpuArray {
  public:
@@ -18,6 +18,7 @@ class GpuArray {
       : count_(count), memory_(clip_es::cuda::Gpu::memory(test_gpu()).allocate(static_cast<size_t>(count) * sizeof(T))) {}
 
   T* data() const { return reinterpret_cast<T*>(memory_.get()); }
+  clip_es::DeviceSpan<T> span() const { return clip_es::DeviceAccess::span(data(), static_cast<size_t>(count_)); }
   std::vector<T> host() const {
     std::vector<T> values(static_cast<size_t>(count_));
     test_gpu()->copy_out(data(), count_, values.data());
@@ -29,5 +30,6 @@ class GpuArray {
   std::shared_ptr<std::byte> memory_;
 };
 
-// Runs `body` with a block's threads in each of three orders (once on a real GPU) and requires that `result` is the same, bit for bit.
+// Runs `body` in the emulator three times, with another order of a block's threads each time, and checks that `result` has the same bits.
+// On a real GPU it runs once.
 void in_every_order(const std::function<void()>& body, const std::function<std::vector<float>()>& result);

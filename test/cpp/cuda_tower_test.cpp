@@ -1,4 +1,4 @@
-// The kernels of the image tower against their twins, at odd sizes, with a block's threads in every order.
+// The kernels of the image tower compared with their twins, at odd sizes and in every order of a block's threads.
 #include <bit>
 #include <cmath>
 
@@ -31,7 +31,7 @@ std::vector<float> from_bfloat16(const std::vector<uint16_t>& values) {
   return out;
 }
 
-// The largest difference, relative where numbers are above 1.
+// The largest difference, divided by the expected value where that is above 1.
 double relative(const std::vector<float>& got, const std::vector<double>& want) {
   double worst = got.size() == want.size() ? 0 : INFINITY;
   for (size_t i = 0; i < got.size() && i < want.size(); ++i) {
@@ -41,11 +41,11 @@ double relative(const std::vector<float>& got, const std::vector<double>& want) 
   return worst;
 }
 
-constexpr double kBFloat16Step = 1.0 / 256;  // of a number near 1, rounded to 8 bits: half of it, and half for the sum before
+constexpr double kBFloat16Step = 1.0 / 256;  // rounding to 8 bits near 1: half a step for the input, half for the result
 
 }  // namespace
 
-TEST("CUDA: layer norm with and without a residual, affine part and 1 / deviation equals its twin, widths 1 to 771") {
+TEST("CUDA: layer norm with and without residual, gamma and beta, and bfloat16 equals its twin for widths 1 to 771") {
   Random random;
   double worst = 0, worst_half = 0;
   for (const int64_t width : {1, 31, 32, 96, 771})
@@ -58,9 +58,7 @@ TEST("CUDA: layer norm with and without a residual, affine part and 1 / deviatio
           for (size_t i = 0; has_add && i < sum.size(); ++i) sum[i] += add[i];
           const reference::NormalisedRows normalised = reference::normalise_rows(Matrix(rows, width, sum));
           Matrix want = normalised.x_hat;
-          for (int64_t i = 0; affine && i < rows * width; ++i)
-            want.values[static_cast<size_t>(i)] =
-                want.values[static_cast<size_t>(i)] * gamma[static_cast<size_t>(i % width)] + beta[static_cast<size_t>(i % width)];
+          for (int64_t i = 0; affine && i < rows * width; ++i) want.values[i] = want.values[i] * gamma[i % width] + beta[i % width];
           const GpuArray<float> g_add(add), g_gamma(gamma), g_beta(beta), y(rows * width), rstd(rows);
           const GpuArray<uint16_t> half(rows * width), half_add(to_bfloat16(add));
           std::unique_ptr<GpuArray<float>> stream;
@@ -87,8 +85,8 @@ TEST("CUDA: layer norm with and without a residual, affine part and 1 / deviatio
           run();
           worst_half = std::max(worst_half, relative(from_bfloat16(half.host()), want.values));
           if (!has_add) continue;
-          in.add = half_add.data();
-          in.add_bfloat16 = true;
+          in.residual = half_add.data();
+          in.residual_bfloat16 = true;
           in.y = nullptr;
           run();
           std::vector<float> rounded = x;
@@ -100,7 +98,7 @@ TEST("CUDA: layer norm with and without a residual, affine part and 1 / deviatio
   CHECK_BELOW(worst_half, kBFloat16Step);
 }
 
-TEST("CUDA: activations in float32 and bfloat16, in place or not, equal their twins for u from -30 to 30") {
+TEST("CUDA: GELU and quick GELU in float32 and, in place, in bfloat16 equal their twin for u from -30 to 30") {
   std::vector<float> u;
   for (int i = -3000; i <= 3001; ++i) u.push_back(static_cast<float>(i) / 100);
   for (const Activation kind : {Activation::kQuickGelu, Activation::kGelu}) {
@@ -119,7 +117,7 @@ TEST("CUDA: activations in float32 and bfloat16, in place or not, equal their tw
   }
 }
 
-TEST("CUDA: the resize of grey, RGB and RGBA pictures gives the twin's bytes, up and down, to and from single pixels") {
+TEST("CUDA: resized grey, RGB and RGBA photos have the twin's bytes, larger and smaller, from and to single pixels") {
   Random random;
   const std::vector<std::array<int64_t, 4>> sizes = {{1, 1, 16, 32}, {37, 23, 48, 32}, {50, 41, 50, 48}, {33, 20, 16, 7}, {19, 5, 1, 1}};
   for (const auto& [width, height, out_width, out_height] : sizes)
@@ -127,30 +125,34 @@ TEST("CUDA: the resize of grey, RGB and RGBA pictures gives the twin's bytes, up
       const std::vector<uint8_t> image = random.bytes(width * height * channels);
       std::vector<uint8_t> rgb;
       for (int64_t i = 0; i < width * height; ++i)
-        for (int64_t c = 0; c < 3; ++c) rgb.push_back(image[static_cast<size_t>(i * channels + (channels == 1 ? 0 : c))]);
+        for (int64_t c = 0; c < 3; ++c) rgb.push_back(image[i * channels + (channels == 1 ? 0 : c)]);
       Arena arena;
       Arena::Scope scope(arena);
       const auto put = [](const ops::ResizeWeights& w) {
         return std::array{GpuArray<int32_t>(std::span<const int32_t>(w.first)), GpuArray<int32_t>(std::span<const int32_t>(w.count)),
                           GpuArray<int32_t>(std::span<const int32_t>(w.weights))};
       };
-      const ops::ResizeWeights across = ops::resize_weights(arena, width, out_width), down = ops::resize_weights(arena, height, out_height);
-      const auto g_across = put(across), g_down = put(down);
+      const ops::ResizeWeights horizontal = ops::resize_weights(arena, width, out_width),
+                               vertical = ops::resize_weights(arena, height, out_height);
+      const auto gpu_horizontal = put(horizontal), gpu_vertical = put(vertical);
       const GpuArray<uint8_t> in(image), rows(3 * out_width * height), out(3 * out_width * out_height);
       test_gpu()->resize_rows({in.data(),
                                channels,
                                width,
                                height,
                                out_width,
-                               {g_across[0].data(), g_across[1].data(), g_across[2].data(), across.taps},
+                               {gpu_horizontal[0].data(), gpu_horizontal[1].data(), gpu_horizontal[2].data(), horizontal.taps},
                                rows.data()});
-      test_gpu()->resize_columns(
-          {rows.data(), out_width, out_height, {g_down[0].data(), g_down[1].data(), g_down[2].data(), down.taps}, out.data()});
+      test_gpu()->resize_columns({rows.data(),
+                                  out_width,
+                                  out_height,
+                                  {gpu_vertical[0].data(), gpu_vertical[1].data(), gpu_vertical[2].data(), vertical.taps},
+                                  out.data()});
       CHECK(out.host() == reference::resize_bicubic(rgb, width, height, out_width, out_height));
     }
 }
 
-TEST("CUDA: patches equal the twin's, and positions those of the CPU, class token first") {
+TEST("CUDA: patches equal their twin, and positions equal the CPU's, class token first") {
   Random random;
   for (const auto& [gh, gw, patch] : std::vector<std::array<int64_t, 3>>{{1, 1, 14}, {3, 5, 7}, {2, 9, 16}}) {
     const std::vector<uint8_t> image = random.bytes(gh * gw * patch * patch * 3);
@@ -180,7 +182,7 @@ TEST("CUDA: patches equal the twin's, and positions those of the CPU, class toke
   }
 }
 
-TEST("CUDA: softmax and exponentials of rows of 1 to 600 scores equal their twin, with log-sum-exp where it belongs") {
+TEST("CUDA: softmax and exponentials of 1 to 600 scores equal their twin, and log-sum-exp is stored at its strides") {
   Random random;
   for (const int64_t length : {1, 31, 257, 600}) {
     const int64_t heads = 3, rows = 5, first = 2, tokens = 9;
@@ -191,10 +193,10 @@ TEST("CUDA: softmax and exponentials of rows of 1 to 600 scores equal their twin
       const std::vector<double> values(scores.begin() + row * length, scores.begin() + (row + 1) * length);
       const reference::Softmax softmax = reference::softmax(values, scale);
       want.insert(want.end(), softmax.probabilities.begin(), softmax.probabilities.end());
-      want_log[static_cast<size_t>(row / rows * tokens + first + row % rows)] = softmax.log_sum_exp;
+      want_log[row / rows * tokens + first + row % rows] = softmax.log_sum_exp;
     }
     std::unique_ptr<GpuArray<float>> in;
-    const GpuArray<float> log_sum_exp(std::vector<float>(static_cast<size_t>(heads * tokens), -1.0f));
+    const GpuArray<float> log_sum_exp(std::vector<float>(heads * tokens, -1.0f));
     in_every_order(
         [&] {
           in = std::make_unique<GpuArray<float>>(scores);
@@ -209,7 +211,7 @@ TEST("CUDA: softmax and exponentials of rows of 1 to 600 scores equal their twin
   }
 }
 
-TEST("CUDA: the mean over heads of attention equals its twin, from probabilities in blocks of rows and from bfloat16 on tensor cores") {
+TEST("CUDA: the mean attention equals its twin, from blocks of probabilities and from bfloat16 queries and keys") {
   Random random;
   double worst = 0, worst_half = 0;
   for (const int64_t n : {2, 17, 65, 66, 131}) {
@@ -229,13 +231,13 @@ TEST("CUDA: the mean over heads of attention equals its twin, from probabilities
       std::vector<float> block;
       for (int64_t head = 0; head < heads; ++head)
         for (int64_t i = first; i < first + rows; ++i)
-          for (int64_t j = 0; j < n; ++j) block.push_back(static_cast<float>(attention.probabilities[static_cast<size_t>(head)](i, j)));
+          for (int64_t j = 0; j < n; ++j) block.push_back(static_cast<float>(attention.probabilities[head](i, j)));
       const GpuArray<float> probabilities(block);
       test_gpu()->add_head_mean({probabilities.data(), heads, rows, n, first, 0.5f / static_cast<float>(heads), from_blocks.data()});
     }
     worst = std::max(worst, largest_difference(from_blocks.host(), want));
 
-    std::vector<float> log_sum_exp;  // (n, heads): strides are the caller's
+    std::vector<float> log_sum_exp;  // (n, heads): not the kernel's usual order, to test the strides
     for (int64_t i = 0; i < n; ++i)
       for (int64_t head = 0; head < heads; ++head) log_sum_exp.push_back(static_cast<float>(attention.log_sum_exp(head, i)));
     const GpuArray<uint16_t> qkv(half);

@@ -31,7 +31,7 @@ Values read_all(const std::string& path) {
   Values values;
   for (const auto& [name, tensor] : archive.tensors()) {
     if (tensor.dtype > DType::kFloat64 || tensor.elements() > kMostElements) continue;
-    values[name].resize(static_cast<size_t>(tensor.elements()));
+    values[name].resize(tensor.elements());
     archive.read(name, values[name]);
   }
   return values;
@@ -192,7 +192,7 @@ int main(int argc, char** argv) {
 
     const std::string json = mutated_json(random);
     attempt(texts, [&] {
-      Json::parse(json);
+      parse_json(json);
       return true;
     });
   }

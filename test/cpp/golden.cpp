@@ -16,12 +16,16 @@
 using namespace clip_es;
 namespace fs = std::filesystem;
 
-const Model& model_at(const std::string& path) {
-  static std::map<std::string, std::unique_ptr<Model>> models;
-  load_libtorch();
+const ModelFile& model_at(const std::string& path) {
+  static std::map<std::string, std::unique_ptr<ModelFile>> models;
   auto& model = models[path];
-  if (!model) model = std::make_unique<Model>(read_model(Archive(path), torch::Precision::kFloat32));
+  if (!model) model = std::make_unique<ModelFile>(path);
   return *model;
+}
+
+void run(Segmenter& segmenter, Request request, const std::atomic<bool>* cancelled) {
+  segmenter.segment({&request, 1}, cancelled);
+  request.rethrow_failure();
 }
 
 bool Case::has(const std::string& array) const { return fs::exists(folder + "/" + array + ".npy"); }
@@ -58,7 +62,7 @@ Words::Words(const Case& c) : texts(npy::read(c.folder + "/texts.npy")), rows(te
 
 LabelTexts Words::label_texts() const {
   const auto own = static_cast<size_t>(labels() * texts.shape[1]);
-  return {std::span(rows).first(own), first_row, std::span(rows).subspan(own)};
+  return {std::span(rows).first(own), first_row, std::span(rows).subspan(own), value};
 }
 
 std::vector<float> to_pixels(const std::vector<float>& patch_rows, const Grid& grid, int64_t patch) {
@@ -66,8 +70,7 @@ std::vector<float> to_pixels(const std::vector<float>& patch_rows, const Grid& g
   for (int64_t channel = 0; channel < 3; ++channel)
     for (int64_t y = 0; y < grid.height * patch; ++y)
       for (int64_t x = 0; x < grid.width * patch; ++x)
-        pixels.push_back(patch_rows[static_cast<size_t>(((y / patch * grid.width + x / patch) * 3 + channel) * patch * patch +
-                                                        y % patch * patch + x % patch)]);
+        pixels.push_back(patch_rows[((y / patch * grid.width + x / patch) * 3 + channel) * patch * patch + y % patch * patch + x % patch]);
   return pixels;
 }
 

@@ -4,18 +4,21 @@
 #include <utility>
 #include <vector>
 
-#include "cam/softmax_gradcam.h"
-#include "clip/model.h"
+#include "clip/model_file.h"
 #include "npy.h"
+#include "segmenter.h"
 
 inline const char* const kSmallModel = "/vit-small-random.pt";
 
-const clip_es::Model& model_at(const std::string& path);
+const clip_es::ModelFile& model_at(const std::string& path);
+
+// Segments one photo. Throws the failure.
+void run(clip_es::Segmenter&, clip_es::Request, const std::atomic<bool>* cancelled = nullptr);
 
 struct Case {
   std::string name, folder, model_path;
 
-  const clip_es::Model& model() const { return model_at(model_path); }
+  const clip_es::Model& model() const { return *model_at(model_path).model(); }
   bool has(const std::string& array) const;
   std::vector<float> golden(const std::string& array) const { return npy::read(folder + "/" + array + ".npy").floats(); }
 };

@@ -1,8 +1,11 @@
-// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--device cuda[:N]] [--only TEXT] [--except TEXT]: runs the tests whose
-// sentence or file contains the TEXT of --only and not that of --except.
+// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--device cuda[:N]] [--only TEXT]... [--except TEXT]: runs the tests whose
+// sentence or file contains the TEXT of one --only (all tests without --only), but not the TEXT of --except.
+// clip_es_test --cpu-levels: prints the names of this CPU's levels, the best one first. CLIP_ES_CPU chooses the level.
+#include <algorithm>
 #include <cstring>
 
 #include "check.h"
+#include "ops/cpu/cpu_level.h"
 #include "options.h"
 
 namespace check {
@@ -19,6 +22,7 @@ void fail(const char* file, int line, const std::string& what) {
   std::cout << "    " << file << ':' << line << ": " << what << '\n';
   throw Failed{};
 }
+void skip(const std::string& reason) { throw Skipped(reason); }
 void note(const std::string& line) { std::cout << "    " << line << '\n'; }
 
 }  // namespace check
@@ -29,7 +33,12 @@ TestOptions& options() {
 }
 
 int main(int argc, char** argv) {
-  std::string only, except;
+  if (argc == 2 && std::strcmp(argv[1], "--cpu-levels") == 0) {
+    for (const clip_es::ops::CpuLevel& level : clip_es::ops::cpu_levels()) std::cout << level.name << '\n';
+    return 0;
+  }
+  std::vector<std::string> only;
+  std::string except;
   const auto names = [](const check::Test& test, const std::string& text) {
     return test.sentence.find(text) != std::string::npos || std::strstr(test.file, text.c_str());
   };
@@ -40,21 +49,26 @@ int main(int argc, char** argv) {
     else if (name == "--model") options().model = value;
     else if (name == "--golden") options().golden = value;
     else if (name == "--device") options().device = value;
-    else if (name == "--only") only = value;
+    else if (name == "--only") only.push_back(value);
     else if (name == "--except") except = value;
     else {
       std::cerr << "unknown option " << name
-                << "; known: --libtorch DIR --model FILE --golden DIR --device cuda[:N] --only TEXT --except TEXT\n";
+                << "; known: --libtorch DIR --model FILE --golden DIR --device cuda[:N] --only TEXT --except TEXT --cpu-levels\n";
       return 2;
     }
   }
-  int passed = 0, failed = 0;
+  int passed = 0, failed = 0, skipped = 0;
   for (const auto& test : check::tests()) {
-    if (!names(test, only) || (!except.empty() && names(test, except))) continue;
+    const bool chosen = only.empty() || std::any_of(only.begin(), only.end(), [&](const std::string& text) { return names(test, text); });
+    if (!chosen || (!except.empty() && names(test, except))) continue;
     std::cout << "  " << test.sentence << std::endl;
     bool ok = true;
     try {
       test.body();
+    } catch (const check::Skipped& s) {
+      ++skipped;
+      std::cout << "    skipped: " << s.reason << std::endl;
+      continue;
     } catch (const check::Failed&) {
       ok = false;
     } catch (const std::exception& e) {
@@ -64,6 +78,6 @@ int main(int argc, char** argv) {
     ok ? ++passed : ++failed;
     if (!ok) std::cout << "    FAILED" << std::endl;
   }
-  std::cout << passed << " passed, " << failed << " failed\n";
-  return failed || !passed ? 1 : 0;
+  std::cout << "C++ tests: " << passed << " passed, " << failed << " failed, " << skipped << " skipped\n";
+  return failed || passed + skipped == 0 ? 1 : 0;
 }

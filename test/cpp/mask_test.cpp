@@ -1,4 +1,4 @@
-// The label and the confidence of every pixel against the twin that keeps all scores.
+// Mask and confidence against the naive twin, which keeps the scores of all labels.
 #include <cmath>
 #include <numeric>
 
@@ -21,11 +21,11 @@ MaskResult make(HostContext& context, std::vector<float> maps, const Grid& grid,
                 int64_t height, const MaskSettings& settings) {
   const auto pixels = static_cast<size_t>(width * height);
   MaskResult r{std::vector<uint8_t>(pixels, 77), std::vector<float>(pixels, NAN), std::vector<float>(pixels * value.size(), NAN)};
-  make_pseudo_mask(context, maps.data(), grid, value, width, height, settings, {r.mask.data(), r.confidence.data(), r.maps.data()});
+  make_pseudo_mask(context, maps_of(maps, grid), value, {width, height}, settings, {r.mask.data(), r.confidence.data(), r.maps.data()});
   return r;
 }
 
-// Whether float32 may decide otherwise than double: the two best scores, or the best and the limit, are closer than rounding.
+// Whether rounding to float32 can change the label: the two best scores, or the best score and the limit, are too close.
 bool undecided(const Matrix& scores, int64_t pixel, double ignore_below) {
   double best = -1, second = -1;
   for (int64_t c = 0; c < scores.rows; ++c) {
@@ -58,14 +58,14 @@ TEST("the mask of 1, 3, 20 and 254 labels equals the twin's at odd sizes, backgr
           worst = std::max(worst, largest_difference(got.maps, want_maps));
           for (int64_t i = 0; i < width * height; ++i) {
             const bool may_differ = undecided(want.scores, i, settings.ignore_below);
-            CHECK(may_differ || got.mask[static_cast<size_t>(i)] == want.mask[static_cast<size_t>(i)]);
+            CHECK(may_differ || got.mask[i] == want.mask[i]);
             ++pixels, open += may_differ;
           }
         }
   check::note("largest difference " + std::to_string(worst) + "; " + std::to_string(open) + " of " + std::to_string(pixels) +
               " pixels undecided");
   CHECK_BELOW(worst, 2e-6);
-  CHECK(open * 10 < pixels);  // of 254 maps several have their maximum in the same cell
+  CHECK(open * 10 < pixels);  // several of 254 maps have their maximum in the same cell
 }
 
 TEST("the mask is the same whether maps and confidence are asked for or not") {
@@ -76,13 +76,13 @@ TEST("the mask is the same whether maps and confidence are asked for or not") {
   const MaskResult all = make(test_context(), maps, grid, value, 50, 33, {});
   std::vector<uint8_t> mask(50 * 33);
   std::vector<float> own = maps, confidence(mask.size()), full(5 * mask.size());
-  make_pseudo_mask(test_context(), own.data(), grid, value, 50, 33, {}, {mask.data(), nullptr, nullptr});
+  make_pseudo_mask(test_context(), maps_of(own, grid), value, {50, 33}, {}, {mask.data(), nullptr, nullptr});
   CHECK(mask == all.mask);
   own = maps;
-  make_pseudo_mask(test_context(), own.data(), grid, value, 50, 33, {}, {nullptr, confidence.data(), nullptr});
+  make_pseudo_mask(test_context(), maps_of(own, grid), value, {50, 33}, {}, {nullptr, confidence.data(), nullptr});
   CHECK(confidence == all.confidence);
   own = maps;
-  make_pseudo_mask(test_context(), own.data(), grid, value, 50, 33, {}, {nullptr, nullptr, full.data()});
+  make_pseudo_mask(test_context(), maps_of(own, grid), value, {50, 33}, {}, {nullptr, nullptr, full.data()});
   CHECK(full == all.maps);
 }
 
@@ -140,4 +140,42 @@ TEST("ignore_below turns exactly the less certain pixels into 255") {
     CHECK(got.confidence == sure.confidence);
     for (size_t i = 0; i < got.mask.size(); ++i) CHECK(got.mask[i] == (sure.confidence[i] < limit ? kIgnored : sure.mask[i]));
   }
+}
+
+TEST("a score equal to ignore_below is kept") {
+  const float half = 0.5f * (1 + 0x1p-23f);  // becomes exactly 0.5, as above
+  for (const float limit : {0.5f, std::nextafter(0.5f, 1.0f)}) {
+    const MaskResult got = make(test_context(), {0, half, 1}, {1, 3}, {1}, 3, 1, {1, limit});
+    CHECK(got.mask == std::vector<uint8_t>({0, limit == 0.5f ? kBackground : kIgnored, 1}));
+  }
+}
+
+TEST("plateaus of 1 stay at 1 when they are enlarged, so that no power of the background is NaN") {
+  for (const int64_t columns : {7, 31, 97})
+    for (int64_t width = columns; width < 500; width += 6) {
+      std::vector<float> maps(static_cast<size_t>(5 * columns), 1e4f);
+      maps[0] = 0;
+      const MaskResult got = make(test_context(), maps, {5, columns}, {1}, width, 23, {0.5f, 0});
+      for (const float value : got.maps) CHECK(value <= 1);
+      for (const float value : got.confidence) CHECK(value >= 0 && value <= 1);
+    }
+}
+
+TEST("the scores for the CRF are the background and the enlarged maps") {
+  Random random(6);
+  const Grid grid{4, 5};
+  for (const size_t labels : {1u, 2u, 5u})
+    for (const float power : {1.0f, 0.5f}) {
+      std::vector<float> maps = random.normal(static_cast<int64_t>(labels) * 20);
+      const size_t pixels = 173 * 131;
+      const MaskResult want = make(test_context(), maps, grid, std::vector<uint8_t>(labels, 1), 173, 131, {power, 0});
+      std::vector<float> scores((labels + 1) * pixels, NAN);
+      score_pixels(test_context(), maps_of(maps, grid), {173, 131}, {power, 0}, scores.data());
+      CHECK(std::equal(want.maps.begin(), want.maps.end(), scores.begin() + static_cast<int64_t>(pixels)));
+      for (size_t i = 0; i < pixels; ++i) {
+        float largest = 0;
+        for (size_t k = 0; k < labels; ++k) largest = std::max(largest, want.maps[k * pixels + i]);
+        CHECK(scores[i] == (power == 1 ? 1 - largest : std::pow(1 - largest, power)));
+      }
+    }
 }

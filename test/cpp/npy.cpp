@@ -73,7 +73,7 @@ Photo read_ppm(const std::string& path) {
   in >> magic >> photo.width >> photo.height >> largest;
   if (!in || magic != "P6" || largest != 255) refuse(path, "not an 8-bit binary .ppm");
   in.ignore(1);
-  photo.rgb.resize(static_cast<size_t>(photo.width * photo.height * 3));
+  photo.rgb.resize(photo.width * photo.height * 3);
   if (!in.read(reinterpret_cast<char*>(photo.rgb.data()), static_cast<std::streamsize>(photo.rgb.size()))) refuse(path, "truncated");
   return photo;
 }

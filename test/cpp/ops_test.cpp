@@ -80,7 +80,7 @@ TEST("gelu and quick_gelu, precise and coarse, and their slopes equal their twin
     ops::activate(kind, coarse.data(), static_cast<int64_t>(u.size()), Precision::kBFloat16);
     ops::activation_slope(kind, u.data(), static_cast<int64_t>(u.size()), slope.data());
     ops::activation_slope(kind, slope_in_place.data(), static_cast<int64_t>(u.size()), slope_in_place.data());
-    std::vector<double> want, want_slope;  // the values relative to u where that is large
+    std::vector<double> want, want_slope;  // relative to u where u is large
     for (size_t i = 0; i < u.size(); ++i) {
       const float scale = std::max(1.0f, std::abs(u[i]));
       want.push_back(reference::activation(kind, u[i]) / static_cast<double>(scale));
@@ -103,7 +103,7 @@ TEST("the slope of an activation is the limit of its differences") {
     }
 }
 
-TEST("activate and add leave no element out, whatever the count and the pool") {
+TEST("activate and add process every element, for any count and number of threads") {
   Random random(4);
   for (const int threads : {1, 3})
     for (const int64_t count : {1, 5, 16384, 16385, 50001}) {
@@ -122,7 +122,7 @@ TEST("activate and add leave no element out, whatever the count and the pool") {
 
 namespace {
 
-// The softmax in place, as attention makes it; -> log-sum-exp.
+// The softmax in place, as attention computes it. Returns the log-sum-exp.
 float softmax(std::vector<float>& x, float scale) {
   const ops::ExponentialSum sum = ops::exponentials(x.data(), static_cast<int64_t>(x.size()), scale);
   for (float& value : x) value /= sum.sum;
@@ -144,7 +144,7 @@ TEST("softmax equals its twin for 1 to 1000 scores between -80 and 80, and its l
         worst_log = std::max(worst_log, largest_difference(std::vector{l}, std::vector{want.log_sum_exp}));
       }
   check::note("largest difference " + std::to_string(worst) + ", of the log-sum-exp " + std::to_string(worst_log));
-  CHECK_BELOW(worst, 2e-5);  // a score of 80 has an ulp of 8e-6, and the exponential keeps it
+  CHECK_BELOW(worst, 2e-5);  // a score of 80 has an ulp of 8e-6, which the exponential preserves
   CHECK_BELOW(worst_log, 4e-5);
 }
 
@@ -157,7 +157,7 @@ TEST("exponentials for bfloat16 are within 3e-5 of the twin's, their log-sum-exp
         const reference::Softmax want = reference::softmax(doubles(x), scale);
         const ops::ExponentialSum sum = ops::exponentials(x.data(), length, scale, Precision::kBFloat16);
         for (float& value : x) value /= sum.sum;
-        CHECK_BELOW(largest_difference(x, want.probabilities), 3e-5);  // of which float32's scores have 2e-5
+        CHECK_BELOW(largest_difference(x, want.probabilities), 3e-5);  // the float32 scores alone cause 2e-5
         CHECK_BELOW(std::abs(sum.log_sum_exp() - want.log_sum_exp), 4e-5);
       }
 }
@@ -181,6 +181,7 @@ TEST("a transformer block equals its twin: gelu and quick_gelu, heads of 32, 64 
   for (const TransformerShape shape : {TransformerShape{64, 1, Activation::kQuickGelu}, TransformerShape{96, 3, Activation::kGelu},
                                        TransformerShape{160, 2, Activation::kQuickGelu}}) {
     const TestBlock block = random_block(random, shape);
+    const TransformerBlock fast = pack_block(block.fast, Precision::kFloat32);
     for (const bool causal : {false, true})
       for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{1}, {2}, {65}, {3, 1, 70}}) {
         std::vector<ops::Sequence> sequences;
@@ -196,7 +197,7 @@ TEST("a transformer block equals its twin: gelu and quick_gelu, heads of 32, 64 
           const Matrix own = reference::transformer_block(block.naive, Matrix(s.length, shape.width, rows), causal).x;
           want.insert(want.end(), own.values.begin(), own.values.end());
         }
-        transformer_block(test_context(), shape, block.fast, sequences, causal, x.data());
+        transformer_block(test_context(), shape, Precision::kFloat32, fast, sequences, causal, x.data());
         worst = std::max(worst, largest_difference(x, want));
       }
   }
@@ -208,11 +209,12 @@ TEST("transformer_block_with_means changes x as transformer_block does and adds 
   Random random(7);
   const TransformerShape shape{128, 2, Activation::kQuickGelu};
   const TestBlock block = random_block(random, shape);
+  const TransformerBlock fast = pack_block(block.fast, Precision::kFloat32);
   const std::vector<ops::Sequence> together{{0, 2}, {2, 65}, {67, 129}, {196, 65}};
   for (const auto& images : {std::vector{ops::Sequence{0, 2}}, std::vector{ops::Sequence{0, 129}}, together}) {
     std::vector<float> x = random.normal((images.back().begin + images.back().length) * shape.width);
     std::vector<double> want_x, want_means;
-    std::vector<float*> means;
+    std::vector<HostSpan<float>> means;
     size_t size = 0;
     for (const ops::Sequence& image : images) size += static_cast<size_t>((image.length - 1) * (image.length - 1));
     std::vector<float> memory(size, 0.25f);
@@ -223,10 +225,10 @@ TEST("transformer_block_with_means changes x as transformer_block does and adds 
       want_x.insert(want_x.end(), want.x.values.begin(), want.x.values.end());
       for (int64_t i = 1; i < n; ++i)
         for (int64_t j = 1; j < n; ++j) want_means.push_back(0.25 + 0.5 * want.mean_attention(i, j));
-      means.push_back(memory.data() + size);
+      means.push_back({memory.data() + size, static_cast<size_t>((n - 1) * (n - 1))});
       size += static_cast<size_t>((n - 1) * (n - 1));
     }
-    transformer_block_with_means(test_context(), shape, block.fast, images, x.data(), 0.5f, means);
+    transformer_block_with_means(test_context(), shape, Precision::kFloat32, fast, images, x.data(), 0.5f, means);
     CHECK_BELOW(largest_difference(x, want_x), 2e-5);
     CHECK_BELOW(largest_difference(memory, want_means), 1e-6);
   }

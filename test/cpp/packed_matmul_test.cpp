@@ -1,10 +1,10 @@
-// Products of packed matrices in every precision, against plain sums of what was rounded.
+// Products of packed matrices in every precision, against plain sums of the rounded numbers.
 #include "ops/packed_matmul.h"
 
 #include <cmath>
 
 #include "check.h"
-#include "core/half.h"
+#include "ops/half.h"
 #include "ops/reference/reference.h"
 #include "support.h"
 #include "torch/packed_weight.h"
@@ -15,12 +15,12 @@ namespace {
 
 std::vector<float> rounded(std::vector<float> values) {
   std::vector<uint16_t> halves(values.size());
-  to_bfloat16(values.data(), static_cast<int64_t>(values.size()), halves.data());
-  from_bfloat16(halves.data(), static_cast<int64_t>(values.size()), values.data());
+  ops::to_bfloat16(values.data(), static_cast<int64_t>(values.size()), halves.data());
+  ops::from_bfloat16(halves.data(), static_cast<int64_t>(values.size()), values.data());
   return values;
 }
 
-// Each row as integers from -127 to 127 times a scale of its own.
+// Rounds each row to integers from -127 to 127 times one scale.
 std::vector<float> quantised(std::vector<float> values, int64_t columns) {
   for (auto first = values.begin(); first != values.end(); first += columns) {
     float largest = 0;
@@ -47,9 +47,7 @@ struct Product {
     std::vector<double> y(static_cast<size_t>(rows * outputs));
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t o = 0; o < outputs; ++o)
-        for (int64_t i = 0; i < inputs; ++i)
-          y[static_cast<size_t>(r * outputs + o)] +=
-              static_cast<double>(of_x[static_cast<size_t>(r * inputs + i)]) * of_weight[static_cast<size_t>(o * inputs + i)];
+        for (int64_t i = 0; i < inputs; ++i) y[r * outputs + o] += static_cast<double>(of_x[r * inputs + i]) * of_weight[o * inputs + i];
     return y;
   }
 };
@@ -99,7 +97,7 @@ TEST("packed_matmul in bfloat16 equals plain sums of the rounded numbers") {
   CHECK_BELOW(worst, 1e-5);
 }
 
-TEST("packed_matmul of 8-bit integers equals plain sums of numbers rounded to them, x by row, weights by output") {
+TEST("packed_matmul of 8-bit integers equals plain sums of the rounded numbers, with one scale per row of x and per output") {
   double worst = 0;
   for_sizes([&](const Product& p) {
     const ops::PackedMatrix packed = ops::pack_matrix(Precision::kInt8, p.weight.data(), p.outputs, p.inputs);
@@ -107,10 +105,10 @@ TEST("packed_matmul of 8-bit integers equals plain sums of numbers rounded to th
     worst = std::max(worst, off * std::sqrt(static_cast<double>(p.inputs)));
   });
   check::note("largest difference times the square root of the inputs " + std::to_string(worst));
-  CHECK_BELOW(worst, 0.15);  // a number half-way between two integers may go to either: about 4 / 127 of a large weight
+  CHECK_BELOW(worst, 0.15);  // a number half-way between two integers may be rounded to either: about 4 / 127 of a large weight
 }
 
-TEST("an epilogue adds to what is there, or activates what a layer's own sums and bias give, whatever the inputs' number") {
+TEST("an epilogue adds to y, or activates the sum of product and bias, for any number of inputs") {
   for_sizes([](const Product& p) {
     if (p.rows > 25) return;
     const ops::PackedMatrix packed = ops::pack_matrix(Precision::kFloat32, p.weight.data(), p.outputs, p.inputs);
@@ -128,7 +126,7 @@ TEST("an epilogue adds to what is there, or activates what a layer's own sums an
   });
 }
 
-TEST("a feed-forward gives the same bits as two products, which may be written over what x is made of") {
+TEST("a feed-forward gives the same bits as two products, also where x is computed from y") {
   Random random(14);
   for (const int threads : {1, 3})
     for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16})
@@ -139,7 +137,7 @@ TEST("a feed-forward gives the same bits as two products, which may be written o
                                   out = ops::pack_matrix(precision, down.weight.data(), 96, hidden);
           const auto half = [](const std::vector<float>& x) {
             return [&x](int64_t row, float* to) {
-              for (int64_t i = 0; i < 96; ++i) to[i] = x[static_cast<size_t>(row * 96 + i)] / 2;
+              for (int64_t i = 0; i < 96; ++i) to[i] = x[row * 96 + i] / 2;
               return to;
             };
           };
@@ -169,8 +167,7 @@ TEST("a matrix packed from its transpose gives the same bits") {
         const Product p(random, 13, outputs, inputs);
         std::vector<float> transposed(p.weight.size());
         for (int64_t o = 0; o < outputs; ++o)
-          for (int64_t i = 0; i < inputs; ++i)
-            transposed[static_cast<size_t>(i * outputs + o)] = p.weight[static_cast<size_t>(o * inputs + i)];
+          for (int64_t i = 0; i < inputs; ++i) transposed[i * outputs + o] = p.weight[o * inputs + i];
         std::vector<float> y(static_cast<size_t>(13 * outputs)), again(y.size());
         ops::packed_matmul(test_context(), ops::pack_matrix(precision, p.weight.data(), outputs, inputs), p.x.data(), 13, {}, y.data());
         ops::packed_matmul(test_context(), ops::pack_transposed_matrix(precision, transposed.data(), outputs, inputs), p.x.data(), 13, {},
@@ -179,15 +176,14 @@ TEST("a matrix packed from its transpose gives the same bits") {
       }
 }
 
-TEST("oneDNN's packed product in bfloat16 equals plain sums of the rounded numbers, rounded, where the processor multiplies them") {
-  test_context();
+TEST("LibTorch: oneDNN's packed product in bfloat16 equals plain sums of the rounded numbers, rounded") {
+  need_libtorch();
   Random random(14);
   const Product p(random, 33, 70, 96);
-  const auto layer = torch::PackedWeight::make(p.weight.data(), p.inputs, p.outputs, true);
-  check::note(layer ? "compared" : "not on this processor");
-  if (!layer) return;
+  const auto layer = torch::PackedWeight::make(p.weight.data(), p.inputs, p.outputs);
+  if (!layer) check::skip("oneDNN does not multiply bfloat16 on this CPU");
   std::vector<uint16_t> x(p.x.size());
-  to_bfloat16(p.x.data(), static_cast<int64_t>(x.size()), x.data());
+  ops::to_bfloat16(p.x.data(), static_cast<int64_t>(x.size()), x.data());
   std::vector<float> y(static_cast<size_t>(p.rows * p.outputs));
   layer->multiply(x.data(), p.rows, y.data());
   const std::vector<double> want = p.sums(rounded(p.x), rounded(p.weight));

@@ -1,4 +1,4 @@
-// Pillow's bicubic resize, patches, and the bilinear one.
+// Pillow's bicubic resize, patches, and the bilinear resize.
 #include <cmath>
 #include <filesystem>
 #include <numeric>
@@ -33,7 +33,7 @@ std::vector<float> enlarge(const std::vector<float>& map, Size in, Size out) {
   ops::bilinear_taps(in.width, out.width, horizontal);
   std::vector<float> result(static_cast<size_t>(out.width * out.height));
   for (int64_t y = 0; y < out.height; ++y)
-    ops::resize_bilinear_row(map.data(), in.width, vertical[static_cast<size_t>(y)], horizontal, result.data() + y * out.width);
+    ops::resize_bilinear_row(map.data(), in.width, vertical[y], horizontal, result.data() + y * out.width);
   return result;
 }
 
@@ -119,18 +119,18 @@ TEST("min_max equals its twin and makes zeros of a constant map, not NaN") {
   }
 }
 
-TEST("patch_grid goes up to the next multiple and reduces a longer photo first, never below one pixel") {
+TEST("patch_grid rounds up to the next multiple of the patch size and shrinks a longer photo first, never below one pixel") {
   auto is = [](const Grid& grid, int64_t height, int64_t width) { return grid.height == height && grid.width == width; };
-  CHECK(is(patch_grid(1, 1, 16, 1024), 1, 1));
-  CHECK(is(patch_grid(500, 375, 16, 1024), 24, 32));
-  CHECK(is(patch_grid(512, 384, 16, 1024), 24, 32));
-  CHECK(is(patch_grid(513, 385, 16, 1024), 25, 33));
-  CHECK(is(patch_grid(2048, 1000, 16, 1024), 32, 64));  // 1024 x 500
-  CHECK(is(patch_grid(2048, 1000, 16, 0), 63, 128));
-  CHECK(is(patch_grid(100000, 1, 16, 1024), 1, 64));
+  CHECK(is(patch_grid({1, 1}, 16, 1024), 1, 1));
+  CHECK(is(patch_grid({500, 375}, 16, 1024), 24, 32));
+  CHECK(is(patch_grid({512, 384}, 16, 1024), 24, 32));
+  CHECK(is(patch_grid({513, 385}, 16, 1024), 25, 33));
+  CHECK(is(patch_grid({2048, 1000}, 16, 1024), 32, 64));  // 1024 x 500
+  CHECK(is(patch_grid({2048, 1000}, 16, 0), 63, 128));
+  CHECK(is(patch_grid({100000, 1}, 16, 1024), 1, 64));
 }
 
-TEST("preprocess of grey and RGBA equals the one of the same picture in RGB") {
+TEST("preprocess gives the same patches for grey, RGBA and RGB versions of one picture") {
   Random random(6);
   Model model{};
   model.shape.patch = 14;
@@ -138,10 +138,10 @@ TEST("preprocess of grey and RGBA equals the one of the same picture in RGB") {
   model.std = {0.2f, 0.3f, 0.4f};
   const int64_t width = 37, height = 23, pixels = width * height;
   for (const int64_t max_side : {0, 20}) {
-    const Grid grid = patch_grid(width, height, 14, max_side);
+    const Grid grid = patch_grid({width, height}, 14, max_side);
     auto run = [&](const std::vector<uint8_t>& data, int64_t channels) {
       std::vector<float> patches(static_cast<size_t>(grid.patches() * 3 * 14 * 14));
-      preprocess(test_context(), model, {data.data(), width, height, channels}, max_side, patches.data());
+      preprocess(test_context(), model, {data.data(), width, height, channels}, max_side, patches);
       return patches;
     };
     const std::vector<uint8_t> grey = random.bytes(pixels), rgba = random.bytes(4 * pixels);
@@ -154,18 +154,18 @@ TEST("preprocess of grey and RGBA equals the one of the same picture in RGB") {
   }
 }
 
-TEST("preprocess reduces a photo beyond max_side by Pillow's resize, then goes up to the patch, as two steps") {
+TEST("preprocess shrinks a photo beyond max_side by Pillow's resize, then resizes it to whole patches, in two steps") {
   Random random(7);
   Model model{};
   model.shape.patch = 16;
   model.mean = {0, 0, 0};
   model.std = {1, 1, 1};
   const std::vector<uint8_t> photo = random.bytes(3 * 90 * 61);
-  const Grid grid = patch_grid(90, 61, 16, 50);  // 50 x 34, then 64 x 48
+  const Grid grid = patch_grid({90, 61}, 16, 50);  // 50 x 34, then 64 x 48
   CHECK(grid.width == 4 && grid.height == 3);
   const std::vector<uint8_t> reduced = reference::resize_bicubic(photo, 90, 61, 50, 34);
   const Matrix want = reference::extract_patches(reference::resize_bicubic(reduced, 50, 34, 64, 48), 3, 4, 16, model.mean, model.std);
   std::vector<float> got(want.values.size());
-  preprocess(test_context(), model, {photo.data(), 90, 61, 3}, 50, got.data());
+  preprocess(test_context(), model, {photo.data(), 90, 61, 3}, 50, got);
   CHECK_BELOW(largest_difference(got, want.values), 1e-6);
 }

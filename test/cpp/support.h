@@ -7,16 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "clip/model.h"
+#include "clip/model_source.h"
 #include "core/context.h"
+#include "core/maps.h"
 #include "ops/reference/reference.h"
 
-// Loads LibTorch, once, from --libtorch or $CLIP_ES_LIBTORCH. Throws clip_es::Error where there is none.
-void load_libtorch();
+// The folder that --libtorch or $CLIP_ES_LIBTORCH names, or "".
 std::string libtorch_folder();
-bool libtorch_loaded();
+// Loads that LibTorch, once. Skips the calling test if none is named; throws clip_es::Error if it cannot be loaded.
+void need_libtorch();
 
-// A context with LibTorch loaded and a pool of `threads`, kept for the whole run.
+// A context with a pool of `threads`, kept until the program ends.
 clip_es::HostContext& context_with(int threads);
 inline clip_es::HostContext& test_context() { return context_with(3); }
 
@@ -33,14 +34,34 @@ class Random {
 };
 
 struct TestBlock {
-  clip_es::BlockWeights fast;
+  clip_es::BlockTensors fast;
   clip_es::reference::BlockWeights naive;
 };
 TestBlock random_block(Random&, const clip_es::TransformerShape&);
 
-// A model of one image block, for what comes after the tower; it has no text tower and no patch embedding.
+// A model with one image block, for tests of the last block and GradCAM. It has no text tower and no patch embedding.
 struct TestModel {
   clip_es::Model fast;
+  clip_es::BlockTensors last;
   clip_es::reference::GradCamInput naive;
 };
+
+// A source that gives a device the model and its only block.
+class TestSource : public clip_es::ModelSource {
+ public:
+  explicit TestSource(const TestModel& test) : model_(std::make_shared<clip_es::Model>(test.fast)), last_(test.last) {}
+  std::shared_ptr<const clip_es::Model> model() const override { return model_; }
+  clip_es::LinearTensors patch_embedding() const override { return {}; }
+  clip_es::BlockTensors image_block(int64_t) const override { return last_; }
+  clip_es::BlockTensors text_block(int64_t) const override { return {}; }
+
+ private:
+  std::shared_ptr<const clip_es::Model> model_;
+  clip_es::BlockTensors last_;
+};
+
 TestModel random_last_block(Random&, const clip_es::TransformerShape&, int64_t embedding);
+
+inline clip_es::HostMaps maps_of(std::vector<float>& values, const clip_es::Grid& grid) {
+  return {values, static_cast<int64_t>(values.size()) / grid.patches(), grid};
+}

@@ -23,8 +23,7 @@ const run = (...args: string[]): SpawnSyncReturns<string> =>
   spawnSync(process.execPath, [main, 'prompts', ...args], {
     encoding: 'utf8',
     cwd: folder,
-    // LibTorch may be in the cache that is not used here.
-    env: { ...process.env, CLIP_ES_CACHE: cacheFolder, CLIP_ES_LIBTORCH: libtorch },
+    env: { ...process.env, CLIP_ES_CACHE: cacheFolder },
   })
 const prompts = (...args: string[]) => run('--folder', photos, '--labels', labelsFile, ...args)
 const json = (...args: string[]) => {
@@ -33,11 +32,9 @@ const json = (...args: string[]) => {
   return JSON.parse(stdout)
 }
 
-let libtorch: string
 let several: [string, string[]][]
 test.before(async () => {
   assert.ok(existsSync(main), `${main} is missing: npm run build`)
-  libtorch = (await import('../../ts/setup/find.js')).findLibTorch().folder
   several = [...(await makeDemoSet(folder, count))].filter(([, labels]) => labels.length > 1)
 })
 test.after(() => rmSync(folder, { recursive: true, force: true }))

@@ -13,18 +13,15 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { findLibTorch } from '../../ts/setup/find.js'
 import { glibcVersion } from '../../ts/setup/glibc.js'
-import { fetchedFolder } from '../../ts/setup/paths.js'
 import { root } from '../e2e/support.js'
 
 const largestTarball = 20e6 // bytes
 const folder = mkdtempSync(join(tmpdir(), 'clip es package '))
 const hadPrebuilds = existsSync(join(root, 'prebuilds'))
-const libtorch = findLibTorch().folder
 test.after(() => {
   rmSync(folder, { recursive: true, force: true })
   if (hadPrebuilds) return
@@ -45,14 +42,10 @@ for (const tool of ['sh', 'npm', 'npx']) {
 }
 symlinkSync(process.execPath, join(bareBin, 'node'))
 
-/** A cache of set-up's that is filled, unless `empty`; it may not be fetched anew. */
-function bare(cache: 'filled' | 'empty'): NodeJS.ProcessEnv {
-  const at = join(folder, `${cache} cache`)
-  mkdirSync(at, { recursive: true })
-  const copy = join(at, basename(fetchedFolder()))
-  if (cache === 'filled' && !existsSync(copy)) symlinkSync(libtorch, copy)
+/** Only the tools above, and no LibTorch anywhere. */
+function bare(): NodeJS.ProcessEnv {
   const { CLIP_ES_LIBTORCH: _, CLIP_ES_MODEL: __, NODE_OPTIONS: ___, ...rest } = process.env
-  return { ...rest, PATH: bareBin, CLIP_ES_CACHE: at, CLIP_ES_LIBTORCH_URL: 'http://127.0.0.1:1' }
+  return { ...rest, PATH: bareBin, CLIP_ES_CACHE: join(folder, 'empty cache') }
 }
 
 function run(cwd: string, command: string, args: string[], env = process.env): SpawnSyncReturns<string> {
@@ -170,40 +163,46 @@ function usePackage(at: string, env: NodeJS.ProcessEnv): { hash: string; addon: 
 
 let first = ''
 
-packageTest('npm install where there is no compiler, no CMake and no network for LibTorch; require and import', () => {
+packageTest('npm install without a compiler, CMake and LibTorch; require and import', () => {
   first = project('a project')
-  const { stdout } = succeeds(run(first, 'npm', ['install', '--foreground-scripts', '--prefer-offline', tarball], bare('filled')))
-  assert.match(stdout, /clip-es is set up: LibTorch .+ \(set-up's copy\), add-on prebuilds\/linux-x64\/clip-es\.glibc\.node/)
-  const [required, imported] = usePackage(first, bare('filled'))
+  const { stdout } = succeeds(run(first, 'npm', ['install', '--foreground-scripts', '--prefer-offline', tarball], bare()))
+  assert.match(stdout, /clip-es is set up: add-on prebuilds\/linux-x64\/clip-es\.glibc\.node$/m)
+  const [required, imported] = usePackage(first, bare())
   assert.match(required?.addon ?? '', /a project\/node_modules\/clip-es\/prebuilds\/linux-x64\/clip-es\.glibc\.node$/)
   assert.equal(imported, required)
 })
 
 packageTest('the installed command works there, and the doctor finds nothing wrong', () => {
-  const doctor = run(first, 'npx', ['clip-es', 'doctor'], bare('filled'))
+  const doctor = run(first, 'npx', ['clip-es', 'doctor'], bare())
   assert.is(doctor.status, 0, doctor.stdout + doctor.stderr)
   assert.match(doctor.stdout, /^Everything works/m)
   const photo = 'node_modules/clip-es/models/scenes/scene01.png'
-  succeeds(run(first, 'npx', ['clip-es', 'segment', photo, '--classes', 'panda,television', '-o', 'masks'], bare('filled')))
+  succeeds(run(first, 'npx', ['clip-es', 'segment', photo, '--classes', 'panda,television', '-o', 'masks'], bare()))
   assert.ok(existsSync(join(first, 'masks', photo)))
 })
 
-packageTest('a second time without any network and without scripts: it works, as both caches are filled', () => {
+packageTest('npm install without any network and without scripts: it works', () => {
   const second = project('another project')
-  succeeds(run(second, 'npm', ['install', '--offline', '--ignore-scripts', tarball], bare('filled')))
-  const [required] = usePackage(second, bare('filled'))
-  assert.is(required?.hash, usePackage(first, bare('filled'))[0]?.hash)
-  const { status, stderr } = run(second, process.execPath, ['use.cjs'], bare('empty'))
-  assert.is(status, 1)
-  assert.match(stderr, /no LibTorch is set up: run npx clip-es setup, or point CLIP_ES_LIBTORCH to one of 2\.11 or newer/)
+  succeeds(run(second, 'npm', ['install', '--offline', '--ignore-scripts', tarball], bare()))
+  const [required] = usePackage(second, bare())
+  assert.is(required?.hash, usePackage(first, bare())[0]?.hash)
 })
 
-packageTest('an install that can find no LibTorch says why and what to do, and leaves the project installed', () => {
+packageTest('an install that cannot build the add-on says why and what to do, and leaves the project installed', () => {
   const third = project('a third project')
-  const { status, stdout, stderr } = run(third, 'npm', ['install', '--foreground-scripts', '--offline', tarball], bare('empty'))
+  const without = join(folder, 'without prebuild.tgz')
+  const unpacked = join(folder, 'unpacked')
+  mkdirSync(unpacked)
+  succeeds(run(folder, 'tar', ['-xzf', tarball, '-C', unpacked]))
+  rmSync(join(unpacked, 'package/prebuilds'), { recursive: true })
+  succeeds(run(unpacked, 'tar', ['-czf', without, 'package']))
+  const { status, stdout, stderr } = run(third, 'npm', ['install', '--foreground-scripts', '--offline', without], bare())
   assert.is(status, 0, stdout + stderr)
-  assert.match(stderr, /clip-es: .+127\.0\.0\.1/)
-  assert.match(stderr, /clip-es: installed, but not set up yet\. When the cause above is removed: npx clip-es setup/)
+  assert.match(stderr, /clip-es: the add-on has to be built, and this is missing: cmake/)
+  assert.match(
+    stderr,
+    /clip-es: installed, but the add-on could not be built\. Remove the cause above, then run npx clip-es setup/,
+  )
   assert.ok(existsSync(join(third, 'node_modules/clip-es/dist/index.js')))
 })
 

@@ -164,6 +164,7 @@ expectType<Promise<EncodedImage>>(segmenter.encode(image))
 expectType<Promise<EncodedImage>>(segmenter.encode(image, { signal }))
 expectError(segmenter.encode(image, { labels: ['cat'] }))
 declare const encoded: EncodedImage
+expectType<Readonly<Timings>>(encoded.timings)
 expectType<number>(encoded.width)
 expectType<number>(encoded.height)
 expectType<Promise<SegmentResult>>(encoded.segment(classes, { labels: ['cat'] }))
@@ -204,6 +205,7 @@ expectType<
   | 'ERR_OUT_OF_MEMORY'
   | 'ERR_QUEUE_FULL'
   | 'ERR_CLOSED'
+  | 'ERR_INTERNAL'
 >({} as ErrorCode)
 expectError(new ClipEsError('ERR_SOMETHING', 'unknown'))
 

@@ -18,7 +18,8 @@ import { autoPrecision } from '../../ts/auto_precision.js'
 import { demoClasses, demoScenes } from '../../ts/cli/demo_scenes.js'
 import { ClipEsError, type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
 import { Confusion, meanOfNumbers } from '../../ts/metrics/confusion.js'
-import { findLibTorch } from '../../ts/setup/find.js'
+import { hasAmx } from '../../ts/native.js'
+import { installedLibTorch } from '../../ts/setup/find.js'
 import {
   Archive,
   agreement,
@@ -451,9 +452,9 @@ test('a bit flipped in the pickle under a right checksum gives an error with a c
   assert.ok(outcomes.refused > 20 && outcomes.loaded > 3, JSON.stringify(outcomes))
 })
 
-const loadOnce = 'return (await clip.Segmenter.load()).close()'
+const loadCuda = "return (await clip.Segmenter.load(undefined, { device: 'cuda' })).close()"
 
-/** A folder with the library of a LibTorch in it, as far as a finder looks. */
+/** A folder that looks like a LibTorch to a finder. */
 function folderWithLibrary(name: string, place: (file: string) => void): string {
   const file = join(folder, name, 'lib/libtorch_cpu.so')
   mkdirSync(dirname(file), { recursive: true })
@@ -461,7 +462,7 @@ function folderWithLibrary(name: string, place: (file: string) => void): string 
   return join(folder, name)
 }
 
-test('a $CLIP_ES_LIBTORCH without a LibTorch that loads is ERR_LIBTORCH with its path and the remedy', () => {
+test("device 'cuda' with a $CLIP_ES_LIBTORCH that cannot be loaded is ERR_LIBTORCH with its path and the remedy", () => {
   const report = process.report?.getReport() as unknown as { sharedObjects: string[] }
   const mathematics = report.sharedObjects.find((path) => path.includes('/libm.so')) as string
   const table: [string, string][] = [
@@ -470,31 +471,34 @@ test('a $CLIP_ES_LIBTORCH without a LibTorch that loads is ERR_LIBTORCH with its
     [folderWithLibrary('other', (file) => symlinkSync(mathematics, file)), /lacks \d+ functions/.source],
   ]
   for (const [path, why] of table) {
-    const { error } = inChild(loadOnce, { CLIP_ES_LIBTORCH: path })
+    const { error } = inChild(loadCuda, { CLIP_ES_LIBTORCH: path })
     assert.is(error?.code, 'ERR_LIBTORCH')
-    for (const part of [path, new RegExp(why), 'npx clip-es setup']) assert.match(error?.message ?? '', part)
+    for (const part of [path, new RegExp(why), 'npx clip-es setup --cuda']) assert.match(error?.message ?? '', part)
   }
 })
 
-test('where no LibTorch is set up, the error names the command that does it', () => {
-  const { error } = inChild(loadOnce, { CLIP_ES_LIBTORCH: undefined, CLIP_ES_CACHE: join(folder, 'cache') })
+test("device 'cuda' without a LibTorch: the error names the command that fetches one", () => {
+  const { error } = inChild(loadCuda, { CLIP_ES_LIBTORCH: undefined, CLIP_ES_CACHE: join(folder, 'cache') })
   assert.is(error?.code, 'ERR_LIBTORCH')
-  assert.match(error?.message ?? '', 'npx clip-es setup')
+  assert.match(error?.message ?? '', "device 'cuda' needs a CUDA build of LibTorch")
+  assert.match(error?.message ?? '', 'npx clip-es setup --cuda')
 })
 
-test('a second LibTorch in one process is refused with both, and the first stays usable', async () => {
-  const { folder: first } = findLibTorch()
-  const second = join(folder, 'second')
-  symlinkSync(first, second)
-  const before = process.env.CLIP_ES_LIBTORCH
-  try {
-    process.env.CLIP_ES_LIBTORCH = second
-    await rejects(load(), 'ERR_LIBTORCH', first, second, 'already uses')
-  } finally {
-    if (before === undefined) delete process.env.CLIP_ES_LIBTORCH
-    else process.env.CLIP_ES_LIBTORCH = before
-  }
-  await (await load()).close()
+const segmentOnce = `
+  const segmenter = await clip.Segmenter.load(undefined, { precision: PRECISION })
+  const classes = await segmenter.encodeClasses(['cat', 'dog'])
+  const { mask } = await segmenter.segment({ data: new Uint8Array(3 * 48 * 32).fill(99), width: 48, height: 32 }, classes)
+  await segmenter.close()
+  return [mask.length, /libtorch/.test(require('node:fs').readFileSync('/proc/self/maps', 'utf8'))]`
+
+test('a CPU without AMX segments without loading LibTorch, whatever $CLIP_ES_LIBTORCH says', () => {
+  const libtorch = installedLibTorch()?.folder
+  if (hasAmx()) return console.log('skipped: a CPU without AMX: this one has AMX')
+  for (const precision of ['float32', 'bfloat16', 'int8'])
+    for (const path of libtorch ? [libtorch, '/nowhere'] : ['/nowhere']) {
+      const { result, error } = inChild(segmentOnce.replace('PRECISION', `'${precision}'`), { CLIP_ES_LIBTORCH: path })
+      assert.equal([result, error], [[48 * 32, false], undefined])
+    }
 })
 
 test('an aborted signal rejects before anything is read, with its reason', async () => {

@@ -57,6 +57,14 @@ test('new words do not encode the photo again', async () => {
   encoded.dispose()
 })
 
+test('an encoded photo tells how long encoding took', async () => {
+  const encoded = await segmenter.encode(photo)
+  const { queue, preprocess, encode, ...others } = encoded.timings
+  assert.ok(queue >= 0 && preprocess > 0 && encode > preprocess, JSON.stringify(encoded.timings))
+  assert.equal(others, { gradcam: 0, refine: 0, mask: 0, crf: 0 })
+  encoded.dispose()
+})
+
 test('what happens to the bytes after encode() does not matter', async () => {
   const expected = withoutTimings(await segmenter.segment(photo, classes, everything))
   const data = new Uint8Array(photo.data)

@@ -2,17 +2,25 @@ import { getEventListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ClassSet, ClipEsError, type ImageData, type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
+import {
+  type ClassSet,
+  ClipEsError,
+  type ImageData,
+  type LoadOptions,
+  Segmenter,
+  type SegmentOptions,
+  type SegmentResult,
+} from '../../ts/index.js'
 import { crop, load as loadAny, reasonOf, rejects, type Scene, scene } from './support.js'
 
 let segmenter: Segmenter
 let classes: ClassSet
 let photo: Scene
 let small: ImageData
-let large: ImageData // runs long enough for others to wait behind it
-let huge: ImageData // runs long enough to be still at it after a pause
+let large: ImageData // takes longer than it takes to queue others behind it
+let huge: ImageData // takes much longer than a small one
 
-/** Here one job runs at a time, so that which one waits is known. */
+/** One job runs at a time, so that the test knows which ones wait. */
 const load = (path?: string, options: LoadOptions = {}) => loadAny(path, { concurrency: 1, ...options })
 
 const withoutTimings = ({ timings, ...rest }: SegmentResult) => rest
@@ -32,7 +40,7 @@ test.before(async () => {
 
 test.after(() => segmenter.close())
 
-/** With a segmenter of its own, which is closed afterwards. */
+/** Loads a segmenter for one test and closes it afterwards. */
 async function withSegmenter(options: LoadOptions, use: (own: Segmenter) => Promise<void>): Promise<void> {
   const own = await load(undefined, options)
   try {
@@ -42,7 +50,15 @@ async function withSegmenter(options: LoadOptions, use: (own: Segmenter) => Prom
   }
 }
 
-test('results come in the order of the calls, whatever each is and however long it takes', async () => {
+/** Starts the huge image on a segmenter of concurrency 2, and resolves when it runs: jobs start in their order, and a later one has ended. */
+async function startHuge(own: Segmenter, options: SegmentOptions = {}): Promise<{ running: Promise<SegmentResult> }> {
+  const running = own.segment(huge, classes, options)
+  running.catch(() => {}) // the test reads the reason later
+  await own.segment(small, classes)
+  return { running }
+}
+
+test('results come in the order of the calls, whatever their kind and duration', async () => {
   const settled: string[] = []
   const calls: [string, () => Promise<unknown>][] = [
     ['large', () => segmenter.segment(large, classes)],
@@ -59,7 +75,7 @@ test('results come in the order of the calls, whatever each is and however long 
   )
 })
 
-test('what waits in the queue does not change what comes out', async () => {
+test('other jobs in the queue do not change a result', async () => {
   const alone = withoutTimings(await segmenter.segment(photo, classes, { include: ['confidence', 'cams'] }))
   const [, together, , again] = await Promise.all([
     segmenter.segment(small, classes),
@@ -71,15 +87,15 @@ test('what waits in the queue does not change what comes out', async () => {
   assert.equal(withoutTimings(again as SegmentResult), alone)
 })
 
-test('the event loop goes on while a job runs', async () => {
-  let turns = 0
-  const timer = setInterval(() => turns++, 1)
+test('the event loop keeps running while a job runs', async () => {
+  let iterations = 0
+  const timer = setInterval(() => iterations++, 1)
   await segmenter.segment(large, classes)
   clearInterval(timer)
-  assert.ok(turns > 3, `${turns} turns`)
+  assert.ok(iterations > 3, `${iterations} iterations`)
 })
 
-test('a job that waited says so in its timings', async () => {
+test('timings.queue is the time that a job waited', async () => {
   const [, second, third] = await Promise.all([large, large, small].map((image) => segmenter.segment(image, classes)))
   assert.ok(second && third && third.timings.queue >= second.timings.encode)
 })
@@ -96,7 +112,7 @@ test('an abort before the call rejects with its reason, and nothing is queued', 
   })
 })
 
-test('an abort in the queue rejects with its reason and leaves the running image alone', async () => {
+test('an abort of a waiting image rejects with its reason and does not affect the running one', async () => {
   const expected = withoutTimings(await segmenter.segment(large, classes))
   const settled: string[] = []
   const controller = new AbortController()
@@ -112,25 +128,26 @@ test('an abort in the queue rejects with its reason and leaves the running image
   assert.equal(settled, ['waiting', 'running', 'behind'])
 })
 
-test('an abort of the running image rejects with its reason, and the one behind it is whole', async () => {
-  const expected = withoutTimings(await segmenter.segment(photo, classes))
-  const controller = new AbortController()
-  const pixels = huge.width * huge.height
-  const output = { mask: new Uint8Array(pixels), confidence: new Float32Array(pixels) }
-  const running = segmenter.segment(huge, classes, { signal: controller.signal, output })
-  const behind = segmenter.segment(photo, classes)
-  const reason = new Error('enough')
-  await delay(5)
-  controller.abort(reason)
-  assert.is(await reasonOf(running), reason)
-  // From here on the memory is the caller's again.
-  output.mask.fill(7)
-  output.confidence.fill(7)
-  assert.equal(withoutTimings(await behind), expected)
-  assert.ok(output.mask.every((value) => value === 7) && output.confidence.every((value) => value === 7))
+test('an abort of the running image rejects with its reason, gives its memory back, and later results are right', async () => {
+  await withSegmenter({ concurrency: 2 }, async (own) => {
+    const expected = withoutTimings(await own.segment(photo, classes))
+    const controller = new AbortController()
+    const pixels = huge.width * huge.height
+    const output = { mask: new Uint8Array(pixels), confidence: new Float32Array(pixels) }
+    const { running } = await startHuge(own, { signal: controller.signal, output })
+    const later = [own.segment(photo, classes), own.segment(photo, classes)]
+    const reason = new Error('enough')
+    controller.abort(reason)
+    assert.is(await reasonOf(running), reason)
+    // Native code must not write to the memory any more.
+    output.mask.fill(7)
+    output.confidence.fill(7)
+    for (const result of await Promise.all(later)) assert.equal(withoutTimings(result), expected)
+    assert.ok(output.mask.every((value) => value === 7) && output.confidence.every((value) => value === 7))
+  })
 })
 
-test('one signal aborts all its jobs, running and waiting, and no other', async () => {
+test('one signal aborts all its jobs, running and waiting, and no others', async () => {
   const controller = new AbortController()
   const { signal } = controller
   const mine = [large, small, small].map((image) => segmenter.segment(image, classes, { signal }))
@@ -143,7 +160,7 @@ test('one signal aborts all its jobs, running and waiting, and no other', async 
   assert.is((await theirs).width, 64)
 })
 
-test("AbortSignal.timeout()'s TimeoutError is what the call rejects with", async () => {
+test('a call with AbortSignal.timeout() rejects with the TimeoutError', async () => {
   const running = segmenter.segment(large, classes)
   const signal = AbortSignal.timeout(1)
   const reason = await reasonOf(segmenter.segment(large, classes, { signal }))
@@ -152,7 +169,7 @@ test("AbortSignal.timeout()'s TimeoutError is what the call rejects with", async
   assert.is((await running).width, 640)
 })
 
-test('an abort after the result changes nothing, and no listener stays behind', async () => {
+test('an abort after the result has no effect, and no listener is left', async () => {
   const controller = new AbortController()
   const { signal } = controller
   const warnings: Error[] = []
@@ -168,7 +185,7 @@ test('an abort after the result changes nothing, and no listener stays behind', 
   assert.equal(warnings, [])
 })
 
-test('a full queue refuses with ERR_QUEUE_FULL at once, and takes jobs again when it has room', async () => {
+test('a full queue rejects with ERR_QUEUE_FULL at once, and accepts jobs again when it has room', async () => {
   await withSegmenter({ maxQueue: 1 }, async (own) => {
     const running = own.segment(large, classes)
     const waiting = own.segment(small, classes)
@@ -183,7 +200,7 @@ test('a full queue refuses with ERR_QUEUE_FULL at once, and takes jobs again whe
   })
 })
 
-test('an aborted job leaves its place in the queue to another', async () => {
+test('an aborted job frees its place in the queue', async () => {
   await withSegmenter({ maxQueue: 1 }, async (own) => {
     const controller = new AbortController()
     const running = own.segment(large, classes)
@@ -196,21 +213,40 @@ test('an aborted job leaves its place in the queue to another', async () => {
   })
 })
 
-test('close() rejects what waits with ERR_CLOSED and lets the running image end', async () => {
-  const own = await load()
+test('close() rejects waiting jobs with ERR_CLOSED and waits for the running image, on whichever thread it runs', async () => {
+  const own = await load(undefined, { concurrency: 2 })
+  const expected = withoutTimings(await own.segment(huge, classes))
   const settled: string[] = []
-  const running = own.segment(huge, classes).finally(() => settled.push('running'))
+  const { running } = await startHuge(own)
+  const result = running.finally(() => settled.push('running'))
+  const second = Promise.allSettled([own.segment(huge, classes)]) // runs on the other thread, if it has started yet
   const waiting = [own.segment(small, classes), own.encode(small), own.encodeClasses(['cat'])]
-  await delay(5) // the first has begun
   const closed = own.close().then(() => settled.push('closed'))
   await Promise.all(waiting.map((promise) => rejects(promise, 'ERR_CLOSED', 'was closed before this job began')))
   assert.equal(settled, [])
-  assert.is((await running).mask.length, 1024 * 768)
+  assert.equal(withoutTimings(await result), expected)
   await closed
   assert.equal(settled, ['running', 'closed'])
+  const [outcome] = await second
+  if (outcome.status === 'fulfilled') assert.equal(withoutTimings(outcome.value), expected)
+  else assert.is(outcome.reason.code, 'ERR_CLOSED')
 })
 
-test('close() may be called again, and every call after it rejects with ERR_CLOSED', async () => {
+test('close() does not free the memory of a segmenter that another thread uses', async () => {
+  const expected = withoutTimings(await segmenter.segment(huge, classes))
+  const own = await load(undefined, { concurrency: 2 })
+  const settled: string[] = []
+  const first = own.segment(small, classes) // on thread 0, which then closes
+  const second = own.segment(huge, classes).finally(() => settled.push('huge'))
+  await first
+  await own.segment(small, classes) // started later than the huge image, which therefore runs
+  const closed = own.close().then(() => settled.push('closed'))
+  assert.equal(withoutTimings(await second), expected)
+  await closed
+  assert.equal(settled, ['huge', 'closed'])
+})
+
+test('close() can be called again, and every call after it rejects with ERR_CLOSED', async () => {
   const own = await load()
   const [first, second] = [own.close(), own.close()]
   await rejects(own.segment(small, classes), 'ERR_CLOSED', 'load another one')
@@ -226,18 +262,17 @@ test('close() may be called again, and every call after it rejects with ERR_CLOS
   assert.is(await reasonOf(own.segment(small, classes, { signal: AbortSignal.abort(reason) })), reason)
 })
 
-test('an abort of the running image while it is being closed settles both', async () => {
-  const own = await load()
+test('an abort of the running image during close() settles both promises', async () => {
+  const own = await load(undefined, { concurrency: 2 })
   const controller = new AbortController()
-  const running = own.segment(huge, classes, { signal: controller.signal })
-  await delay(5)
+  const { running } = await startHuge(own, { signal: controller.signal })
   const closed = own.close()
   controller.abort('now')
   assert.is(await reasonOf(running), 'now')
   assert.is(await closed, undefined)
 })
 
-test('Symbol.asyncDispose closes, as at the end of a block with await using', async () => {
+test('Symbol.asyncDispose closes the segmenter at the end of a block with await using', async () => {
   let outer: Segmenter
   {
     await using inner = await load()
@@ -247,7 +282,7 @@ test('Symbol.asyncDispose closes, as at the end of a block with await using', as
   await rejects(outer.segment(small, classes), 'ERR_CLOSED')
 })
 
-test('every promise settles, as a result, with the reason of its signal, or with a code', async () => {
+test('every promise settles with a result, the reason of its signal, or an error code', async () => {
   for (let round = 0; round < 6; round++) {
     const own = await load(undefined, { maxQueue: 12 })
     const encoded = await own.encode(small)
@@ -275,7 +310,7 @@ test('every promise settles, as a result, with the reason of its signal, or with
   }
 })
 
-test('segmenters work side by side', async () => {
+test('several segmenters work at the same time', async () => {
   const expected = withoutTimings(await segmenter.segment(photo, classes))
   const several = await Promise.all([
     load(),

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextIteration } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClassSet, ImageData, LoadOptions, Segmenter, SegmentOptions, SegmentResult } from '../../ts/index.js'
@@ -7,7 +7,7 @@ import { crop, load, reasonOf, rejects, type Scene, scene } from './support.js'
 let segmenter: Segmenter
 let classes: ClassSet
 let photo: Scene
-let images: ImageData[] // of different sizes, to know their results by
+let images: ImageData[] // of different sizes, so that results can be told apart
 
 test.before(async () => {
   segmenter = await load()
@@ -29,7 +29,7 @@ async function collect(from: Images, options?: SegmentOptions, by = segmenter): 
   return results
 }
 
-/** The results until the loop fails, and what it fails with. */
+/** The results before the loop fails, and the reason. */
 async function until(
   from: Images,
   options?: SegmentOptions,
@@ -53,7 +53,7 @@ async function* generateAsync() {
   }
 }
 
-/** An iterable that says what was asked of it. */
+/** An iterable that counts its calls. */
 function watched(from: ImageData[]) {
   const log = { taken: 0, returned: 0 }
   const iterator = from[Symbol.iterator]()
@@ -72,7 +72,7 @@ function watched(from: ImageData[]) {
   return { log, iterable }
 }
 
-/** With a segmenter of its own, which is closed afterwards. */
+/** Loads a segmenter for one test and closes it afterwards. */
 async function withSegmenter(options: LoadOptions, use: (own: Segmenter) => Promise<void>): Promise<void> {
   const own = await load(undefined, { concurrency: 1, ...options })
   try {
@@ -95,7 +95,7 @@ test('no images give no results', async () => {
   assert.equal(await collect((async function* () {})()), [])
 })
 
-test('nothing is asked of the source before the first result is', async () => {
+test('the source is not read before the first result is requested', async () => {
   const { log, iterable } = watched(images)
   const iterator = segmenter.segmentAll(iterable, classes)
   await delay(1)
@@ -104,7 +104,7 @@ test('nothing is asked of the source before the first result is', async () => {
   assert.equal(log, { taken: 0, returned: 0 })
 })
 
-test('the source is read at most as far ahead of the results as photos are computed, one waits and one is handed out', async () => {
+test('the source is read ahead only for the photos that are computed, one that waits and one that is delivered', async () => {
   const { log, iterable } = watched([...images, ...images, ...images])
   let results = 0
   let furthest = 0
@@ -161,7 +161,7 @@ test('leaving the loop closes the source, and waits until it is closed', async (
   assert.is((await segmenter.segment(photo, classes)).width, 320)
 })
 
-test('leaving the loop cancels what is in flight: an image behind a stranger in the queue does not wait for it', async () => {
+test('leaving the loop cancels its waiting images, even behind another job in the queue', async () => {
   const large = { data: new Uint8Array(640 * 480), width: 640, height: 480 }
   const ended: string[] = []
   let reached = () => {}
@@ -182,7 +182,7 @@ test('leaving the loop cancels what is in flight: an image behind a stranger in 
     for await (const _ of segmenter.segmentAll(gated(), classes)) break
     ended.push('loop')
   }
-  const before = segmenter.segment(large, classes) // holds the queue until everybody stands in it
+  const before = segmenter.segment(large, classes) // runs while the others are queued
   const left = loop()
   await atGate
   const stranger = segmenter.segment(large, classes).then(() => ended.push('stranger'))
@@ -191,7 +191,7 @@ test('leaving the loop cancels what is in flight: an image behind a stranger in 
   assert.equal(ended, ['loop', 'stranger'])
 })
 
-test('leaving the loop does not wait for a source that never makes another image', async () => {
+test('leaving the loop does not wait for a source that never yields another image', async () => {
   async function* stuck() {
     yield* images.slice(0, 1)
     await new Promise(() => {})
@@ -200,7 +200,7 @@ test('leaving the loop does not wait for a source that never makes another image
   assert.is((await segmenter.segment(photo, classes)).width, 320)
 })
 
-test('an error that leaves the loop is the one that the caller sees', async () => {
+test('an error that is thrown in the loop reaches the caller', async () => {
   const mine = new Error('mine')
   const { log, iterable } = watched(images)
   const loop = async () => {
@@ -244,19 +244,19 @@ test('a source that throws does so after the results of the images before', asyn
   }
 })
 
-test('after the end, in whichever way, nothing more comes', async () => {
+test('the iterator is done after an error', async () => {
   const iterator = segmenter.segmentAll([images[0] as ImageData, { ...photo, width: 1 }], classes)
   assert.is((await iterator.next()).value?.width, 40)
   await rejects(iterator.next(), 'ERR_INVALID_ARG')
   assert.equal(await iterator.next(), { done: true, value: undefined })
 })
 
-test('output is refused, since no memory holds more than one result', async () => {
+test('output is refused, because its memory holds only one result', async () => {
   const output = { mask: new Uint8Array(40 * 48) }
   await rejects(collect(images, { output }), 'ERR_INVALID_ARG', 'segmentAll(): output', 'more than one image', 'segment()')
 })
 
-test('a wrong argument rejects the first result and asks nothing of the source', async () => {
+test('a wrong argument rejects the first result, and the source is not read', async () => {
   const wrong: [unknown, unknown, unknown, ...string[]][] = [
     [undefined, classes, {}, 'images is undefined', 'an iterable or async iterable'],
     [null, classes, {}, 'images is null', 'an iterable'],
@@ -277,7 +277,7 @@ test('a wrong argument rejects the first result and asks nothing of the source',
   assert.is(log.taken, 0)
 })
 
-test('a full queue is waited for and never seen, by loops beside each other and beside other calls', async () => {
+test('loops wait while the queue is full, also if several loops and other calls run at the same time', async () => {
   await withSegmenter({ maxQueue: 1 }, async (own) => {
     const busy = async () => {
       for (let i = 0; i < 10; i++) await own.segment(photo, classes)
@@ -290,7 +290,7 @@ test('a full queue is waited for and never seen, by loops beside each other and 
   })
 })
 
-test('images that are refused while the queue is full leave their turn to the next loop', async () => {
+test('refused images do not stop the next loop while the queue is full', async () => {
   await withSegmenter({ maxQueue: 1 }, async (own) => {
     const calls = [own.segment(photo, classes), own.segment(photo, classes)]
     const bad = [{ ...photo, width: 1 }]
@@ -304,7 +304,7 @@ test('images that are refused while the queue is full leave their turn to the ne
   })
 })
 
-test('an abort before the loop rejects with its reason and asks nothing of the source', async () => {
+test('an abort before the loop rejects with its reason, and the source is not read', async () => {
   const { log, iterable } = watched(images)
   const reason = new Error('not today')
   assert.is(await reasonOf(collect(iterable, { signal: AbortSignal.abort(reason) })), reason)
@@ -339,7 +339,7 @@ test('an abort while the source is silent rejects at once', async () => {
   const loop = async () => {
     for await (const { width } of segmenter.segmentAll(silent(), classes, { signal: controller.signal })) {
       seen.push(width)
-      if (seen.length === 2) setTimeout(() => controller.abort(reason), 5) // when the loop waits for the third
+      if (seen.length === 2) setImmediate(() => controller.abort(reason)) // the loop waits for the third image by then
     }
   }
   assert.is(await reasonOf(loop()), reason)
@@ -353,12 +353,22 @@ test('an abort while the queue is full rejects at once', async () => {
     const running = own.segment({ data: grey, width: 1024, height: 768 }, classes).finally(() => settled.push('running'))
     const waiting = own.segment(photo, classes)
     const controller = new AbortController()
-    const loop = until(images, { signal: controller.signal }, own)
-    await delay(5)
+    const { log, iterable } = watched(images)
+    const loop = until(iterable, { signal: controller.signal }, own)
+    while (log.taken === 0) await nextIteration()
+    await nextIteration() // the loop waits for room in the queue by then
     controller.abort('enough')
     assert.is((await loop).reason, 'enough')
     assert.equal(settled, [])
     await Promise.all([running, waiting])
+  })
+})
+
+test('leaving the loop waits until its images have left the queue', async () => {
+  await withSegmenter({ maxQueue: 1 }, async (own) => {
+    for await (const _ of own.segmentAll([...images, photo, photo], classes)) break
+    const next = [own.segment(photo, classes), own.segment(photo, classes)] // as many as run and wait at most
+    assert.equal(widths(await Promise.all(next)), [320, 320])
   })
 })
 

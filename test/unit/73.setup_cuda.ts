@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fetchCudaLibTorch } from '../../ts/setup/fetch_cuda.js'
-import { findLibTorch } from '../../ts/setup/find.js'
-import { cacheFolder, cudaVersion, fetchedCudaFolder, fetchedFolder, pythonRecord } from '../../ts/setup/paths.js'
+import { installedLibTorch } from '../../ts/setup/find.js'
+import { cacheFolder, cudaFolder, cudaVersion, oldCpuFolder, pythonRecord } from '../../ts/setup/paths.js'
 import { setup } from '../../ts/setup/setup.js'
 import { fakeLibTorch, folder, isolate, write } from './setup_support.js'
 import { rejects } from './support.js'
@@ -45,14 +45,14 @@ ${ending}
 
 test("pip's CUDA build lies in the cache with the libraries it asks for and nothing else, and is found before the CPU's", async () => {
   fakePip(true)
-  const cpu = fakeLibTorch(fetchedFolder())
-  assert.is(findLibTorch().folder, cpu)
+  const cpu = fakeLibTorch(oldCpuFolder())
+  assert.is(installedLibTorch()?.folder, cpu)
   const said: string[] = []
-  assert.is(await fetchCudaLibTorch({ say: (line) => said.push(line), quiet: true }), fetchedCudaFolder())
-  assert.equal(findLibTorch(), { folder: fetchedCudaFolder(), source: 'cache', version: `${cudaVersion}+cu130` })
-  const top = dirname(fetchedCudaFolder())
+  assert.is(await fetchCudaLibTorch({ say: (line) => said.push(line), quiet: true }), cudaFolder())
+  assert.equal(installedLibTorch(), { folder: cudaFolder(), source: 'cache', version: `${cudaVersion}+cu130` })
+  const top = dirname(cudaFolder())
   assert.equal(readdirSync(top).sort(), ['nvidia', 'torch', `torch-${cudaVersion}.dist-info`])
-  assert.equal(readdirSync(fetchedCudaFolder()).sort(), ['include', 'lib', 'version.py'])
+  assert.equal(readdirSync(cudaFolder()).sort(), ['include', 'lib', 'version.py'])
   const asked = readFileSync(join(top, 'nvidia/asked'), 'utf8')
   assert.match(asked, /cuda-toolkit\[cublas,cudart\]==13\.0\.3 nvidia-cudnn-cu13==9\.24\.0\.43$/m)
   assert.match(said.join('\n'), `torch ${cudaVersion} with CUDA`)
@@ -62,14 +62,14 @@ test("pip's CUDA build lies in the cache with the libraries it asks for and noth
 test('a pip that fails says why and what to do, and leaves nothing behind', async () => {
   fakePip(true, "echo 'ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device' >&2; exit 1")
   const fetching = fetchCudaLibTorch({ say: () => {}, quiet: true })
-  await rejects(fetching, 'ERR_LIBTORCH', 'No space left on device', '8 GB of room', 'npx clip-es setup --cuda')
+  await rejects(fetching, 'ERR_LIBTORCH', 'No space left on device', 'that 8 GB are free', 'npx clip-es setup --cuda')
   assert.equal(readdirSync(cacheFolder()), [])
 })
 
-test('an index that has a CPU build alone is told apart', async () => {
+test('an index that has only a CPU build is reported', async () => {
   fakePip(false)
   await rejects(fetchCudaLibTorch({ say: () => {}, quiet: true }), 'ERR_LIBTORCH', 'has no libtorch_cuda.so', 'CLIP_ES_LIBTORCH')
-  assert.not(existsSync(fetchedCudaFolder()))
+  assert.not(existsSync(cudaFolder()))
 })
 
 test('without Python there is no pip', async () => {
@@ -82,20 +82,20 @@ test('without Python there is no pip', async () => {
   )
 })
 
-test('a CPU build that CLIP_ES_LIBTORCH names is not passed over', async () => {
+test('a CPU build that CLIP_ES_LIBTORCH names is refused', async () => {
   process.env.CLIP_ES_LIBTORCH = fakeLibTorch(join(folder, 'own'))
-  await rejects(setup({ cuda: true, quiet: true }), 'ERR_LIBTORCH', 'computes on the CPU alone', 'unset it', 'setup --cuda')
+  await rejects(setup({ cuda: true, quiet: true }), 'ERR_LIBTORCH', 'is a CPU build', 'unset it', 'setup --cuda')
 })
 
 test("a Python's CUDA build that was asked for comes before set-up's CPU build, and one that was not comes after it", () => {
   const python = fakeLibTorch(join(folder, 'python/torch'), '2.14.1+cu130', true)
-  const cpu = fakeLibTorch(fetchedFolder())
+  const cpu = fakeLibTorch(oldCpuFolder())
   write(pythonRecord(), JSON.stringify({ folder: python, python: 'python3' }))
-  assert.is(findLibTorch().folder, cpu)
+  assert.is(installedLibTorch()?.folder, cpu)
   write(pythonRecord(), JSON.stringify({ folder: python, python: 'python3', cuda: true }))
-  assert.is(findLibTorch().folder, python)
+  assert.is(installedLibTorch()?.folder, python)
   rmSync(python, { recursive: true })
-  assert.is(findLibTorch().folder, cpu)
+  assert.is(installedLibTorch()?.folder, cpu)
 })
 
 test.run()

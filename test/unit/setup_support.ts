@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Test } from 'uvu'
 
-const variables = ['CLIP_ES_LIBTORCH', 'CLIP_ES_CACHE', 'CLIP_ES_LIBTORCH_URL', 'XDG_CACHE_HOME', 'PATH'] as const
+const variables = ['CLIP_ES_LIBTORCH', 'CLIP_ES_CACHE', 'XDG_CACHE_HOME', 'PATH'] as const
 const saved = Object.fromEntries(variables.map((name) => [name, process.env[name]]))
 
 /** The running test's own, empty at its start. */

@@ -4,7 +4,7 @@ import { memoryCheck, nodeCheck, platformCheck, processorCheck } from './machine
 import { chosenModelCheck, embeddedModelCheck, untriedCheck } from './model.js'
 import { cacheCheck, environmentCheck, gpuCheck, sharpCheck } from './surroundings.js'
 
-/** Everything that clip-es needs or uses, looked at in the order in which one thing needs another. */
+/** Examines everything that clip-es needs or uses. What a thing needs comes before it. */
 export function* examine(): Generator<Check, void, undefined> {
   yield nodeCheck()
   yield platformCheck()
@@ -14,11 +14,10 @@ export function* examine(): Generator<Check, void, undefined> {
   yield cacheCheck()
   const sharp = sharpCheck()
   yield sharp
-  const libtorch = libTorchCheck()
-  yield libtorch
+  yield libTorchCheck()
   const addon = addonCheck()
   yield addon
-  if ([sharp, libtorch, addon].some(({ status }) => status === 'wrong')) yield untriedCheck()
+  if ([sharp, addon].some(({ status }) => status === 'wrong')) yield untriedCheck()
   else {
     yield embeddedModelCheck()
     yield chosenModelCheck()

@@ -1,16 +1,17 @@
 import { relative } from 'node:path'
 import { addonFile, isOutdated } from '../setup/addon.js'
-import { installedLibTorch, isTooOld, type LibTorch, libraryFile, oldestVersion } from '../setup/find.js'
+import { hasCuda, installedLibTorch, isTooOld, type LibTorch, libraryFile, oldestVersion } from '../setup/find.js'
 import { loadFailure } from '../setup/loads.js'
 import { packageRoot } from '../setup/paths.js'
 import { type Check, ok, warning, wrong } from './check.js'
+import { processorFlags } from './machine.js'
 
-const origins = { environment: 'from $CLIP_ES_LIBTORCH', cache: 'fetched by set-up', python: "Python's, recorded by set-up" }
+const origins = { environment: 'from $CLIP_ES_LIBTORCH', cache: "in set-up's cache", python: "Python's, found by set-up" }
 
 const remedies = {
-  environment: `point CLIP_ES_LIBTORCH to a complete LibTorch of ${oldestVersion} or newer, or unset it and run npx clip-es setup`,
-  cache: 'delete that folder and run npx clip-es setup',
-  python: 'run npx clip-es setup',
+  environment: `point CLIP_ES_LIBTORCH to a complete LibTorch of ${oldestVersion} or newer, or unset it (npx clip-es setup --cuda fetches one)`,
+  cache: 'delete that folder, and run npx clip-es setup --cuda if you use a GPU',
+  python: 'run npx clip-es setup --cuda if you use a GPU',
 }
 
 function unfitness({ version, folder }: LibTorch): string | undefined {
@@ -19,7 +20,13 @@ function unfitness({ version, folder }: LibTorch): string | undefined {
   return failed && `does not load: ${failed}`
 }
 
-/** The LibTorch that would be loaded, tried in a process of its own. */
+/** What would use a LibTorch here. */
+function usesOf(folder: string | undefined): string[] {
+  const gpu = folder === undefined || hasCuda(folder) ? ["device 'cuda'"] : []
+  return processorFlags().has('amx_bf16') ? [...gpu, 'products in bfloat16 on this CPU (AMX)'] : gpu
+}
+
+/** The LibTorch that would be loaded, tried in a process of its own. It is optional, so nothing about it is wrong. */
 export function libTorchCheck(): Check {
   const name = 'LibTorch'
   let found: LibTorch | undefined
@@ -27,14 +34,16 @@ export function libTorchCheck(): Check {
     found = installedLibTorch()
   } catch {
     const path = process.env.CLIP_ES_LIBTORCH
-    return wrong(name, `CLIP_ES_LIBTORCH is ${path}, where there is no libtorch_cpu.so`, remedies.environment, { folder: path })
+    return warning(name, `CLIP_ES_LIBTORCH is ${path}, which has no libtorch_cpu.so`, remedies.environment, { folder: path })
   }
-  if (!found) return wrong(name, 'none is set up', 'run npx clip-es setup')
+  if (!found) return ok(name, `none, and the CPU needs none; ${usesOf(undefined).join(' and ')} would use one`)
   const { version, folder, source } = found
   const detail = `${version} at ${folder}, ${origins[source]}`
   const unfit = unfitness(found)
-  if (unfit) return wrong(name, `${detail}; it ${unfit}`, remedies[source], { version, folder, source })
-  return ok(name, `${detail}; it loads`, { version, folder, source })
+  if (unfit) return warning(name, `${detail}; it ${unfit}`, remedies[source], { version, folder, source })
+  const uses = usesOf(folder)
+  const use = uses.length ? `used for ${uses.join(' and ')}` : 'not used: it is a CPU build, and this CPU has no AMX'
+  return ok(name, `${detail}; it loads; ${use}`, { version, folder, source, uses })
 }
 
 /** The add-on that would be loaded, tried in a process of its own. */

@@ -6,7 +6,7 @@ import { glibcVersion } from '../setup/glibc.js'
 import { packageRoot, packageVersion } from '../setup/paths.js'
 import { type Check, ok, warning, wrong } from './check.js'
 
-const oldestGlibc = '2.28' // manylinux_2_28: what LibTorch's own builds ask for
+const oldestGlibc = '2.28' // of LibTorch's own builds (manylinux_2_28)
 const leastMemory = 2e9 // bytes: the paper's ViT-B/16 with a photo of 1024 pixels, and room to spare
 
 const isOlder = (version: string, than: string): boolean => version.localeCompare(than, 'en', { numeric: true }) < 0
@@ -36,7 +36,7 @@ export function platformCheck(): Check {
     return warning(
       'platform',
       detail,
-      `LibTorch's own builds need glibc ${oldestGlibc}: use a newer system or build LibTorch`,
+      `the CPU works; for device 'cuda' LibTorch's builds need glibc ${oldestGlibc}: use a newer system`,
       values,
     )
   if (arch !== 'x64') return warning('platform', detail, 'this version is tested on x64 alone; run npm test', values)
@@ -52,7 +52,8 @@ const extensions: Readonly<Record<string, string>> = {
   amx_bf16: 'AMX bf16',
 }
 
-function processorFlags(): Set<string> {
+/** The extensions that Linux reports for this CPU; empty on other systems. */
+export function processorFlags(): Set<string> {
   try {
     return new Set(
       readFileSync('/proc/cpuinfo', 'utf8')

@@ -44,5 +44,5 @@ export function chosenModelCheck(): Check {
   return ok(name, `${path}: ViT of ${layers} blocks of width ${width}, patches of ${patch} pixels, ${precision}; it loads`, trial)
 }
 
-/** In place of the checks that cannot work without LibTorch and the add-on. */
-export const untriedCheck = (): Check => warning('engine', 'not tried', 'first see to what is wrong above')
+/** Replaces the checks that cannot work without sharp and the add-on. */
+export const untriedCheck = (): Check => warning('engine', 'not tried', 'first correct what is wrong above')

@@ -3,25 +3,24 @@ import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:f
 import { dirname, join } from 'node:path'
 import { nearest } from '../nearest.js'
 import { addonFile } from '../setup/addon.js'
-import { hasCuda, installedLibTorch } from '../setup/find.js'
-import { cacheFolder, withoutPassword } from '../setup/paths.js'
-import { megabytes } from '../setup/progress.js'
+import { installedCudaFolder } from '../setup/find.js'
+import { cacheFolder } from '../setup/paths.js'
 import { type Check, ok, warning, wrong } from './check.js'
 
-const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_LIBTORCH_URL', 'CLIP_ES_CACHE', 'CLIP_ES_CUDA']
+const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_CACHE', 'CLIP_ES_CUDA']
 const ofTests = ['CLIP_ES_DATA', 'CLIP_ES_GOLDEN_FULL', 'CLIP_ES_SECOND_LIBTORCH', 'CLIP_ES_TEST_PYTHON', 'CLIP_ES_WERROR']
 
 /** The variables that are set and begin with CLIP_ES_. */
 export function environmentCheck(): Check {
   const name = 'variables'
   const set = Object.entries(process.env).filter(([key, value]) => key.startsWith('CLIP_ES_') && value)
-  const values = Object.fromEntries(set.map(([key, value]) => [key, withoutPassword(value as string)]))
+  const values = Object.fromEntries(set.map(([key, value]) => [key, value as string]))
   const detail = Object.entries(values).map(([key, value]) => `${key}=${value}`)
   const unknown = set.map(([key]) => key).filter((key) => ![...variables, ...ofTests].includes(key))
   if (!unknown.length) return ok(name, detail.join(' ') || 'no CLIP_ES_… variable is set', values)
   const remedies = unknown.map((key) => {
     const meant = nearest(key, variables)
-    return `${key} means nothing here${meant ? `; did you mean ${meant}?` : ': unset it'}`
+    return `clip-es does not know ${key}${meant ? `; did you mean ${meant}?` : ': unset it'}`
   })
   return warning(name, detail.join(' '), remedies.join('; '), values)
 }
@@ -45,35 +44,28 @@ export function sharpCheck(): Check {
   }
 }
 
-/** What device 'cuda' needs of this installation, and whether it is there. */
+/** Which parts of device 'cuda' are installed. */
 function cudaParts() {
   const addon = addonFile()
   const kernels = addon !== undefined && existsSync(join(dirname(addon), 'libclip_es_cuda.so'))
-  let folder: string | undefined
-  try {
-    folder = installedLibTorch()?.folder
-  } catch {
-    // The check of LibTorch says so.
-  }
-  const libtorch = folder !== undefined && hasCuda(folder)
-  return { kernels, libtorch }
+  return { kernels, libtorch: installedCudaFolder() !== undefined }
 }
 
-/** NVIDIA GPUs, as far as their driver tells, and whether device 'cuda' could be asked for. */
+/** The NVIDIA GPUs that the driver reports, and whether device 'cuda' can be used. */
 export function gpuCheck(): Check {
   const name = 'GPU'
   const parts = cudaParts()
   const lacking = [
     parts.kernels ? '' : 'its kernels (libclip_es_cuda.so)',
-    parts.libtorch ? '' : 'a CUDA build of LibTorch',
+    parts.libtorch ? '' : 'a CUDA build of LibTorch (npx clip-es setup --cuda)',
   ].filter(Boolean)
-  const use = lacking.length ? `device 'cuda' lacks ${lacking.join(' and ')}` : "device 'cuda' can be asked for"
+  const use = lacking.length ? `device 'cuda' lacks ${lacking.join(' and ')}` : "device 'cuda' can be used"
   const query = ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader']
   const run = spawnSync('nvidia-smi', query, { encoding: 'utf8', timeout: 20_000 })
-  if (run.error) return ok(name, "none found (no nvidia-smi); the CPU computes, as device 'auto' says", { gpus: [], ...parts })
+  if (run.error) return ok(name, "none found (no nvidia-smi); device 'auto' uses the CPU", { gpus: [], ...parts })
   if (run.status !== 0) {
     const said = `${run.stdout}${run.stderr}`.trim().split('\n')[0]
-    return warning(name, `nvidia-smi fails: ${said}`, "nothing, for the CPU; device 'cuda' needs the driver in order", {
+    return warning(name, `nvidia-smi fails: ${said}`, "the CPU works; repair the driver to use device 'cuda'", {
       gpus: [],
       ...parts,
     })
@@ -90,6 +82,9 @@ export function gpuCheck(): Check {
   })
 }
 
+/** A number of bytes for people. */
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
+
 function sizeOf(path: string): number {
   const info = statSync(path, { throwIfNoEntry: false })
   if (!info?.isDirectory()) return info?.size ?? 0
@@ -98,11 +93,11 @@ function sizeOf(path: string): number {
     .reduce((sum, entry) => sum + sizeOf(join(path, entry.name)), 0)
 }
 
-/** Where set-up keeps what it fetched. */
+/** The folder in which set-up keeps what it fetched. */
 export function cacheCheck(): Check {
   const name = 'cache'
   const folder = cacheFolder()
-  if (!existsSync(folder)) return ok(name, `${folder}, not there yet`, { folder, bytes: 0 })
+  if (!existsSync(folder)) return ok(name, `${folder}, which does not exist yet`, { folder, bytes: 0 })
   try {
     const bytes = sizeOf(folder)
     accessSync(folder, constants.W_OK)

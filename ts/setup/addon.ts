@@ -15,13 +15,13 @@ import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
 import { ClipEsError } from '../errors.js'
 import { ensureCacheFolder } from './causes.js'
-import type { LibTorch } from './find.js'
+import { installedCudaFolder } from './find.js'
 import { loadFailure } from './loads.js'
 import { packageRoot } from './paths.js'
 
 export interface AddonOptions {
   say: (line: string) => void
-  /** Build even where a usable add-on is there. */
+  /** Build even if there is a usable add-on. */
   build?: boolean
 }
 
@@ -43,7 +43,7 @@ export function addonFile(): string | undefined {
   }
 }
 
-/** True in a checkout of the sources, which has ts/; a published package brings dist/ alone. */
+/** True in a checkout of the sources, which has ts/. A published package has only dist/. */
 const isCheckout = (): boolean => existsSync(join(packageRoot(), 'ts'))
 
 function newestSource(): number {
@@ -57,10 +57,10 @@ function newestSource(): number {
   return Math.max(...[...files, join(root, 'CMakeLists.txt')].map((file) => statSync(file).mtimeMs))
 }
 
-/** True in a checkout whose C++ was changed after the add-on was built. */
+/** True in a checkout whose C++ sources are newer than the add-on. */
 export const isOutdated = (file: string): boolean => isCheckout() && statSync(file).mtimeMs < newestSource()
 
-/** Why the add-on must be built, or undefined. */
+/** The reason to build the add-on, or undefined. */
 function reasonToBuild(file: string | undefined, build: boolean): string | undefined {
   if (build) return 'as asked'
   if (!file) return 'there is none for this platform'
@@ -85,7 +85,7 @@ function requireTools(): void {
     )
 }
 
-/** Somebody else's installation, such as a global one, cannot be built in. */
+/** Refuses to build in an installation of another user, such as a global one. */
 function requireWritable(): void {
   const build = join(packageRoot(), 'build')
   const folder = existsSync(build) ? build : packageRoot()
@@ -99,14 +99,6 @@ function requireWritable(): void {
   }
 }
 
-function requireHeaders({ folder }: LibTorch): void {
-  if (existsSync(join(folder, 'include/torch/csrc/stable/c/shim.h'))) return
-  throw failure(
-    `the add-on has to be built, but the LibTorch at ${folder} has no headers (include/torch/csrc/stable/c/shim.h): ` +
-      'point CLIP_ES_LIBTORCH to a complete LibTorch of 2.11 or newer, or unset it, and run npx clip-es setup again',
-  )
-}
-
 function cmakeJs(args: string[], log: number): Promise<boolean> {
   const command = require.resolve('cmake-js/bin/cmake-js')
   return new Promise((done, failed) => {
@@ -115,43 +107,43 @@ function cmakeJs(args: string[], log: number): Promise<boolean> {
   })
 }
 
-async function compile(libtorch: LibTorch, log: number): Promise<boolean> {
-  const configure = ['configure', `--CDCLIP_ES_LIBTORCH=${libtorch.folder}`]
+async function compile(log: number): Promise<boolean> {
+  // Only the kernels for GPUs depend on it: CMake builds them if this is a CUDA build and there is nvcc.
+  const configure = ['configure', `--CDCLIP_ES_LIBTORCH=${installedCudaFolder() ?? ''}`]
   if (!(await cmakeJs(configure, log))) {
-    // CMake refuses a folder configured for another generator or from another place.
+    // CMake refuses a folder that was configured with another generator or in another place.
     rmSync(join(packageRoot(), 'build'), { recursive: true, force: true })
     if (!(await cmakeJs(configure, log))) return false
   }
   return await cmakeJs(['build', '--parallel', String(availableParallelism())], log)
 }
 
-/** The lines of a log that name errors, else its end. */
+/** The lines of a log that contain errors, else its last lines. */
 function errorsIn(file: string): string {
   const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
   const errors = lines.filter((line) => /\berror\b/i.test(line))
   return (errors.length ? errors.slice(0, 8) : lines.slice(-8)).join('\n  ')
 }
 
-async function build(libtorch: LibTorch): Promise<string> {
+async function build(): Promise<string> {
   requireTools()
-  requireHeaders(libtorch)
   requireWritable()
   const logFile = join(ensureCacheFolder(), 'build.log')
   const log = openSync(logFile, 'w')
-  const good = await compile(libtorch, log).finally(() => closeSync(log))
+  const good = await compile(log).finally(() => closeSync(log))
   const file = addonFile()
   if (!good || !file) throw failure(`the add-on did not build; the whole log is ${logFile}:\n  ${errorsIn(logFile)}`)
-  utimesSync(file, new Date(), new Date()) // a source that leaves the file as it was must not ask for a build each time
+  utimesSync(file, new Date(), new Date()) // CMake leaves the file as it is if a changed source has no effect
   return file
 }
 
-/** Finds the add-on, and builds it where it is missing, does not load or is older than the checkout's sources. Throws ERR_LIBTORCH. */
-export async function ensureAddon(libtorch: LibTorch, options: AddonOptions): Promise<Addon> {
+/** Finds the add-on, and builds it if it is missing, does not load or is older than the checkout's sources. Throws ERR_LIBTORCH. */
+export async function ensureAddon(options: AddonOptions): Promise<Addon> {
   const found = addonFile()
   const reason = reasonToBuild(found, options.build ?? false)
   if (!reason && found) return { file: found, built: false }
   options.say(`Building the add-on: ${reason}`)
-  const file = await build(libtorch)
+  const file = await build()
   const failed = loadFailure(file)
   if (failed) throw failure(`the add-on was built but does not load: ${failed}`)
   return { file, built: true }

@@ -4,15 +4,15 @@ import { basename, join } from 'node:path'
 import { ClipEsError } from '../errors.js'
 import { ensureCacheFolder, innermostMessage } from './causes.js'
 import { hasCuda } from './find.js'
-import { ownPath, removeLeftovers } from './own_files.js'
-import { cudaVersion, fetchedCudaFolder } from './paths.js'
+import { removeLeftovers, unfinishedPath } from './own_files.js'
+import { cudaFolder, cudaVersion } from './paths.js'
 import { pythonCommand } from './python.js'
 
 const roomNeeded = '8 GB'
 
 const failure = (message: string, cause?: unknown): ClipEsError => new ClipEsError('ERR_LIBTORCH', message, { cause })
 
-/** Whatever Python is here: the libraries are the same in every wheel. */
+/** Options for a wheel of any Python: the libraries are the same in all of them. */
 const anyPython = [
   ...['--python-version', '3.11', '--implementation', 'cp', '--abi', 'cp311', '--abi', 'abi3', '--abi', 'none'],
   ...['2_28', '2_27', '2_26', '2_25', '2_24', '2_17', '2014'].flatMap((glibc) => [
@@ -21,7 +21,7 @@ const anyPython = [
   ]),
 ]
 
-/** Runs pip, which shows its own progress; resolves to why it failed, or undefined. */
+/** Runs pip, which shows its own progress. Resolves to the reason if it fails, else to undefined. */
 function pipInstall(python: string, folder: string, what: readonly string[], quiet: boolean): Promise<string | undefined> {
   const fixed = ['-m', 'pip', 'install', '--target', folder, '--only-binary=:all:', '--no-compile', '--no-input']
   const args = [...fixed, '--disable-pip-version-check', ...(quiet ? ['--quiet'] : []), ...what]
@@ -37,10 +37,7 @@ function pipInstall(python: string, folder: string, what: readonly string[], qui
   })
 }
 
-/**
- * The packages of CUDA's libraries that a torch wheel asks for. What it asks for besides is for Python alone, and has hundreds of
- * megabytes.
- */
+/** The CUDA packages that a torch wheel requires. Its other requirements have hundreds of megabytes, and only Python uses them. */
 function cudaLibraries(folder: string): string[] {
   const info = readdirSync(folder).find((name) => /^torch-.*\.dist-info$/.test(name)) ?? ''
   const metadata = readFileSync(join(folder, info, 'METADATA'), 'utf8')
@@ -49,7 +46,7 @@ function cudaLibraries(folder: string): string[] {
   )
 }
 
-/** What the engine reads of an installation: torch's libraries and headers, CUDA's libraries beside it, and the licences. */
+/** Deletes all but torch's libraries and headers, CUDA's libraries and the licences. */
 function keepLibraries(folder: string): void {
   const isWanted = (name: string) => name === 'torch' || /^nvidia/.test(name) || /^torch-.*\.dist-info$/.test(name)
   for (const name of readdirSync(folder)) if (!isWanted(name)) rmSync(join(folder, name), { recursive: true, force: true })
@@ -59,8 +56,8 @@ function keepLibraries(folder: string): void {
 }
 
 /**
- * Installs PyTorch's CUDA build, with the libraries of CUDA that it needs, in the cache and returns its folder. It comes by the user's pip,
- * which knows their proxies and mirrors. Throws ERR_LIBTORCH.
+ * Installs PyTorch's CUDA build and the CUDA libraries that it needs in the cache, and returns its folder. Uses the user's pip, which is
+ * configured for their proxies and mirrors. Throws ERR_LIBTORCH.
  */
 export async function fetchCudaLibTorch({
   say,
@@ -69,30 +66,30 @@ export async function fetchCudaLibTorch({
   say: (line: string) => void
   quiet?: boolean
 }): Promise<string> {
-  const target = fetchedCudaFolder()
+  const target = cudaFolder()
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw failure(
-      `a CUDA build of LibTorch is fetched for linux-x64 alone, not for ${process.platform}-${process.arch}: point CLIP_ES_LIBTORCH to one`,
+      `set-up fetches a CUDA build of LibTorch only for linux-x64, and this is ${process.platform}-${process.arch}: point CLIP_ES_LIBTORCH to a CUDA build`,
     )
   const python = pythonCommand()
   if (!python)
     throw failure(
-      "PyTorch's CUDA build comes by pip, and there is no python3 on PATH: install Python with pip, or point CLIP_ES_LIBTORCH to a CUDA build",
+      "set-up fetches PyTorch's CUDA build with pip, and there is no python3 on PATH: install Python with pip, or point CLIP_ES_LIBTORCH to a CUDA build",
     )
   ensureCacheFolder()
-  removeLeftovers('tmp')
+  removeLeftovers()
   const top = join(target, '..')
-  const temporary = ownPath(basename(top), 'tmp')
+  const temporary = unfinishedPath(basename(top))
   const cleanUp = () => rmSync(temporary, { recursive: true, force: true })
-  process.once('exit', cleanUp) // Ctrl-C ends the process in the middle
+  process.once('exit', cleanUp) // also after Ctrl-C
   try {
-    say(`Asking pip for torch ${cudaVersion} with CUDA: some 3 GB to fetch, ${roomNeeded} on the disk while it is unpacked`)
+    say(`Asking pip for torch ${cudaVersion} with CUDA: about 3 GB to fetch, ${roomNeeded} on the disk while it is unpacked`)
     mkdirSync(temporary)
     const install = async (...what: string[]) => {
       const reason = await pipInstall(python, temporary, what, quiet)
       if (reason === undefined) return
       throw failure(
-        `pip did not install torch ${cudaVersion} with CUDA (${reason}): see to that (a connection, ${roomNeeded} of room) and run npx clip-es setup --cuda again`,
+        `pip did not install torch ${cudaVersion} with CUDA (${reason}): check the connection and that ${roomNeeded} are free, then run npx clip-es setup --cuda again`,
       )
     }
     await install(`torch==${cudaVersion}`, '--no-deps', ...anyPython)
@@ -100,10 +97,10 @@ export async function fetchCudaLibTorch({
     if (libraries.length) await install(...libraries)
     if (!hasCuda(join(temporary, 'torch')))
       throw failure(
-        `the torch ${cudaVersion} that pip installed has no libtorch_cuda.so: its index offers a CPU build alone; point CLIP_ES_LIBTORCH to a CUDA build`,
+        `the torch ${cudaVersion} that pip installed has no libtorch_cuda.so: its index has only a CPU build; point CLIP_ES_LIBTORCH to a CUDA build`,
       )
     keepLibraries(temporary)
-    if (!existsSync(top)) renameSync(temporary, top) // else another process was quicker
+    if (!existsSync(top)) renameSync(temporary, top) // else another process was faster
     say(`LibTorch with CUDA: ${target}`)
     return target
   } catch (error) {

@@ -1,23 +1,24 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { ClipEsError } from '../errors.js'
-import { fetchedCudaFolder, fetchedFolder, pythonRecord } from './paths.js'
+import type { ResolvedLoadOptions } from '../load_options.js'
+import { cudaFolder, oldCpuFolder, pythonRecord } from './paths.js'
 
 /** A LibTorch on this machine. */
 export interface LibTorch {
   /** Holds lib/libtorch_cpu.so or libtorch_cpu.so. */
   folder: string
-  /** $CLIP_ES_LIBTORCH, set-up's own copy, or the torch of the Python that set-up asked. */
+  /** $CLIP_ES_LIBTORCH, a folder in set-up's cache, or the torch of the Python that set-up asked. */
   source: 'environment' | 'cache' | 'python'
-  /** As '2.13.0+cpu'; 'unknown' for a folder of libraries alone. */
+  /** For example '2.13.0+cpu'; 'unknown' for a folder that holds only libraries. */
   version: string
 }
 
-/** What set-up keeps of a Python that has a usable torch. */
+/** What set-up writes down about a Python that has a usable torch. */
 export interface PythonRecord {
   folder: string
   python: string
-  /** It was asked for as a CUDA build, and comes before set-up's CPU build. */
+  /** `setup --cuda` chose it. It is preferred to CPU builds. */
   cuda?: boolean
 }
 
@@ -30,7 +31,7 @@ export function libraryFile(folder: string): string | undefined {
   return ['lib/libtorch_cpu.so', 'libtorch_cpu.so'].map((name) => join(folder, name)).find(existsSync)
 }
 
-/** A wheel says its version in version.py, an official archive in build-version; both lie beside lib/. */
+/** A wheel keeps its version in version.py, an official archive in build-version; both are next to lib/. */
 export function readVersion(folder: string): string {
   const library = libraryFile(folder)
   const top = library && !existsSync(join(folder, 'lib')) ? dirname(folder) : folder
@@ -38,7 +39,7 @@ export function readVersion(folder: string): string {
   return fromWheel ?? (readIfThere(join(top, 'build-version'))?.trim() || 'unknown')
 }
 
-/** True for a version known to be under the oldest that the engine can use. */
+/** True for a version that is known to be older than the engine can use. */
 export function isTooOld(version: string): boolean {
   const [major, minor] = version.split('.').map(Number)
   const [oldestMajor = 0, oldestMinor = 0] = oldestVersion.split('.').map(Number)
@@ -54,7 +55,7 @@ function fromEnvironment(): LibTorch | undefined {
   throw new ClipEsError(
     'ERR_LIBTORCH',
     `CLIP_ES_LIBTORCH is ${value}, but neither lib/libtorch_cpu.so nor libtorch_cpu.so is there: ` +
-      'point it to a LibTorch (the folder that holds lib/ and include/), or unset it and run: npx clip-es setup',
+      'point it to a LibTorch (the folder that holds lib/), or unset it and run npx clip-es setup --cuda',
   )
 }
 
@@ -72,7 +73,7 @@ function readRecord(): PythonRecord | undefined {
     if (typeof record?.folder !== 'string') return undefined
     return { folder: record.folder, python: String(record.python), cuda: record.cuda === true }
   } catch {
-    return undefined // half written or edited: set-up writes it anew
+    return undefined // incomplete or edited: set-up replaces it
   }
 }
 
@@ -84,23 +85,49 @@ function fromRecord(cuda = false): LibTorch | undefined {
 }
 
 /**
- * What is installed, in the order of preference: a CUDA build that was asked for comes before the CPU's. Throws only for a wrong
- * $CLIP_ES_LIBTORCH, which is never passed over.
+ * The LibTorch on this machine: $CLIP_ES_LIBTORCH, else a CUDA build that set-up fetched or found, else a CPU build. Looks at a few files
+ * and starts no program. Throws ERR_LIBTORCH only if $CLIP_ES_LIBTORCH names a folder without a LibTorch.
  */
 export const installedLibTorch = (): LibTorch | undefined =>
-  fromEnvironment() ?? fromCache(fetchedCudaFolder()) ?? fromRecord(true) ?? fromCache(fetchedFolder()) ?? fromRecord()
+  fromEnvironment() ?? fromCache(cudaFolder()) ?? fromRecord(true) ?? fromCache(oldCpuFolder()) ?? fromRecord()
 
-/**
- * The LibTorch to load: $CLIP_ES_LIBTORCH, else set-up's copy in the cache, else the Python torch that set-up recorded.
- * Looks at a handful of files and starts nothing. Throws ERR_LIBTORCH where there is none.
- */
-export function findLibTorch(): LibTorch {
+/** As `installedLibTorch`, but a wrong $CLIP_ES_LIBTORCH is no error. */
+function usableLibTorch(): LibTorch | undefined {
+  try {
+    return installedLibTorch()
+  } catch {
+    return undefined
+  }
+}
+
+/** The folder of an installed CUDA build, or undefined. */
+export function installedCudaFolder(): string | undefined {
+  const folder = usableLibTorch()?.folder
+  return folder !== undefined && hasCuda(folder) ? folder : undefined
+}
+
+function requireLibTorch(device: string): LibTorch {
   const found = installedLibTorch()
   if (found) return found
   const record = readRecord()
-  const gone = record ? ` (the torch of ${record.python} that set-up found at ${record.folder} is gone)` : ''
+  const gone = record ? ` (the torch of ${record.python} that set-up found at ${record.folder} does not exist any more)` : ''
   throw new ClipEsError(
     'ERR_LIBTORCH',
-    `no LibTorch is set up${gone}: run npx clip-es setup, or point CLIP_ES_LIBTORCH to one of ${oldestVersion} or newer`,
+    `device '${device}' needs a CUDA build of LibTorch, and no LibTorch is set up${gone}: run npx clip-es setup --cuda, ` +
+      `point CLIP_ES_LIBTORCH to one of ${oldestVersion} or newer, or use device 'cpu'`,
   )
+}
+
+/**
+ * The folder of the LibTorch to load, or '' for none. A GPU needs one. A CPU with AMX uses one for products in bfloat16, if there is one.
+ * No other CPU uses LibTorch. Throws ERR_LIBTORCH if a GPU is asked for and there is no LibTorch.
+ * @param hasAmx asked only when the answer matters
+ */
+export function libTorchFor(
+  { device, precision }: Pick<ResolvedLoadOptions, 'device' | 'precision'>,
+  hasAmx: () => boolean,
+): string {
+  if (device !== 'cpu') return requireLibTorch(device).folder
+  if (precision === 'float32' || !hasAmx()) return ''
+  return usableLibTorch()?.folder ?? ''
 }

@@ -1,15 +1,14 @@
-import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { cacheFolder } from './paths.js'
 
-// Unfinished files in the cache carry the machine and process that write them, so that two set-ups at once never share one.
-type Kind = 'part' | 'tmp'
+// The name of an unfinished folder in the cache contains the machine and the process, so that set-ups that run at the same time do not
+// write the same folder.
+const nameFor = (name: string, pid: number): string => `${name}.${hostname()}.${pid}.tmp`
 
-const nameFor = (name: string, pid: number, kind: Kind): string => `${name}.${hostname()}.${pid}.${kind}`
-
-/** Where this process writes `name` until it is finished. */
-export const ownPath = (name: string, kind: Kind): string => join(cacheFolder(), nameFor(name, process.pid, kind))
+/** The folder in which this process writes `name` until it is finished. */
+export const unfinishedPath = (name: string): string => join(cacheFolder(), nameFor(name, process.pid))
 
 function isRunning(pid: number): boolean {
   try {
@@ -20,31 +19,11 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Files of this machine whose process is gone. */
-function leftovers(kind: Kind): { file: string; name: string }[] {
-  return readdirSync(cacheFolder()).flatMap((file) => {
-    const pid = Number(file.match(/\.(\d+)\.\w+$/)?.[1])
-    const end = nameFor('', pid, kind)
-    return pid && file.endsWith(end) && !isRunning(pid) ? [{ file, name: file.slice(0, -end.length) }] : []
-  })
-}
-
-/** Makes what an ended process left of `name` this process's own; false if there is nothing. */
-export function claimLeftover(name: string, kind: Kind): boolean {
-  const own = ownPath(name, kind)
-  if (existsSync(own)) return true // an earlier attempt of this process
-  return leftovers(kind).some((left) => {
-    if (left.name !== name) return false
-    try {
-      renameSync(join(cacheFolder(), left.file), own)
-      return true
-    } catch {
-      return false // another process was quicker
-    }
-  })
-}
-
-/** Deletes what ended processes left and nobody can use. */
-export function removeLeftovers(kind: Kind): void {
-  for (const { file } of leftovers(kind)) rmSync(join(cacheFolder(), file), { recursive: true, force: true })
+/** Deletes the unfinished folders of processes of this machine that have ended. */
+export function removeLeftovers(): void {
+  for (const file of readdirSync(cacheFolder())) {
+    const pid = Number(file.match(/\.(\d+)\.tmp$/)?.[1])
+    if (pid && file.endsWith(nameFor('', pid)) && !isRunning(pid))
+      rmSync(join(cacheFolder(), file), { recursive: true, force: true })
+  }
 }

@@ -8,7 +8,7 @@ export const packageRoot = (): string => resolve(__dirname, '..', '..')
 export const packageVersion = (): string =>
   (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }).version
 
-/** Where set-up keeps what it fetched: $CLIP_ES_CACHE, else $XDG_CACHE_HOME/clip-es, else ~/.cache/clip-es. */
+/** The folder in which set-up keeps what it fetches: $CLIP_ES_CACHE, else $XDG_CACHE_HOME/clip-es, else ~/.cache/clip-es. */
 export function cacheFolder(): string {
   const { CLIP_ES_CACHE, XDG_CACHE_HOME } = process.env
   if (CLIP_ES_CACHE) return resolve(CLIP_ES_CACHE)
@@ -17,18 +17,12 @@ export function cacheFolder(): string {
   return join(base, 'clip-es')
 }
 
-/** A mirror's address may hold a password, and what set-up and the doctor say is made to be shown. */
-export const withoutPassword = (address: string): string => address.replace(/(:\/\/)[^/@\s]+@/, '$1…@')
+/** The CPU build that set-up of version 0.1 fetched. It is still used on CPUs with AMX. */
+export const oldCpuFolder = (): string => join(cacheFolder(), 'libtorch-2.13.0-cpu')
 
-/** The LibTorch that this version of the package fetches. */
-export const fetchedVersion = '2.13.0'
-
-/** Set-up's own copy of LibTorch. */
-export const fetchedFolder = (): string => join(cacheFolder(), `libtorch-${fetchedVersion}-cpu`)
-
-/** The CUDA build that `setup --cuda` installs, and where. */
+/** The CUDA build that `setup --cuda` installs, and its folder. */
 export const cudaVersion = '2.14.1'
-export const fetchedCudaFolder = (): string => join(cacheFolder(), `libtorch-${cudaVersion}-cuda`, 'torch')
+export const cudaFolder = (): string => join(cacheFolder(), `libtorch-${cudaVersion}-cuda`, 'torch')
 
 /** The record of the Python torch that set-up found: `PythonRecord` in find.ts. */
 export const pythonRecord = (): string => join(cacheFolder(), 'python-torch.json')

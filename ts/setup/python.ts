@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { isTooOld, libraryFile, readVersion } from './find.js'
 
-const timeLimit = 20_000 // milliseconds: a cold Python on a network drive is slow
+const timeLimit = 20_000 // milliseconds; Python on a network drive is slow
 
-// Locates torch without importing it, which would take seconds. The current folder is left out: a folder named torch there is not Python's.
+// Locates torch without importing it, which would take seconds. Skips the current folder, whose folder torch would not be Python's.
 const script = `
 import importlib.util, sys
 sys.path = [p for p in sys.path if p]
@@ -11,7 +11,7 @@ spec = importlib.util.find_spec('torch')
 print('torch at', list(spec.submodule_search_locations)[0] if spec and spec.submodule_search_locations else '')
 `
 
-/** What the Python on PATH has to offer. */
+/** The torch of the Python on PATH. */
 export type PythonTorch =
   | { state: 'found'; python: string; folder: string; version: string }
   | { state: 'old'; python: string; folder: string; version: string }
@@ -22,7 +22,7 @@ export function pythonCommand(): string | undefined {
   return ['python3', 'python'].find((name) => spawnSync(name, ['--version'], { timeout: timeLimit }).status === 0)
 }
 
-/** Asks the Python on PATH for its torch folder, without importing torch. */
+/** Asks the Python on PATH for its torch folder. */
 export function pythonTorch(): PythonTorch {
   const python = pythonCommand()
   if (!python) return { state: 'absent', reason: 'there is no python3 on PATH' }

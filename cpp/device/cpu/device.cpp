@@ -3,87 +3,98 @@
 #include <algorithm>
 
 #include "cam/embeddings.h"
-#include "clip/image_tower.h"
+#include "cam/last_block_forward.h"
+#include "cam/softmax_gradcam.h"
+#include "clip/preprocess.h"
+#include "device/cpu/memory.h"
 
-namespace clip_es {
+namespace clip_es::cpu {
 
-void CpuDevice::load(HostContext& host, Model& model, Precision precision) {
-  model_ = &model;
-  // Integers are too coarse for what GradCAM differentiates through, and for attention.
-  const Precision exact = precision == Precision::kInt8 ? Precision::kBFloat16 : precision;
-  model.image.attention = exact;
-  auto weights = std::make_shared<GradCamWeights>(host, model);
-  weights->pack(model, exact);
-  gradcam_weights_ = std::move(weights);
-  const auto pack = [](BlockWeights& block, Precision own) {
-    for (torch::Linear* layer : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) layer->pack(own);
-  };
-  model.patch_embedding.pack(exact);
-  pack(model.image_blocks.back(), exact);
-  if (precision == Precision::kFloat32)  // the others were packed when they were read
-    for (size_t i = 0; i + 1 < model.image_blocks.size(); ++i) pack(model.image_blocks[i], precision);
+void CpuDevice::load(HostContext& host, const ModelSource& source, Precision precision) {
+  model_ = source.model();
+  weights_ = std::make_shared<const Weights>(make_weights(host, source, precision));
 }
 
-std::unique_ptr<Device> CpuDevice::beside(Arena& host) const {
+std::unique_ptr<Device> CpuDevice::clone(Arena& host) const {
   auto other = std::make_unique<CpuDevice>(host);
   other->model_ = model_;
-  other->gradcam_weights_ = gradcam_weights_;
+  other->weights_ = weights_;
   return other;
 }
 
-void CpuDevice::start(double& seconds) {
-  seconds_ = &seconds;
-  started_ = Clock::now();
+size_t CpuDevice::start_timer() {
+  timers_.emplace_back(Clock::now(), Clock::time_point{});
+  return timers_.size() - 1;
 }
 
-void CpuDevice::stop() { *seconds_ += std::chrono::duration<double>(Clock::now() - started_).count(); }
-
-void CpuDevice::preprocess(HostContext& c, const Image& image, int64_t max_side, float* patches) {
-  clip_es::preprocess(c, *model_, image, max_side, patches);
+double CpuDevice::elapsed(size_t timer) const {
+  return std::chrono::duration<double>(timers_[timer].second - timers_[timer].first).count();
 }
 
-void CpuDevice::encode_images(HostContext& c, std::span<const Grid> grids, const float* patches, float* tokens,
-                              std::span<float* const> mean_attention) {
-  clip_es::encode_images(c, *model_, grids, patches, tokens, mean_attention);
+void CpuDevice::preprocess(DeviceContext& c, const Image& image, int64_t max_side, DeviceSpan<float> patches) {
+  HostContext host = on_host(c);
+  clip_es::preprocess(host, *model_, image, max_side, cpu::on_host(patches));
 }
 
-void CpuDevice::run_last_block(HostContext& c, const float* tokens, std::span<LastBlock> images, std::span<float* const> mean_attention) {
-  clip_es::run_last_block(c, *model_, *gradcam_weights_, tokens, images, mean_attention);
+void CpuDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
+                              HostSpan<const DeviceSpan<float>> mean_attention) {
+  HostContext host = on_host(c);
+  Arena::Scope scope(host_);
+  const auto means = host_.take<HostSpan<float>>(mean_attention.size());
+  std::ranges::transform(mean_attention, means.begin(), [](const auto& mean) { return cpu::on_host(mean); });
+  clip_es::encode_images(host, *model_, weights_->tower, grids, cpu::on_host(patches), cpu::on_host(tokens), means);
 }
 
-void CpuDevice::softmax_gradcam(HostContext& c, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities,
-                                float* cams) {
-  clip_es::softmax_gradcam(c, *model_, *gradcam_weights_, last, texts, logits, probabilities, cams);
+void CpuDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens, HostSpan<const DeviceLastBlock> images,
+                               HostSpan<const DeviceSpan<float>> mean_attention) {
+  HostContext host = on_host(c);
+  Arena::Scope scope(host_);
+  const auto means = host_.take<HostSpan<float>>(mean_attention.size());
+  const auto blocks = host_.take<HostLastBlock>(images.size());
+  std::ranges::transform(mean_attention, means.begin(), [](const auto& mean) { return cpu::on_host(mean); });
+  std::ranges::transform(images, blocks.begin(), [](const auto& block) { return cpu::on_host(block); });
+  clip_es::run_last_block(host, *model_, weights_->last_block, cpu::on_host(tokens), blocks, means);
 }
 
-void CpuDevice::box_mask(HostContext& c, const float* cams, int64_t labels, const Grid& grid, const BoxSettings& settings, uint8_t* boxes) {
-  for (int64_t k = 0; k < labels; ++k)
-    clip_es::box_mask(c, cams + k * grid.patches(), grid.height, grid.width, settings, boxes + k * grid.patches());
+void CpuDevice::softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
+                                DeviceSpan<float> probabilities, const DeviceMaps& cams) {
+  HostContext host = on_host(c);
+  clip_es::softmax_gradcam(host, *model_, weights_->last_block, cpu::on_host(last), texts, cpu::on_host(logits),
+                           cpu::on_host(probabilities), cpu::on_host(cams));
 }
 
-void CpuDevice::refine_cams(HostContext& c, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes,
-                            int64_t labels, const AffinitySettings& settings, float* refined) {
-  clip_es::refine_cams(c, attention, patches, cams, boxes, labels, settings, refined);
+void CpuDevice::box_mask(DeviceContext& c, const DeviceMaps& cams, const BoxSettings& settings, DeviceSpan<uint8_t> boxes) {
+  HostContext host = on_host(c);
+  clip_es::box_mask(host, cpu::on_host(cams), settings, cpu::on_host(boxes));
 }
 
-void CpuDevice::make_pseudo_mask(HostContext& c, float* maps, const Grid& grid, std::span<const uint8_t> value, int64_t width,
-                                 int64_t height, const MaskSettings& settings, const MaskOutputs& host) {
-  clip_es::make_pseudo_mask(c, maps, grid, value, width, height, settings, host);
+void CpuDevice::refine_cams(DeviceContext& c, DeviceSpan<const float> attention, const DeviceMaps& cams, DeviceSpan<const uint8_t> boxes,
+                            const AffinitySettings& settings, const DeviceMaps& refined) {
+  HostContext host = on_host(c);
+  clip_es::refine_cams(host, cpu::on_host(attention), cpu::on_host(cams), cpu::on_host(boxes), settings, cpu::on_host(refined));
 }
 
-void CpuDevice::score_labels(HostContext& c, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
-                             const MaskSettings& settings, float* host_scores) {
-  clip_es::score_labels(c, maps, grid, labels, width, height, settings, host_scores);
+void CpuDevice::make_pseudo_mask(DeviceContext& c, const DeviceMaps& maps, HostSpan<const uint8_t> value, const PhotoSize& size,
+                                 const MaskSettings& settings, const MaskOutputs& outputs) {
+  HostContext host = on_host(c);
+  clip_es::make_pseudo_mask(host, cpu::on_host(maps), value, size, settings, outputs);
 }
 
-void CpuDevice::embeddings(HostContext& c, const LastBlock& last, float* host_image, float* host_patches) {
-  Arena::Scope scope(c.arena);
-  const auto embedding = c.arena.take<double>(static_cast<size_t>(model_->shape.embedding));
-  image_embedding(*model_, last, embedding);
-  std::copy(embedding.begin(), embedding.end(), host_image);
-  if (host_patches) patch_embeddings(c, *model_, last, host_patches);
+void CpuDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, const MaskSettings& settings,
+                             HostSpan<float> scores) {
+  HostContext host = on_host(c);
+  clip_es::score_pixels(host, cpu::on_host(maps), size, settings, scores.data());
 }
 
-void CpuDevice::copy_out(const float* from, int64_t count, float* host) { std::copy_n(from, count, host); }
+void CpuDevice::embeddings(DeviceContext& c, const DeviceLastBlock& last, HostSpan<float> image, HostSpan<float> patches) {
+  HostContext host = on_host(c);
+  Arena::Scope scope(host_);
+  const auto embedding = host_.take<double>(model_->shape.embedding);
+  image_embedding(*model_, cpu::on_host(last), embedding);
+  std::ranges::copy(embedding, image.begin());
+  if (!patches.empty()) patch_embeddings(host, *model_, cpu::on_host(last), patches);
+}
 
-}  // namespace clip_es
+void CpuDevice::copy_to_host(DeviceSpan<const float> from, HostSpan<float> to) { std::ranges::copy(cpu::on_host(from), to.begin()); }
+
+}  // namespace clip_es::cpu

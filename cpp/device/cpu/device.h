@@ -1,52 +1,47 @@
-// The stages on the processor: the free functions of the same names.
+// The stages on the CPU: the functions with the same names in clip/, cam/ and mask/.
 #pragma once
 #include <chrono>
 #include <memory>
+#include <vector>
 
+#include "device/cpu/weights.h"
 #include "device/device.h"
 
-namespace clip_es {
+namespace clip_es::cpu {
 
 class CpuDevice : public Device {
  public:
-  explicit CpuDevice(Arena& host) : arena_(host) {}
+  explicit CpuDevice(Arena& host) : host_(host), arena_(host) {}
 
   std::string name() const override { return "cpu"; }
-  Arena& arena() override { return arena_; }
+  void load(HostContext&, const ModelSource&, Precision) override;
+  std::unique_ptr<Device> clone(Arena& host) const override;
+  DeviceArena& arena() override { return arena_; }
   MemorySource memory() const override { return host_memory(); }
-  size_t bytes() const override { return 0; }
-  torch::Precision reads(torch::Precision precision) const override { return precision; }
-  void load(HostContext& host, Model&, torch::Precision) override;
-  std::unique_ptr<Device> beside(Arena& host) const override;
-  void enter() override {}
+  size_t weight_bytes() const override { return weights_ ? weights_->bytes() : 0; }
+  size_t workspace_bytes() const override { return 0; }
+  uint64_t allocations() const override { return 0; }
+  void begin() override { timers_.clear(); }
   void finish() override {}
   void wait() override {}
-  void start(double& seconds) override;
-  void stop() override;
+  size_t start_timer() override;
+  void stop_timer(size_t timer) noexcept override { timers_[timer].second = Clock::now(); }
+  double elapsed(size_t timer) const override;
 
-  void preprocess(HostContext&, const Image&, int64_t max_side, float* patches) override;
-  void encode_images(HostContext&, std::span<const Grid>, const float* patches, float* tokens,
-                     std::span<float* const> mean_attention) override;
-  void run_last_block(HostContext&, const float* tokens, std::span<LastBlock>, std::span<float* const> mean_attention) override;
-  void softmax_gradcam(HostContext&, const LastBlock&, const LabelTexts&, float* logits, float* probabilities, float* cams) override;
-  void box_mask(HostContext&, const float* cams, int64_t labels, const Grid&, const BoxSettings&, uint8_t* boxes) override;
-  void refine_cams(HostContext&, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes, int64_t labels,
-                   const AffinitySettings&, float* refined) override;
-  void make_pseudo_mask(HostContext&, float* maps, const Grid&, std::span<const uint8_t> value, int64_t width, int64_t height,
-                        const MaskSettings&, const MaskOutputs& host) override;
-  void score_labels(HostContext&, float* maps, const Grid&, int64_t labels, int64_t width, int64_t height, const MaskSettings&,
-                    float* host_scores) override;
-  void embeddings(HostContext&, const LastBlock&, float* host_image, float* host_patches) override;
-  void copy_out(const float* from, int64_t count, float* host) override;
+#define CLIP_ES_STAGE override
+#include "device/stages.inc"
+#undef CLIP_ES_STAGE
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  Arena& arena_;
-  const Model* model_ = nullptr;
-  std::shared_ptr<const GradCamWeights> gradcam_weights_;
-  double* seconds_ = nullptr;
-  Clock::time_point started_;
+  HostContext on_host(const DeviceContext& context) const { return {context.pool, host_, context.cancelled}; }
+
+  Arena& host_;
+  DeviceArena arena_;  // takes from host_
+  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Weights> weights_;
+  std::vector<std::pair<Clock::time_point, Clock::time_point>> timers_;  // start and end
 };
 
-}  // namespace clip_es
+}  // namespace clip_es::cpu

@@ -8,73 +8,70 @@
 
 namespace clip_es::cuda {
 
-CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu, const CudaDevice* first)
-    : gpu_(std::move(gpu)), arena_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {
-  if (!first) return;
-  model_ = first->model_;
-  weights_ = first->weights_;
+CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu, const CudaDevice* original)
+    : gpu_(std::move(gpu)), memory_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {
+  if (!original) return;
+  model_ = original->model_;
+  weights_ = original->weights_;
 }
 
 CudaDevice::~CudaDevice() {
-  for (const Stretch& stretch : pending_) events_.insert(events_.end(), {stretch.first, stretch.second});
-  for (const Event event : events_) gpu_->destroy_event(event);
+  reuse_events();
+  for (const Event event : free_events_) gpu_->destroy_event(event);
 }
 
-void CudaDevice::load(HostContext& host, Model& model, torch::Precision precision) {
-  constexpr int64_t kTensorCoreHead = 64;  // of the kernel that sums attention in bfloat16
+void CudaDevice::load(HostContext& host, const ModelSource& source, Precision precision) {
+  constexpr int64_t kTensorCoreHead = 64;  // the only head size of the kernel that averages attention in bfloat16
   if (precision == Precision::kInt8)
-    throw Error(ErrorCode::kInvalidArg, "precision 'int8' is for processors; a GPU computes in 'bfloat16' or 'float32'");
-  model_ = &model;
-  if (precision == torch::Precision::kBFloat16 && head_size() != kTensorCoreHead)
-    throw Error(ErrorCode::kModelFormat, "heads of " + std::to_string(head_size()) +
-                                             " cannot be computed in bfloat16 on a GPU, only heads of 64: use precision 'float32'");
-  enter();
+    throw Error(ErrorCode::kInvalidArg, "precision 'int8' works only on the CPU; on a GPU use 'bfloat16' or 'float32'");
+  model_ = source.model();
+  const bool bfloat16 = precision == Precision::kBFloat16;
+  if (bfloat16 && head_size() != kTensorCoreHead)
+    throw Error(ErrorCode::kModelFormat, "the model's attention heads have " + std::to_string(head_size()) +
+                                             " channels, but bfloat16 on a GPU needs 64: use precision 'float32'");
+  begin();
   check_float32_products();
-  const GradCamWeights gradcam(host, model);
-  const bool half = precision == torch::Precision::kBFloat16;
-  weights_ = std::make_shared<Weights>(gpu_, model, gradcam, half ? torch::Dtype::kBFloat16 : torch::Dtype::kFloat32);
+  weights_ = std::make_shared<const Weights>(gpu_, host, source, bfloat16 ? torch::Dtype::kBFloat16 : torch::Dtype::kFloat32);
   finish();
-  model.precision = precision;
-  // The last block's sizes are asked for later on; the others' weights are the GPU's now.
-  model.image_blocks.erase(model.image_blocks.begin(), model.image_blocks.end() - 1);
 }
 
-// That float32 products are not rounded to TF32's 11 bits is a setting of the process, which LibTorch's C functions do not show.
+// Whether LibTorch rounds float32 products to TF32's 11 bits is a setting of the process, which its C functions do not show. A product
+// shows it.
 void CudaDevice::check_float32_products() {
   constexpr int64_t kSide = 256;
-  constexpr float kValue = 1 + 0x1p-14f;  // TF32 would make 1 of it
+  constexpr float kValue = 1 + 0x1p-14f;  // TF32 rounds it to 1
   constexpr auto kCount = static_cast<size_t>(kSide * kSide);
   std::vector<float> values(kCount, kValue), identity(kCount, 0.0f), product(kCount);
-  for (int64_t i = 0; i < kSide; ++i) identity[static_cast<size_t>(i * kSide + i)] = 1;
-  Arena::Scope scope(arena_);
-  const auto a = arena_.take<float>(kCount), b = arena_.take<float>(kCount), out = arena_.take<float>(kCount);
-  gpu_->copy_in(std::span<const float>(values), a.data());
-  gpu_->copy_in(std::span<const float>(identity), b.data());
-  multiply(torch::dense(a.data(), torch::Dtype::kFloat32, kSide, kSide), torch::dense(b.data(), torch::Dtype::kFloat32, kSide, kSide),
-           out.data());
-  gpu_->copy_out(out.data(), kSide * kSide, product.data());
+  for (int64_t i = 0; i < kSide; ++i) identity[i * kSide + i] = 1;
+  DeviceArena::Scope scope(arena_);
+  float *const a = take(arena_, kCount), *const b = take(arena_, kCount), *const out = take(arena_, kCount);
+  gpu_->copy_in(std::span<const float>(values), a);
+  gpu_->copy_in(std::span<const float>(identity), b);
+  multiply(torch::dense(a, torch::Dtype::kFloat32, kSide, kSide), torch::dense(b, torch::Dtype::kFloat32, kSide, kSide), out);
+  gpu_->copy_out(out, kSide * kSide, product.data());
   if (product != values)
     throw Error(ErrorCode::kLibTorch, "LibTorch rounds float32 products to TF32 on " + name() +
-                                          ": unset TORCH_ALLOW_TF32_CUBLAS_OVERRIDE and NVIDIA_TF32_OVERRIDE");
+                                          ", which is too coarse: unset TORCH_ALLOW_TF32_CUBLAS_OVERRIDE and NVIDIA_TF32_OVERRIDE");
 }
 
-void CudaDevice::enter() {
+void CudaDevice::begin() {
   gpu_->use();
   guard_.emplace(gpu_->torch(), gpu_->stream());
-  travels_.emplace(staging_);
+  staging_scope_.emplace(staging_);
+  reuse_events();
+  timer_error_ = 0;
 }
 
 void CudaDevice::finish() {
   const auto leave = [&] {
     guard_.reset();
-    travels_.reset();
+    staging_scope_.reset();
     downloads_.clear();
-    for (const Stretch& stretch : pending_) events_.insert(events_.end(), {stretch.first, stretch.second});
-    pending_.clear();
   };
   try {
     wait();
-    for (const Stretch& stretch : pending_) *stretch.seconds += gpu_->seconds_between(stretch.first, stretch.second);
+    gpu_->check(timer_error_, "recording an event");
+    for (Timer& timer : timers_) timer.seconds = gpu_->seconds_between(timer.start, timer.stop);
   } catch (...) {
     leave();
     throw;
@@ -88,19 +85,28 @@ void CudaDevice::wait() {
   downloads_.clear();
 }
 
-void CudaDevice::start(double& seconds) {
-  const auto take = [&] {
-    if (events_.empty()) return gpu_->create_event();
-    const Event event = events_.back();
-    events_.pop_back();
+size_t CudaDevice::start_timer() {
+  const auto take_event = [&] {
+    if (free_events_.empty()) return gpu_->create_event();
+    const Event event = free_events_.back();
+    free_events_.pop_back();
     return event;
   };
-  const Event first = take();
-  pending_.push_back({first, take(), &seconds});
-  gpu_->record(first);
+  const Event start = take_event();
+  timers_.push_back({start, take_event(), 0});
+  gpu_->record(start);
+  return timers_.size() - 1;
 }
 
-void CudaDevice::stop() { gpu_->record(pending_.back().second); }
+void CudaDevice::stop_timer(size_t timer) noexcept {
+  const int error = gpu_->try_record(timers_[timer].stop);
+  if (!timer_error_) timer_error_ = error;
+}
+
+void CudaDevice::reuse_events() {
+  for (const Timer& timer : timers_) free_events_.insert(free_events_.end(), {timer.start, timer.stop});
+  timers_.clear();
+}
 
 float CudaDevice::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size())); }
 
@@ -114,24 +120,23 @@ void CudaDevice::multiply(const torch::Batch& a, const torch::Batch& b, float* o
   gpu_->torch().mm(a, b, torch::dense(out, torch::Dtype::kFloat32, a.rows, b.columns));
 }
 
-// Rarely asked for, and little: the host's functions do it on a copy of what they read.
-void CudaDevice::embeddings(HostContext& c, const LastBlock& last, float* host_image, float* host_patches) {
+// Small and rarely called: the host computes it from a copy.
+void CudaDevice::embeddings(DeviceContext& c, const DeviceLastBlock& last, HostSpan<float> image, HostSpan<float> patches) {
   Arena::Scope scope(scratch_);
-  LastBlock copy;
-  copy.n = last.n;
+  HostLastBlock copy{.tokens = last.tokens};
   copy.pooled = scratch_.take<float>(last.pooled.size());
   copy.z_hat = scratch_.take<float>(last.z_hat.size());
-  copy_out(last.pooled.data(), static_cast<int64_t>(last.pooled.size()), copy.pooled.data());
-  if (host_patches) copy_out(last.z_hat.data(), static_cast<int64_t>(last.z_hat.size()), copy.z_hat.data());
+  copy_to_host(last.pooled, copy.pooled);
+  if (!patches.empty()) copy_to_host(last.z_hat, copy.z_hat);
   wait();
-  const auto embedding = scratch_.take<double>(static_cast<size_t>(model_->shape.embedding));
+  const auto embedding = scratch_.take<double>(model_->shape.embedding);
   image_embedding(*model_, copy, embedding);
-  std::copy(embedding.begin(), embedding.end(), host_image);
-  if (!host_patches) return;
+  std::ranges::copy(embedding, image.begin());
+  if (patches.empty()) return;
   HostContext host{c.pool, scratch_, c.cancelled};
-  patch_embeddings(host, *model_, copy, host_patches);
+  patch_embeddings(host, *model_, copy, patches);
 }
 
-void CudaDevice::copy_out(const float* from, int64_t count, float* host) { fetch(from, count, host); }
+void CudaDevice::copy_to_host(DeviceSpan<const float> from, HostSpan<float> to) { fetch(address(from), from.size(), to.data()); }
 
 }  // namespace clip_es::cuda

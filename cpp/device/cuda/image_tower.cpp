@@ -1,8 +1,9 @@
-// preprocess and encode_image. The residual stream is float32 in every precision; what is multiplied is in the blocks' own type.
+// preprocess and encode_images. The residual stream is float32 in every precision. Products compute in the blocks' type.
 #include "clip/image_tower.h"
 
 #include <algorithm>
 
+#include "clip/preprocess.h"
 #include "device/cuda/device.h"
 #include "ops/resize_weights.h"
 
@@ -11,73 +12,74 @@ namespace {
 
 constexpr size_t kScoreBytes = size_t{64} << 20;  // of scores at once, in float32
 
-void* take(Arena& arena, int64_t count, torch::Dtype dtype) {
-  return arena.take<std::byte>(static_cast<size_t>(count) * (dtype == torch::Dtype::kFloat32 ? sizeof(float) : sizeof(uint16_t))).data();
+void* take(DeviceArena& arena, int64_t count, torch::Dtype dtype) {
+  if (dtype == torch::Dtype::kFloat32) return cuda::take<float>(arena, count);
+  return cuda::take<uint16_t>(arena, count);
 }
 
 }  // namespace
 
 // One resize: Pillow's two passes. The first makes RGB of what comes, even where the width stays.
-const uint8_t* CudaDevice::resize(Arena& arena, const uint8_t* image, int64_t channels, PhotoSize from, PhotoSize to) const {
+const uint8_t* CudaDevice::resize(DeviceArena& arena, const uint8_t* image, int64_t channels, PhotoSize from, PhotoSize to) const {
   const auto taps = [&](int64_t in_size, int64_t out_size) {
     const ops::ResizeWeights w = ops::resize_weights(scratch_, in_size, out_size);
     const auto put = [&](std::span<const int32_t> values) { return send(arena, values); };
     return ResizeTaps{put(w.first), put(w.count), put(w.weights), w.taps};
   };
   if (from.width != to.width || channels != 3) {
-    const auto rows = arena.take<uint8_t>(static_cast<size_t>(3 * to.width * from.height));
-    gpu_->resize_rows({image, channels, from.width, from.height, to.width, taps(from.width, to.width), rows.data()});
-    image = rows.data();
+    uint8_t* const rows = cuda::take<uint8_t>(arena, 3 * to.width * from.height);
+    gpu_->resize_rows({image, channels, from.width, from.height, to.width, taps(from.width, to.width), rows});
+    image = rows;
   }
   if (from.height != to.height) {
-    const auto columns = arena.take<uint8_t>(static_cast<size_t>(3 * to.width * to.height));
-    gpu_->resize_columns({image, to.width, to.height, taps(from.height, to.height), columns.data()});
-    image = columns.data();
+    uint8_t* const columns = cuda::take<uint8_t>(arena, 3 * to.width * to.height);
+    gpu_->resize_columns({image, to.width, to.height, taps(from.height, to.height), columns});
+    image = columns;
   }
   return image;
 }
 
-void CudaDevice::preprocess(HostContext& c, const Image& image, int64_t max_side, float* patches) {
+void CudaDevice::preprocess(DeviceContext& c, const Image& image, int64_t max_side, DeviceSpan<float> patches) {
   const int64_t patch = model_->shape.patch;
-  const Grid grid = patch_grid(image.width, image.height, patch, max_side);
-  const PhotoSize size{image.width, image.height}, reduced = reduced_size(image.width, image.height, max_side),
-                                                   network{grid.width * patch, grid.height * patch};
-  Arena::Scope scope(c.arena), host_scope(scratch_);
-  const auto bytes = static_cast<size_t>(image.width * image.height * image.channels);
+  const Grid grid = patch_grid(image.size(), patch, max_side);
+  const PhotoSize reduced = reduced_size(image.size(), max_side), network{grid.width * patch, grid.height * patch};
+  DeviceArena::Scope scope(c.arena);
+  Arena::Scope host_scope(scratch_);
+  const size_t bytes = image.size().pixels() * image.channels;
   const uint8_t* rgb = send(c.arena, std::span<const uint8_t>(image.data, bytes));
   int64_t channels = image.channels;
-  if (reduced.width != size.width || reduced.height != size.height) {
-    rgb = resize(c.arena, rgb, channels, size, reduced);
+  if (reduced != image.size()) {
+    rgb = resize(c.arena, rgb, channels, image.size(), reduced);
     channels = 3;
   }
   rgb = resize(c.arena, rgb, channels, reduced, network);
-  gpu_->extract_patches({rgb, grid.height, grid.width, patch, weights_->pixel_values, patches});
+  gpu_->extract_patches({rgb, grid.height, grid.width, patch, weights_->pixel_values, address(patches)});
 }
 
-void CudaDevice::attend(Arena& arena, const float* qkv, int64_t n, float* out, float* log_sum_exp, float* mean) const {
+void CudaDevice::attend(DeviceArena& arena, const float* qkv, int64_t n, float* out, float* log_sum_exp, float* mean) const {
   const int64_t heads = model_->image.heads, width = model_->image.width, size = head_size();
   const auto most = static_cast<int64_t>(kScoreBytes / sizeof(float)) / (heads * n);
   const int64_t rows_at_once = std::clamp<int64_t>(most, 1, n);
   const auto part = [&](int64_t which, int64_t first, int64_t rows) {
     return torch::Batch{qkv + first * 3 * width + which * width, torch::Dtype::kFloat32, heads, rows, size, size, 3 * width, 1};
   };
-  Arena::Scope scope(arena);
-  const auto scores = arena.take<float>(static_cast<size_t>(heads * rows_at_once * n));
+  DeviceArena::Scope scope(arena);
+  float* const scores = cuda::take(arena, heads * rows_at_once * n);
   for (int64_t first = 0; first < n; first += rows_at_once) {
     const int64_t rows = std::min(rows_at_once, n - first);
-    const torch::Batch block{scores.data(), torch::Dtype::kFloat32, heads, rows, n, rows * n, n, 1};
+    const torch::Batch block{scores, torch::Dtype::kFloat32, heads, rows, n, rows * n, n, 1};
     gpu_->torch().bmm(part(0, first, rows), torch::transposed(part(1, 0, n)), block);
-    gpu_->softmax({scores.data(), heads, rows, n, first, scale(), {log_sum_exp, n, 1}});
+    gpu_->softmax({scores, heads, rows, n, first, scale(), {log_sum_exp, n, 1}});
     gpu_->torch().bmm(block, part(2, 0, n), {out + first * width, torch::Dtype::kFloat32, heads, rows, size, size, width, 1});
-    if (mean) gpu_->add_head_mean({scores.data(), heads, rows, n, first, affinity_weight(*model_) / static_cast<float>(heads), mean});
+    if (mean) gpu_->add_head_mean({scores, heads, rows, n, first, affinity_weight(*model_) / static_cast<float>(heads), mean});
   }
 }
 
-// LibTorch's attention and out_proj of what it gives; a kernel of ours adds to the means.
-void CudaDevice::attend_in_bfloat16(const Alike& alike, const void* qkv, const Linear& out_proj, void* out, bool add_means) const {
-  const int64_t width = model_->image.width, heads = model_->image.heads, n = alike.n;
-  const torch::Backend::Attended a = gpu_->torch().attention(qkv, alike.images(), n, width, heads);
-  for (int64_t image = 0; add_means && image < alike.images(); ++image)
+// LibTorch's attention, then out_proj. A kernel of ours adds to the means.
+void CudaDevice::attend_in_bfloat16(const EqualImages& equal, const void* qkv, const Linear& out_proj, void* out, bool add_means) const {
+  const int64_t width = model_->image.width, heads = model_->image.heads, n = equal.n;
+  const torch::Backend::Attended a = gpu_->torch().attention(qkv, equal.images(), n, width, heads);
+  for (int64_t image = 0; add_means && image < equal.images(); ++image)
     gpu_->add_attention_mean({.qkv = static_cast<const uint16_t*>(qkv) + image * n * 3 * width,
                               .n = n,
                               .width = width,
@@ -85,35 +87,35 @@ void CudaDevice::attend_in_bfloat16(const Alike& alike, const void* qkv, const L
                               .scale = scale(),
                               .factor = affinity_weight(*model_) / static_cast<float>(heads),
                               .log_sum_exp = {const_cast<float*>(a.log_sum_exp) + image * a.image_stride, a.head_stride, a.row_stride},
-                              .mean = alike.means[static_cast<size_t>(image)]});
-  linear(out_proj, a.out, alike.images() * n, out);
+                              .mean = address(equal.means[image])});
+  linear(out_proj, a.out, equal.images() * n, out);
 }
 
-// x += pending, the MLP's output of the block before; then the block up to its own MLP's output, which goes to `out`.
-void CudaDevice::run_block(Arena& arena, const Block& w, std::span<const Alike> batch, float* x, const void* pending, void* out,
+// x += pending, the output of the previous block's MLP. Then the block; its own MLP's output goes to `out` and is not yet added to x.
+void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const EqualImages> batch, float* x, const void* pending, void* out,
                            bool add_means) const {
   const torch::Dtype dtype = w.in_proj.dtype;
   const int64_t width = model_->image.width, hidden = w.c_fc.outputs;
   const int64_t tokens = batch.back().first_token + batch.back().images() * batch.back().n;
   const bool bfloat16 = dtype == torch::Dtype::kBFloat16;
-  Arena::Scope scope(arena);
+  DeviceArena::Scope scope(arena);
   void *normalised = take(arena, tokens * width, dtype), *attended_out = take(arena, tokens * width, dtype);
   {
-    Arena::Scope attention_scope(arena);
+    DeviceArena::Scope attention_scope(arena);
     void* qkv = take(arena, 3 * tokens * width, dtype);
     gpu_->layer_norm({x, pending, bfloat16, tokens, width, w.ln_1.gamma, w.ln_1.beta, normalised, bfloat16, nullptr});
     linear(w.in_proj, normalised, tokens, qkv);
     if (bfloat16) {
-      for (const Alike& alike : batch)
-        attend_in_bfloat16(alike, static_cast<const uint16_t*>(qkv) + alike.first_token * 3 * width, w.out_proj,
-                           static_cast<uint16_t*>(attended_out) + alike.first_token * width, add_means);
+      for (const EqualImages& equal : batch)
+        attend_in_bfloat16(equal, static_cast<const uint16_t*>(qkv) + equal.first_token * 3 * width, w.out_proj,
+                           static_cast<uint16_t*>(attended_out) + equal.first_token * width, add_means);
     } else {
       auto* attended = static_cast<float*>(normalised);
-      for (const Alike& alike : batch)
-        for (int64_t i = 0; i < alike.images(); ++i) {
-          const int64_t first = alike.first_token + i * alike.n;
-          attend(arena, static_cast<const float*>(qkv) + first * 3 * width, alike.n, attended + first * width, nullptr,
-                 add_means ? alike.means[static_cast<size_t>(i)] : nullptr);
+      for (const EqualImages& equal : batch)
+        for (int64_t i = 0; i < equal.images(); ++i) {
+          const int64_t first = equal.first_token + i * equal.n;
+          attend(arena, static_cast<const float*>(qkv) + first * 3 * width, equal.n, attended + first * width, nullptr,
+                 add_means ? address(equal.means[i]) : nullptr);
         }
       linear(w.out_proj, attended, tokens, attended_out);
     }
@@ -125,38 +127,40 @@ void CudaDevice::run_block(Arena& arena, const Block& w, std::span<const Alike> 
   linear(w.c_proj, u, tokens, out);
 }
 
-void CudaDevice::encode_images(HostContext& c, std::span<const Grid> grids, const float* patches, float* x,
-                               std::span<float* const> mean_attention) {
+void CudaDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
+                               HostSpan<const DeviceSpan<float>> mean_attention) {
   const int64_t width = model_->image.width, layers = model_->shape.layers, patch = model_->shape.patch;
   const Weights& w = *weights_;
   Arena::Scope host_scope(scratch_);
-  std::span<Alike> batch = scratch_.take<Alike>(grids.size());
+  std::span<EqualImages> batch = scratch_.take<EqualImages>(grids.size());
+  float* const x = address(tokens);
+  const float* own_patches = address(patches);
   size_t groups = 0;
-  int64_t tokens = 0;
+  int64_t count = 0;  // tokens so far
   for (size_t i = 0; i < grids.size(); ++i) {
     const Grid& grid = grids[i];
-    const int64_t n = grid.patches() + 1;
-    float* own = x + tokens * width;
-    linear(w.patch_embedding, patches, n - 1, own + width);
+    const int64_t n = grid.tokens();
+    float* own = x + count * width;
+    linear(w.patch_embedding, own_patches, n - 1, own + width);
     gpu_->add_positions({own, grid.height, grid.width, width, model_->shape.resolution / patch, w.class_embedding, w.positions});
-    gpu_->clear(mean_attention[i], (n - 1) * (n - 1));
+    gpu_->clear(address(mean_attention[i]), (n - 1) * (n - 1));
     if (groups > 0 && batch[groups - 1].n == n)
       batch[groups - 1].means = {batch[groups - 1].means.data(), batch[groups - 1].means.size() + 1};
-    else batch[groups++] = {tokens, n, mean_attention.subspan(i, 1)};
-    patches += (n - 1) * 3 * patch * patch;
-    tokens += n;
+    else batch[groups++] = {count, n, mean_attention.subspan(i, 1)};
+    own_patches += (n - 1) * model_->patch_values();
+    count += n;
   }
   batch = batch.first(groups);
-  gpu_->layer_norm({x, nullptr, false, tokens, width, w.ln_pre.gamma, w.ln_pre.beta, x, false, nullptr});
+  gpu_->layer_norm({x, nullptr, false, count, width, w.ln_pre.gamma, w.ln_pre.beta, x, false, nullptr});
   if (layers < 2) return;
   const torch::Dtype dtype = w.blocks.front().in_proj.dtype;
-  Arena::Scope scope(c.arena);
-  void* out = take(c.arena, tokens * width, dtype);
+  DeviceArena::Scope scope(c.arena);
+  void* out = take(c.arena, count * width, dtype);
   for (int64_t i = 0; i + 1 < layers; ++i) {
     c.checkpoint();
-    run_block(c.arena, w.blocks[static_cast<size_t>(i)], batch, x, i > 0 ? out : nullptr, out, i + kAffinityBlocks >= layers);
+    run_block(c.arena, w.blocks[i], batch, x, i > 0 ? out : nullptr, out, i + kAffinityBlocks >= layers);
   }
-  gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, tokens, width, nullptr, nullptr, nullptr, false, nullptr});
+  gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, count, width, nullptr, nullptr, nullptr, false, nullptr});
 }
 
 }  // namespace clip_es::cuda

@@ -1,67 +1,63 @@
-// box_mask, refine_cams, make_pseudo_mask and score_labels.
+// box_mask, refine_cams, make_pseudo_mask and score_pixels.
 #include "device/cuda/device.h"
 
 namespace clip_es::cuda {
 
-void CudaDevice::box_mask(HostContext& c, const float* cams, int64_t labels, const Grid& grid, const BoxSettings& settings,
-                          uint8_t* boxes) {
-  Arena::Scope scope(c.arena);
-  const auto scratch = c.arena.take<int32_t>(static_cast<size_t>(6 * labels * grid.patches()));
-  gpu_->box_mask({cams, labels, grid.height, grid.width, settings.threshold, scratch.data(), boxes});
+void CudaDevice::box_mask(DeviceContext& c, const DeviceMaps& cams, const BoxSettings& settings, DeviceSpan<uint8_t> boxes) {
+  DeviceArena::Scope scope(c.arena);
+  int32_t* const scratch = take<int32_t>(c.arena, 6 * cams.size());
+  gpu_->box_mask({address(cams.data), cams.labels, cams.grid.height, cams.grid.width, settings.threshold, scratch, address(boxes)});
 }
 
-void CudaDevice::refine_cams(HostContext& c, const float* attention, int64_t patches, const float* cams, const uint8_t* boxes,
-                             int64_t labels, const AffinitySettings& settings, float* refined) {
+void CudaDevice::refine_cams(DeviceContext& c, DeviceSpan<const float> attention, const DeviceMaps& cams, DeviceSpan<const uint8_t> boxes,
+                             const AffinitySettings& settings, const DeviceMaps& refined) {
   c.checkpoint();
-  const auto n = static_cast<size_t>(patches);
-  Arena::Scope scope(c.arena);
-  const auto once = c.arena.take<float>(n * static_cast<size_t>(labels));
-  std::span<float> row_factor, column_factor;
+  const int64_t n = cams.grid.patches(), labels = cams.labels;
+  const float* const w = address(attention);
+  DeviceArena::Scope scope(c.arena);
+  float* const once = take(c.arena, cams.size());  // T applied once
+  float *row_factor = nullptr, *column_factor = nullptr;
   if (settings.sinkhorn_rounds == 0) {
-    const std::vector<float> ones(n, 1.0f);
-    row_factor = column_factor = {send(c.arena, std::span<const float>(ones)), n};
+    row_factor = column_factor = send(c.arena, std::span<const float>(std::vector<float>(n, 1.0f)));
   } else {
-    row_factor = c.arena.take<float>(n);
-    column_factor = c.arena.take<float>(n);
+    row_factor = take(c.arena, n);
+    column_factor = take(c.arena, n);
   }
   for (int round = 0; round < settings.sinkhorn_rounds; ++round) {
-    gpu_->sinkhorn_columns({attention, patches, round > 0 ? row_factor.data() : nullptr, column_factor.data()});
-    gpu_->sinkhorn_rows({attention, patches, column_factor.data(), row_factor.data()});
+    gpu_->sinkhorn_columns({w, n, round > 0 ? row_factor : nullptr, column_factor});
+    gpu_->sinkhorn_rows({w, n, column_factor, row_factor});
   }
-  gpu_->apply_affinity({attention, row_factor.data(), column_factor.data(), patches, labels, cams, boxes, once.data()});
-  gpu_->apply_affinity({attention, row_factor.data(), column_factor.data(), patches, labels, once.data(), nullptr, refined});
+  gpu_->apply_affinity({w, row_factor, column_factor, n, labels, address(cams.data), address(boxes), once});
+  gpu_->apply_affinity({w, row_factor, column_factor, n, labels, once, nullptr, address(refined.data)});
 }
 
-void CudaDevice::make_pseudo_mask(HostContext& c, float* maps, const Grid& grid, std::span<const uint8_t> value, int64_t width,
-                                  int64_t height, const MaskSettings& settings, const MaskOutputs& host) {
+void CudaDevice::make_pseudo_mask(DeviceContext& c, const DeviceMaps& maps, HostSpan<const uint8_t> value, const PhotoSize& size,
+                                  const MaskSettings& settings, const MaskOutputs& host) {
   c.checkpoint();
-  const auto labels = static_cast<int64_t>(value.size());
-  const int64_t pixels = width * height;
-  Arena::Scope scope(c.arena);
-  const auto take = [&]<class T>(const T* wanted, int64_t count) {
-    return wanted ? c.arena.take<T>(static_cast<size_t>(count)).data() : nullptr;
-  };
-  uint8_t* mask = take(host.mask, pixels);
-  float *confidence = take(host.confidence, pixels), *enlarged = take(host.maps, labels * pixels);
+  const int64_t pixels = size.pixels(), labels = maps.labels;
+  DeviceArena::Scope scope(c.arena);
+  uint8_t* const mask = host.mask ? take<uint8_t>(c.arena, pixels) : nullptr;
+  float* const confidence = host.confidence ? take(c.arena, pixels) : nullptr;
+  float* const enlarged = host.maps ? take(c.arena, labels * pixels) : nullptr;
   const uint8_t* values = send(c.arena, value);
-  gpu_->min_max({maps, labels, grid.patches()});
-  gpu_->pseudo_mask({maps, values, labels, grid.height, grid.width, width, height, settings.background_power, settings.ignore_below,
-                     kIgnored, mask, confidence, enlarged, nullptr});
+  gpu_->min_max({address(maps.data), labels, maps.grid.patches()});
+  gpu_->pseudo_mask({address(maps.data), values, labels, maps.grid.height, maps.grid.width, size.width, size.height,
+                     settings.background_power, settings.ignore_below, kIgnored, mask, confidence, enlarged, nullptr});
   if (mask) fetch(mask, pixels, host.mask);
   if (confidence) fetch(confidence, pixels, host.confidence);
   if (enlarged) fetch(enlarged, labels * pixels, host.maps);
 }
 
-void CudaDevice::score_labels(HostContext& c, float* maps, const Grid& grid, int64_t labels, int64_t width, int64_t height,
-                              const MaskSettings& settings, float* host_scores) {
+void CudaDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, const MaskSettings& settings,
+                              HostSpan<float> host_scores) {
   c.checkpoint();
-  const int64_t pixels = width * height;
-  Arena::Scope scope(c.arena);
-  const auto scores = c.arena.take<float>(static_cast<size_t>((labels + 1) * pixels));
-  gpu_->min_max({maps, labels, grid.patches()});
-  gpu_->pseudo_mask({maps, nullptr, labels, grid.height, grid.width, width, height, settings.background_power, settings.ignore_below,
-                     kIgnored, nullptr, nullptr, scores.data() + pixels, scores.data()});
-  fetch(scores.data(), (labels + 1) * pixels, host_scores);
+  const int64_t pixels = size.pixels(), labels = maps.labels;
+  DeviceArena::Scope scope(c.arena);
+  float* const scores = take(c.arena, (labels + 1) * pixels);
+  gpu_->min_max({address(maps.data), labels, maps.grid.patches()});
+  gpu_->pseudo_mask({address(maps.data), nullptr, labels, maps.grid.height, maps.grid.width, size.width, size.height,
+                     settings.background_power, settings.ignore_below, kIgnored, nullptr, nullptr, scores + pixels, scores});
+  fetch(scores, (labels + 1) * pixels, host_scores.data());
 }
 
 }  // namespace clip_es::cuda

@@ -1,4 +1,4 @@
-// softmax_gradcam: the steps and letters of cam/softmax_gradcam.cpp, the sums over patches of attention's backward pass as products.
+// softmax_gradcam: the steps and letters of cam/softmax_gradcam.cpp. The sums over patches in attention's backward pass are products.
 #include "cam/softmax_gradcam.h"
 
 #include <algorithm>
@@ -9,24 +9,25 @@ namespace clip_es::cuda {
 namespace {
 
 constexpr auto kType = torch::Dtype::kFloat32;
-constexpr size_t kGradientBytes = size_t{256} << 20;  // rows of texts whose e (N, F) fit in here share products; more take turns
+// Rows of texts whose e (N, F) fit into this memory together share products. More rows are computed group by group.
+constexpr size_t kGradientBytes = size_t{256} << 20;
 
-float* take(Arena& arena, int64_t rows, int64_t columns) { return arena.take<float>(static_cast<size_t>(rows * columns)).data(); }
+float* take(DeviceArena& arena, int64_t rows, int64_t columns) { return cuda::take<float>(arena, rows * columns); }
 
 }  // namespace
 
-void CudaDevice::score_gradients(Arena& arena, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities,
-                                 float* a, float* scaled_dz) const {
-  const int64_t size = model_->shape.embedding, width = model_->image.width, rows = static_cast<int64_t>(texts.rows.size()) / size;
-  Arena::Scope scope(arena), host_scope(scratch_);
+void CudaDevice::score_gradients(DeviceArena& arena, const DeviceLastBlock& last, const LabelTexts& texts, float* logits,
+                                 float* probabilities, float* a, float* scaled_dz) const {
+  const int64_t size = model_->shape.embedding, width = model_->image.width, rows = std::ssize(texts.rows) / size;
+  DeviceArena::Scope scope(arena);
+  Arena::Scope host_scope(scratch_);
   const std::span<double> competing = competing_texts(scratch_, texts, size);
-  const int64_t count = static_cast<int64_t>(competing.size()) / size;
-  const auto label_of_row = scratch_.take<int64_t>(static_cast<size_t>(rows));
+  const int64_t count = std::ssize(competing) / size;
+  const auto label_of_row = scratch_.take<int64_t>(rows);
   for (int64_t k = 0; k < texts.labels(); ++k)
-    for (int64_t row = texts.first_row[static_cast<size_t>(k)]; row < texts.first_row[static_cast<size_t>(k) + 1]; ++row)
-      label_of_row[static_cast<size_t>(row)] = k;
-  const auto doubles = [&](int64_t r, int64_t c) { return arena.take<double>(static_cast<size_t>(r * c)).data(); };
-  gpu_->score_gradients({.pooled = last.pooled.data(),
+    for (int64_t row = texts.first_row[k]; row < texts.first_row[k + 1]; ++row) label_of_row[row] = k;
+  const auto doubles = [&](int64_t r, int64_t c) { return cuda::take<double>(arena, r * c); };
+  gpu_->score_gradients({.pooled = address(last.pooled),
                          .projection = weights_->projection,
                          .ln_post_gamma = weights_->ln_post.gamma,
                          .competing = send(arena, std::span<const double>(competing)),
@@ -49,37 +50,37 @@ void CudaDevice::score_gradients(Arena& arena, const LastBlock& last, const Labe
 }
 
 // Steps 2 to 4: the gradient of attention's output.
-void CudaDevice::mlp_gradient(Arena& arena, const LastBlock& last, int64_t rows, const float* a, const float* scaled_dz,
+void CudaDevice::mlp_gradient(DeviceArena& arena, const DeviceLastBlock& last, int64_t rows, const float* a, const float* scaled_dz,
                               float* out_gradient) const {
   const Block& w = weights_->blocks.back();
-  const int64_t width = model_->image.width, hidden = w.c_fc.outputs, patches = last.n - 1;
-  Arena::Scope scope(arena);
+  const int64_t width = model_->image.width, hidden = w.c_fc.outputs, patches = last.patches();
+  DeviceArena::Scope scope(arena);
   float *b = take(arena, rows, patches), *alpha = take(arena, rows, hidden), *a_out = take(arena, rows, width),
         *e = take(arena, rows * patches, hidden), *sums = take(arena, rows * patches, 2);
   const torch::Batch a_rows = torch::dense(a, kType, rows, width);
-  multiply(torch::dense(scaled_dz, kType, rows, width), torch::transposed(torch::dense(last.z_hat.data(), kType, patches, width)), b);
+  multiply(torch::dense(scaled_dz, kType, rows, width), torch::transposed(torch::dense(address(last.z_hat), kType, patches, width)), b);
   multiply(a_rows, torch::dense(w.c_proj.weight, kType, width, hidden), alpha);
   multiply(a_rows, torch::dense(w.out_proj.weight, kType, width, width), a_out);
-  gpu_->mlp_gradient_e({last.u.data(), last.omega.data(), alpha, b, last.rstd_post.data(), weights_->fc_gamma, weights_->fc_offset, patches,
-                        width, hidden, rows, exact_gelu(), e, sums});
+  gpu_->mlp_gradient_e({address(last.u), address(last.omega), alpha, b, address(last.rstd_post), weights_->fc_gamma, weights_->fc_offset,
+                        patches, width, hidden, rows, exact_gelu(), e, sums});
   linear(weights_->composite, e, rows * patches, out_gradient);
-  gpu_->mlp_gradient_finish({sums, b, last.rstd_2.data(), last.rstd_post.data(), last.h_hat_out.data(), last.z_hat_out.data(), a_out,
-                             weights_->out_proj_column_sums, patches, width, rows, out_gradient});
+  gpu_->mlp_gradient_finish({sums, b, address(last.rstd_2), address(last.rstd_post), address(last.h_hat_out), address(last.z_hat_out),
+                             a_out, weights_->out_proj_column_sums, patches, width, rows, out_gradient});
 }
 
 // Step 5. Patches in blocks, so that the scores of all heads stay small.
-void CudaDevice::attention_gradient_sums(Arena& arena, const LastBlock& last, int64_t classes, const float* out_gradient,
+void CudaDevice::attention_gradient_sums(DeviceArena& arena, const DeviceLastBlock& last, int64_t classes, const float* out_gradient,
                                          float* qkv_gradient) const {
-  const int64_t n = last.n, width = model_->image.width, heads = model_->image.heads, size = head_size();
+  const int64_t n = last.tokens, width = model_->image.width, heads = model_->image.heads, size = head_size();
   const int64_t columns = classes * (size + 1);
   const auto most = static_cast<int64_t>(kGradientBytes / sizeof(float)) / (heads * (n + columns));
   const int64_t rows_at_once = std::clamp<int64_t>(most, 1, n - 1);
-  Arena::Scope scope(arena);
+  DeviceArena::Scope scope(arena);
   float *scores = take(arena, heads * rows_at_once, n), *packed = take(arena, heads * rows_at_once, columns),
         *key_weight = take(arena, heads * rows_at_once, classes), *value_weight = take(arena, heads, rows_at_once),
         *product = take(arena, heads * n, columns), *query_weight = take(arena, heads * n, classes);
   const auto part = [&](int64_t which, int64_t first, int64_t rows) {
-    return torch::Batch{last.qkv.data() + first * 3 * width + which * width, kType, heads, rows, size, size, 3 * width, 1};
+    return torch::Batch{address(last.qkv) + first * 3 * width + which * width, kType, heads, rows, size, size, 3 * width, 1};
   };
   // The gradients of all classes' queries (part 0) or keys (1), a head a batch.
   const auto gradient = [&](int64_t which) {
@@ -91,45 +92,47 @@ void CudaDevice::attention_gradient_sums(Arena& arena, const LastBlock& last, in
   for (int64_t first = 1; first < n; first += rows_at_once) {
     const int64_t rows = std::min(rows_at_once, n - first);
     gpu_->torch().bmm(part(0, first, rows), torch::transposed(part(1, 0, n)), batch(scores, rows, n));
-    gpu_->exponentials({scores, heads, rows, n, first, scale(), {last.log_sum_exp.data(), n, 1}});
-    gpu_->pack_out_gradient({scores, last.qkv.data(), last.attended.data(), out_gradient, heads, rows, n, width, classes, first, scale(),
-                             packed, key_weight, value_weight});
+    gpu_->exponentials({scores, heads, rows, n, first, scale(), {address(last.log_sum_exp), n, 1}});
+    gpu_->pack_out_gradient({scores, address(last.qkv), address(last.attended), out_gradient, heads, rows, n, width, classes, first,
+                             scale(), packed, key_weight, value_weight});
     gpu_->torch().bmm(torch::transposed(batch(scores, rows, n)), batch(packed, rows, columns), batch(product, n, columns), true);
     gpu_->torch().bmm(torch::transposed(batch(key_weight, rows, classes)), part(0, first, rows), gradient(1), true);
     for (int64_t k = 0; k < classes; ++k)
       gpu_->torch().bmm(batch(value_weight, 1, rows), {packed + k * (size + 1), kType, heads, rows, size, rows * columns, columns, 1},
                         {qkv_gradient + (3 * k + 2) * width, kType, heads, 1, size, size, 3 * width, 1}, true);
   }
-  gpu_->query_weights({product, last.qkv.data(), heads, n, width, classes, scale(), query_weight});
+  gpu_->query_weights({product, address(last.qkv), heads, n, width, classes, scale(), query_weight});
   gpu_->torch().bmm(torch::transposed(batch(query_weight, n, classes)), part(1, 0, n), gradient(0));
 }
 
 // Steps 2 to 5 for some rows of texts -> cams (rows, N), not normalised.
-void CudaDevice::explain(Arena& arena, const LastBlock& last, int64_t rows, const float* a, const float* scaled_dz, float* cams) const {
-  const int64_t width = model_->image.width, patches = last.n - 1;
-  Arena::Scope scope(arena);
+void CudaDevice::backward(DeviceArena& arena, const DeviceLastBlock& last, int64_t rows, const float* a, const float* scaled_dz,
+                          float* cams) const {
+  const int64_t width = model_->image.width, patches = last.patches();
+  DeviceArena::Scope scope(arena);
   float *out_gradient = take(arena, rows * patches, width), *qkv_gradient = take(arena, rows, 3 * width),
         *channels = take(arena, rows, width);
   mlp_gradient(arena, last, rows, a, scaled_dz, out_gradient);
   attention_gradient_sums(arena, last, rows, out_gradient, qkv_gradient);
   multiply(torch::dense(qkv_gradient, kType, rows, 3 * width),
            torch::dense(weights_->blocks.back().in_proj.weight, kType, 3 * width, width), channels);
-  multiply(torch::dense(channels, kType, rows, width), torch::transposed(torch::dense(last.y.data() + width, kType, patches, width)), cams);
+  multiply(torch::dense(channels, kType, rows, width), torch::transposed(torch::dense(address(last.y) + width, kType, patches, width)),
+           cams);
 }
 
-void CudaDevice::softmax_gradcam(HostContext& c, const LastBlock& last, const LabelTexts& texts, float* logits, float* probabilities,
-                                 float* cams) {
-  const int64_t patches = last.n - 1, width = model_->image.width, hidden = weights_->blocks.back().c_fc.outputs;
-  const int64_t rows = static_cast<int64_t>(texts.rows.size()) / model_->shape.embedding;
-  Arena::Scope scope(c.arena);
+void CudaDevice::softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
+                                 DeviceSpan<float> probabilities, const DeviceMaps& cams) {
+  const int64_t patches = last.patches(), width = model_->image.width, hidden = model_->last_hidden;
+  const int64_t rows = std::ssize(texts.rows) / model_->shape.embedding;
+  DeviceArena::Scope scope(c.arena);
   float *a = take(c.arena, rows, width), *scaled_dz = take(c.arena, rows, width), *row_cams = take(c.arena, rows, patches);
-  score_gradients(c.arena, last, texts, logits, probabilities, a, scaled_dz);
+  score_gradients(c.arena, last, texts, address(logits), address(probabilities), a, scaled_dz);
   const int64_t group = std::max<int64_t>(static_cast<int64_t>(kGradientBytes / sizeof(float)) / (patches * hidden), 1);
   for (int64_t first = 0; first < rows; first += group) {
     c.checkpoint();
-    explain(c.arena, last, std::min(group, rows - first), a + first * width, scaled_dz + first * width, row_cams + first * patches);
+    backward(c.arena, last, std::min(group, rows - first), a + first * width, scaled_dz + first * width, row_cams + first * patches);
   }
-  gpu_->normalise_cams({row_cams, send(c.arena, texts.first_row), texts.labels(), patches, cams});
+  gpu_->normalise_cams({row_cams, send(c.arena, texts.first_row), texts.labels(), patches, address(cams.data)});
 }
 
 }  // namespace clip_es::cuda

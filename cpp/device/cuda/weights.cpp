@@ -1,17 +1,12 @@
 #include "device/cuda/weights.h"
 
-#include <bit>
+#include "cam/last_block_weights.h"
+#include "core/float16.h"
 
 namespace clip_es::cuda {
 namespace {
 
-// Round to nearest, ties to even; weights are finite.
-uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-// As extract_patches on the CPU, in float32 and in this order, as torchvision does.
+// (3, 256): every byte normalised, with the same float32 operations in the same order as ops::extract_patches and torchvision.
 std::vector<float> make_pixel_values(const Model& model) {
   std::vector<float> values;
   for (size_t c = 0; c < 3; ++c)
@@ -21,21 +16,21 @@ std::vector<float> make_pixel_values(const Model& model) {
 
 }  // namespace
 
-Weights::Weights(const std::shared_ptr<Gpu>& gpu, const Model& model, const GradCamWeights& gradcam, torch::Dtype dtype)
+Weights::Weights(const std::shared_ptr<Gpu>& gpu, HostContext& context, const ModelSource& source, torch::Dtype dtype)
     : gpu_(*gpu), memory_(Gpu::memory(gpu)) {
-  patch_embedding = put(model.patch_embedding, torch::Dtype::kFloat32);
+  const Model& model = *source.model();
+  patch_embedding = put(source.patch_embedding(), torch::Dtype::kFloat32);
   class_embedding = put(model.class_embedding);
   positions = put(model.positional_embedding);
   projection = put(model.image_projection);
   pixel_values = put(make_pixel_values(model));
   ln_pre = put(model.ln_pre);
   ln_post = put(model.ln_post);
-  for (const BlockWeights& b : model.image_blocks) {
-    // GradCAM differentiates through the last block, which therefore stays exact in every precision.
-    const torch::Dtype own = &b == &model.image_blocks.back() ? torch::Dtype::kFloat32 : dtype;
-    blocks.push_back({put(b.ln_1), put(b.ln_2), put(b.in_proj, own), put(b.out_proj, own), put(b.c_fc, own), put(b.c_proj, own)});
-  }
-  composite = {torch::Dtype::kFloat32, static_cast<int64_t>(gradcam.fc_gamma.size()), model.image.width, put(gradcam.composite), nullptr};
+  for (int64_t i = 0; i + 1 < model.shape.layers; ++i) blocks.push_back(put(source.image_block(i), dtype));
+  const BlockTensors last = source.image_block(model.shape.layers - 1);
+  blocks.push_back(put(last, torch::Dtype::kFloat32));  // GradCAM differentiates through it
+  const GradCamTensors gradcam = derive_gradcam_tensors(context, last);
+  composite = {torch::Dtype::kFloat32, last.c_fc.outputs, last.c_fc.inputs, put(gradcam.composite), nullptr};
   fc_gamma = put(gradcam.fc_gamma);
   fc_offset = put(gradcam.fc_offset);
   out_proj_column_sums = put(gradcam.out_proj_column_sums);
@@ -51,7 +46,7 @@ const void* Weights::put(std::span<const float> values, torch::Dtype dtype) {
   if (dtype == torch::Dtype::kFloat32) return put(values);
   std::vector<uint16_t> rounded;
   rounded.reserve(values.size());
-  for (const float value : values) rounded.push_back(to_bfloat16(value));
+  for (const float value : values) rounded.push_back(float_to_bfloat16(value));
   const std::span<uint16_t> to = memory_.take<uint16_t>(rounded.size());
   gpu_.copy_in(std::span<const uint16_t>(rounded), to.data());
   return to.data();
@@ -59,10 +54,13 @@ const void* Weights::put(std::span<const float> values, torch::Dtype dtype) {
 
 Norm Weights::put(const LayerNormWeights& w) { return {put(w.gamma), put(w.beta)}; }
 
-Linear Weights::put(const torch::Linear& layer, torch::Dtype dtype) {
-  const auto size = static_cast<size_t>(layer.outputs() * layer.inputs());
-  const void* bias = layer.bias() ? put(std::span(layer.bias(), static_cast<size_t>(layer.outputs())), dtype) : nullptr;
-  return {dtype, layer.inputs(), layer.outputs(), put(std::span(layer.weight(), size), dtype), bias};
+Linear Weights::put(const LinearTensors& layer, torch::Dtype dtype) {
+  const void* bias = layer.bias.empty() ? nullptr : put(layer.bias, dtype);
+  return {dtype, layer.inputs, layer.outputs, put(layer.weight, dtype), bias};
+}
+
+Block Weights::put(const BlockTensors& b, torch::Dtype dtype) {
+  return {put(b.ln_1), put(b.ln_2), put(b.in_proj, dtype), put(b.out_proj, dtype), put(b.c_fc, dtype), put(b.c_proj, dtype)};
 }
 
 }  // namespace clip_es::cuda

@@ -1,20 +1,20 @@
-// A model's image tower in the GPU's memory, in the precisions in which it multiplies.
+// The weights of a model's image tower in device memory, in the types that the products use.
 #pragma once
 #include <vector>
 
-#include "cam/softmax_gradcam.h"
-#include "clip/model.h"
+#include "clip/model_source.h"
+#include "core/context.h"
 #include "device/cuda/gpu.h"
 
 namespace clip_es::cuda {
 
 struct Norm {
-  const float *gamma, *beta;
+  const float *gamma, *beta;  // (width)
 };
 
-// y = x W^T + b.
+// y = x W^T + b, for x (rows, inputs).
 struct Linear {
-  torch::Dtype dtype;  // of everything
+  torch::Dtype dtype;  // of x, weight, bias and y
   int64_t inputs, outputs;
   const void *weight, *bias;  // (outputs, inputs), (outputs) or null
 };
@@ -26,26 +26,29 @@ struct Block {
 
 class Weights {
  public:
-  // blocks: of image_blocks, the last always in float32. The model must have been read in float32.
-  Weights(const std::shared_ptr<Gpu> &, const Model &, const GradCamWeights &, torch::Dtype blocks);
+  // Reads the model layer by layer. blocks: the type of all image blocks except the last, which stays float32. The copies are queued on the
+  // stream of gpu: wait for it before another stream uses the weights.
+  Weights(const std::shared_ptr<Gpu> &, HostContext &, const ModelSource &, torch::Dtype blocks);
 
   size_t bytes() const { return memory_.capacity(); }
 
   Linear patch_embedding;
-  const float *class_embedding, *positions, *projection, *pixel_values;  // pixel_values (3, 256): each byte, normalised
+  const float *class_embedding, *positions, *projection, *pixel_values;  // as in ops/cuda/kernels.h
   Norm ln_pre, ln_post;
   std::vector<Block> blocks;
-  Linear composite;  // and the rest of GradCamWeights
+  Linear composite;  // this and the following: see GradCamTensors
   const float *fc_gamma, *fc_offset, *out_proj_column_sums;
 
  private:
+  // Each copies host values to device memory.
   const float *put(std::span<const float>);
   const void *put(std::span<const float>, torch::Dtype);
   Norm put(const LayerNormWeights &);
-  Linear put(const torch::Linear &, torch::Dtype);
+  Linear put(const LinearTensors &, torch::Dtype);
+  Block put(const BlockTensors &, torch::Dtype);
 
   const Gpu &gpu_;
-  Arena memory_;  // taken and never given back
+  Arena memory_;  // holds all weights until this object is destroyed
 };
 
 }  // namespace clip_es::cuda

@@ -1,21 +1,22 @@
-// A tile of query rows and one head at a time: scores are made, turned into exponentials, added to the mean and multiplied while they are
-// in the core's first caches. Keys and values are packed once for all tiles. Rows are divided by their sums at the very end.
+// Works on one tile of query rows and one head at a time: scores are computed, exponentiated, added to the mean and multiplied by the
+// values while they are in the core's first caches. Keys and values are packed once for all tiles. Rows are divided by their sums at the
+// end.
 #include "ops/attention.h"
 
 #include <cmath>
 
+#include "ops/cpu/kernels.h"
 #include "ops/cpu/pack.h"
-#include "ops/cpu/simd.h"
 #include "ops/ops.h"
 
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kBlock = 11 * kMostTileRows;  // query rows to a thread, whose mean (132 x n floats) stays in the second-level cache
+constexpr int64_t kBlock = 11 * kMaxTileRows;  // query rows for one thread: their mean (132 x n floats) stays in the second-level cache
 
-// Sizes of the packed pieces of one sequence, in words; of one head each.
+// Sizes of the packed arrays of one sequence and one head, in words.
 struct Sizes {
-  const Tile& t;
+  const ProductTile& t;
   int64_t length, head_size;
   int64_t keys() const { return round_up(length, t.columns); }
   int64_t packed_keys() const { return keys() * t.words(head_size); }
@@ -25,7 +26,7 @@ struct Sizes {
 
 struct Job {
   const AttentionInput& in;
-  int64_t tokens;  // of all sequences
+  int64_t tokens;  // in all sequences
   bool causal;
   float* out;
   float* log_sum_exp;  // or null
@@ -39,7 +40,7 @@ struct Job {
   }
 };
 
-// One sequence's keys and values, head by head, in the order of use.
+// The keys and values of one sequence, head by head, in the order of use.
 struct Packed {
   Sequence sequence;
   Sizes sizes;
@@ -54,11 +55,11 @@ void pack_head(const Job& job, const Packed& p, int64_t head) {
                p.values + head * p.sizes.packed_values());
 }
 
-// What a thread works in.
+// The working memory of one thread.
 struct Scratch {
-  float* scores;     // (tile's rows, keys)
-  float* result;     // (tile's rows, head size in whole tiles)
-  uint32_t* packed;  // of queries, then of the exponentials
+  float* scores;     // (tile.rows, keys)
+  float* result;     // (tile.rows, head size rounded up to whole tiles)
+  uint32_t* packed;  // queries, then exponentials
 
   static int64_t results(const Sizes& s) { return s.t.rows * round_up(s.head_size, s.t.columns); }
   static int64_t words(const Sizes& s) { return round_up(s.t.rows * s.keys() + results(s) + s.packed_rows(), 16); }
@@ -66,14 +67,14 @@ struct Scratch {
       : scores(reinterpret_cast<float*>(memory)), result(scores + s.t.rows * s.keys()), packed(memory + s.t.rows * s.keys() + results(s)) {}
 };
 
-// Query rows [first, first + rows) of a sequence, at most a tile's; one head.
-void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_t head, const Scratch& s) {
+// One head of query rows [first, first + rows) of a sequence, at most tile.rows of them.
+void attend(const Kernels& k, const Job& job, const Packed& p, int64_t first, int64_t rows, int64_t head, const Scratch& s) {
   const auto [begin, length] = p.sequence;
-  const Tile& t = p.sizes.t;
+  const ProductTile& t = p.sizes.t;
   const int64_t width = job.in.width, size = job.head_size(), keys = p.sizes.keys(), columns = round_up(size, t.columns);
   pack_rows(job.in.precision, job.row(0, head, begin + first), 3 * width, rows, size, t.rows, s.packed);
   multiply_packed(t, s.packed, p.keys + head * p.sizes.packed_keys(), t.words(size), rows, keys, s.scores);
-  float factors[kMostTileRows];
+  float factors[kMaxTileRows];
   for (int64_t r = 0; r < rows; ++r) {
     float* row = s.scores + r * keys;
     const int64_t visible = job.causal ? first + r + 1 : length;
@@ -82,44 +83,45 @@ void attend(const Job& job, const Packed& p, int64_t first, int64_t rows, int64_
     factors[r] = 1 / sum.sum;
     if (job.log_sum_exp) job.log_sum_exp[head * job.tokens + begin + first + r] = sum.log_sum_exp();
     if (const int64_t patch = first + r - 1; job.mean && patch >= 0)
-      add_scaled(job.mean + patch * (length - 1), row + 1, length - 1, factors[r] * job.mean_weight / static_cast<float>(job.in.heads));
+      k.add_scaled(job.mean + patch * (length - 1), row + 1, length - 1, factors[r] * job.mean_weight / static_cast<float>(job.in.heads));
   }
   pack_rows(job.in.precision, s.scores, keys, rows, length, t.rows, s.packed);
   multiply_packed(t, s.packed, p.values + head * p.sizes.packed_values(), t.words(length), rows, columns, s.result);
-  for (int64_t r = 0; r < rows; ++r) scale(job.out + (begin + first + r) * width + head * size, s.result + r * columns, size, factors[r]);
+  for (int64_t r = 0; r < rows; ++r) k.scale(job.out + (begin + first + r) * width + head * size, s.result + r * columns, size, factors[r]);
 }
 
 void attend_all(HostContext& context, const Job& job, std::span<const Sequence> sequences) {
-  const Tile& t = tile(job.in.precision);
-  const int64_t heads = job.in.heads, size = job.head_size(), count = static_cast<int64_t>(sequences.size());
+  const Kernels& k = kernels();
+  const ProductTile& t = product_tile(job.in.precision);
+  const int64_t heads = job.in.heads, size = job.head_size(), count = std::ssize(sequences);
   Arena::Scope scope(context.arena);
   const auto packed = context.arena.take<Packed>(sequences.size());
   int64_t longest = 0, blocks = 0;
   for (size_t i = 0; i < sequences.size(); ++i) {
     const Sizes sizes{t, sequences[i].length, size};
-    new (&packed[i]) Packed{sequences[i], sizes, context.arena.take<uint32_t>(static_cast<size_t>(heads * sizes.packed_keys())).data(),
-                            context.arena.take<uint32_t>(static_cast<size_t>(heads * sizes.packed_values())).data()};
+    new (&packed[i]) Packed{sequences[i], sizes, context.arena.take<uint32_t>(heads * sizes.packed_keys()).data(),
+                            context.arena.take<uint32_t>(heads * sizes.packed_values()).data()};
     longest = std::max(longest, sequences[i].length);
     blocks += (sequences[i].length + kBlock - 1) / kBlock;
   }
-  context.pool.run(count * heads, [&](int64_t i, int) { pack_head(job, packed[static_cast<size_t>(i / heads)], i % heads); });
+  context.pool.run(count * heads, [&](int64_t i, int) { pack_head(job, packed[i / heads], i % heads); });
 
   struct Block {
     const Packed* sequence;
     int64_t first;  // row within it
   };
-  const auto rows = context.arena.take<Block>(static_cast<size_t>(blocks));
+  const auto rows = context.arena.take<Block>(blocks);
   size_t next = 0;
   for (const Packed& p : packed)
     for (int64_t first = 0; first < p.sequence.length; first += kBlock) rows[next++] = {&p, first};
   const int64_t words = Scratch::words({t, longest, size});
-  const auto memory = context.arena.take<uint32_t>(static_cast<size_t>(context.pool.size() * words));
+  const auto memory = context.arena.take<uint32_t>(context.pool.size() * words);
   context.pool.run(blocks, [&](int64_t index, int worker) {
-    const auto [p, first] = rows[static_cast<size_t>(index)];
+    const auto [p, first] = rows[index];
     const Scratch scratch(memory.data() + worker * words, p->sizes);
     const int64_t end = std::min(first + kBlock, p->sequence.length);
     for (int64_t head = 0; head < heads; ++head)
-      for (int64_t row = first; row < end; row += t.rows) attend(job, *p, row, std::min(t.rows, end - row), head, scratch);
+      for (int64_t row = first; row < end; row += t.rows) attend(k, job, *p, row, std::min(t.rows, end - row), head, scratch);
   });
 }
 

@@ -1,236 +1,40 @@
 #include "ops/lattice.h"
 
-#include <bit>
-#include <cmath>
-
-#include "ops/cpu/simd.h"
-#include "ops/cpu/vectors.h"
+#include "ops/cpu/kernels.h"
 
 #if defined(__SSE__)
 #include <xmmintrin.h>
 #endif
 
 namespace clip_es::ops {
-namespace {
 
-template <class V>
-constexpr int64_t kLanes = static_cast<int64_t>(sizeof(V) / sizeof(float));
-
-// The values of one pixel or lattice point, as many channels as registers hold: Vectors of V and, with Tail, four floats more.
-template <class V, int Vectors, bool Tail>
-struct Value {
-  static constexpr int64_t kChannels = Vectors * kLanes<V> + (Tail ? 4 : 0);
-  V part[Vectors];
-  Float4 tail;
-
-  CLIP_ES_INLINE void clear() {
-    for (int i = 0; i < Vectors; ++i) part[i] = V{};
-    if (Tail) tail = Float4{};
-  }
-  CLIP_ES_INLINE void read(const float* p) {
-    for (int i = 0; i < Vectors; ++i) load(part[i], p + i * kLanes<V>);
-    if (Tail) load(tail, p + Vectors * kLanes<V>);
-  }
-  CLIP_ES_INLINE void write(float* p) const {
-    for (int i = 0; i < Vectors; ++i) store(p + i * kLanes<V>, part[i]);
-    if (Tail) store(p + Vectors * kLanes<V>, tail);
-  }
-  CLIP_ES_INLINE void add(const Value& other, float factor) {
-    for (int i = 0; i < Vectors; ++i) part[i] += other.part[i] * factor;
-    if (Tail) tail += other.tail * factor;
-  }
-  CLIP_ES_INLINE void add(const Value& other) {
-    for (int i = 0; i < Vectors; ++i) part[i] += other.part[i];
-    if (Tail) tail += other.tail;
-  }
-  CLIP_ES_INLINE static void prefetch(const float* p) {
-    __builtin_prefetch(p);
-    if (kChannels > 8) __builtin_prefetch(p + 16);
-  }
-};
-
-// Calls a loop, a struct with `template <class Value> static void run(stride, arguments…)`, for all channels: at most 24 at once, the
-// pointers to values moved on in between.
-template <class Loop, class... Pointers>
-CLIP_ES_INLINE void for_channels(int64_t channels, const Loop& loop, Pointers... values) {
-  if (channels == 1) return loop.template run<Value<float, 1, false>>(channels, values...);
-  if (channels == 2) return loop.template run<Value<Float2, 1, false>>(channels, values...);
-  int64_t c = 0;
-  for (; c + 24 <= channels; c += 24) loop.template run<Value<Float8, 3, false>>(channels, values + c...);
-  const int64_t rest = channels - c;
-  if (rest == 4) loop.template run<Value<Float4, 1, false>>(channels, values + c...);
-  else if (rest == 8) loop.template run<Value<Float8, 1, false>>(channels, values + c...);
-  else if (rest == 12) loop.template run<Value<Float8, 1, true>>(channels, values + c...);
-  else if (rest == 16) loop.template run<Value<Float8, 2, false>>(channels, values + c...);
-  else if (rest == 20) loop.template run<Value<Float8, 2, true>>(channels, values + c...);
+void lattice_splat(const LatticeCorners& corners, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t ahead) {
+  kernels().lattice_splat(corners, pixels, count, channels, slots, ahead);
 }
 
-template <int K>
-struct Splat {
-  const LatticeCorners& in;
-  int64_t count, ahead;
-  template <class V>
-  CLIP_ES_INLINE void run(int64_t channels, const float* pixels, float* slots) const {
-    if (channels == V::kChannels) run_at<V>(V::kChannels, pixels, slots);  // a constant stride
-    else run_at<V>(channels, pixels, slots);
-  }
-  template <class V>
-  CLIP_ES_INLINE void run_at(int64_t stride, const float* pixels, float* slots) const {
-    const uint16_t* slot = in.slot;
-    const float* weight = in.weight;
-    for (int64_t i = 0; i < count; ++i, slot += K, weight += K) {
-      V pixel, sum;
-      if (K == 3) {
-        V::prefetch(pixels + (i + ahead) * stride);
-        __builtin_prefetch(slot + ahead * K);
-        __builtin_prefetch(weight + ahead * K);
-      }
-      pixel.read(pixels + i * stride);
-      for (int k = 0; k < K; ++k) {
-        float* at = slots + slot[k] * stride;
-        sum.read(at);
-        sum.add(pixel, weight[k]);
-        sum.write(at);
-      }
-    }
-  }
-};
-
-template <int K>
-struct Slice {
-  const LatticeCorners& in;
-  int64_t count;
-  bool add;
-  template <class V>
-  CLIP_ES_INLINE void run(int64_t channels, const float* slots, float* pixels) const {
-    if (channels == V::kChannels) run_at<V>(V::kChannels, slots, pixels);
-    else run_at<V>(channels, slots, pixels);
-  }
-  template <class V>
-  CLIP_ES_INLINE void run_at(int64_t stride, const float* slots, float* pixels) const {
-    const uint16_t* slot = in.slot;
-    const float* weight = in.weight;
-    for (int64_t i = 0; i < count; ++i, slot += K, weight += K) {
-      V sum, value;
-      sum.clear();
-      if (add) sum.read(pixels + i * stride);
-      for (int k = 0; k < K; ++k) {
-        value.read(slots + slot[k] * stride);
-        sum.add(value, weight[k]);
-      }
-      sum.write(pixels + i * stride);
-    }
-  }
-};
-
-constexpr int64_t kAhead = 32;  // values on their way from memory
-
-struct Fetch {
-  std::span<const uint32_t> points_of;
-  template <class V>
-  CLIP_ES_INLINE void run(int64_t stride, const float* points, float* slots) const {
-    const uint32_t* point = points_of.data();
-    const auto count = static_cast<int64_t>(points_of.size()), last = count - 1;
-    for (int64_t s = 0; s < count; ++s) {
-      V::prefetch(points + static_cast<int64_t>(point[s + kAhead < last ? s + kAhead : last]) * stride);
-      V value;
-      value.read(points + static_cast<int64_t>(point[s]) * stride);
-      value.write(slots + s * stride);
-    }
-  }
-};
-
-// Writes the sum so far after each source, and moves on to the next point after the last: no branch on how many a point has.
-struct Gather {
-  const uint32_t* sources;
-  int64_t count;
-  CLIP_ES_INLINE int64_t slot(int64_t s) const { return sources[s < count ? s : count - 1] & ~kLinked; }
-  template <class V>
-  CLIP_ES_INLINE void run(int64_t stride, const float* slots, float* points) const {
-    V sum;
-    sum.clear();
-    float keep = 0;
-    for (int64_t s = 0; s < count; ++s) {
-      V::prefetch(slots + slot(s + kAhead) * stride);
-      V value;
-      value.read(slots + slot(s) * stride);
-      value.add(sum, keep);
-      value.write(points);
-      sum = value;
-      const uint32_t linked = sources[s] >> 31;
-      keep = std::bit_cast<float>(linked * 0x3f800000u);  // 1 where the next source is of the same point
-      points += linked ? 0 : stride;
-    }
-  }
-};
-
-struct Blur {
-  const LatticeNeighbours* neighbours;
-  int64_t count;
-  template <class V>
-  CLIP_ES_INLINE void run(int64_t channels, const float* here, const float* values, float* out) const {
-    if (channels == V::kChannels) run_at<V>(V::kChannels, here, values, out);
-    else run_at<V>(channels, here, values, out);
-  }
-  template <class V>
-  CLIP_ES_INLINE void run_at(int64_t stride, const float* here, const float* values, float* out) const {
-    for (int64_t p = 0; p < count; ++p) {
-      V sum, before, after;
-      sum.read(here + p * stride);
-      before.read(values + static_cast<int64_t>(neighbours[p].before) * stride);
-      after.read(values + static_cast<int64_t>(neighbours[p].after) * stride);
-      sum.add(before, 0.5f);
-      sum.add(after, 0.5f);
-      sum.write(out + p * stride);
-    }
-  }
-};
-
-template <int K>
-CLIP_ES_INLINE void normalise(const float* sums, int64_t count, float strength, float* weight) {
-  const float alpha = 1.0f / (1.0f + std::exp2(-static_cast<float>(K - 1)));
-  const float numerator = std::sqrt(strength * alpha);
-  constexpr int64_t kBlock = 64;
-  float factor[kBlock];
-  for (int64_t first = 0; first < count; first += kBlock) {
-    const int64_t block = first + kBlock <= count ? kBlock : count - first;
-#pragma omp simd
-    for (int64_t i = 0; i < block; ++i) factor[i] = numerator / std::sqrt(sums[first + i] * alpha + 1e-20f);
-    for (int64_t i = 0; i < block; ++i)
-      for (int64_t k = 0; k < K; ++k) weight[(first + i) * K + k] *= factor[i];
-  }
+void lattice_slice(const LatticeCorners& corners, const float* slots, int64_t count, int64_t channels, bool add, float* pixels) {
+  kernels().lattice_slice(corners, slots, count, channels, add, pixels);
 }
 
-}  // namespace
-
-CLIP_ES_MULTIVERSION void lattice_splat(const LatticeCorners& in, const float* pixels, int64_t count, int64_t channels, float* slots,
-                                        int64_t ahead) {
-  if (in.corners == 3) for_channels(channels, Splat<3>{in, count, ahead}, pixels, slots);
-  else for_channels(channels, Splat<6>{in, count, ahead}, pixels, slots);
+void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t channels, float* slots) {
+  kernels().lattice_fetch(points, point.data(), std::ssize(point), channels, slots);
 }
 
-CLIP_ES_MULTIVERSION void lattice_slice(const LatticeCorners& in, const float* slots, int64_t count, int64_t channels, bool add,
-                                        float* pixels) {
-  if (in.corners == 3) for_channels(channels, Slice<3>{in, count, add}, slots, pixels);
-  else for_channels(channels, Slice<6>{in, count, add}, slots, pixels);
+void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, int64_t channels, float* points) {
+  kernels().lattice_gather(slots, sources, count, channels, points);
 }
 
-CLIP_ES_MULTIVERSION void lattice_fetch(const float* points, std::span<const uint32_t> point, int64_t channels, float* slots) {
-  for_channels(channels, Fetch{point}, points, slots);
+void lattice_blur(const float* here, const float* values, const LatticeNeighbours* neighbours, int64_t count, int64_t channels,
+                  float* out) {
+  kernels().lattice_blur(here, values, neighbours, count, channels, out);
 }
 
-CLIP_ES_MULTIVERSION void lattice_gather(const float* slots, const uint32_t* sources, int64_t count, int64_t channels, float* points) {
-  for_channels(channels, Gather{sources, count}, slots, points);
+void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out) {
+  kernels().lattice_blur_row(here, before, after, count, out);
 }
 
-CLIP_ES_MULTIVERSION void lattice_blur(const float* here, const float* values, const LatticeNeighbours* neighbours, int64_t count,
-                                       int64_t channels, float* out) {
-  for_channels(channels, Blur{neighbours, count}, here, values, out);
-}
-
-CLIP_ES_MULTIVERSION void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out) {
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) out[i] = here[i] + 0.5f * (before[i] + after[i]);
+void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight) {
+  kernels().normalise_weights(sums, count, corners, strength, weight);
 }
 
 void stream_values(const float* from, int64_t count, float* to) {
@@ -243,7 +47,7 @@ void stream_values(const float* from, int64_t count, float* to) {
 }
 
 void stream_out(float* from, int64_t count, float* to) {
-  constexpr int64_t kBlock = 256;  // few enough that what was read is still in the first cache when it is cleared
+  constexpr int64_t kBlock = 256;  // small, so that the values are still in the first-level cache when they are cleared
   for (int64_t i = 0; i < count; i += kBlock) {
     const int64_t here = i + kBlock <= count ? kBlock : count - i;
     stream_values(from + i, here, to + i);
@@ -255,11 +59,6 @@ void finish_streams() {
 #if defined(__SSE__)
   _mm_sfence();
 #endif
-}
-
-CLIP_ES_MULTIVERSION void normalise_weights(const float* sums, int64_t count, int64_t corners, float strength, float* weight) {
-  if (corners == 3) normalise<3>(sums, count, strength, weight);
-  else normalise<6>(sums, count, strength, weight);
 }
 
 }  // namespace clip_es::ops

@@ -1,124 +1,29 @@
 #include "ops/lattice_key.h"
 
-#include <cstring>
-
-#include "ops/cpu/simd.h"
+#include "ops/cpu/kernels.h"
 
 namespace clip_es::ops {
 namespace {
 
-constexpr int kLanes = static_cast<int>(kKeyLanes);
-
-typedef float Floats __attribute__((vector_size(4 * kLanes)));
-typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
-typedef Key Longs __attribute__((vector_size(8 * kLanes)));
-
-// The simplices of 8 pixels. scaled (D): features times Scales. -> quotient (D + 1) of the remainder-0 corner, rank (D + 1) of each
-// coordinate, descending by how far it lies above that corner, weight (D + 1) of the corners by remainder. Of vectors, a comparison is -1.
 template <int D>
-[[gnu::always_inline]] inline void find_simplices(const Floats (&scaled)[D], Ints (&quotient)[D + 1], Ints (&rank)[D + 1],
-                                                  Floats (&weight)[D + 1]) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds to the nearest integer
-  Floats above[D + 1], sorted[D + 1], elevated[D + 1], nearest[D + 1];
-  Floats sum{}, rounded_sum{};
-  for (int j = D; j > 0; --j) {
-    elevated[j] = sum - static_cast<float>(j) * scaled[j - 1];
-    sum += scaled[j - 1];
-  }
-  elevated[0] = sum;
-  for (int j = 0; j <= D; ++j) {
-    nearest[j] = (elevated[j] * (1.0f / (D + 1)) + kRound) - kRound;
-    above[j] = elevated[j] - nearest[j] * (D + 1);
-    rounded_sum += nearest[j];
-    rank[j] = Ints{};
-  }
-  for (int i = 0; i < D; ++i)
-    for (int j = i + 1; j <= D; ++j) {
-      const Ints less = above[i] < above[j];
-      rank[i] -= less;
-      rank[j] += less + 1;
-    }
-  // Rounding may leave the plane of coordinate sum 0: the first or last ranks give or take one each.
-  const Ints total = __builtin_convertvector(rounded_sum, Ints);
-  for (int j = 0; j <= D; ++j) {
-    const Ints moved = rank[j] + total, back = (moved > D) - (moved < 0);
-    rank[j] = moved + back * (D + 1);
-    nearest[j] += __builtin_convertvector(back, Floats);
-    quotient[j] = __builtin_convertvector(nearest[j], Ints);
-    above[j] = elevated[j] - nearest[j] * (D + 1);
-  }
-  // Ranks are a permutation: what stands at rank p is picked out by comparing.
-  for (int p = 0; p <= D; ++p) {
-    sorted[p] = above[0];
-    for (int j = 1; j <= D; ++j) sorted[p] = rank[j] == p ? above[j] : sorted[p];
-  }
-  weight[0] = (sorted[D] - sorted[0]) * (1.0f / (D + 1)) + 1.0f;
-  for (int k = 1; k <= D; ++k) weight[k] = (sorted[D - k] - sorted[D - k + 1]) * (1.0f / (D + 1));
-}
-
-// (count, 8) -> (8, count)
-template <class Value, class Vector, int Count>
-[[gnu::always_inline]] inline void interleave(const Vector (&vectors)[Count], Value* out) {
-  Value rows[Count][kLanes];
-  std::memcpy(rows, vectors, sizeof rows);
-  for (int n = 0; n < kLanes; ++n)
-    for (int k = 0; k < Count; ++k) out[n * Count + k] = rows[k][n];
-}
-
-template <int D>
-[[gnu::always_inline]] inline void lattice_keys(const KeyLayout<D>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys,
-                                                float* weights) {
+KeyParts parts_of(const KeyLayout<D>& layout) {
   Key start = 0;
   for (int i = 0; i < D; ++i) start += static_cast<Key>(layout.offset[i]) << layout.shift[i];
-  for (int64_t first = 0; first < count; first += kLanes) {
-    Floats features[D], weight[D + 1];
-    Ints quotient[D + 1], rank[D + 1];
-    for (int i = 0; i < D; ++i) std::memcpy(&features[i], scaled + i * stride + first, sizeof features[i]);
-    find_simplices<D>(features, quotient, rank, weight);
-    Longs key = Longs{} + start, wide_rank[D];
-    for (int i = 0; i < D; ++i) {
-      key += __builtin_convertvector(quotient[i], Longs) << layout.shift[i];  // of a negative quotient, modulo 2^64
-      wide_rank[i] = __builtin_convertvector(rank[i], Longs);
-    }
-    std::memcpy(keys + first, &key, sizeof key);
-    for (int k = 1; k <= D; ++k) {  // from a corner to the next: +1 in every coordinate but -d in the one of the next lower rank
-      key += 1;
-      for (int i = 0; i < D; ++i) key -= __builtin_bit_cast(Longs, wide_rank[i] == static_cast<Key>(D - k + 1)) & layout.one[i];
-      std::memcpy(keys + k * stride + first, &key, sizeof key);
-    }
-    interleave(weight, weights + first * (D + 1));
-  }
+  return {start, layout.shift, layout.one};
 }
 
 }  // namespace
 
-CLIP_ES_MULTIVERSION void lattice_keys_2(const KeyLayout<2>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys,
-                                         float* weights) {
-  lattice_keys<2>(layout, scaled, stride, count, keys, weights);
+void lattice_keys_2(const KeyLayout<2>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights) {
+  kernels().lattice_keys_2(parts_of(layout), scaled, stride, count, keys, weights);
 }
 
-CLIP_ES_MULTIVERSION void lattice_keys_5(const KeyLayout<5>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys,
-                                         float* weights) {
-  lattice_keys<5>(layout, scaled, stride, count, keys, weights);
+void lattice_keys_5(const KeyLayout<5>& layout, const float* scaled, int64_t stride, int64_t count, Key* keys, float* weights) {
+  kernels().lattice_keys_5(parts_of(layout), scaled, stride, count, keys, weights);
 }
 
-CLIP_ES_MULTIVERSION void find_triangles(const float* x, float y, int64_t count, int32_t* quotient, int32_t* last, float* weights) {
-  for (int64_t first = 0; first < count; first += kLanes) {
-    Floats features[2], weight[3];
-    Ints base[3], rank[3], quotients[3], coordinates[3];
-    std::memcpy(&features[0], x + first, sizeof features[0]);
-    features[1] = Floats{} + y;
-    find_simplices<2>(features, base, rank, weight);
-    quotients[0] = base[0];
-    coordinates[0] = base[2] * 3;
-    for (int k = 1; k < 3; ++k) {
-      quotients[k] = quotients[k - 1] + (rank[0] == 3 - k);
-      coordinates[k] = coordinates[k - 1] + 1 + 3 * (rank[2] == 3 - k);
-    }
-    interleave(quotients, quotient + first * 3);
-    interleave(coordinates, last + first * 3);
-    interleave(weight, weights + first * 3);
-  }
+void find_triangles(const float* x, float y, int64_t count, int32_t* quotient, int32_t* last, float* weights) {
+  kernels().find_triangles(x, y, count, quotient, last, weights);
 }
 
 }  // namespace clip_es::ops

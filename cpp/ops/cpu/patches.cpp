@@ -4,7 +4,7 @@ namespace clip_es::ops {
 
 void extract_patches(HostContext& context, const uint8_t* image, int64_t gh, int64_t gw, int64_t patch, const float mean[3],
                      const float std[3], float* out) {
-  // A byte has 256 values: their normalised forms are made once, in float32 and in this order, as torchvision does.
+  // The normalised value of each of the 256 bytes, computed in float32 with the same steps as torchvision.
   float value[3][256];
   for (int c = 0; c < 3; ++c)
     for (int byte = 0; byte < 256; ++byte) value[c][byte] = (static_cast<float>(byte) / 255.0f - mean[c]) / std[c];

@@ -1,5 +1,5 @@
-// Pillow's resampling (Pillow 2.7 to today, libImaging/Resample.c) as a definition of the result: weights in double precision, turned into
-// fixed point with 22 fractional bits, sums in int32, one rounding to 8 bits after each pass.
+// Gives the same bytes as Pillow (2.7 and later, libImaging/Resample.c): weights are computed in double precision and rounded to 22
+// fractional bits, sums are int32, and each pass rounds to 8 bits once.
 #include <algorithm>
 #include <cmath>
 
@@ -26,27 +26,27 @@ double bicubic(double x) {
 
 ResizeWeights resize_weights(Arena& arena, int64_t in_size, int64_t out_size) {
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
-  const double stretch = std::max(scale, 1.0);  // reducing widens the filter: antialias
+  const double stretch = std::max(scale, 1.0);  // a wider filter when the picture shrinks: antialiasing
   const double support = kSupport * stretch;
   ResizeWeights w;
   w.taps = static_cast<int64_t>(std::ceil(support)) * 2 + 1;
-  const auto pixels = static_cast<size_t>(out_size);
+  const size_t pixels = out_size;
   w.first = arena.take<int32_t>(pixels);
   w.count = arena.take<int32_t>(pixels);
   w.weights = arena.take<int32_t>(pixels * static_cast<size_t>(w.taps));
-  const auto exact = arena.take<double>(static_cast<size_t>(w.taps));
+  const auto exact = arena.take<double>(w.taps);
   for (size_t pixel = 0; pixel < pixels; ++pixel) {
     const double centre = (static_cast<double>(pixel) + 0.5) * scale;
     const auto low = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
     const auto high = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), in_size);
     double sum = 0;
     for (int64_t i = low; i < high; ++i) {
-      const double value = bicubic((static_cast<double>(i) - centre + 0.5) * (1 / stretch));  // a product, as Pillow's
-      exact[static_cast<size_t>(i - low)] = value;
+      const double value = bicubic((static_cast<double>(i) - centre + 0.5) * (1 / stretch));  // multiplied by the inverse, as Pillow does
+      exact[i - low] = value;
       sum += value;
     }
     for (int64_t i = low; i < high; ++i) {
-      const double value = exact[static_cast<size_t>(i - low)] / sum * (1 << kFractionBits);
+      const double value = exact[i - low] / sum * (1 << kFractionBits);
       w.weights[pixel * static_cast<size_t>(w.taps) + static_cast<size_t>(i - low)] =
           static_cast<int32_t>(value < 0 ? value - 0.5 : value + 0.5);
     }
@@ -67,7 +67,7 @@ void resize_rows(HostContext& context, const uint8_t* in, int64_t in_width, int6
   context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y)
       for (int64_t x = 0; x < out_width; ++x) {
-        const auto pixel = static_cast<size_t>(x);
+        const size_t pixel = x;
         const uint8_t* from = in + (y * in_width + w.first[pixel]) * kChannels;
         const int32_t* weight = &w.weights[pixel * static_cast<size_t>(w.taps)];
         int32_t sum[kChannels] = {kHalf, kHalf, kHalf};
@@ -82,9 +82,9 @@ void resize_columns(HostContext& context, const uint8_t* in, int64_t in_height, 
   Arena::Scope scope(context.arena);
   const ResizeWeights w = resize_weights(context.arena, in_height, out_height);
   const int64_t stride = width * kChannels;
-  const auto sums = context.arena.take<int32_t>(static_cast<size_t>(context.pool.size() * stride));
+  const auto sums = context.arena.take<int32_t>(context.pool.size() * stride);
   context.pool.run(out_height, [&](int64_t y, int worker) {
-    const auto pixel = static_cast<size_t>(y);
+    const size_t pixel = y;
     int32_t* sum = sums.data() + worker * stride;
     std::fill_n(sum, stride, kHalf);
     for (int32_t i = 0; i < w.count[pixel]; ++i) {
@@ -108,7 +108,7 @@ void resize_bicubic(HostContext& context, const uint8_t* image, int64_t width, i
   } else if (width == out_width) {
     resize_columns(context, image, height, width, out_height, out);
   } else {
-    const auto between = context.arena.take<uint8_t>(static_cast<size_t>(out_width * height * kChannels));
+    const auto between = context.arena.take<uint8_t>(out_width * height * kChannels);
     resize_rows(context, image, width, height, out_width, between.data());
     resize_columns(context, between.data(), height, out_width, out_height, out);
   }

@@ -1,3 +1,5 @@
+// y = activation(u), element by element: GELU or quick GELU (see activation.cuh). Twin: ops/cpu/activation.cpp.
+// One thread per element.
 #include "ops/cuda/activation.cuh"
 
 namespace clip_es::cuda {
@@ -6,16 +8,17 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void activate_kernel(Activate in) {
+__global__ void activate_kernel(Activate args) {
   const int64_t i = global_thread();
-  if (i >= in.count) return;
-  store(static_cast<T*>(in.y) + i, activation(in.exact, to_float(static_cast<const T*>(in.u)[i])));
+  if (i >= args.count) return;
+  store(static_cast<T*>(args.y) + i, activation(args.exact_gelu, to_float(static_cast<const T*>(args.u)[i])));
 }
 
 }  // namespace
 
-int activate(Stream stream, const Activate& in) {
-  return launch(stream, in.bfloat16 ? activate_kernel<BFloat16> : activate_kernel<float>, blocks_for(in.count, kThreads), kThreads, in);
+int activate(Stream stream, const Activate& args) {
+  return launch(stream, args.bfloat16 ? activate_kernel<BFloat16> : activate_kernel<float>, blocks_for(args.count, kThreads), kThreads,
+                args);
 }
 
 }  // namespace clip_es::cuda

@@ -1,61 +1,67 @@
-// What stands between the products of attention's backward pass; the derivation is in cpu/attention_gradient.cpp. With [dO | delta] packed
-// and the weights of q, k and dO made here, every sum over patches is a matrix product.
+// The element-wise parts of attention's backward pass. GradCAM needs only the sums over patches of dq, dk and dv, so every sum becomes a
+// matrix product by LibTorch with weights that these kernels compute:
+//   packed = [dO | delta], delta = dO . O                    dO: gradient of attention's output, O: its output, per head
+//   key_weight_i = -scale * P_i0 * (dO_i . v_0 - delta_i)          sum of dk = sum_i key_weight_i * q_i
+//   value_weight_i = 1 - P_i0                                      sum of dv = sum_i value_weight_i * dO_i
+//   query_weight_j = scale * ((P^T dO)_j . v_j - (P^T delta)_j)    sum of dq = sum_j query_weight_j * k_j
+// Token 0 is the class token: i runs over the patches, j over all tokens. Twin and derivation: ops/cpu/attention_gradient.cpp.
 #include "ops/cuda/common.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kWarps = 8;
+constexpr int kWarps = 8;  // per block
 
+// The dot product of two vectors in device memory, by one warp; every lane gets the result.
 __device__ float dot(const float* a, const float* b, int64_t size) {
   float sum = 0;
   for (int64_t c = threadIdx.x % kWarp; c < size; c += kWarp) sum += a[c] * b[c];
   return warp_sum(sum);
 }
 
-// A warp takes one patch of one head, class after class.
-__global__ void pack_out_gradient_kernel(PackOutGradient in) {
+// One warp per head and patch; it loops over the classes.
+__global__ void pack_out_gradient_kernel(PackOutGradient args) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  if (index >= in.heads * in.rows) return;
+  if (index >= args.heads * args.rows) return;
   const int lane = threadIdx.x % kWarp;
-  const int64_t head = index / in.rows, token = in.first + index % in.rows, size = in.width / in.heads;
-  const float* class_token_value = in.qkv + 2 * in.width + head * size;
-  const float* out = in.out + token * in.width + head * size;
-  const float to_class_token = in.probabilities[index * in.n];
-  for (int64_t k = 0; k < in.classes; ++k) {
-    const float* gradient = in.out_gradient + (k * (in.n - 1) + token - 1) * in.width + head * size;
-    float* packed = in.packed + (index * in.classes + k) * (size + 1);
+  const int64_t head = index / args.rows, token = args.first + index % args.rows, size = args.width / args.heads;
+  const float* class_token_value = args.qkv + 2 * args.width + head * size;
+  const float* out = args.out + token * args.width + head * size;
+  const float class_token_probability = args.probabilities[index * args.n];
+  for (int64_t k = 0; k < args.classes; ++k) {
+    const float* gradient = args.out_gradient + (k * (args.n - 1) + token - 1) * args.width + head * size;
+    float* packed = args.packed + (index * args.classes + k) * (size + 1);
     for (int64_t c = lane; c < size; c += kWarp) packed[c] = gradient[c];
     const float delta = dot(gradient, out, size);
-    const float along_class_token = dot(gradient, class_token_value, size);
+    const float gradient_dot_value = dot(gradient, class_token_value, size);
     if (lane > 0) continue;
     packed[size] = delta;
-    in.key_weight[index * in.classes + k] = -in.scale * to_class_token * (along_class_token - delta);
+    args.key_weight[index * args.classes + k] = -args.scale * class_token_probability * (gradient_dot_value - delta);
   }
-  if (lane == 0) in.value_weight[index] = 1 - to_class_token;
+  if (lane == 0) args.value_weight[index] = 1 - class_token_probability;
 }
 
-// A warp takes one key of one head: scale times its column sum of dS, from P^T [dO | delta].
-__global__ void query_weights_kernel(QueryWeights in) {
+// One warp per head and key; it loops over the classes.
+__global__ void query_weights_kernel(QueryWeights args) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  if (index >= in.heads * in.n) return;
-  const int64_t head = index / in.n, token = index % in.n, size = in.width / in.heads;
-  const float* value = in.qkv + token * 3 * in.width + 2 * in.width + head * size;
-  for (int64_t k = 0; k < in.classes; ++k) {
-    const float* product = in.product + (index * in.classes + k) * (size + 1);
-    const float along_value = dot(product, value, size);
-    if (threadIdx.x % kWarp == 0) in.query_weight[index * in.classes + k] = in.scale * (along_value - product[size]);
+  if (index >= args.heads * args.n) return;
+  const int64_t head = index / args.n, token = index % args.n, size = args.width / args.heads;
+  const float* value = args.qkv + token * 3 * args.width + 2 * args.width + head * size;
+  for (int64_t k = 0; k < args.classes; ++k) {
+    const float* product = args.product + (index * args.classes + k) * (size + 1);
+    const float product_dot_value = dot(product, value, size);
+    if (threadIdx.x % kWarp == 0) args.query_weight[index * args.classes + k] = args.scale * (product_dot_value - product[size]);
   }
 }
 
 }  // namespace
 
-int pack_out_gradient(Stream stream, const PackOutGradient& in) {
-  return launch(stream, pack_out_gradient_kernel, blocks_for(in.heads * in.rows, kWarps), kWarps * kWarp, in);
+int pack_out_gradient(Stream stream, const PackOutGradient& args) {
+  return launch(stream, pack_out_gradient_kernel, blocks_for(args.heads * args.rows, kWarps), kWarps * kWarp, args);
 }
 
-int query_weights(Stream stream, const QueryWeights& in) {
-  return launch(stream, query_weights_kernel, blocks_for(in.heads * in.n, kWarps), kWarps * kWarp, in);
+int query_weights(Stream stream, const QueryWeights& args) {
+  return launch(stream, query_weights_kernel, blocks_for(args.heads * args.n, kWarps), kWarps * kWarp, args);
 }
 
 }  // namespace clip_es::cuda

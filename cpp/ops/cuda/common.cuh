@@ -1,11 +1,12 @@
-// What the kernels share. A .cu file is compiled twice: by nvcc for GPUs, and by the host's compiler against test/cpp/emulator, where each
-// thread of a block is a fibre, so that the tests run every kernel on a machine without a GPU.
+// Helpers that all kernels use: bfloat16, sums over warps and blocks, launches.
+// Every .cu file is compiled twice: by nvcc for GPUs, and by the host compiler for test/cpp/emulator, which runs the kernels in the tests
+// of a machine without a GPU.
 #pragma once
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
-#include "ops/cuda/kernels.h"
+#include "ops/cuda/functions.h"
 
 namespace clip_es::cuda {
 
@@ -19,27 +20,28 @@ struct BFloat16 {
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(BFloat16 x) { return __uint_as_float(static_cast<uint32_t>(x.bits) << 16); }
 
-// Round to nearest, ties to even; values are finite.
+// Rounds to nearest, ties to even. x must be finite for bfloat16.
 __device__ inline void store(float* to, float x) { *to = x; }
 __device__ inline void store(BFloat16* to, float x) {
   const uint32_t bits = __float_as_uint(x);
   to->bits = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// The sum over a warp's lanes, in every lane.
+// The sum over the 32 lanes of a warp. All lanes must call it; every lane gets the sum.
 template <class T>
 __device__ T warp_sum(T x) {
   for (int offset = kWarp / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(kAllLanes, x, offset);
   return x;
 }
 
-// The sum over a block of `Threads` threads, in every thread. All of them call it; it may be called again at once.
+// The sum over a block of `Threads` threads. All threads must call it; every thread gets the sum. Two calls in a row need no barrier
+// between them.
 template <int Threads, class T>
 __device__ T block_sum(T x) {
   constexpr int kWarps = Threads / kWarp;
   __shared__ T sums[kWarps];
   x = warp_sum(x);
-  __syncthreads();  // the last call's sums have been read
+  __syncthreads();  // all threads have read the sums of the previous call
   if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = x;
   __syncthreads();
   T total = sums[0];
@@ -47,7 +49,7 @@ __device__ T block_sum(T x) {
   return total;
 }
 
-// The largest likewise.
+// The maximum over a block, with the contract of block_sum.
 template <int Threads, class T>
 __device__ T block_max(T x) {
   constexpr int kWarps = Threads / kWarp;
@@ -64,10 +66,10 @@ __device__ T block_max(T x) {
   return total;
 }
 
-// The number of this thread in a one-dimensional grid.
+// The index of this thread in a one-dimensional grid.
 __device__ inline int64_t global_thread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
-// Queues kernel(arguments) on `blocks` blocks; no blocks is no work.
+// Queues kernel(arguments) on the stream. Without blocks, nothing is queued. Returns a cudaError_t.
 template <class Arguments>
 int launch(Stream stream, void (*kernel)(Arguments), dim3 blocks, dim3 threads, const Arguments& arguments) {
   if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return cudaSuccess;
@@ -76,10 +78,11 @@ int launch(Stream stream, void (*kernel)(Arguments), dim3 blocks, dim3 threads, 
   config.blockDim = threads;
   config.stream = static_cast<cudaStream_t>(stream);
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments);
-  if (error) cudaGetLastError();  // it is reported, and must not be found again by the next call
+  if (error) cudaGetLastError();  // clears the error: it is returned here, and the next call must not return it again
   return error;
 }
 
+// The number of blocks for `count` items.
 inline unsigned blocks_for(int64_t count, int64_t per_block) { return static_cast<unsigned>((count + per_block - 1) / per_block); }
 
 }  // namespace clip_es::cuda

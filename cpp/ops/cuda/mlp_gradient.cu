@@ -1,4 +1,8 @@
-// Before and after the product of e with the composite matrix, which is one for all classes.
+// The backward pass of the last block's MLP, in two steps with one matrix product between them (by LibTorch, for all classes at once):
+//   e = act'(u) * rstd_post * (alpha - b * omega)
+//   gradient = e * composite^T
+//   gradient = rstd_post * (a_out - b * z_hat_out) + rstd_2 * (gradient - sums[0] * out_proj_column_sums - sums[1] * h_hat_out)
+// where sums[0] = sum(e * fc_gamma) and sums[1] = sum(e * (u - fc_offset)) / width. Twin: ops/cpu/mlp_gradient.cpp.
 #include "ops/cuda/activation.cuh"
 
 namespace clip_es::cuda {
@@ -6,43 +10,45 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// A block takes one patch of one class: e and both its dot products in one pass.
-__global__ void mlp_gradient_e_kernel(MlpGradientE in) {
-  const int64_t index = blockIdx.x, k = index / in.patches, patch = index % in.patches;
-  const float *u = in.u + patch * in.hidden, *omega = in.omega + patch * in.hidden, *alpha = in.alpha + k * in.hidden;
-  const float b = in.b[index], rstd_post = in.rstd_post[patch];
+// One block per class and patch. Both sums are computed in the pass that writes e, so that e is not read again.
+__global__ void mlp_gradient_e_kernel(MlpGradientE args) {
+  const int64_t index = blockIdx.x, k = index / args.patches, patch = index % args.patches;
+  const float *u = args.u + patch * args.hidden, *omega = args.omega + patch * args.hidden, *alpha = args.alpha + k * args.hidden;
+  const float b = args.b[index], rstd_post = args.rstd_post[patch];
   float gamma_sum = 0, u_sum = 0;
-  for (int64_t i = threadIdx.x; i < in.hidden; i += kThreads) {
-    const float value = activation_slope(in.exact, u[i]) * rstd_post * (alpha[i] - b * omega[i]);
-    in.e[index * in.hidden + i] = value;
-    gamma_sum += value * in.fc_gamma[i];
-    u_sum += value * (u[i] - in.fc_offset[i]);
+  for (int64_t i = threadIdx.x; i < args.hidden; i += kThreads) {
+    const float value = activation_derivative(args.exact_gelu, u[i]) * rstd_post * (alpha[i] - b * omega[i]);
+    args.e[index * args.hidden + i] = value;
+    gamma_sum += value * args.fc_gamma[i];
+    u_sum += value * (u[i] - args.fc_offset[i]);
   }
   gamma_sum = block_sum<kThreads>(gamma_sum);
   u_sum = block_sum<kThreads>(u_sum);
   if (threadIdx.x > 0) return;
-  in.sums[2 * index] = gamma_sum;
-  in.sums[2 * index + 1] = u_sum / static_cast<float>(in.width);
+  args.sums[2 * index] = gamma_sum;
+  args.sums[2 * index + 1] = u_sum / static_cast<float>(args.width);
 }
 
-__global__ void mlp_gradient_finish_kernel(MlpGradientFinish in) {
+// One thread per element.
+__global__ void mlp_gradient_finish_kernel(MlpGradientFinish args) {
   const int64_t index = global_thread();
-  if (index >= in.classes * in.patches * in.width) return;
-  const int64_t c = index % in.width, row = index / in.width, patch = row % in.patches, k = row / in.patches;
-  const int64_t at = patch * in.width + c;
-  const float through_norm = in.a_out[k * in.width + c] - in.b[row] * in.z_hat_out[at];
-  const float through_mlp = in.gradient[index] - in.sums[2 * row] * in.out_proj_column_sums[c] - in.sums[2 * row + 1] * in.h_hat_out[at];
-  in.gradient[index] = in.rstd_post[patch] * through_norm + in.rstd_2[patch] * through_mlp;
+  if (index >= args.classes * args.patches * args.width) return;
+  const int64_t c = index % args.width, row = index / args.width, patch = row % args.patches, k = row / args.patches;
+  const int64_t at = patch * args.width + c;
+  const float through_norm = args.a_out[k * args.width + c] - args.b[row] * args.z_hat_out[at];
+  const float through_mlp =
+      args.gradient[index] - args.sums[2 * row] * args.out_proj_column_sums[c] - args.sums[2 * row + 1] * args.h_hat_out[at];
+  args.gradient[index] = args.rstd_post[patch] * through_norm + args.rstd_2[patch] * through_mlp;
 }
 
 }  // namespace
 
-int mlp_gradient_e(Stream stream, const MlpGradientE& in) {
-  return launch(stream, mlp_gradient_e_kernel, static_cast<unsigned>(in.classes * in.patches), kThreads, in);
+int mlp_gradient_e(Stream stream, const MlpGradientE& args) {
+  return launch(stream, mlp_gradient_e_kernel, static_cast<unsigned>(args.classes * args.patches), kThreads, args);
 }
 
-int mlp_gradient_finish(Stream stream, const MlpGradientFinish& in) {
-  return launch(stream, mlp_gradient_finish_kernel, blocks_for(in.classes * in.patches * in.width, kThreads), kThreads, in);
+int mlp_gradient_finish(Stream stream, const MlpGradientFinish& args) {
+  return launch(stream, mlp_gradient_finish_kernel, blocks_for(args.classes * args.patches * args.width, kThreads), kThreads, args);
 }
 
 }  // namespace clip_es::cuda

@@ -1,10 +1,10 @@
-// One tensor-core product of a warp: d (16, 8) += a (16, 16) b (16, 8) in bfloat16 with float32 sums, mma.sync.m16n8k16. PTX ISA,
-// "Matrix Fragments for mma.m16n8k16 with floating point type": with group = lane / 4 and pair = lane % 4, a lane holds
+// The tensor-core instruction mma.sync.m16n8k16 of a warp: d (16, 8) += a (16, 16) * b (16, 8), bfloat16 inputs and float32 sums.
+// PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type": with group = lane / 4 and pair = lane % 4, a lane holds
 //   a[0]: row group,     columns 2 pair, 2 pair + 1        b[0]: rows 2 pair, 2 pair + 1, column group
 //   a[1]: row group + 8, the same columns                  b[1]: rows 2 pair + 8, 2 pair + 9, column group
 //   a[2]: row group,     columns 2 pair + 8, 2 pair + 9    d[0], d[1]: row group,     columns 2 pair, 2 pair + 1
 //   a[3]: row group + 8, columns 2 pair + 8, 2 pair + 9    d[2], d[3]: row group + 8, the same columns
-// two values to a register, the first in the low half.
+// Each register holds two values, the first one in the low half.
 #pragma once
 #include "ops/cuda/common.cuh"
 
@@ -17,13 +17,14 @@ struct FragmentB {
   uint32_t pair[2];
 };
 
+// All 32 lanes must call it.
 __device__ inline void multiply_add(float (&d)[4], const FragmentA& a, const FragmentB& b) {
 #ifdef __CUDACC__
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a.pair[0]), "r"(a.pair[1]), "r"(a.pair[2]), "r"(a.pair[3]), "r"(b.pair[0]), "r"(b.pair[1]));
 #else
-  // The definition above, read from all lanes' registers.
+  // Emulator: computes the definition above from the registers of all lanes.
   struct Fragments {
     FragmentA a;
     FragmentB b;

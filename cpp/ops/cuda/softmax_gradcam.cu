@@ -1,14 +1,22 @@
-// Steps 1 and 2 of the closed form, in double as on the CPU: t_k less the mean of the others, and what of it is orthogonal to f, are
-// differences of nearly equal numbers. Small work (a few million multiplications), kept on the GPU so that nothing waits for the host.
+// column_means:     out = gamma * (mean of the rows of x) + beta
+// score_gradients:  steps 1 and 2 of the closed form in cam/softmax_gradcam.cpp, in six kernels:
+//                   f = pooled * projection, normalised; logits = logit_scale * competing * f; probabilities = softmax(logits);
+//                   direction of row r = t_r - sum over c != k of p_c t_c, made orthogonal to f; p is the softmax without label k of row r
+//                   dz = ln_post_gamma * (projection * direction); a = dz - mean(dz); scaled_dz = dz / width
+// normalise_cams:   negative values become 0, min-max twice, mean over the rows of a label
+// Twins: cam/softmax_gradcam.cpp, reference/softmax_gradcam.cpp.
+// score_gradients uses double, as the CPU does, because it subtracts nearly equal numbers. It is small, a few million multiplications, and
+// runs on the GPU so that nothing waits for the host.
 #include "ops/cuda/common.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kColumns = kWarp, kParts = 16;  // of the blocks that sum columns
+constexpr int kColumns = kWarp, kParts = 16;  // block of column_sum: 32 columns, 16 threads per column
 
-// The sum over rows of term(row) for this thread's column, shared among kParts threads; valid in those with threadIdx.y == 0.
+// The sum over rows of term(row) for the column threadIdx.x. All threads of a (kColumns, kParts) block call it once. Threads with
+// threadIdx.y == 0 get the sum, the others 0. is_column: false for threads past the last column.
 template <class Term>
 __device__ double column_sum(int64_t rows, bool is_column, Term term) {
   __shared__ double parts[kParts][kColumns + 1];
@@ -22,104 +30,107 @@ __device__ double column_sum(int64_t rows, bool is_column, Term term) {
   return sum;
 }
 
-__global__ void column_means_kernel(ColumnMeans in) {
+// One block per 32 columns.
+__global__ void column_means_kernel(ColumnMeans args) {
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
   const double sum =
-      column_sum(in.rows, column < in.columns, [&](int64_t row) { return static_cast<double>(in.x[row * in.columns + column]); });
-  if (threadIdx.y == 0 && column < in.columns)
-    in.out[column] = static_cast<float>(sum / static_cast<double>(in.rows)) * in.gamma[column] + in.beta[column];
+      column_sum(args.rows, column < args.columns, [&](int64_t row) { return static_cast<double>(args.x[row * args.columns + column]); });
+  if (threadIdx.y == 0 && column < args.columns)
+    args.out[column] = static_cast<float>(sum / static_cast<double>(args.rows)) * args.gamma[column] + args.beta[column];
 }
 
-// f = pooled times the projection, not yet of length one.
-__global__ void project_kernel(ScoreGradients in) {
+// f = pooled * projection, not normalised. One block per 32 columns.
+__global__ void project_kernel(ScoreGradients args) {
   const int64_t e = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  const double sum = column_sum(in.width, e < in.embedding, [&](int64_t c) {
-    return static_cast<double>(in.pooled[c]) * static_cast<double>(in.projection[c * in.embedding + e]);
+  const double sum = column_sum(args.width, e < args.embedding, [&](int64_t c) {
+    return static_cast<double>(args.pooled[c]) * static_cast<double>(args.projection[c * args.embedding + e]);
   });
-  if (threadIdx.y == 0 && e < in.embedding) in.f[e] = sum;
+  if (threadIdx.y == 0 && e < args.embedding) args.f[e] = sum;
 }
 
-__global__ void normalise_embedding_kernel(ScoreGradients in) {
+// f /= |f|; NaN if |f| is zero or not finite, which the host detects in the results. One block.
+__global__ void normalise_embedding_kernel(ScoreGradients args) {
   double squares = 0;
-  for (int64_t e = threadIdx.x; e < in.embedding; e += kThreads) squares += in.f[e] * in.f[e];
+  for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) squares += args.f[e] * args.f[e];
   double norm = sqrt(block_sum<kThreads>(squares));
   if (!(isfinite(norm) && norm > 0)) norm = NAN;
-  for (int64_t e = threadIdx.x; e < in.embedding; e += kThreads) in.f[e] /= norm;
+  for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) args.f[e] /= norm;
 }
 
-// A warp takes a text.
-__global__ void logits_kernel(ScoreGradients in) {
+// One warp per text.
+__global__ void logits_kernel(ScoreGradients args) {
   const int64_t text = global_thread() / kWarp;
-  if (text >= in.texts) return;
+  if (text >= args.texts) return;
   double sum = 0;
-  for (int64_t e = threadIdx.x % kWarp; e < in.embedding; e += kWarp) sum += in.competing[text * in.embedding + e] * in.f[e];
-  sum = in.logit_scale * warp_sum(sum);
+  for (int64_t e = threadIdx.x % kWarp; e < args.embedding; e += kWarp) sum += args.competing[text * args.embedding + e] * args.f[e];
+  sum = args.logit_scale * warp_sum(sum);
   if (threadIdx.x % kWarp > 0) return;
-  in.logits[text] = sum;
-  in.logits_out[text] = static_cast<float>(sum);
+  args.logits[text] = sum;
+  args.logits_out[text] = static_cast<float>(sum);
 }
 
-// p = the softmax of the logits but `left_out` (-1: of all). A block's work.
-__device__ void softmax_without(const ScoreGradients& in, int64_t left_out, double* p) {
+// p = softmax of all logits except number `left_out`, whose p is 0. With -1, of all logits. Called by all threads of a block.
+__device__ void softmax_without(const ScoreGradients& args, int64_t left_out, double* p) {
   double largest = -INFINITY;
-  for (int64_t c = threadIdx.x; c < in.texts; c += kThreads)
-    if (c != left_out) largest = in.logits[c] > largest ? in.logits[c] : largest;
+  for (int64_t c = threadIdx.x; c < args.texts; c += kThreads)
+    if (c != left_out) largest = args.logits[c] > largest ? args.logits[c] : largest;
   largest = block_max<kThreads>(largest);
   double sum = 0;
-  for (int64_t c = threadIdx.x; c < in.texts; c += kThreads) sum += p[c] = c == left_out ? 0 : exp(in.logits[c] - largest);
+  for (int64_t c = threadIdx.x; c < args.texts; c += kThreads) sum += p[c] = c == left_out ? 0 : exp(args.logits[c] - largest);
   sum = block_sum<kThreads>(sum);
-  for (int64_t c = threadIdx.x; c < in.texts; c += kThreads) p[c] /= sum;
-  __syncthreads();  // the others' p
+  for (int64_t c = threadIdx.x; c < args.texts; c += kThreads) p[c] /= sum;
+  __syncthreads();  // p is complete for every thread
 }
 
-// A block takes a row of texts: its direction, orthogonal to f. The last block makes the probabilities instead.
-__global__ void directions_kernel(ScoreGradients in) {
+// One block per row of texts computes its direction. One more block computes the probabilities.
+__global__ void directions_kernel(ScoreGradients args) {
   const int64_t row = blockIdx.x;
-  double* p = in.p + row * in.texts;
-  if (row == in.row_count) {
-    softmax_without(in, -1, p);
-    for (int64_t c = threadIdx.x; c < in.texts; c += kThreads) in.probabilities_out[c] = static_cast<float>(p[c]);
+  double* p = args.p + row * args.texts;
+  if (row == args.row_count) {
+    softmax_without(args, -1, p);
+    for (int64_t c = threadIdx.x; c < args.texts; c += kThreads) args.probabilities_out[c] = static_cast<float>(p[c]);
     return;
   }
-  softmax_without(in, in.label_of_row[row], p);
-  double* d = in.directions + row * in.embedding;
-  double along = 0;
-  for (int64_t e = threadIdx.x; e < in.embedding; e += kThreads) {
+  softmax_without(args, args.label_of_row[row], p);
+  double* d = args.directions + row * args.embedding;
+  double dot_f = 0;
+  for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) {
     double others = 0;
-    for (int64_t c = 0; c < in.texts; ++c) others += p[c] * in.competing[c * in.embedding + e];
-    d[e] = static_cast<double>(in.rows[row * in.embedding + e]) - others;
-    along += d[e] * in.f[e];
+    for (int64_t c = 0; c < args.texts; ++c) others += p[c] * args.competing[c * args.embedding + e];
+    d[e] = static_cast<double>(args.rows[row * args.embedding + e]) - others;
+    dot_f += d[e] * args.f[e];
   }
-  along = block_sum<kThreads>(along);
-  for (int64_t e = threadIdx.x; e < in.embedding; e += kThreads) d[e] -= along * in.f[e];
+  dot_f = block_sum<kThreads>(dot_f);
+  for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) d[e] -= dot_f * args.f[e];
 }
 
-// A warp takes a channel of a row: dz = ln_post's gamma times the projection's row along the direction.
-__global__ void back_project_kernel(ScoreGradients in) {
+// dz = ln_post_gamma * (projection * direction). One warp per row of texts and channel.
+__global__ void back_project_kernel(ScoreGradients args) {
   const int64_t index = global_thread() / kWarp;
-  if (index >= in.row_count * in.width) return;
-  const int64_t row = index / in.width, channel = index % in.width;
+  if (index >= args.row_count * args.width) return;
+  const int64_t row = index / args.width, channel = index % args.width;
   double sum = 0;
-  for (int64_t e = threadIdx.x % kWarp; e < in.embedding; e += kWarp)
-    sum += static_cast<double>(in.projection[channel * in.embedding + e]) * in.directions[row * in.embedding + e];
+  for (int64_t e = threadIdx.x % kWarp; e < args.embedding; e += kWarp)
+    sum += static_cast<double>(args.projection[channel * args.embedding + e]) * args.directions[row * args.embedding + e];
   sum = warp_sum(sum);
-  if (threadIdx.x % kWarp == 0) in.dz[index] = sum * static_cast<double>(in.ln_post_gamma[channel]);
+  if (threadIdx.x % kWarp == 0) args.dz[index] = sum * static_cast<double>(args.ln_post_gamma[channel]);
 }
 
-__global__ void centre_kernel(ScoreGradients in) {
-  const double* dz = in.dz + static_cast<int64_t>(blockIdx.x) * in.width;
-  const auto width = static_cast<double>(in.width);
+// a = dz - mean(dz), scaled_dz = dz / width. One block per row of texts.
+__global__ void centre_kernel(ScoreGradients args) {
+  const double* dz = args.dz + static_cast<int64_t>(blockIdx.x) * args.width;
+  const auto width = static_cast<double>(args.width);
   double sum = 0;
-  for (int64_t c = threadIdx.x; c < in.width; c += kThreads) sum += dz[c];
+  for (int64_t c = threadIdx.x; c < args.width; c += kThreads) sum += dz[c];
   const double mean = block_sum<kThreads>(sum) / width;
-  for (int64_t c = threadIdx.x; c < in.width; c += kThreads) {
-    in.a[blockIdx.x * in.width + c] = static_cast<float>(dz[c] - mean);
-    in.scaled_dz[blockIdx.x * in.width + c] = static_cast<float>(dz[c] / width);
+  for (int64_t c = threadIdx.x; c < args.width; c += kThreads) {
+    args.a[blockIdx.x * args.width + c] = static_cast<float>(dz[c] - mean);
+    args.scaled_dz[blockIdx.x * args.width + c] = static_cast<float>(dz[c] / width);
   }
 }
 
-// Negative evidence is dropped, then min-max, twice as released: the second removes what the first's 1e-7 leaves. After the first the
-// smallest is 0 and the largest known, so that one look at the map suffices. A block's work.
+// Negative values become 0, then min-max twice, as the released code does: the second makes up for the 1e-7 in the first one's divisor.
+// After the first the minimum is 0 and the maximum is known, so the map is scanned only once. Called by all threads of a block.
 __device__ void normalise_cam(float* cam, int64_t patches) {
   float low = INFINITY, high = 0;
   for (int64_t i = threadIdx.x; i < patches; i += kThreads) {
@@ -133,39 +144,39 @@ __device__ void normalise_cam(float* cam, int64_t patches) {
   for (int64_t i = threadIdx.x; i < patches; i += kThreads) cam[i] = ((cam[i] > 0 ? cam[i] : 0) - low) / range / second;
 }
 
-// A block takes a label and all rows of it.
-__global__ void normalise_cams_kernel(NormaliseCams in) {
-  const int64_t label = blockIdx.x, first = in.first_row[label], end = in.first_row[label + 1];
-  float* cam = in.cams + label * in.patches;
+// One block per label, for all of its rows.
+__global__ void normalise_cams_kernel(NormaliseCams args) {
+  const int64_t label = blockIdx.x, first = args.first_row[label], end = args.first_row[label + 1];
+  float* cam = args.cams + label * args.patches;
   for (int64_t row = first; row < end; ++row) {
-    float* own = in.row_cams + row * in.patches;
-    normalise_cam(own, in.patches);
-    // A thread reads what it wrote itself.
-    for (int64_t i = threadIdx.x; i < in.patches; i += kThreads) cam[i] = row == first ? own[i] : cam[i] + own[i];
+    float* row_cam = args.row_cams + row * args.patches;
+    normalise_cam(row_cam, args.patches);
+    // No barrier is needed: each thread reads only elements that it wrote.
+    for (int64_t i = threadIdx.x; i < args.patches; i += kThreads) cam[i] = row == first ? row_cam[i] : cam[i] + row_cam[i];
   }
-  if (end - first > 1) normalise_cam(cam, in.patches);
+  if (end - first > 1) normalise_cam(cam, args.patches);
 }
 
 }  // namespace
 
-int column_means(Stream stream, const ColumnMeans& in) {
-  return launch(stream, column_means_kernel, blocks_for(in.columns, kColumns), {kColumns, kParts}, in);
+int column_means(Stream stream, const ColumnMeans& args) {
+  return launch(stream, column_means_kernel, blocks_for(args.columns, kColumns), {kColumns, kParts}, args);
 }
 
-int score_gradients(Stream stream, const ScoreGradients& in) {
+int score_gradients(Stream stream, const ScoreGradients& args) {
   constexpr int kWarps = kThreads / kWarp;
-  const auto rows = static_cast<unsigned>(in.row_count);
-  int error = launch(stream, project_kernel, blocks_for(in.embedding, kColumns), {kColumns, kParts}, in);
-  if (!error) error = launch(stream, normalise_embedding_kernel, 1, kThreads, in);
-  if (!error) error = launch(stream, logits_kernel, blocks_for(in.texts, kWarps), kThreads, in);
-  if (!error) error = launch(stream, directions_kernel, rows + 1, kThreads, in);
-  if (!error) error = launch(stream, back_project_kernel, blocks_for(in.row_count * in.width, kWarps), kThreads, in);
-  if (!error) error = launch(stream, centre_kernel, rows, kThreads, in);
+  const auto rows = static_cast<unsigned>(args.row_count);
+  int error = launch(stream, project_kernel, blocks_for(args.embedding, kColumns), {kColumns, kParts}, args);
+  if (!error) error = launch(stream, normalise_embedding_kernel, 1, kThreads, args);
+  if (!error) error = launch(stream, logits_kernel, blocks_for(args.texts, kWarps), kThreads, args);
+  if (!error) error = launch(stream, directions_kernel, rows + 1, kThreads, args);
+  if (!error) error = launch(stream, back_project_kernel, blocks_for(args.row_count * args.width, kWarps), kThreads, args);
+  if (!error) error = launch(stream, centre_kernel, rows, kThreads, args);
   return error;
 }
 
-int normalise_cams(Stream stream, const NormaliseCams& in) {
-  return launch(stream, normalise_cams_kernel, static_cast<unsigned>(in.labels), kThreads, in);
+int normalise_cams(Stream stream, const NormaliseCams& args) {
+  return launch(stream, normalise_cams_kernel, static_cast<unsigned>(args.labels), kThreads, args);
 }
 
 }  // namespace clip_es::cuda

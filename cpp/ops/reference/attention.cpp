@@ -1,4 +1,4 @@
-// Each head: P = softmax(q k^T / sqrt(size)), row by row; out = P v. A causal row sees itself and what came before.
+// For each head, P = softmax(q k^T / sqrt(size)), row by row, and out = P v. With causal attention, a row sees itself and earlier rows.
 #include <cmath>
 
 #include "ops/reference/reference.h"
@@ -18,10 +18,10 @@ Attention attention(const Matrix& qkv, int64_t heads, bool causal) {
       const int64_t visible = causal ? i + 1 : n;
       std::vector<double> scores(static_cast<size_t>(visible));
       for (int64_t j = 0; j < visible; ++j)
-        for (int64_t c = 0; c < size; ++c) scores[static_cast<size_t>(j)] += q(i, c) * k(j, c);
+        for (int64_t c = 0; c < size; ++c) scores[j] += q(i, c) * k(j, c);
       const Softmax row = softmax(scores, scale);
       result.log_sum_exp(head, i) = row.log_sum_exp;
-      for (int64_t j = 0; j < visible; ++j) p(i, j) = row.probabilities[static_cast<size_t>(j)];
+      for (int64_t j = 0; j < visible; ++j) p(i, j) = row.probabilities[j];
       for (int64_t j = 0; j < n; ++j)
         for (int64_t c = 0; c < size; ++c) result.out(i, head * size + c) += p(i, j) * v(j, c);
     }

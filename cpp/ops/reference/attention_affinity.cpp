@@ -1,4 +1,4 @@
-// Sinkhorn on the matrix itself, T = (T + T^T) / 2, A = T T; refined = A with the columns outside the box zeroed, times the CAM.
+// Sinkhorn rounds on T, then T = (T + T^T) / 2 and A = T T. refined = A times the CAM, with the columns of A outside of the box set to 0.
 #include "ops/reference/reference.h"
 
 namespace clip_es::reference {

@@ -1,4 +1,4 @@
-// The textbook backward pass of softmax attention, each head with its full n x n matrices:
+// The textbook backward pass of softmax attention, with full n x n matrices for each head:
 //   dv = P^T dO,  dP = dO v^T,  dS_ij = P_ij (dP_ij - sum_l P_il dP_il),  dq = scale dS k,  dk = scale dS^T q
 #include <cmath>
 
@@ -39,7 +39,7 @@ Matrix attention_gradient(const Matrix& qkv, int64_t heads, const Matrix& out_gr
   for (int64_t head = 0; head < heads; ++head) {
     const Matrix q = columns(qkv, head * size, size), k = columns(qkv, width + head * size, size),
                  v = columns(qkv, 2 * width + head * size, size);
-    const Matrix& p = forward.probabilities[static_cast<size_t>(head)];
+    const Matrix& p = forward.probabilities[head];
     const Matrix d_out = columns(out_gradient, head * size, size);
     const Matrix dp = matmul(d_out, transposed(v));
     const Matrix ds = softmax_gradient(p, dp);
@@ -53,7 +53,7 @@ Matrix attention_gradient(const Matrix& qkv, int64_t heads, const Matrix& out_gr
 std::vector<double> sum_over_patches(const Matrix& gradient) {
   std::vector<double> sum(static_cast<size_t>(gradient.columns));
   for (int64_t i = 1; i < gradient.rows; ++i)
-    for (int64_t j = 0; j < gradient.columns; ++j) sum[static_cast<size_t>(j)] += gradient(i, j);
+    for (int64_t j = 0; j < gradient.columns; ++j) sum[j] += gradient(i, j);
   return sum;
 }
 

@@ -31,7 +31,7 @@ std::vector<uint8_t> box_mask(std::span<const float> cam, int64_t height, int64_
         top = std::min(top, cy), bottom = std::max(bottom, cy);
         left = std::min(left, cx), right = std::max(right, cx);
       }
-      // The released quirk: the far corner is clipped to size - 1 and then taken as exclusive.
+      // As in the released code: the far corner is clipped to size - 1 and then used as an exclusive bound.
       for (int64_t cy = top; cy < std::min(bottom + 1, height - 1); ++cy)
         for (int64_t cx = left; cx < std::min(right + 1, width - 1); ++cx) mask[at(cy, cx)] = 1;
     }

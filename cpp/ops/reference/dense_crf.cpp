@@ -1,5 +1,5 @@
-// Every pixel hears every pixel, itself too, as in the code that others' results come from: message = sum over the kernels of
-// weight * sum_j k_ij q_j / sqrt(sum_j k_ij) / sqrt(sum_i k_ij).
+// The naive twin of the dense CRF. Sums over all pairs of pixels, each pixel with itself included, as in Krähenbühl and Koltun's code:
+// message_i = sum over both kernels of weight * sum_j k_ij q_j / sqrt(sum_j k_ij) / sqrt(sum_i k_ij).
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -15,12 +15,12 @@ Matrix softmax_of_columns(const Matrix& x) {
     std::vector<double> column;
     for (int64_t l = 0; l < x.rows; ++l) column.push_back(x(l, i));
     const Softmax s = softmax(column, 1);
-    for (int64_t l = 0; l < x.rows; ++l) q(l, i) = s.probabilities[static_cast<size_t>(l)];
+    for (int64_t l = 0; l < x.rows; ++l) q(l, i) = s.probabilities[l];
   }
   return q;
 }
 
-// features (pixels, d), each divided by its sigma.
+// features (pixels, d): each is divided by its sigma.
 Matrix normalised_kernel(const Matrix& features) {
   Matrix k(features.rows, features.rows);
   std::vector<double> sum(static_cast<size_t>(features.rows));
@@ -29,10 +29,10 @@ Matrix normalised_kernel(const Matrix& features) {
       double distance = 0;
       for (int64_t c = 0; c < features.columns; ++c) distance += (features(i, c) - features(j, c)) * (features(i, c) - features(j, c));
       k(i, j) = std::exp(-distance / 2);
-      sum[static_cast<size_t>(i)] += k(i, j);
+      sum[i] += k(i, j);
     }
   for (int64_t i = 0; i < k.rows; ++i)
-    for (int64_t j = 0; j < k.columns; ++j) k(i, j) /= std::sqrt(sum[static_cast<size_t>(i)] * sum[static_cast<size_t>(j)]);
+    for (int64_t j = 0; j < k.columns; ++j) k(i, j) /= std::sqrt(sum[i] * sum[j]);
   return k;
 }
 
@@ -49,7 +49,7 @@ Matrix dense_crf(std::span<const uint8_t> rgb, int64_t width, int64_t height, co
       bilateral(i, c) = at[c] / settings.bilateral_position_sigma;
     }
     for (int64_t c = 0; c < 3; ++c) {
-      double level = rgb[static_cast<size_t>(i * 3 + c)];
+      double level = rgb[i * 3 + c];
       if (settings.released) level = static_cast<uint8_t>(static_cast<int>(level - mean[c]));
       bilateral(i, 2 + c) = level / settings.bilateral_colour_sigma;
     }

@@ -28,18 +28,18 @@ Matrix layer_norm(const Matrix& x, const LayerNormWeights& w) {
   return y;
 }
 
-// With g = gamma * dy: dx = rstd * (g - mean(g) - x_hat * mean(g * x_hat)), the means over one row.
+// With g = gamma * dy: dx = rstd * (g - mean(g) - x_hat * mean(g * x_hat)), with means over one row.
 Matrix layer_norm_gradient(const Matrix& x, const LayerNormWeights& w, const Matrix& out_gradient) {
   const auto [x_hat, rstd] = normalise_rows(x);
   Matrix dx(x.rows, x.columns);
   for (int64_t row = 0; row < x.rows; ++row) {
-    auto g = [&](int64_t i) { return w.gamma[static_cast<size_t>(i)] * out_gradient(row, i); };
+    auto g = [&](int64_t i) { return w.gamma[i] * out_gradient(row, i); };
     double mean_g = 0, mean_g_x_hat = 0;
     for (int64_t i = 0; i < x.columns; ++i) {
       mean_g += g(i) / static_cast<double>(x.columns);
       mean_g_x_hat += g(i) * x_hat(row, i) / static_cast<double>(x.columns);
     }
-    for (int64_t i = 0; i < x.columns; ++i) dx(row, i) = rstd[static_cast<size_t>(row)] * (g(i) - mean_g - x_hat(row, i) * mean_g_x_hat);
+    for (int64_t i = 0; i < x.columns; ++i) dx(row, i) = rstd[row] * (g(i) - mean_g - x_hat(row, i) * mean_g_x_hat);
   }
   return dx;
 }

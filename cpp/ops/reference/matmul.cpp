@@ -41,7 +41,7 @@ Matrix without_first_row(const Matrix& m) {
 Matrix linear(const Matrix& x, const LinearWeights& w) {
   Matrix out = matmul(x, transposed(w.weight));
   for (int64_t i = 0; i < out.rows; ++i)
-    for (int64_t j = 0; j < out.columns; ++j) out(i, j) += w.bias[static_cast<size_t>(j)];
+    for (int64_t j = 0; j < out.columns; ++j) out(i, j) += w.bias[j];
   return out;
 }
 

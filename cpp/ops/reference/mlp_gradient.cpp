@@ -1,4 +1,4 @@
-// The formula of ops/gradcam.h, one number of the result after the other.
+// The formula of ops/gradcam.h, computed for one element of the result at a time.
 #include "ops/reference/reference.h"
 
 namespace clip_es::reference {
@@ -18,8 +18,7 @@ Matrix mlp_gradient(const ops::MlpGradient& in, const std::vector<float>& compos
       }
       for (int64_t c = 0; c < in.width; ++c) {
         double composite_e = 0;
-        for (int64_t i = 0; i < in.hidden; ++i)
-          composite_e += composite[static_cast<size_t>(c * in.hidden + i)] * e[static_cast<size_t>(i)];
+        for (int64_t i = 0; i < in.hidden; ++i) composite_e += composite[c * in.hidden + i] * e[i];
         out(k * in.patches + patch, c) =
             rstd_post * (in.a_out[k * in.width + c] - b * in.z_hat_out[patch * in.width + c]) +
             rstd_2 * (composite_e - e_gamma * in.out_proj_column_sums[c] - e_u * in.h_hat_out[patch * in.width + c]);

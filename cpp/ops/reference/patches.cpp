@@ -1,4 +1,4 @@
-// A patch is a row: channel after channel, each from left to right and top to bottom, (byte / 255 - mean) / std.
+// Each patch is one row of (byte / 255 - mean) / std: one channel after the other, each from top to bottom and from left to right.
 #include "ops/reference/reference.h"
 
 namespace clip_es::reference {
@@ -12,8 +12,8 @@ Matrix extract_patches(std::span<const uint8_t> image, int64_t gh, int64_t gw, i
         for (int64_t y = 0; y < patch; ++y)
           for (int64_t x = 0; x < patch; ++x) {
             const int64_t pixel = (gy * patch + y) * gw * patch + gx * patch + x;
-            const double value = image[static_cast<size_t>(pixel * 3 + c)] / 255.0;
-            out(gy * gw + gx, (c * patch + y) * patch + x) = (value - mean[static_cast<size_t>(c)]) / std[static_cast<size_t>(c)];
+            const double value = image[pixel * 3 + c] / 255.0;
+            out(gy * gw + gx, (c * patch + y) * patch + x) = (value - mean[c]) / std[c];
           }
   return out;
 }

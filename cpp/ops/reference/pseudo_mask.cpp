@@ -1,4 +1,4 @@
-// All scores of all pixels: background = (1 - the largest map) ^ power, then the maps; the first of the largest is the label.
+// The scores of every pixel: background = (1 - largest map) ^ power, then the maps. The label is the first one with the largest score.
 #include "mask/pseudo_mask.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ PseudoMask pseudo_mask(const Matrix& maps, int64_t grid_height, int64_t grid_wid
     Matrix map(grid_height, grid_width);
     map.values = min_max({first, first + maps.columns});
     const Matrix full = resize_bilinear(map, height, width);
-    for (int64_t i = 0; i < pixels; ++i) result.scores(1 + k, i) = full.values[static_cast<size_t>(i)];
+    for (int64_t i = 0; i < pixels; ++i) result.scores(1 + k, i) = full.values[i];
   }
   for (int64_t i = 0; i < pixels; ++i) {
     double largest = 0;
@@ -28,7 +28,7 @@ PseudoMask pseudo_mask(const Matrix& maps, int64_t grid_height, int64_t grid_wid
       if (result.scores(k, i) > result.scores(winner, i)) winner = k;
     const double score = result.scores(winner, i);
     result.confidence.push_back(score);
-    result.mask.push_back(score < ignore_below ? kIgnored : winner == 0 ? uint8_t{0} : value[static_cast<size_t>(winner - 1)]);
+    result.mask.push_back(score < ignore_below ? kIgnored : winner == 0 ? uint8_t{0} : value[winner - 1]);
   }
   return result;
 }

@@ -1,5 +1,5 @@
-// The naive twins: every kernel and stage once more, written as its formula, in double precision, without threads, blocks or reuse
-// of anything. The fast ones are compared with these before they are timed. Names and shapes as in tools/golden/clip_es.py.
+// The naive twins of the kernels and stages: each one written as its formula, in double precision, without threads, blocks or reuse of
+// results. The tests compare the fast versions with them. Names and shapes are as in tools/golden/clip_es.py.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -19,8 +19,8 @@ struct Matrix {
   Matrix() = default;
   Matrix(int64_t row_count, int64_t column_count);  // zeros
   Matrix(int64_t row_count, int64_t column_count, std::span<const float> from);
-  double& operator()(int64_t row, int64_t column) { return values[static_cast<size_t>(row * columns + column)]; }
-  double operator()(int64_t row, int64_t column) const { return values[static_cast<size_t>(row * columns + column)]; }
+  double& operator()(int64_t row, int64_t column) { return values[row * columns + column]; }
+  double operator()(int64_t row, int64_t column) const { return values[row * columns + column]; }
 };
 
 // matmul.cpp
@@ -45,7 +45,7 @@ struct NormalisedRows {
 };
 NormalisedRows normalise_rows(const Matrix& x);
 Matrix layer_norm(const Matrix& x, const LayerNormWeights& w);
-// The gradient with respect to x, given the one with respect to the result.
+// The gradient with respect to x, given out_gradient, the gradient with respect to the result.
 Matrix layer_norm_gradient(const Matrix& x, const LayerNormWeights& w, const Matrix& out_gradient);
 
 // activation.cpp
@@ -59,7 +59,7 @@ struct Softmax {
 };
 Softmax softmax(std::span<const double> x, double scale);
 
-// attention.cpp. qkv (n, 3 width), as ops::AttentionInput.
+// attention.cpp. qkv (n, 3 width), as in ops::AttentionInput.
 struct Attention {
   Matrix out;                         // (n, width)
   std::vector<Matrix> probabilities;  // of each head: (n, n)
@@ -70,9 +70,9 @@ Matrix mean_over_heads(const Attention& a);  // (n, n)
 
 // attention_gradient.cpp. out_gradient (n, width) -> the gradient of qkv (n, 3 width), not causal.
 Matrix attention_gradient(const Matrix& qkv, int64_t heads, const Matrix& out_gradient);
-std::vector<double> sum_over_patches(const Matrix& gradient);  // all rows but the first, the class token's
+std::vector<double> sum_over_patches(const Matrix& gradient);  // all rows except the first one, the class token's
 
-// mlp_gradient.cpp; composite (width, hidden), instead of the packed one -> (classes * patches, width)
+// mlp_gradient.cpp. composite (width, hidden) replaces the packed in.composite. Returns (classes * patches, width).
 Matrix mlp_gradient(const ops::MlpGradient& in, const std::vector<float>& composite);
 
 // resize_bicubic.cpp. image (height, width, 3) -> (out_height, out_width, 3).
@@ -101,7 +101,7 @@ BlockResult transformer_block(const BlockWeights& w, const Matrix& x, bool causa
 
 // softmax_gradcam.cpp
 struct GradCamInput {
-  BlockWeights block;  // the last one
+  BlockWeights block;  // the last block
   LayerNormWeights ln_post;
   Matrix projection;  // (width, embedding)
   double logit_scale;
@@ -112,12 +112,12 @@ struct GradCam {
   Matrix cams;                                // (labels, patches), before normalisation
   Matrix mean_attention;                      // (n, n)
 };
-// x (n, width): tokens entering the last block. texts (texts, embedding): unit rows, the labels asked for first.
+// x (n, width): the last block's input. texts (texts, embedding): unit rows; the first `labels` rows get a CAM.
 GradCam softmax_gradcam(const GradCamInput& in, const Matrix& x, const Matrix& texts, int64_t labels);
-// The probabilities when y (n, width) stands in for ln_1(x): what GradCAM differentiates.
+// The probabilities as a function of y (n, width), which replaces ln_1(x). GradCAM differentiates this function.
 std::vector<double> class_probabilities(const GradCamInput& in, const Matrix& x, const Matrix& y, const Matrix& texts);
 
-// box_mask.cpp. cam (height, width) in [0, 1], float32 as the 8-bit map is made from float32.
+// box_mask.cpp. cam (height, width) in [0, 1]. It is float32, because the 8-bit map is computed from float32.
 std::vector<uint8_t> box_mask(std::span<const float> cam, int64_t height, int64_t width, double threshold);
 
 // attention_affinity.cpp. attention (N, N); cams, boxes (K, N) -> (K, N).

@@ -1,6 +1,6 @@
-// What Pillow's Image.resize(size, BICUBIC) gives for 8-bit RGB (libImaging/Resample.c), output pixel by output pixel. A pixel is a
-// weighted sum of the input pixels under a cubic filter centred on it, the filter widened when the picture shrinks; weights sum to one, are
-// rounded to 22 fractional bits, and the sum is rounded and clamped to a byte. First along rows, then along columns.
+// The result of Pillow's Image.resize(size, BICUBIC) for 8-bit RGB (libImaging/Resample.c), computed for one output pixel at a time. A
+// pixel is a weighted sum of the input pixels under a cubic filter that is centred on it, and wider when the picture shrinks. The weights
+// sum to one and are rounded to 22 fractional bits. The sum is rounded and clamped to a byte. First along rows, then along columns.
 #include <algorithm>
 #include <cmath>
 
@@ -9,7 +9,7 @@
 namespace clip_es::reference {
 namespace {
 
-// Keys' cubic convolution with a = -0.5, zero from 2 on.
+// Keys' cubic convolution with a = -0.5. It is zero for |x| >= 2.
 double cubic(double x) {
   const double a = -0.5, t = std::abs(x);
   if (t < 1) return ((a + 2) * t - (a + 3)) * t * t + 1;
@@ -36,7 +36,7 @@ std::vector<Share> shares_of(int64_t out_pixel, int64_t in_size, int64_t out_siz
   }
   std::vector<Share> shares;
   for (int64_t i = first; i < last; ++i) {
-    const double weight = exact[static_cast<size_t>(i - first)] / sum * 4194304;  // 2^22
+    const double weight = exact[i - first] / sum * 4194304;  // 2^22
     shares.push_back({i, static_cast<int64_t>(weight < 0 ? weight - 0.5 : weight + 0.5)});
   }
   return shares;

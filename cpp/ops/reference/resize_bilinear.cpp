@@ -1,4 +1,5 @@
-// The centre of output pixel i lies at (i + 0.5) * in / out - 0.5 of the input; outside the outermost centres the edge goes on.
+// The centre of output pixel i lies at (i + 0.5) * in / out - 0.5 of the input; outside of the outermost centres the edge pixel is
+// repeated.
 #include <algorithm>
 #include <cmath>
 
@@ -24,7 +25,7 @@ Matrix resize_bilinear(const Matrix& map, int64_t height, int64_t width) {
   return result;
 }
 
-// Released normalisation: subtract the minimum, divide by 1e-7 + the maximum of what is left.
+// As in the released code: subtract the minimum, then divide by 1e-7 + the maximum of the result.
 std::vector<double> min_max(std::vector<double> map) {
   const double low = *std::min_element(map.begin(), map.end()), high = *std::max_element(map.begin(), map.end());
   for (double& value : map) value = (value - low) / (1e-7 + (high - low));

@@ -1,4 +1,4 @@
-// p_i = e^(scale x_i) / sum_j e^(scale x_j), with the largest taken out of every exponent so that none overflows.
+// p_i = e^(scale x_i) / sum_j e^(scale x_j), with the largest exponent subtracted from all, so that none overflows.
 #include <algorithm>
 #include <cmath>
 

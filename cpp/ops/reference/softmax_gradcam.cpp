@@ -1,5 +1,5 @@
-// GradCAM by reverse mode through the last block, ln_post, the mean over patches, the projection, the cosine and the softmax: class by
-// class, every Jacobian applied one after the other, with full n x n attention matrices. Letters as in the fast one.
+// GradCAM in reverse mode through the last block, ln_post, the mean over patches, the projection, the cosine and the softmax. For each
+// class the Jacobians are applied one after the other, with full n x n attention matrices. Names are as in cam/softmax_gradcam.cpp.
 #include <algorithm>
 #include <cmath>
 
@@ -9,15 +9,15 @@ namespace clip_es::reference {
 namespace {
 
 struct Forward {
-  Matrix y, qkv, x1, u, x2;      // (n, ...): ln_1's output, in_proj's, the stream after attention, c_fc's output, the stream after the MLP
-  std::vector<double> f, f_hat;  // (E): the image's embedding, before and after it is made a unit vector
+  Matrix y, qkv, x1, u, x2;  // (n, ...): outputs of ln_1 and in_proj, the stream after attention, c_fc's output, the stream after the MLP
+  std::vector<double> f, f_hat;  // (E): the image's embedding, before and after normalisation to length 1
   double length;                 // of f
 };
 
 std::vector<double> times(const Matrix& m, std::span<const double> v) {
   std::vector<double> out(static_cast<size_t>(m.rows));
   for (int64_t i = 0; i < m.rows; ++i)
-    for (int64_t j = 0; j < m.columns; ++j) out[static_cast<size_t>(i)] += m(i, j) * v[static_cast<size_t>(j)];
+    for (int64_t j = 0; j < m.columns; ++j) out[i] += m(i, j) * v[j];
   return out;
 }
 
@@ -27,7 +27,7 @@ double dot(std::span<const double> a, std::span<const double> b) {
   return sum;
 }
 
-// y stands in for ln_1(x): GradCAM differentiates with respect to it, and not through the residual stream x.
+// y replaces ln_1(x): GradCAM differentiates with respect to y, and not through the residual stream x.
 Forward forward_pass(const GradCamInput& in, const Matrix& x, const Matrix& y) {
   const BlockWeights& w = in.block;
   Forward s;
@@ -52,24 +52,24 @@ std::vector<double> logits_of(const GradCamInput& in, const Forward& s, const Ma
   return logits;
 }
 
-// d p_k / d f: p_k sum over c != k of p_c (t_k - t_c), times the logit scale, without its part along f (the cosine ignores length).
+// d p_k / d f: p_k sum over c != k of p_c (t_k - t_c), times the logit scale, without its component along f (the cosine does not depend on
+// the length).
 std::vector<double> score_gradient(const GradCamInput& in, const Forward& s, const Matrix& texts, std::span<const double> p, int64_t k) {
   std::vector<double> d(static_cast<size_t>(texts.columns));
   for (int64_t c = 0; c < texts.rows; ++c)
-    for (int64_t e = 0; e < texts.columns; ++e)
-      d[static_cast<size_t>(e)] += in.logit_scale * p[static_cast<size_t>(k)] * p[static_cast<size_t>(c)] * (texts(k, e) - texts(c, e));
+    for (int64_t e = 0; e < texts.columns; ++e) d[e] += in.logit_scale * p[k] * p[c] * (texts(k, e) - texts(c, e));
   const double along = dot(d, s.f_hat);
   for (size_t e = 0; e < d.size(); ++e) d[e] = (d[e] - along * s.f_hat[e]) / s.length;
   return d;
 }
 
-// From the gradient of f back to the one of y (n, D).
+// From the gradient of f to the gradient of y (n, D).
 Matrix backward_pass(const GradCamInput& in, const Forward& s, std::span<const double> df) {
   const BlockWeights& w = in.block;
   const std::vector<double> dpooled = times(in.projection, df);
-  Matrix dz(s.x2.rows, s.x2.columns);  // the class token's row stays zero: the score pools the patches
+  Matrix dz(s.x2.rows, s.x2.columns);  // the class token's row stays 0, because the score pools the patches
   for (int64_t i = 1; i < dz.rows; ++i)
-    for (int64_t c = 0; c < dz.columns; ++c) dz(i, c) = dpooled[static_cast<size_t>(c)] / static_cast<double>(dz.rows - 1);
+    for (int64_t c = 0; c < dz.columns; ++c) dz(i, c) = dpooled[c] / static_cast<double>(dz.rows - 1);
   const Matrix dx2 = layer_norm_gradient(s.x2, in.ln_post, dz);
   Matrix du = matmul(dx2, w.c_proj.weight);
   for (size_t i = 0; i < du.values.size(); ++i) du.values[i] *= activation_slope(w.activation, s.u.values[i]);
@@ -95,7 +95,7 @@ GradCam softmax_gradcam(const GradCamInput& in, const Matrix& x, const Matrix& t
   for (int64_t k = 0; k < labels; ++k) {
     const Matrix dy = backward_pass(in, s, score_gradient(in, s, texts, result.probabilities, k));
     const std::vector<double> sum = sum_over_patches(dy);
-    for (int64_t c = 0; c < width; ++c) result.channel_weights(k, c) = sum[static_cast<size_t>(c)] / static_cast<double>(patches);
+    for (int64_t c = 0; c < width; ++c) result.channel_weights(k, c) = sum[c] / static_cast<double>(patches);
   }
   result.cams = matmul(result.channel_weights, transposed(without_first_row(s.y)));
   for (double& value : result.cams.values) value = std::max(value, 0.0);

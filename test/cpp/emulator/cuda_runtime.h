@@ -1,7 +1,7 @@
-// As much of CUDA as the kernels use, on the host: included in place of CUDA's own header when a .cu file is compiled for the tests. A
-// block's threads are fibres on the calling thread, so that barriers, warp shuffles and shared memory work as written, and sanitizers see
-// every access. What goes wrong on a GPU in silence ends a test here: memory beyond an allocation (with AddressSanitizer), barriers
-// that some threads never reach.
+// The part of CUDA that the kernels use, on the host. It replaces CUDA's own header when a .cu file is compiled for the tests. The threads
+// of a block are fibres on the calling thread (threads.cpp), so barriers, warp shuffles and shared memory work, and sanitizers see every
+// access. Errors that a GPU hides end the test here: access outside an allocation (with AddressSanitizer), and barriers that some threads
+// never reach.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -15,7 +15,7 @@
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static  // one block runs at a time
+#define __shared__ static  // only one block runs at a time
 
 struct dim3 {
   unsigned x, y, z;
@@ -28,13 +28,15 @@ struct uint4 {
 struct uint3 {
   unsigned x, y, z;
 };
-extern uint3 threadIdx, blockIdx;  // of the fibre that runs
+extern uint3 threadIdx, blockIdx;  // of the running fibre
 extern dim3 blockDim, gridDim;
 
 namespace emulator {
 
-void barrier();  // of the block
-// Every lane of the warp gives `size` bytes, at most 64; the result holds those of all 32, `size` apart, until the next but one call.
+// Waits for all threads of the block.
+void barrier();
+// Every lane of the warp passes `size` bytes, at most 64, and gets a view of the bytes of all 32 lanes, one after the other. All lanes must
+// call it. The view is valid until the lane's second next call.
 const void* exchange(const void* mine, size_t size);
 template <class T>
 const T* gather(const T& mine) {
@@ -42,6 +44,7 @@ const T* gather(const T& mine) {
   return static_cast<const T*>(exchange(&mine, sizeof mine));
 }
 
+// Runs `kernel` for every thread of the grid, and returns when all are done.
 void run(dim3 grid, dim3 block, const std::function<void()>& kernel);
 
 }  // namespace emulator
@@ -102,8 +105,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int);
 cudaError_t cudaSetDevice(int);
 cudaError_t cudaMalloc(void**, size_t);
 cudaError_t cudaFree(void*);
-// What a stream copies from or to pinned memory happens when the stream is waited for, as it may on a GPU: what is read before is wrong,
-// and what was changed before ends the test.
+// Copies from and to pinned memory take effect when the stream is synchronised, the latest moment that a GPU may choose. So a download that
+// is read too early holds NaN, and a change of pinned memory before its upload is done ends the test.
 constexpr unsigned cudaHostAllocPortable = 1;
 cudaError_t cudaHostAlloc(void**, size_t, unsigned);
 cudaError_t cudaFreeHost(void*);

@@ -1,4 +1,4 @@
-// The order in which an emulated block's threads run between barriers. A result that depends on it is a race.
+// The order in which the emulator runs the threads of a block between two barriers. If a result depends on it, the kernel has a race.
 #pragma once
 
 namespace emulator {

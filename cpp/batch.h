@@ -1,0 +1,56 @@
+// What the photos of a batch need beside the stages: their place in the device's memory, and the time that each stage took.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "device/device.h"
+#include "request.h"
+
+namespace clip_es {
+
+// Photos that are encoded together. The same arrays of all photos follow one another in memory, so that the photos share matrix products.
+struct PhotoBatch {
+  std::vector<Image> photos;
+  std::vector<Grid> grids;
+  std::vector<DeviceLastBlock> last_blocks;
+  std::vector<DeviceSpan<float>> mean_attention;
+  int64_t patches = 0, tokens = 0;  // of all photos
+
+  size_t size() const { return photos.size(); }
+  Encoding encoding(size_t index) const { return {photos[index].size(), grids[index], last_blocks[index], mean_attention[index]}; }
+
+  // Lays the encodings of `photos` out in the buffer, which grows if it must.
+  void lay_out(const Model&, int64_t max_side, const MemorySource&, DeviceBuffer&);
+};
+
+// Times stages with the device's timers, whose times are known only when the device has finished.
+class StageClock {
+ public:
+  class Section {
+   public:
+    Section(Device& device, size_t timer) : device_(device), timer_(timer) {}
+    ~Section() { device_.stop_timer(timer_); }
+    Section(const Section&) = delete;
+    Section& operator=(const Section&) = delete;
+
+   private:
+    Device& device_;
+    size_t timer_;
+  };
+
+  // Times what follows until the section ends. The result is added to times.*stage by collect(); `times` must live until then.
+  [[nodiscard]] Section section(Device&, StageTimes& times, double StageTimes::*stage);
+  // Call it after device.finish().
+  void collect(const Device&);
+  void clear() { entries_.clear(); }
+
+ private:
+  struct Entry {
+    size_t timer;
+    StageTimes* times;
+    double StageTimes::*stage;
+  };
+  std::vector<Entry> entries_;
+};
+
+}  // namespace clip_es

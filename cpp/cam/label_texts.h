@@ -1,0 +1,18 @@
+// The texts that compete in one image's softmax.
+#pragma once
+#include <cstdint>
+#include <span>
+
+namespace clip_es {
+
+// A label whose synonyms are fused as CAMs has several rows. It competes with the mean of its rows.
+struct LabelTexts {
+  std::span<const float> rows;         // (R, E), rows of length one
+  std::span<const int64_t> first_row;  // (K + 1): label k owns rows [first_row[k], first_row[k + 1])
+  std::span<const float> background;   // (M, E), rows of length one
+  std::span<const uint8_t> value{};    // (K): the mask's byte for each label
+
+  int64_t labels() const { return std::ssize(first_row) - 1; }
+};
+
+}  // namespace clip_es

@@ -1,0 +1,28 @@
+// A model in an archive with OpenAI's parameter names.
+#pragma once
+#include <atomic>
+#include <string>
+
+#include "archive/archive.h"
+#include "clip/model_source.h"
+
+namespace clip_es {
+
+class ModelFile : public ModelSource {
+ public:
+  // Reads everything but the blocks. Throws Error kModelRead, or kModelFormat naming the tensor that is missing, misshapen or not finite;
+  // Cancelled between two tensors.
+  explicit ModelFile(const std::string& path, const std::atomic<bool>* cancelled = nullptr);
+
+  std::shared_ptr<const Model> model() const override { return model_; }
+  LinearTensors patch_embedding() const override;
+  BlockTensors image_block(int64_t index) const override;
+  BlockTensors text_block(int64_t index) const override;
+
+ private:
+  Archive archive_;
+  const std::atomic<bool>* cancelled_;
+  std::shared_ptr<const Model> model_;
+};
+
+}  // namespace clip_es

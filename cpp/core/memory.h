@@ -1,0 +1,98 @@
+// Whose memory a span lies in, as a type: code that computes on the host cannot read a device's memory by mistake.
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include "core/arena.h"
+
+namespace clip_es {
+
+// Memory that the host reads and writes.
+template <class T>
+using HostSpan = std::span<T>;
+
+// Memory of the device that a stage runs on. It has a length and can be cut into parts, but it cannot be read here. Only the folders
+// device/cpu and device/cuda get at the address, by DeviceAccess.
+template <class T>
+class DeviceSpan {
+ public:
+  DeviceSpan() = default;
+  template <class U>
+  requires std::is_same_v<T, const U> DeviceSpan(const DeviceSpan<U>& other)
+      : address_(other.address_), size_(other.size_) {}  // NOLINT: implicit, as T* to const T*
+
+  size_t size() const { return size_; }
+  size_t size_bytes() const { return size_ * sizeof(T); }
+  bool empty() const { return size_ == 0; }
+  DeviceSpan first(size_t count) const { return {address_, count}; }
+  DeviceSpan subspan(size_t offset) const { return {address_ + offset, size_ - offset}; }
+  DeviceSpan subspan(size_t offset, size_t count) const { return {address_ + offset, count}; }
+
+ private:
+  template <class>
+  friend class DeviceSpan;
+  friend struct DeviceAccess;
+  DeviceSpan(T* address, size_t size) : address_(address), size_(size) {}
+
+  T* address_ = nullptr;
+  size_t size_ = 0;
+};
+
+// For the folders device/cpu and device/cuda, and for tests of what is in them.
+struct DeviceAccess {
+  template <class T>
+  static T* address(const DeviceSpan<T>& span) {
+    return span.address_;
+  }
+  template <class T>
+  static DeviceSpan<T> span(T* address, size_t size) {
+    return {address, size};
+  }
+};
+
+// Scratch memory of a device. It takes from an arena whose chunks are the device's memory: on the CPU that is the host's arena.
+class DeviceArena {
+ public:
+  explicit DeviceArena(Arena& arena) : arena_(arena) {}
+
+  // The memory lives until the enclosing Scope ends. Not initialised.
+  template <class T>
+  DeviceSpan<T> take(size_t count) {
+    return DeviceAccess::span(arena_.take<T>(count).data(), count);
+  }
+
+  class Scope {
+   public:
+    explicit Scope(DeviceArena& arena) : scope_(arena.arena_) {}
+
+   private:
+    Arena::Scope scope_;
+  };
+
+ private:
+  Arena& arena_;
+};
+
+// Memory of a device that outlives a call. It grows on demand and never shrinks.
+class DeviceBuffer {
+ public:
+  // Makes room for at least `count` floats. What the buffer held is lost if it has to grow. Throws Error kOutOfMemory.
+  void reserve(const MemorySource& source, size_t count) {
+    if (bytes_ >= count * sizeof(float)) return;
+    memory_ = nullptr;  // freed first: both at once might not fit
+    bytes_ = 0;
+    memory_ = source.allocate(count * sizeof(float));
+    bytes_ = count * sizeof(float);
+  }
+  DeviceSpan<float> floats() const { return DeviceAccess::span(reinterpret_cast<float*>(memory_.get()), bytes_ / sizeof(float)); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::shared_ptr<std::byte> memory_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace clip_es

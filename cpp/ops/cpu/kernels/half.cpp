@@ -1,0 +1,31 @@
+#include <cstdint>
+
+#include "core/float16.h"
+#include "ops/cpu/kernels.h"
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+namespace clip_es::ops::CLIP_ES_LEVEL {
+
+void to_bfloat16(const float* from, int64_t count, uint16_t* to) {
+  int64_t i = 0;
+#if defined(__AVX512BF16__)
+  for (; i + 32 <= count; i += 32) {
+    const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + i + 16), _mm512_loadu_ps(from + i));
+    _mm512_storeu_si512(to + i, (__m512i)both);
+  }
+#endif
+  for (; i < count; ++i) to[i] = float_to_bfloat16(from[i]);
+}
+
+void from_bfloat16(const uint16_t* from, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = bfloat16_to_float(from[i]);
+}
+
+void from_float16(const uint16_t* from, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = finite_float16_to_float(from[i]);
+}
+
+}  // namespace clip_es::ops::CLIP_ES_LEVEL

@@ -1,0 +1,53 @@
+// What a caller asks of the engine, and what it gets.
+#pragma once
+#include <atomic>
+#include <exception>
+#include <optional>
+
+#include "cam/attention_affinity.h"
+#include "cam/box_mask.h"
+#include "cam/label_texts.h"
+#include "core/image.h"
+#include "crf/dense_crf.h"
+#include "encoded_image.h"
+#include "mask/pseudo_mask.h"
+
+namespace clip_es {
+
+struct SegmentSettings {
+  bool refine = true;
+  BoxSettings box;
+  AffinitySettings affinity;
+  MaskSettings mask;
+  std::optional<CrfSettings> crf;  // without it the maps decide
+};
+
+// Seconds that each stage took.
+struct StageTimes {
+  double preprocess = 0, encode = 0, gradcam = 0, refine = 0, mask = 0, crf = 0;
+};
+
+struct SegmentOutputs {
+  MaskOutputs image;
+  float* scores = nullptr;  // (K): probabilities of the labels, or null
+};
+
+// One photo and its words. All memory is the caller's and must stay valid until the call has returned.
+struct Request {
+  Image image{};
+  const EncodedImage* encoded = nullptr;  // used instead of image if given; it comes from the same segmenter or a clone of it
+  LabelTexts texts{};
+  SegmentSettings settings{};
+  SegmentOutputs outputs{};
+  const std::atomic<bool>* cancelled = nullptr;
+
+  // Results.
+  StageTimes times{};            // time that the photos of a batch share is divided equally
+  std::exception_ptr failure{};  // null if the outputs are filled
+
+  void rethrow_failure() const {
+    if (failure) std::rethrow_exception(failure);
+  }
+};
+
+}  // namespace clip_es

@@ -1,0 +1,176 @@
+// The calls of Segmenter: opening, requests and their failures. segmenter.cpp has the stages.
+#include <algorithm>
+
+#include "cam/embeddings.h"
+#include "clip/model_file.h"
+#include "clip/preprocess.h"
+#include "core/denormals.h"
+#include "segmenter.h"
+#include "torch/library.h"
+
+namespace clip_es {
+namespace {
+
+// The state that a computing thread needs, whichever thread the caller is on.
+struct EngineThread {
+  EngineThread() { torch::use_one_thread(); }
+  FlushDenormals flush;
+};
+
+// Runs `work` between the device's begin() and finish(). finish() is called even if work throws: after it, the device no longer uses its
+// memory or the caller's.
+template <class Work>
+void run_on(Device& device, Work work) {
+  const EngineThread thread;
+  device.begin();
+  try {
+    work();
+  } catch (...) {
+    try {
+      device.finish();
+    } catch (const Error&) {
+      // The first error is the one to report.
+    }
+    throw;
+  }
+  device.finish();
+}
+
+bool is_out_of_memory(const std::exception_ptr& failure) {
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    return error.code == ErrorCode::kOutOfMemory;
+  } catch (...) {
+  }
+  return false;
+}
+
+}  // namespace
+
+Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settings, const std::atomic<bool>* cancelled,
+                     std::unique_ptr<Device> device)
+    : settings_(settings),
+      pool_(settings.threads, torch::use_one_thread),
+      device_(device ? std::move(device) : open_device(settings.device, arena_)) {
+  torch::use_one_thread();
+  HostContext h = host(cancelled);
+  const ModelFile file(archive, cancelled);
+  model_ = file.model();
+  device_->load(h, file, settings.precision);
+  text_ = std::make_shared<const TextTower>(file);
+}
+
+Segmenter::Segmenter(const Segmenter& first, int threads)
+    : settings_(first.settings_),
+      pool_(threads, torch::use_one_thread),
+      device_(first.device_->clone(arena_)),
+      model_(first.model_),
+      text_(first.text_) {}
+
+std::unique_ptr<Segmenter> Segmenter::clone(int threads) const { return std::unique_ptr<Segmenter>(new Segmenter(*this, threads)); }
+
+size_t Segmenter::bytes() const {
+  return model_->bytes() + text_->bytes() + device_->weight_bytes() + arena_.capacity() + device_->workspace_bytes() + memory_.bytes();
+}
+
+uint64_t Segmenter::allocations() const { return arena_.allocations() + device_->allocations(); }
+
+void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled) {
+  const EngineThread thread;
+  HostContext h = host(cancelled);
+  clip_es::encode_text(h, *model_, *text_, tokens, embeddings);
+}
+
+std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& times, const std::atomic<bool>* cancelled) {
+  auto encoded = std::make_shared<EncodedImage>();
+  photos_.photos = {image};
+  clock_.clear();
+  run_on(*device_, [&] {
+    photos_.lay_out(*model_, settings_.max_side, device_->memory(), encoded->memory);
+    encode_photos(on_device(cancelled), photos_, times);
+  });
+  clock_.collect(*device_);
+  encoded->encoding = photos_.encoding(0);
+  HostContext h = host(cancelled);
+  Arena::Scope scope(h.arena);
+  const uint8_t* rgb = to_rgb(h, image);
+  encoded->rgb.assign(rgb, rgb + 3 * image.size().pixels());
+  return encoded;
+}
+
+void Segmenter::embeddings(const EncodedImage& encoded, std::span<float> image, std::span<float> patches,
+                           const std::atomic<bool>* cancelled) {
+  DeviceContext c = on_device(cancelled);
+  run_on(*device_, [&] { device_->embeddings(c, encoded.encoding.last_block, image, patches); });
+}
+
+void Segmenter::segment(std::span<Request> requests, const std::atomic<bool>* cancelled) {
+  if (requests.empty()) return;
+  segment_batch(requests, cancelled);
+  if (requests.size() == 1) return;
+  for (Request& request : requests) {
+    if (!is_out_of_memory(request.failure)) continue;
+    segment_batch({&request, 1}, request.cancelled);
+  }
+}
+
+void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<bool>* cancelled) {
+  size_t labels = 0;
+  photos_.photos.clear();
+  for (Request& request : requests) {
+    request.failure = nullptr;
+    request.times = {};
+    labels += request.texts.labels();
+    if (!request.encoded) photos_.photos.push_back(request.image);
+  }
+  Arena::Scope scope(arena_);
+  const std::span<float> all_scores = arena_.take<float>(labels);  // of all photos, one after another
+  // Calls work(request, its scores) for every request that has not failed. A failure is stored in its request.
+  const auto for_each = [&](auto work) {
+    size_t first = 0;
+    for (Request& request : requests) {
+      const auto scores = all_scores.subspan(first, request.texts.labels());
+      first += scores.size();
+      if (request.failure) continue;
+      try {
+        work(request, scores);
+      } catch (...) {
+        request.failure = std::current_exception();
+      }
+    }
+  };
+
+  StageTimes shared;
+  clock_.clear();
+  try {
+    run_on(*device_, [&] {
+      if (!photos_.photos.empty()) {
+        photos_.lay_out(*model_, settings_.max_side, device_->memory(), memory_);
+        encode_photos(on_device(cancelled), photos_, shared);
+      }
+      size_t next = 0;  // photo of the batch
+      for_each([&](Request& request, std::span<float> scores) {
+        const Encoding encoding = request.encoded ? request.encoded->encoding : photos_.encoding(next++);
+        segment_photo(on_device(request.cancelled), encoding, request, scores);
+      });
+    });
+  } catch (...) {
+    for (Request& request : requests)
+      if (!request.failure) request.failure = std::current_exception();
+    return;
+  }
+
+  clock_.collect(*device_);
+  const auto photos = static_cast<double>(photos_.size());
+  for_each([&](Request& request, std::span<float> scores) {
+    if (!request.encoded) {
+      request.times.preprocess = shared.preprocess / photos;
+      request.times.encode = shared.encode / photos;
+    }
+    require_finite(scores);
+    if (request.outputs.scores) std::ranges::copy(scores, request.outputs.scores);
+  });
+}
+
+}  // namespace clip_es

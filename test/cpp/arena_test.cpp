@@ -1,0 +1,190 @@
+// The arena: alignment, reuse, growth, and what happens when memory runs out.
+#include "core/arena.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "check.h"
+#include "core/error.h"
+
+using clip_es::Arena;
+using clip_es::ErrorCode;
+
+TEST("memory of an arena is aligned to 64 bytes and no two pieces overlap") {
+  Arena arena;
+  Arena::Scope scope(arena);
+  std::vector<std::span<uint8_t>> pieces;
+  for (const size_t size : {1, 63, 64, 65, 1000, 3 << 20, 0, 7}) pieces.push_back(arena.take<uint8_t>(size));
+  for (size_t i = 0; i < pieces.size(); ++i) std::memset(pieces[i].data(), static_cast<int>(i), pieces[i].size());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    CHECK(reinterpret_cast<uintptr_t>(pieces[i].data()) % 64 == 0);
+    for (const uint8_t byte : pieces[i]) CHECK(byte == i);
+  }
+}
+
+TEST("the end of a scope releases its memory and keeps the memory of the outer scope") {
+  Arena arena;
+  Arena::Scope outer(arena);
+  const auto kept = arena.take<int>(100);
+  for (int i = 0; i < 100; ++i) kept[i] = i;
+  const int* first = nullptr;
+  for (int round = 0; round < 3; ++round) {
+    Arena::Scope inner(arena);
+    const auto taken = arena.take<int>(5000);
+    if (round == 0) first = taken.data();
+    CHECK(taken.data() == first);
+    std::fill(taken.begin(), taken.end(), -1);
+    const auto large = arena.take<int>(1 << 20);  // needs a second chunk
+    std::fill(large.begin(), large.end(), -2);
+  }
+  for (int i = 0; i < 100; ++i) CHECK(kept[i] == i);
+}
+
+TEST("an arena allocates nothing for an image of a size that it has seen") {
+  Arena arena;
+  auto image = [&](size_t size) {
+    Arena::Scope scope(arena);
+    arena.take<float>(size);
+    for (int layer = 0; layer < 12; ++layer) {
+      Arena::Scope block(arena);
+      arena.take<float>(3 * size);
+      arena.take<float>(4 * size);
+    }
+  };
+  image(300000);
+  const uint64_t settled = arena.allocations();
+  for (int round = 0; round < 10; ++round) {
+    image(300000);
+    image(20000);
+  }
+  CHECK(arena.allocations() == settled);
+  CHECK(arena.capacity() < 4 * 8 * 300000 * sizeof(float));
+}
+
+TEST("impossible sizes are refused as ERR_OUT_OF_MEMORY, and the arena remains usable") {
+  Arena arena;
+  CHECK_ERROR(arena.take<double>(size_t{1} << 61), ErrorCode::kOutOfMemory, "GB of memory");
+  CHECK_ERROR(arena.take<double>(~size_t{0}), ErrorCode::kOutOfMemory, "GB of memory");
+  CHECK_ERROR(arena.take<uint8_t>(size_t{1} << 50), ErrorCode::kOutOfMemory, "1125899.9 GB");
+  CHECK_ERROR(clip_es::allocate_aligned(size_t{1} << 50), ErrorCode::kOutOfMemory, "1125899.9 GB");
+  Arena::Scope scope(arena);
+  const auto taken = arena.take<float>(1000);
+  std::fill(taken.begin(), taken.end(), 1.0f);
+  CHECK(arena.capacity() < 4 << 20);
+}
+
+TEST("after a refusal, memory that was taken before stays valid") {
+  Arena arena;
+  Arena::Scope scope(arena);
+  const auto kept = arena.take<int>(1000);
+  std::fill(kept.begin(), kept.end(), 7);
+  CHECK_ERROR(arena.take<uint8_t>(size_t{1} << 50), ErrorCode::kOutOfMemory, "smaller");
+  const auto further = arena.take<int>(100000);
+  std::fill(further.begin(), further.end(), 0);
+  for (const int value : kept) CHECK(value == 7);
+}
+
+namespace {
+
+constexpr size_t kMegabyte = size_t{1} << 20;
+
+// Host memory with a limit, which can be made to fail.
+struct TestSource {
+  size_t allocated = 0;
+  bool exhausted = false;
+
+  clip_es::MemorySource source(size_t limit) {
+    return {[this](size_t bytes) {
+              if (exhausted) throw clip_es::Error(ErrorCode::kOutOfMemory, "the source is exhausted");
+              allocated += bytes;
+              return std::shared_ptr<std::byte>(clip_es::allocate_aligned(bytes).release(), clip_es::FreeAligned{});
+            },
+            limit};
+  }
+};
+
+}  // namespace
+
+TEST("an arena uses its memory source up to the limit, and names the total that exceeds it") {
+  TestSource memory;
+  Arena arena(memory.source(4 * kMegabyte));
+  Arena::Scope scope(arena);
+  arena.take<std::byte>(3 * kMegabyte);
+  CHECK_ERROR(arena.take<std::byte>(2 * kMegabyte), ErrorCode::kOutOfMemory, "cannot allocate 5.2 MB");
+  arena.take<std::byte>(kMegabyte);
+  CHECK(arena.capacity() == 4 * kMegabyte);
+  CHECK(memory.allocated == 4 * kMegabyte);
+  CHECK_ERROR(arena.take<std::byte>(1), ErrorCode::kOutOfMemory, "use a smaller maxSide");
+}
+
+TEST("an arena that may have no memory at all refuses the first byte") {
+  TestSource memory;
+  Arena arena(memory.source(0));
+  CHECK_ERROR(arena.take<std::byte>(1), ErrorCode::kOutOfMemory, "cannot allocate");
+  CHECK(arena.capacity() == 0);
+}
+
+TEST("an arena grows by its capacity, from 1 MB on and by at most 64 MB more than is needed") {
+  TestSource memory;
+  Arena arena(memory.source(1024 * kMegabyte));
+  Arena::Scope scope(arena);
+  arena.take<std::byte>(1);
+  CHECK(arena.capacity() == kMegabyte);
+  arena.take<std::byte>(3 * kMegabyte);
+  CHECK(arena.capacity() == 4 * kMegabyte);
+  arena.take<std::byte>(1);
+  CHECK(arena.capacity() == 8 * kMegabyte);
+  arena.take<std::byte>(192 * kMegabyte);
+  CHECK(arena.capacity() == 200 * kMegabyte);
+  arena.take<std::byte>(1);
+  CHECK(arena.capacity() == 264 * kMegabyte);
+}
+
+TEST("when its outermost scope ends, an arena joins its chunks into one of the same size") {
+  TestSource memory;
+  Arena arena(memory.source(64 * kMegabyte));
+  {
+    Arena::Scope scope(arena);
+    arena.take<std::byte>(kMegabyte);
+    {
+      Arena::Scope inner(arena);
+      arena.take<std::byte>(2 * kMegabyte);
+    }
+    CHECK(arena.allocations() == 2);
+  }
+  CHECK(arena.allocations() == 3);
+  CHECK(arena.capacity() == 3 * kMegabyte);
+  Arena::Scope scope(arena);
+  arena.take<std::byte>(3 * kMegabyte);
+  CHECK(arena.allocations() == 3);
+}
+
+TEST("a scope that ends while memory is exhausted does not throw, and the next take() reports it") {
+  TestSource memory;
+  Arena arena(memory.source(64 * kMegabyte));
+  {
+    Arena::Scope scope(arena);
+    arena.take<std::byte>(kMegabyte);
+    arena.take<std::byte>(2 * kMegabyte);
+    memory.exhausted = true;
+    CHECK_ERROR(arena.take<std::byte>(4 * kMegabyte), ErrorCode::kOutOfMemory, "the source is exhausted");
+  }
+  CHECK(arena.capacity() == 0);
+  CHECK_ERROR(arena.take<std::byte>(1), ErrorCode::kOutOfMemory, "the source is exhausted");
+  memory.exhausted = false;
+  CHECK(arena.take<std::byte>(1).size() == 1);
+  CHECK(arena.capacity() == kMegabyte);
+}
+
+TEST("every error code has the name that users see") {
+  const std::pair<ErrorCode, const char*> names[] = {
+      {ErrorCode::kInvalidArg, "ERR_INVALID_ARG"},
+      {ErrorCode::kModelRead, "ERR_MODEL_READ"},
+      {ErrorCode::kModelFormat, "ERR_MODEL_FORMAT"},
+      {ErrorCode::kLibTorch, "ERR_LIBTORCH"},
+      {ErrorCode::kDeviceUnavailable, "ERR_DEVICE_UNAVAILABLE"},
+      {ErrorCode::kOutOfMemory, "ERR_OUT_OF_MEMORY"},
+      {ErrorCode::kInternal, "ERR_INTERNAL"},
+  };
+  for (const auto& [code, name] : names) CHECK(std::string(clip_es::name_of(code)) == name);
+}

@@ -1,0 +1,208 @@
+// Runs a kernel's blocks one after the other. Each thread of a block is a fibre: a function with a stack of its own that leaves the CPU
+// only at a barrier or a warp exchange. A scheduler on the calling thread resumes the fibres whose barrier or exchange is complete.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "cuda_runtime.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#else  // only AddressSanitizer has to know which stack is in use
+inline void __sanitizer_start_switch_fiber(void**, const void*, size_t) {}
+inline void __sanitizer_finish_switch_fiber(void*, const void**, size_t*) {}
+#endif
+
+uint3 threadIdx{}, blockIdx{};
+dim3 blockDim, gridDim;
+
+// Switches stacks: saves the callee-saved registers and the stack pointer of the current stack in *saved, and continues where `resumed` was
+// saved. swapcontext would need a system call for the signal mask, which is too slow for a switch at every warp shuffle.
+extern "C" void emulator_switch(void** saved, void* resumed);
+#ifndef __x86_64__
+#error "the emulator switches stacks with x86-64 instructions; configure without the tests on other CPUs"
+#endif
+asm(R"(
+.text
+.globl emulator_switch
+.type emulator_switch, @function
+emulator_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size emulator_switch, . - emulator_switch
+)");
+
+namespace emulator {
+
+Order order = Order::kForward;
+
+namespace {
+
+constexpr size_t kStackBytes = 64 << 10;
+constexpr unsigned kWarp = 32, kSlotBytes = 64;
+
+struct Warp {
+  unsigned lanes;
+  uint64_t arrivals;                                   // calls of exchange() by all lanes together
+  alignas(64) std::byte slots[2][kWarp * kSlotBytes];  // values of the even and of the odd exchanges
+};
+
+// One thread of a block. Fibres are reused for all blocks.
+struct Fibre {
+  void* stack_pointer;  // saved by emulator_switch
+  std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
+  void* fake_stack = nullptr;
+  uint3 index;
+  unsigned number;               // within the block
+  uint64_t barriers, exchanges;  // that it has reached
+  const uint64_t* counter;       // the fibre can be resumed when *counter >= target
+  uint64_t target;
+  bool done;
+};
+
+std::mutex running;                                       // one kernel at a time; several host threads may launch
+thread_local std::vector<std::unique_ptr<Fibre>> fibres;  // a fibre stays on one host thread, as AddressSanitizer requires
+std::vector<Warp> warps;
+Fibre* current = nullptr;
+const std::function<void()>* body = nullptr;
+unsigned threads = 0;   // in a block
+uint64_t arrivals = 0;  // calls of barrier() by all threads of this block together
+const uint64_t zero = 0;
+
+void* scheduler = nullptr;  // its saved stack pointer
+void* scheduler_fake_stack = nullptr;
+const void* scheduler_bottom = nullptr;
+size_t scheduler_bytes = 0;
+
+// Returns to the scheduler; comes back when it resumes this fibre.
+void suspend() {
+  __sanitizer_start_switch_fiber(&current->fake_stack, scheduler_bottom, scheduler_bytes);
+  emulator_switch(&current->stack_pointer, scheduler);
+  __sanitizer_finish_switch_fiber(current->fake_stack, nullptr, nullptr);
+}
+
+// Suspends the current fibre until counter >= target.
+void wait(const uint64_t& counter, uint64_t target) {
+  current->counter = &counter;
+  current->target = target;
+  if (counter < target) suspend();
+}
+
+// The function that a fibre runs: the kernel, once for every block.
+void fibre_main() {
+  __sanitizer_finish_switch_fiber(nullptr, &scheduler_bottom, &scheduler_bytes);
+  for (;;) {
+    (*body)();
+    current->done = true;
+    suspend();
+  }
+}
+
+std::unique_ptr<Fibre> make_fibre() {
+  auto fibre = std::make_unique<Fibre>();
+  // The stack looks as if emulator_switch had saved it at the first instruction of fibre_main: six registers, then the return address.
+  auto* top = reinterpret_cast<void**>(fibre->stack.get() + kStackBytes) - 8;
+  std::fill_n(top, 8, nullptr);
+  top[6] = reinterpret_cast<void*>(&fibre_main);
+  fibre->stack_pointer = top;
+  return fibre;
+}
+
+// Runs the fibre until it suspends.
+void resume(Fibre& fibre) {
+  current = &fibre;
+  threadIdx = fibre.index;
+  __sanitizer_start_switch_fiber(&scheduler_fake_stack, fibre.stack.get(), kStackBytes);
+  emulator_switch(&scheduler, fibre.stack_pointer);
+  __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
+}
+
+std::vector<unsigned> thread_order() {
+  std::vector<unsigned> numbers(threads);
+  std::iota(numbers.begin(), numbers.end(), 0u);
+  if (order == Order::kBackward) std::reverse(numbers.begin(), numbers.end());
+  if (order == Order::kShuffled) std::shuffle(numbers.begin(), numbers.end(), std::mt19937(1));
+  return numbers;
+}
+
+void reset_block() {
+  arrivals = 0;
+  for (Warp& warp : warps) warp.lanes = 0, warp.arrivals = 0;
+  for (unsigned i = 0; i < threads; ++i) {
+    Fibre& fibre = *fibres[i];
+    fibre.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
+    fibre.number = i;
+    fibre.barriers = fibre.exchanges = fibre.target = 0;
+    fibre.counter = &zero;
+    fibre.done = false;
+    ++warps[i / kWarp].lanes;
+  }
+}
+
+void run_block(const std::vector<unsigned>& numbers) {
+  reset_block();
+  for (unsigned remaining = threads; remaining > 0;) {
+    bool progress = false;
+    for (const unsigned number : numbers) {
+      Fibre& fibre = *fibres[number];
+      if (fibre.done || *fibre.counter < fibre.target) continue;
+      resume(fibre);
+      progress = true;
+      remaining -= fibre.done;
+    }
+    if (progress) continue;
+    std::fprintf(stderr, "emulated kernel: deadlock in block %u: a barrier or warp exchange is not reached by all threads\n", blockIdx.x);
+    std::abort();
+  }
+}
+
+}  // namespace
+
+void barrier() {
+  ++arrivals;
+  wait(arrivals, ++current->barriers * threads);
+}
+
+const void* exchange(const void* mine, size_t size) {
+  if (size > kSlotBytes) std::abort();
+  Warp& warp = warps[current->number / kWarp];
+  std::byte* slots = warp.slots[current->exchanges % 2];
+  std::memcpy(slots + current->number % kWarp * size, mine, size);
+  ++warp.arrivals;
+  wait(warp.arrivals, ++current->exchanges * warp.lanes);
+  return slots;
+}
+
+void run(dim3 grid, dim3 block, const std::function<void()>& kernel) {
+  const std::lock_guard lock(running);
+  body = &kernel;
+  blockDim = block;
+  gridDim = grid;
+  threads = block.x * block.y * block.z;
+  while (fibres.size() < threads) fibres.push_back(make_fibre());
+  warps.resize((threads + kWarp - 1) / kWarp);
+  const std::vector<unsigned> numbers = thread_order();
+  for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
+    for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
+      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) run_block(numbers);
+}
+
+}  // namespace emulator
