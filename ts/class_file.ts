@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
 import { invalid } from './errors.js'
+import { readRegularSync } from './files/read_regular.js'
 import { nearest } from './nearest.js'
 import { parseColour } from './palette.js'
 import { fillTemplate } from './text/prompts.js'
@@ -184,7 +184,7 @@ export function parseClassFile(text: string, path: string): ClassFile {
 export function readClassFile(path: string): ClassFile {
   let bytes: Uint8Array
   try {
-    bytes = readFileSync(path)
+    bytes = readRegularSync(path)
   } catch (error) {
     throw invalid(`${path}: cannot be read (${(error as Error).message}); give the path of a class file`)
   }

@@ -5,9 +5,9 @@ import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClipEsError } from '../../ts/errors.js'
+import { writeWhole } from '../../ts/files/write_whole.js'
 import { escapeXml, legend, percent } from '../../ts/render/legend.js'
 import { type OverlayLabel, type OverlayOptions, renderOverlay } from '../../ts/render/overlay.js'
-import { writeWhole } from '../../ts/render/write_file.js'
 import type { ImageData } from '../../ts/types.js'
 
 const [width, height] = [60, 40]

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import yauzl from 'yauzl'
 import { invalid } from '../errors.js'
+import { readRegular } from '../files/read_regular.js'
 import type { Cams } from '../metrics/cam_rule.js'
 import { type NdArray, readNpy, readNpyHead } from './npy.js'
 import { readNumpyPickle } from './pickle.js'
@@ -15,7 +15,7 @@ export const camExtensions = ['.npz', '.npy'] as const
  * @throws ERR_INVALID_ARG with what is wrong in the file
  */
 export async function readCams(path: string): Promise<Cams> {
-  const file = await readFile(path)
+  const file = await readRegular(path)
   const arrays = path.endsWith('.npz') ? await readNpz(file) : readPickled(file)
   const [keys, maps] = ['keys', 'attn_highres'].map((name) => {
     const array = arrays.get(name)

@@ -18,6 +18,7 @@ import { classFileNamed } from './class_sets.js'
 import type { CrfArguments } from './crf.js'
 import { makeOutFolder } from './out_folder.js'
 import { duration, RunProgress, rateText } from './run_progress.js'
+import { say } from './say.js'
 import { stopSignal } from './stop.js'
 import { asUsage, UsageError } from './usage.js'
 
@@ -127,8 +128,8 @@ async function work(plan: Plan, { store, journal, before }: Parts, options: CrfA
   }
   const left = plan.ids.filter(isLeft)
   const already = plan.ids.length - left.length
-  const say = (line: string) => options.json || console.log(line)
-  say(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(options.out)}`)
+  const tell = (line: string) => options.json || say(line)
+  tell(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(options.out)}`)
   const progress = new RunProgress(left.length, options.json ? 'json' : 'text')
   const { signal } = plan.refine
   try {
@@ -154,11 +155,11 @@ async function work(plan: Plan, { store, journal, before }: Parts, options: CrfA
 /** Says what was done. */
 function end({ seconds, failures }: RunProgress, tried: number, already: number, { json }: CrfArguments): boolean {
   const done = tried - failures
-  if (json) console.log(JSON.stringify({ event: 'end', done, already, failed: failures, seconds: Number(seconds.toFixed(3)) }))
+  if (json) say(JSON.stringify({ event: 'end', done, already, failed: failures, seconds: Number(seconds.toFixed(3)) }))
   else {
     const rate = done ? ` (${rateText(done / seconds)})` : ''
     const failed = failures ? `, ${failures} failed: listed above` : ''
-    console.log(`${counted(done, 'photo')} done in ${duration(seconds)}${rate}${failed}`)
+    say(`${counted(done, 'photo')} done in ${duration(seconds)}${rate}${failed}`)
   }
   return failures === 0
 }

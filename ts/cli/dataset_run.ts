@@ -19,6 +19,7 @@ import { encodingOf, settingsOf } from './dataset_plan.js'
 import { classesFor, type Kind, kindOf, readDataset, sourceOf } from './dataset_source.js'
 import { makeOutFolder } from './out_folder.js'
 import { duration, RunProgress, rateText } from './run_progress.js'
+import { complain, say } from './say.js'
 import { stopSignal } from './stop.js'
 import { asUsage } from './usage.js'
 
@@ -66,7 +67,7 @@ async function prepare(
   const specs = file.classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
   const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encodingOf(options, file), signal }))
   const dropped = classes.droppedBackground.join(', ')
-  if (dropped) console.error(`clip-es: background words left out, because a class goes by them: ${dropped}`)
+  if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
   const settings = settingsOf(kind, options, file, segmenter, classes)
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
@@ -135,9 +136,9 @@ async function work(
   { run, ...parts }: Plan & RunParts,
   { out, json }: DatasetOptions,
 ): Promise<boolean> {
-  const say = (line: string) => json || console.log(line)
-  say(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(out)}`)
-  for (const note of notes) say(note)
+  const tell = (line: string) => json || say(line)
+  tell(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(out)}`)
+  for (const note of notes) tell(note)
   const progress = new RunProgress(left.length, json ? 'json' : 'text')
   try {
     for (const { id, message } of failures) progress.listFailure(id, message)
@@ -153,8 +154,8 @@ async function work(
   }
   const { seconds, failures: failed } = progress
   const done = left.length + failures.length - failed
-  if (json) console.log(JSON.stringify({ event: 'end', done, already, failed, seconds: Number(seconds.toFixed(3)) }))
-  say(
+  if (json) say(JSON.stringify({ event: 'end', done, already, failed, seconds: Number(seconds.toFixed(3)) }))
+  tell(
     `${counted(done, 'photo')} done in ${duration(seconds)}${done ? ` (${rateText(done / seconds)})` : ''}${failed ? `, ${failed} failed: listed above` : ''}`,
   )
   return failed === 0

@@ -17,6 +17,7 @@ import type { EvalOptions } from './eval.js'
 import { evalTable, searchTable } from './eval_table.js'
 import { writeOutput } from './out_folder.js'
 import { RunProgress } from './run_progress.js'
+import { say } from './say.js'
 import { stopSignal } from './stop.js'
 import { asUsage, UsageError } from './usage.js'
 
@@ -108,10 +109,10 @@ export async function evaluate(results: string, options: EvalOptions): Promise<b
       failures,
       ...(search && { search }),
     }
-    if (options.json) console.log(JSON.stringify(evaluation))
+    if (options.json) say(JSON.stringify(evaluation))
     else show(evaluation, plan)
     writeOutput('eval', '--out', plan.out, `${JSON.stringify(evaluation)}\n`)
-    if (!options.json) console.log(`Figures: ${resolve(plan.out)}`)
+    if (!options.json) say(`Figures: ${resolve(plan.out)}`)
   } finally {
     progress.stop()
   }
@@ -149,8 +150,8 @@ async function searchRules(
 }
 
 function show(evaluation: Evaluation, { ids }: Plan): void {
-  if (evaluation.search) console.log(`${searchTable(evaluation.search)}\n`)
-  console.log(evalTable(evaluation))
+  if (evaluation.search) say(`${searchTable(evaluation.search)}\n`)
+  say(evalTable(evaluation))
   const missing = ids.length - evaluation.images
-  if (missing) console.log(`${missing} of ${ids.length} could not be compared: listed above`)
+  if (missing) say(`${missing} of ${ids.length} could not be compared: listed above`)
 }

@@ -8,6 +8,7 @@ import { doctorCommand } from './doctor.js'
 import { evalCommand } from './eval.js'
 import { promptsCommand } from './prompts.js'
 import { reportCommand } from './report.js'
+import { complain } from './say.js'
 import { segmentCommand } from './segment.js'
 import { setupCommand } from './setup.js'
 import { listenForStops, Stopped } from './stop.js'
@@ -44,11 +45,12 @@ export function program(): Command {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitStatus.usage // commander has printed it
   if (error instanceof UsageError || error instanceof Stopped) {
-    console.error(`clip-es: ${error.message}`)
+    complain(`clip-es: ${error.message}`)
     return error instanceof Stopped ? error.status : exitStatus.usage
   }
   const expected = error instanceof Error && 'code' in error
-  console.error(expected ? `clip-es: ${error.message}` : error)
+  if (expected) complain(`clip-es: ${error.message}`)
+  else console.error(error)
   return exitStatus.failed
 }
 

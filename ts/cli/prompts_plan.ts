@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import type { ClassFile } from '../class_file.js'
 import { messageOf } from '../dataset/dataset.js'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { type Candidate, candidatesOf, type Encoding } from '../prompts/candidates.js'
 import type { Softmax } from '../prompts/rank.js'
 import { backgrounds, fillTemplate, templates } from '../text/prompts.js'
@@ -14,7 +14,9 @@ export function templatesNamed(name: string): readonly string[] {
   const known = { paper: [templates.clip_es], imagenet: templates.imagenet, all: [templates.clip_es, ...templates.imagenet] }
   if (Object.hasOwn(known, name)) return known[name as keyof typeof known]
   try {
-    const text = readFileSync(name, 'utf8').replace(/^\uFEFF/, '')
+    const text = readRegularSync(name)
+      .toString('utf8')
+      .replace(/^\uFEFF/, '')
     const list: unknown =
       extname(name).toLowerCase() === '.json' ? JSON.parse(text) : text.split(/\r\n|\r|\n/).filter((line) => line.trim())
     if (!Array.isArray(list) || !list.length) throw invalid('there is no list of templates in it')

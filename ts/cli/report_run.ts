@@ -10,6 +10,7 @@ import { reportPage } from '../report/page.js'
 import { drawExample, type Example } from '../report/pictures.js'
 import { writeOutput } from './out_folder.js'
 import type { ReportOptions } from './report.js'
+import { say } from './say.js'
 import { asUsage, UsageError } from './usage.js'
 
 /** Runs `clip-es report`. */
@@ -43,7 +44,7 @@ export async function report(results: string, options: ReportOptions): Promise<v
   })
   const out = options.out ?? join(results, 'report.html')
   writeOutput('report', '--out', out, page)
-  console.log(resolve(out))
+  say(resolve(out))
 }
 
 /** The best and the worst, none of them twice. */

@@ -1,5 +1,6 @@
 import { SingleBar } from 'cli-progress'
 import { percent } from '../render/legend.js'
+import { complain, hasBar, oneLine, say } from './say.js'
 import type { FoundLabel, PhotoResult } from './segment_photo.js'
 
 /** A photo that failed, or an argument that named none. */
@@ -46,12 +47,12 @@ const labelText = ({ name, share, score }: FoundLabel): string => `${name} ${per
 
 /** A line for people: what was found, the largest first, and where the mask is. */
 function photoLine(outcome: Outcome): string {
-  if ('error' in outcome) return `${outcome.path}: failed: ${outcome.error.message}`
+  if ('error' in outcome) return `${oneLine(outcome.path)}: failed: ${outcome.error.message}`
   const { path, labels, outputs, pages, seconds } = outcome
   const found = labels.filter(({ share }) => share > 0).sort((a, b) => b.share - a.share)
   const words = found.length ? found.map(labelText).join(', ') : 'nothing found'
   const first = pages > 1 ? ` (the first of ${pages} pages)` : ''
-  return `${path}${first}: ${words}; ${outputs.mask}, ${seconds.toFixed(2)} s`
+  return `${oneLine(path)}${first}: ${words}; ${oneLine(outputs.mask ?? '')}, ${seconds.toFixed(2)} s`
 }
 
 /** As people say it: 2.4 photos/s, or 3.1 s a photo. */
@@ -95,13 +96,13 @@ function barReport(total: number): Report {
       process.off('exit', stop)
       stop()
     },
-    summary: (text) => console.error(text),
+    summary: (text) => complain(text),
   }
 }
 
 const lineReport = (line: (outcome: Outcome) => string): Report => ({
   start: () => undefined,
-  photo: (outcome) => void process.stdout.write(`${line(outcome)}\n`),
+  photo: (outcome) => void say(line(outcome)),
   end: () => undefined,
   summary: () => undefined,
 })
@@ -111,8 +112,8 @@ const lineReport = (line: (outcome: Outcome) => string): Report => ({
  * terminal there is the bar alone, or with --json the lines; a single photo needs no bar.
  */
 export function makeReport(json: boolean, photos: number): Report {
-  const oneTerminal = process.stderr.isTTY && process.stdout.isTTY
-  const bar = process.stderr.isTTY && photos > 1 && !(json && oneTerminal)
+  const oneTerminal = hasBar() && process.stdout.isTTY
+  const bar = hasBar() && photos > 1 && !(json && oneTerminal)
   const lines = json || !(bar && oneTerminal)
   const reports = [...(bar ? [barReport(photos)] : []), ...(lines ? [lineReport(json ? jsonLine : photoLine)] : [])]
   return {
@@ -131,7 +132,7 @@ export function summary(photos: number, done: number, out: string, seconds?: num
 
 /** What went wrong in a run, at its end. */
 export function failureText(failures: readonly Failure[], photos: number): string {
-  const lines = failures.map(({ path, error }) => `\n  ${path}: ${error.message}`).join('')
+  const lines = failures.map(({ path, error }) => `\n  ${oneLine(path)}: ${error.message}`).join('')
   if (photos === 0)
     return `there is no photo to work on:${lines}\nName photos, folders of photos, or globs in quotes: clip-es segment 'photos/*.jpg' --classes cat,dog`
   return `${failures.length} failed, everything else is done:${lines}`

@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { complain } from './say.js'
 
 /** The command was stopped from outside: not a failure of its work. `status` is the exit status. */
 export class Stopped extends Error {
@@ -31,7 +32,7 @@ function onSignal(name: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): void {
 /** A pipe whose reader has left, as in `clip-es … | head`, is no failure of ours; any other error is. */
 function onOutputError(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') {
-    console.error(`clip-es: standard output cannot be written (${error.message})`)
+    complain(`clip-es: standard output cannot be written (${error.message})`)
     process.exit(1)
   }
   if (graceful) controller.abort(new Stopped('nobody reads the standard output any more', 1))

@@ -1,7 +1,8 @@
 import { constants } from 'node:buffer'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename, isAbsolute, join } from 'node:path'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { stemOf } from '../photos/names.js'
 import type { CocoShape } from './coco_shapes.js'
 import { counted, type Dataset, type Failure, messageOf } from './dataset.js'
@@ -42,7 +43,7 @@ function parseFile(file: string): unknown {
     const { size } = statSync(file)
     if (size > constants.MAX_STRING_LENGTH)
       throw invalid(`it has ${size} bytes; up to ${constants.MAX_STRING_LENGTH} can be read: split it into several`)
-    return JSON.parse(readFileSync(file, 'utf8'))
+    return JSON.parse(readRegularSync(file).toString('utf8'))
   } catch (error) {
     throw invalid(`${file} cannot be read (${messageOf(error)})`)
   }

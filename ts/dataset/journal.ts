@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import type { DatasetItem } from './dataset.js'
 
 /** A finished photo, or one that failed. */
@@ -37,7 +38,9 @@ export function readJournal(out: string): Map<string, JournalEntry> {
   if (!existsSync(folderOf(out))) return entries
   const files = readdirSync(folderOf(out)).filter((name) => name.endsWith('.jsonl'))
   for (const file of files)
-    for (const line of readFileSync(join(folderOf(out), file), 'utf8').split('\n')) {
+    for (const line of readRegularSync(join(folderOf(out), file))
+      .toString('utf8')
+      .split('\n')) {
       const entry = parseLine(line)
       // Shards of different numbers may both have a photo: one that succeeded counts.
       if (entry && (!entry.failed || entries.get(entry.id)?.settings !== entry.settings)) entries.set(entry.id, entry)
@@ -87,12 +90,12 @@ export class Journal {
     this.#file = join(folderOf(out), `${shard}.jsonl`)
     this.#lock = join(folderOf(out), `${shard}.lock`)
     this.#takeLock(out)
-    this.#torn = existsSync(this.#file) && !readFileSync(this.#file, 'utf8').endsWith('\n')
+    this.#torn = existsSync(this.#file) && !readRegularSync(this.#file).toString('utf8').endsWith('\n')
   }
 
   #takeLock(out: string): void {
     if (existsSync(this.#lock)) {
-      const [host, pid, began] = readFileSync(this.#lock, 'utf8').trim().split(' ')
+      const [host, pid, began] = readRegularSync(this.#lock).toString('utf8').trim().split(' ')
       if (host === hostname() && began !== undefined && beginning(Number(pid)) === began)
         throw invalid(`process ${pid} is working on this part of ${out}; wait for it, or do another part with --shard`)
     }

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import { CsvError, parse } from 'csv-parse/sync'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { messageOf } from './dataset.js'
 
 /** The image-level labels of a file, by what it calls the photos, in its order. */
@@ -40,7 +40,7 @@ export function readLabels(path: string): LabelsFile {
 }
 
 function readText(path: string): string {
-  const bytes = readFileSync(path)
+  const bytes = readRegularSync(path)
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes) // drops a byte-order mark
   } catch {

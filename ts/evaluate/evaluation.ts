@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { BoundaryCounts } from '../metrics/boundary.js'
 import type { CamRule, RuleScore } from '../metrics/cam_rule.js'
 import { Confusion, meanOfNumbers } from '../metrics/confusion.js'
@@ -121,7 +122,7 @@ const orNull = (figure: number): number | null => (Number.isNaN(figure) ? null :
 export function readEvaluation(file: string): Evaluation | undefined {
   if (!existsSync(file)) return undefined
   try {
-    const evaluation = JSON.parse(readFileSync(file, 'utf8')) as Evaluation
+    const evaluation = JSON.parse(readRegularSync(file).toString('utf8')) as Evaluation
     if (evaluation.format === 1 && Array.isArray(evaluation.perImage)) return evaluation
   } catch {
     // said below

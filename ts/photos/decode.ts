@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import sharp, { type Metadata } from 'sharp'
-import { invalid } from '../errors.js'
+import { ClipEsError, invalid } from '../errors.js'
+import { readRegular } from '../files/read_regular.js'
 import type { ImageData } from '../types.js'
 
 /** An image file's pixels: RGB, 8 bits a channel in sRGB, the right way up. */
@@ -20,8 +20,9 @@ const reasons: Record<string, string> = {
 
 async function readBytes(file: string): Promise<Buffer> {
   try {
-    return await readFile(file)
+    return await readRegular(file)
   } catch (error) {
+    if (error instanceof ClipEsError) throw error
     const { code, message } = error as NodeJS.ErrnoException
     throw Object.assign(new Error(reasons[code ?? ''] ?? `it cannot be read (${message})`), { code })
   }

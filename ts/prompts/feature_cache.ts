@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { messageOf } from '../dataset/dataset.js'
 import { photoState } from '../dataset/journal.js'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { cacheFolder } from '../setup/paths.js'
 import type { Embeddings } from '../types.js'
 
@@ -53,7 +54,7 @@ export class FeatureCache {
   ) {
     try {
       mkdirSync(dirname(file), { recursive: true })
-      if (existsSync(file)) this.#read(readFileSync(file, 'utf8'))
+      if (existsSync(file)) this.#read(readRegularSync(file).toString('utf8'))
       else appendFileSync(file, `${head}\n`)
     } catch (error) {
       throw invalid(`the embeddings of photos cannot be kept in ${file} (${messageOf(error)}); name another file with --cache`)
