@@ -57,13 +57,13 @@ export function sourceOf(kind: Kind, options: SourceOptions): Record<string, str
 }
 
 /** The photos and their labels. Throws ERR_INVALID_ARG when there is nothing to begin with. */
-export async function readDataset(kind: Kind, options: SourceOptions, file: ClassFile): Promise<Dataset> {
+export async function readDataset(kind: Kind, options: SourceOptions & { out?: string }, file: ClassFile): Promise<Dataset> {
   const index = new LabelIndex(file.classes.map(({ name }) => name))
   const { voc = '', split = '', coco = '', annotations = '', folder = '', labels } = sourceOf(kind, options)
   if (findsLabels(options)) {
     if (kind === 'voc') return listVoc(voc, split)
-    return kind === 'coco' ? listCoco(coco, annotations) : listFolder(folder)
+    return kind === 'coco' ? listCoco(coco, annotations) : listFolder(folder, options.out)
   }
   if (kind === 'voc') return await readVoc(voc, split, index, labels)
-  return kind === 'coco' ? readCocoDataset(coco, annotations, index) : readFolder(folder, labels ?? '', index)
+  return kind === 'coco' ? readCocoDataset(coco, annotations, index) : readFolder(folder, labels ?? '', index, options.out)
 }

@@ -6,7 +6,7 @@ import { type Manifest, readManifest } from '../dataset/manifest.js'
 import { resultFolder } from '../dataset/store.js'
 import { vocRoot, vocSplit } from '../dataset/voc.js'
 import { type Evaluation, Evaluator } from '../evaluate/evaluation.js'
-import { listIds, readCamsOf, readIdList, readResult } from '../evaluate/files.js'
+import { listIds, readCamsOf, readResult, readResultList } from '../evaluate/files.js'
 import { fittingTruth, openTruth, type Truth } from '../evaluate/truth.js'
 import { inLanes } from '../lanes.js'
 import { type CamRule, CamSearch, type RuleScore } from '../metrics/cam_rule.js'
@@ -61,10 +61,11 @@ function ownTruth(manifest: Manifest | undefined): string | undefined {
 
 /** The list given, else the split that was segmented, so that what is missing is noticed; else every result. */
 function idsOf(folder: string, manifest: Manifest | undefined, { list }: EvalOptions, what: 'mask' | 'cams'): string[] {
-  if (list !== undefined) return readIdList(list)
+  const results = () => listIds(folder, what === 'mask' ? ['.png'] : camExtensions)
+  if (list !== undefined) return readResultList(list, results())
   const { kind, voc, split } = manifest?.source ?? {}
   if (kind === 'voc' && voc !== undefined && split !== undefined) return vocSplit(vocRoot(voc), split)
-  return listIds(folder, what === 'mask' ? ['.png'] : camExtensions)
+  return results()
 }
 
 function namesOf(manifest: Manifest | undefined, { classFile }: EvalOptions): string[] {
