@@ -8,11 +8,11 @@ import { doctorCommand } from './doctor.js'
 import { evalCommand } from './eval.js'
 import { promptsCommand } from './prompts.js'
 import { reportCommand } from './report.js'
-import { complain } from './say.js'
+import { complain, printable } from './say.js'
 import { segmentCommand } from './segment.js'
 import { setupCommand } from './setup.js'
 import { listenForStops, Stopped } from './stop.js'
-import { UsageError } from './usage.js'
+import { refuseRepeats, UsageError } from './usage.js'
 
 const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 
@@ -20,9 +20,10 @@ const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 // does not load, and --help must not wait for it.
 
 /** Errors of use reach run() as exceptions, from every command alike. */
-function throwOnExit(command: Command): Command {
-  for (const child of command.commands) throwOnExit(child)
-  return command.exitOverride()
+function prepare(command: Command): Command {
+  for (const child of command.commands) prepare(child)
+  refuseRepeats(command)
+  return command.exitOverride().configureOutput({ writeErr: (text) => void process.stderr.write(printable(text)) })
 }
 
 /** The whole command line. */
@@ -39,7 +40,7 @@ export function program(): Command {
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(demoCommand())
-  return throwOnExit(command)
+  return prepare(command)
 }
 
 function report(error: unknown): number {

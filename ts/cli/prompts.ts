@@ -2,7 +2,7 @@ import { Command, Option } from 'commander'
 import type { Fusion } from '../types.js'
 import { addEngineOptions, type EngineOptions } from './engine_options.js'
 import { addSourceOptions, type SourceOptions } from './source_options.js'
-import { words } from './usage.js'
+import { collecting, words } from './usage.js'
 
 export interface PromptsOptions extends SourceOptions, EngineOptions {
   rank: 'templates' | 'synonyms' | 'fusions' | 'backgrounds'
@@ -42,7 +42,7 @@ export function promptsCommand(): Command {
     .option(
       '--background <words>',
       "with --rank backgrounds a list more, as often as you like; else instead of the class file's",
-      lists,
+      collecting(words),
     )
     .optionsGroup('All else being equal:')
     .option('--template <text>', "prompt with {} for the class, instead of the class file's")
@@ -68,5 +68,3 @@ export function promptsCommand(): Command {
       if (!(await prompts(options))) process.exitCode = 1
     })
 }
-
-const lists = (text: string, before: string[][] = []): string[][] => [...before, words(text)]

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { defaultLabelThreshold } from '../labels/threshold.js'
 import type { Device, Fusion, Precision } from '../types.js'
-import { integerFrom, numberFrom, someWords, words } from './usage.js'
+import { collecting, integerFrom, numberFrom, someWords, words } from './usage.js'
 
 /** What the command line says; what it leaves out is absent. */
 export interface SegmentArguments {
@@ -54,7 +54,11 @@ export function segmentCommand(): Command {
     .description('make a mask for each photo from the names of what may be in it')
     .argument('<photo...>', 'photos, folders of photos, or globs in quotes')
     .optionsGroup('What to look for:')
-    .option('--classes <words>', 'classes, with commas between them; of a class file: those to take', someWords)
+    .option(
+      '--classes <words>',
+      'classes, with commas between them (quotes around a comma, as in CSV); of a class file: those to take',
+      someWords,
+    )
     .option('--class-file <file>', 'JSON file of classes, synonyms, colours, background words; or voc, coco, emoji')
     .option('--labels <words>', "the classes that are in these photos, or 'auto': CLIP finds out (default: all)", someWords)
     .option(
@@ -66,7 +70,7 @@ export function segmentCommand(): Command {
     .option(
       '--template <text>',
       "prompt with {} for the word; may be given more than once (default: 'a clean origami {}.')",
-      collect,
+      collecting((text) => text),
     )
     .addOption(new Option('--fusion <way>', "how synonyms become one class (default: 'sentence')").choices(fusions))
     .optionsGroup('What to write:')
@@ -98,7 +102,3 @@ export function segmentCommand(): Command {
 
 const fusions: Fusion[] = ['sentence', 'feature', 'cam']
 const precisions: Precision[] = ['auto', 'float32', 'bfloat16', 'int8']
-
-function collect(text: string, before: string[] = []): string[] {
-  return [...before, text]
-}
