@@ -3,7 +3,9 @@ import { invalid } from './errors.js'
 import { readRegularSync } from './files/read_regular.js'
 import { nearest } from './nearest.js'
 import { parseColour } from './palette.js'
+import { clean } from './text/clean.js'
 import { fillTemplate } from './text/prompts.js'
+import { isReadable } from './text/tokenizer.js'
 import type { Fusion } from './types.js'
 
 /** A class of a class file. */
@@ -117,6 +119,24 @@ class Checker {
       }
       seen.set(name.value, i)
     })
+    this.different(node, at)
+  }
+
+  /** CLIP must read something in every class, and something else in each. */
+  different(node: Node, at: string): void {
+    const seen = new Map<string, number>()
+    for (const [i, entry] of (node.children ?? []).entries()) {
+      const name = findNodeAtLocation(entry, ['name'])
+      const synonyms = findNodeAtLocation(entry, ['synonyms'])?.children ?? []
+      const words = synonyms.length ? synonyms : name ? [name] : []
+      const empty = words.find(({ value }) => !isReadable(value))
+      if (empty) this.wrong(empty, `${at}[${i}]: a word`, 'a word that CLIP reads: it drops these characters')
+      const read = JSON.stringify(words.map(({ value }) => clean(value)))
+      const first = seen.get(read)
+      if (first !== undefined)
+        this.fail(entry, `${at}[${i}]`, `is read by CLIP as ${at}[${first}] is; leave one out, or give them other synonyms`)
+      seen.set(read, i)
+    }
   }
 
   list(node: Node, at: string, of: string, check: Check): void {

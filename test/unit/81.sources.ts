@@ -93,7 +93,7 @@ test('VOC: what cannot be done is listed with its reason, and the rest is there'
     ['6', '2', '3', '4'],
   )
   const [six, two, three, four] = failures.map(({ message }) => message) as [string, string, string, string]
-  assert.match(two, /^the label 'unicorn' is no class/)
+  assert.match(two, /^the class file has no class named 'unicorn'/)
   assert.match(three, /3\.xml: it is not well-formed XML/)
   assert.match(four, /^there is no annotation .*4\.xml$/)
   assert.match(six, /^there is no photo .*6\.jpg$/)
@@ -265,7 +265,7 @@ test('COCO: labels from the objects, crowds among them; strays and missing photo
   assert.match(failures[0]?.message ?? '', /^1 annotation of it, but it is not among the images/)
   assert.match(failures[1]?.message ?? '', /^there is no photo/)
   assert.match(failures[2]?.message ?? '', /leads out of the folder/)
-  assert.match(failures[3]?.message ?? '', /'category 99' is no class/)
+  assert.match(failures[3]?.message ?? '', /no class named 'category 99'/)
   assert.equal(notes, ['1 photo without objects left out'])
 })
 

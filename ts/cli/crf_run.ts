@@ -19,6 +19,7 @@ import type { CrfArguments } from './crf.js'
 import { makeOutFolder } from './out_folder.js'
 import { duration, RunProgress, rateText } from './run_progress.js'
 import { say } from './say.js'
+import { ignoredText } from './segment_report.js'
 import { stopSignal } from './stop.js'
 import { asUsage, UsageError } from './usage.js'
 
@@ -138,10 +139,11 @@ async function work(plan: Plan, { store, journal, before }: Parts, options: CrfA
       try {
         const photo = plan.photo(id)
         const state = photoState(photo)
-        const { keys, files } = await refine(plan.maps, id, photo, plan.refine)
+        store.check(id, outputs)
+        const { keys, ignored, files } = await refine(plan.maps, id, photo, plan.refine)
         store.save(id, files)
         journal.add({ id, photo, labels: keys, ...state, settings })
-        progress.done(id, { labels: keys }, counted(keys.length, 'map'))
+        progress.done(id, { labels: keys, ignored }, [counted(keys.length, 'map'), ...ignoredText(ignored)].join(', '))
       } catch (error) {
         if (!signal.aborted) progress.failed(id, messageOf(error))
       }

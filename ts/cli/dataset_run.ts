@@ -1,8 +1,9 @@
+import { existsSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import sharp from 'sharp'
 import type { ClassFile } from '../class_file.js'
-import { counted, type Dataset, type DatasetItem, shardOf } from '../dataset/dataset.js'
-import { isDone, Journal, readJournal } from '../dataset/journal.js'
+import { counted, type Dataset, type DatasetItem, type Failure, shardOf } from '../dataset/dataset.js'
+import { isDone, Journal, type JournalEntry, readJournal } from '../dataset/journal.js'
 import { writeFoundLabels } from '../dataset/labels_file.js'
 import { claimFolder, type Manifest, settingsHash } from '../dataset/manifest.js'
 import { type RunOptions, type RunParts, runItems } from '../dataset/run.js'
@@ -20,6 +21,7 @@ import { classesFor, type Kind, kindOf, readDataset, sourceOf } from './dataset_
 import { makeOutFolder } from './out_folder.js'
 import { duration, RunProgress, rateText } from './run_progress.js'
 import { complain, say } from './say.js'
+import { ignoredText } from './segment_report.js'
 import { stopSignal } from './stop.js'
 import { asUsage } from './usage.js'
 
@@ -112,12 +114,20 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
       await asUsage(() => claimFolder(out, plan.manifest, overwrite, discard))
       const { outputs, settings } = plan.run
       const mine = shardOf(found.items, part, of)
+      const others = overwrite ? [] : mine.filter((item) => isOfOtherPhoto(before.get(item.id), item))
       const isLeft = (item: DatasetItem) =>
         overwrite || !store.has(item.id, outputs) || !isDone(before.get(item.id), item, settings)
-      const left = mine.filter(isLeft)
+      const left = mine.filter((item) => !others.includes(item) && isLeft(item))
       // What the annotations alone tell is said once, by the first shard.
       const told = part === 1 ? found : { ...found, failures: [], notes: [] }
-      return await work(left, mine.length - left.length, told, { ...plan, store, journal }, options).finally(() => {
+      const failures = [...told.failures, ...others.map((item) => otherPhoto(item, before.get(item.id)))]
+      return await work(
+        left,
+        mine.length - left.length - others.length,
+        { ...told, failures },
+        { ...plan, store, journal },
+        options,
+      ).finally(() => {
         if (plan.run.finder) writeFoundLabels(out, plan.classes.names, settings)
       })
     } finally {
@@ -127,6 +137,19 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
     journal.close()
   }
 }
+
+/** Whether results belong to another photo, which is still there: one that was moved is the same photo. */
+const isOfOtherPhoto = (entry: JournalEntry | undefined, { photo }: DatasetItem): boolean =>
+  entry !== undefined && entry.failed === undefined && entry.photo !== photo && isAnother(entry.photo, photo)
+
+function isAnother(before: string, now: string): boolean {
+  return existsSync(before) && (!existsSync(now) || realpathSync(before) !== realpathSync(now))
+}
+
+const otherPhoto = ({ id }: DatasetItem, entry: JournalEntry | undefined): Failure => ({
+  id,
+  message: `its results would overwrite those of ${entry?.photo}; choose another folder with --out, or replace them with --overwrite`,
+})
 
 /** Says what there is to do, does it, and says what was done. */
 async function work(
@@ -143,9 +166,10 @@ async function work(
   try {
     for (const { id, message } of failures) progress.listFailure(id, message)
     await runItems(left, parts, run, {
-      done: ({ id, labels }) => {
+      done: ({ id, labels }, ignored) => {
         const names = labels.map((label) => parts.classes.names[label] as string)
-        progress.done(id, { labels: names }, names.join(', ') || 'nothing found')
+        const words = [...(names.length ? names : ['nothing found']), ...ignoredText(ignored)]
+        progress.done(id, { labels: names, ignored }, words.join(', '))
       },
       failed: ({ id }, message) => progress.failed(id, message),
     })

@@ -45,12 +45,17 @@ const scoreText = (score: number): string => (score < 0.01 ? '< 0.01' : score.to
 
 const labelText = ({ name, share, score }: FoundLabel): string => `${name} ${percent(share)} (score ${scoreText(score)})`
 
+/** Pixels of 255, if there are any: '2.3 % ignored', '100 % ignored'. */
+export const ignoredText = (share: number): string[] => (share === 0 ? [] : [`${share === 1 ? '100 %' : percent(share)} ignored`])
+
 /** A line for people: what was found, the largest first, and where the mask is. */
 function photoLine(outcome: Outcome): string {
   if ('error' in outcome) return `${oneLine(outcome.path)}: failed: ${outcome.error.message}`
-  const { path, labels, outputs, pages, seconds } = outcome
+  const { path, labels, outputs, pages, ignored, seconds } = outcome
   const found = labels.filter(({ share }) => share > 0).sort((a, b) => b.share - a.share)
-  const words = found.length ? found.map(labelText).join(', ') : 'nothing found'
+  const words = [...(found.length || ignored === 1 ? found.map(labelText) : ['nothing found']), ...ignoredText(ignored)].join(
+    ', ',
+  )
   const first = pages > 1 ? ` (the first of ${pages} pages)` : ''
   return `${oneLine(path)}${first}: ${words}; ${oneLine(outputs.mask ?? '')}, ${seconds.toFixed(2)} s`
 }

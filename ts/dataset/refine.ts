@@ -7,7 +7,7 @@ import { readCamsOf } from '../evaluate/files.js'
 import { turnedNote } from '../evaluate/truth.js'
 import { existingPath } from '../files/existing.js'
 import type { Cams } from '../metrics/cam_rule.js'
-import { ignored } from '../metrics.js'
+import { ignored, ignoredShare } from '../metrics.js'
 import { decodePhoto } from '../photos/decode.js'
 import { isPhotoName } from '../photos/names.js'
 import { encodeConfidence } from '../render/confidence.js'
@@ -61,7 +61,7 @@ export async function refine(
   id: string,
   photo: string,
   options: RefineOptions,
-): Promise<{ keys: number[]; files: Map<OutputKind, Uint8Array> }> {
+): Promise<{ keys: number[]; ignored: number; files: Map<OutputKind, Uint8Array> }> {
   const { file, cams } = await readCamsOf(maps, id)
   const { data, width, height } = await decodePhoto(photo, options.maxPixels, options.orientation)
   if (cams.width !== width || cams.height !== height)
@@ -78,7 +78,7 @@ export async function refine(
   const files = new Map<OutputKind, Uint8Array>([['mask', await encodeLabels({ data: mask, width, height }, options.palette)]])
   if (options.confidence) files.set('confidence', await encodeConfidence(confidence, width, height))
   signal.throwIfAborted()
-  return { keys: cams.keys, files }
+  return { keys: cams.keys, ignored: ignoredShare(mask), files }
 }
 
 /** A grey photo's levels three times. */

@@ -104,6 +104,8 @@ function settings({ manifest, evaluation }: Report): string {
   const entries: [string, string][] = [
     ['Results', evaluation.results],
     ['Ground truth', evaluation.truth],
+    ['Photos', evaluation.list],
+    ['Ignored by the truth', `${hundredths(evaluation.truthIgnored)} % of the pixels`],
   ]
   if (manifest) {
     const { template, background, boxThreshold, backgroundPower, ignoreBelow, refine, crf, precision, maxSide } =
@@ -124,6 +126,11 @@ function settings({ manifest, evaluation }: Report): string {
 }
 
 const mostFailures = 100
+
+function warnings({ warnings: list }: Evaluation): string {
+  if (!list.length) return ''
+  return `<section id="warnings"><h2>Warnings</h2><ul class="failures">${list.map((text) => `<li>${escapeXml(text)}</li>`).join('\n')}</ul></section>`
+}
 
 function failures({ evaluation }: Report): string {
   const list = evaluation.failures
@@ -148,7 +155,7 @@ export function reportPage(report: Report): string {
 <body>
 ${header(report)}
 <main>
-${[table(report.evaluation), curves(report), examples('worst', 'Worst pictures', report.worst), examples('best', 'Best pictures', report.best), confusion(report), settings(report), failures(report)].filter((part) => part !== '').join('\n')}
+${[warnings(report.evaluation), table(report.evaluation), curves(report), examples('worst', 'Worst pictures', report.worst), examples('best', 'Best pictures', report.best), confusion(report), settings(report), failures(report)].filter((part) => part !== '').join('\n')}
 </main>
 <footer>
 <p>IoU: overlap of mask and truth over their union. Boundary IoU: the same of the bands along their outlines (Cheng et al., 2021). A
