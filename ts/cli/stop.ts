@@ -29,7 +29,10 @@ const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 let stopping = false
 
 function onSignal(name: Signal): void {
-  if (stopping) return endNow(name) // both came before this process could look
+  if (stopping) {
+    endNow(name) // both came before this process could look
+    return
+  }
   stopping = true
   const status = 128 + constants.signals[name]
   if (!graceful) process.exit(status)
