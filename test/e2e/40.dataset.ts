@@ -214,6 +214,38 @@ test('shards, at once, do each photo exactly once, with the same masks', async (
   assert.match(stderr, /--shard/)
 })
 
+test('what the annotations say wrong is told by the first shard only', () => {
+  const file = join(folder, 'stray.csv')
+  writeFileSync(file, `${readFileSync(labelsFile, 'utf8')}00/nothing.png,cat\n`)
+  const shard = (part: string) =>
+    clipEs('dataset', '--folder', photos, '--labels', file, '-o', join(folder, 'stray'), '--shard', part)
+  const first = shard('1/20')
+  assert.is(first.status, 1)
+  assert.match(first.stderr, /00\/nothing\.png: there is no such photo/)
+  const second = shard('2/20')
+  assert.is(second.status, 0, second.stderr)
+  assert.not.match(second.stderr, /nothing\.png/)
+})
+
+test('a result of no bytes is made again', () => {
+  const out = join(folder, 'hollow')
+  cpSync(whole, out, { recursive: true })
+  const [first] = [...labels.keys()] as [string]
+  truncateSync(join(out, `masks/${first}.png`), 0)
+  assert.match(dataset('-o', out).stdout, /^1 photo to do, 59 done before/)
+  assert.equal(masksOf(out), masksOf(whole))
+})
+
+test('--overwrite leaves nothing of what is not asked for again', () => {
+  const out = join(folder, 'overwritten')
+  const part = ['-o', out, '--shard', '1/20']
+  assert.is(dataset(...part, '--cams', '--confidence').status, 0)
+  assert.is(files(join(out, 'cams')).length, 3)
+  assert.is(dataset(...part, '--no-refine', '--overwrite').status, 0)
+  for (const kind of ['cams', 'confidence']) assert.equal(files(join(out, kind)), [], kind)
+  assert.is(files(join(out, 'masks')).length, 3)
+})
+
 test('two processes do not work on one shard', async () => {
   const out = join(folder, 'twice')
   const args = [main, 'dataset', '--folder', photos, '--labels', labelsFile, '-o', out]
@@ -277,7 +309,7 @@ test('broken photos, unknown labels and missing photos are listed, the rest is d
   assert.is(status, 1)
   assert.match(stderr, new RegExp(`clip-es: ${ids[0]}: it is damaged`))
   assert.match(stderr, new RegExp(`clip-es: ${ids[1]}: it is empty`))
-  assert.match(stderr, new RegExp(`clip-es: ${ids[2]}: it is no image`))
+  assert.match(stderr, new RegExp(`clip-es: ${ids[2]}: it is not an image`))
   assert.match(stderr, new RegExp(`clip-es: ${ids[3]}\\.png: there is no such photo`))
   assert.match(stderr, new RegExp(`clip-es: ${ids[4]}\\.png: the class file has no class named 'unicorn'`))
   assert.match(stderr, /clip-es: 00\/nothing\.png: there is no such photo/)

@@ -211,6 +211,7 @@ test('the nearest word is one with at most a third of its letters wrong', () => 
   assert.is(nearest('threshold', known), 'boxThreshold')
   assert.is(nearest('colour', known), undefined)
   assert.is(nearest('x', ['k']), undefined)
+  assert.is(nearest('cb', ['ca']), 'ca', 'one letter of two')
   assert.is(nearest('', known), undefined)
 })
 

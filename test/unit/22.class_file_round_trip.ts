@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -239,6 +239,28 @@ test('many writers and readers of one file at once all find a whole one', async 
     [],
   )
   assert.equal(readdirSync(own), ['classes.safetensors'])
+})
+
+test('a class without a row of its own is refused', async () => {
+  const path = join(folder, 'empty-class.safetensors')
+  const saved = new SavedClasses(file)
+  const bytes = saved.bytes()
+  const body = 8 + Number(bytes.readBigUInt64LE())
+  const at = body + (saved.header.first_row as { data_offsets: [number, number] }).data_offsets[0]
+  assert.is(bytes.readInt32LE(at), 0)
+  bytes.writeInt32LE(bytes.readInt32LE(at + 8), at + 4) // two equal entries
+  writeFileSync(path, bytes)
+  await rejects(segmenter.loadClasses(path), 'ERR_MODEL_FORMAT', path, 'its classes and rows do not agree')
+})
+
+test('a class set is written through a link, and never onto a device', async () => {
+  const link = join(folder, 'link.safetensors')
+  symlinkSync('behind.safetensors', link)
+  await classes.save(link)
+  assert.ok(lstatSync(link).isSymbolicLink())
+  assert.equal(readFileSync(join(folder, 'behind.safetensors')), bytes)
+  await rejects(classes.save('/dev/null'), 'ERR_INVALID_ARG', '/dev/null is a device; only regular files are replaced')
+  assert.ok(lstatSync('/dev/null').isCharacterDevice())
 })
 
 test.run()

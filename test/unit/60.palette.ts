@@ -57,4 +57,11 @@ test('colours for drawing differ from one another and are bytes', () => {
   assert.is(new Set(colours.map(hexColour)).size, colours.length)
 })
 
+test('the first colours for drawing are chosen, the others run round the hues', () => {
+  assert.equal(
+    [0, 9, 10, 11, 12, 30].map((i) => hexColour(vividColour(i))),
+    [...['#ff5a5f', '#8291ff'], ...['#e15eed', '#ddf28c', '#308ce8', '#30e8bb']],
+  )
+})
+
 test.run()

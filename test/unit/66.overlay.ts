@@ -69,6 +69,21 @@ test('small pictures are enlarged by a whole factor, and every label with them',
   )
 })
 
+test('outlines are as thick as the picture is large: three pixels of 660, two of a small one', async () => {
+  const large = await draw({ legend: false })
+  const [x, y] = [5 * 11, 20 * 11]
+  const isRed = ([r, g, b]: number[]) => r === 255 && g === 0 && b === 0
+  assert.equal(
+    [0, 1, 2, 3].map((step) => isRed(large.at(x + step, y))),
+    [true, true, true, false],
+  )
+  const small = await draw({ legend: false, scale: 1 })
+  assert.equal(
+    [0, 1, 2].map((step) => isRed(small.at(5 + step, 20))),
+    [true, true, false],
+  )
+})
+
 test('grey, RGB and RGBA photos look the same', async () => {
   const spread = (channels: number): ImageData => ({ data: new Uint8Array(width * height * channels).fill(128), width, height })
   const one = await renderOverlay(grey, mask, labels)
