@@ -19,9 +19,10 @@ function start(script: string) {
     listenForStops()
     const keep = setInterval(() => {}, 1000)
     ${script}
+    process.stdin.on('end', () => process.exit(9)).resume() // the test has ended
     process.stdout.write('ready\\n')`
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=commonjs', '-e', code], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
     timeout: 60_000,
     killSignal: 'SIGKILL',
   })
@@ -52,7 +53,7 @@ for (const [what, script] of whileWorking)
 
 test('the second signal ends a process that computes and looks at nothing', async () => {
   const { child, ended } = start(
-    `stopSignal().addEventListener('abort', () => setTimeout(() => { process.stdout.write('busy\\n', () => { for (;;); }) }, 50))`,
+    `stopSignal().addEventListener('abort', () => setTimeout(() => { process.stdout.write('busy\\n', () => { const end = Date.now() + 30_000; while (Date.now() < end); }) }, 50))`,
   )
   await said(child, 'ready')
   child.kill('SIGINT')

@@ -71,6 +71,7 @@ test('a damaged VOC annotation is refused', async () => {
   await rejected(namesOf(annotation(object('cat')).slice(0, -20)), /not well-formed XML/)
   await rejected(namesOf(''), /not well-formed XML/)
   await rejected(namesOf(annotation(object('<b>'))), /not well-formed XML/)
+  await rejected(namesOf(`${annotation(object('cat'))}and more`), /not well-formed XML/)
   await rejected(namesOf('<svg></svg>'), /not a VOC annotation/)
 })
 
@@ -135,8 +136,17 @@ test('VOC: a folder, split or XML that is not there is said at once', async () =
 })
 
 test('VOC: IDs with dots and blanks, photos of any extension, and lists of several columns', async () => {
-  const ids = ['x_jpg.rf.01ab', 'v1.2', 'my photo 3', 'plain', 'upper', 'png', 'last']
-  const files = ['x_jpg.rf.01ab.jpg', 'v1.2.jpg', 'my photo 3.jpg', 'plain.jpeg', 'upper.JPG', 'png.png', 'last.jpg']
+  const ids = ['x_jpg.rf.01ab', 'v1.2', 'my photo 3', 'photo 1', 'plain', 'upper', 'png', 'last']
+  const files = [
+    'x_jpg.rf.01ab.jpg',
+    'v1.2.jpg',
+    'my photo 3.jpg',
+    'photo 1.jpg',
+    'plain.jpeg',
+    'upper.JPG',
+    'png.png',
+    'last.jpg',
+  ]
   for (const file of files) write(`ids/JPEGImages/${file}`)
   for (const id of ids) write(`ids/Annotations/${id}.xml`, annotation(object('cat')))
   write('ids/ImageSets/Segmentation/whole.txt', `\ufeff${ids.join('\r\n')}\r\n`)
@@ -182,9 +192,11 @@ test('names in either Unicode form are the same names, in every kind of data set
   write(`forms/JPEGImages/${decomposed}.jpg`)
   write(`forms/Annotations/${composed}.xml`, annotation(object('cat')))
   write('forms/ImageSets/Segmentation/all.txt', composed)
+  write('forms/ImageSets/Segmentation/more.txt', `/x/${decomposed}.jpg /y/${decomposed}.png`)
   const dir = join(root, 'forms')
   const photo = join(dir, `JPEGImages/${decomposed}.jpg`)
   assert.equal((await readVoc(dir, 'all', index)).items, [{ id: composed, photo, labels: [0] }])
+  assert.equal((await readVoc(dir, 'more', index)).items[0]?.photo, photo)
   const labels = write('forms.csv', `${composed}.jpg,cat`)
   assert.is((await readVoc(dir, 'all', index, labels)).items.length, 1)
   assert.is(readFolder(join(dir, 'JPEGImages'), labels, index).items[0]?.photo, photo)
