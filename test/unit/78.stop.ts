@@ -59,8 +59,10 @@ test('the second signal ends a process that computes and looks at nothing', asyn
   child.kill('SIGINT')
   await said(child, 'busy')
   await new Promise((done) => setTimeout(done, 200))
+  const begin = Date.now()
   child.kill('SIGTERM')
   assert.equal(await ended, [null, 'SIGTERM'])
+  assert.ok(Date.now() - begin < 20_000, 'it did not wait for the end of the computation')
 })
 
 test('two signals that come before the process can look end it, too', async () => {
