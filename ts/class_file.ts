@@ -11,7 +11,7 @@ import type { Fusion } from './types.js'
 /** A class of a class file. */
 export interface ClassEntry {
   readonly name: string
-  /** The words that stand for it in prompts, in place of the name. */
+  /** The words that stand for it in prompts, instead of the name. */
   readonly synonyms?: readonly string[]
   /** `#rrggbb` or `#rgb`, in palettes and overlays. */
   readonly colour?: string
@@ -144,7 +144,7 @@ class Checker {
     for (const [i, item] of (node.children ?? []).entries()) check(item, `${at}[${i}]`)
   }
 
-  /** An object with no other keys than these, none twice, and `required` among them. `at` is '' for the whole file. */
+  /** An object with these keys only, each at most once, and `required` among them. `at` is '' for the whole file. */
   object(node: Node, at: string, keys: Readonly<Record<string, Check>>, required: string): void {
     if (node.type !== 'object') this.wrong(node, at || 'the file', 'an object')
     const seen = new Set<string>()

@@ -383,7 +383,7 @@ test('a wrong command line is said with what would be right', () => {
     [[], /name a data set: --voc DIR --split NAME/],
     [['--voc', 'x'], /--voc needs --split/],
     [['--coco', 'x'], /--coco needs --annotations/],
-    [['--folder', 'x', '--split', 'val', '--labels', 'y'], /--split says nothing to --folder/],
+    [['--folder', 'x', '--split', 'val', '--labels', 'y'], /--split cannot be used with --folder/],
     [['--folder', 'x', '--coco', 'y'], /cannot be used with option/],
     [['--folder', photos, '--labels', 'none.csv'], /none\.csv: ENOENT/],
     [['--folder', photos, '--labels', labelsFile, '--class-file', 'none.json'], /none\.json: cannot be read/],

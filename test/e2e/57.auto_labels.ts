@@ -184,7 +184,7 @@ test('a wrong command line is said with what would be right', () => {
   for (const [args, message] of [
     [
       ['dataset', '--folder', photos, '--labels', 'labels.csv', '--label-threshold', '0.2'],
-      /--label-threshold says nothing without --labels auto/,
+      /--label-threshold needs --labels auto/,
     ],
     [['dataset', '--folder', photos, '--labels', 'auto', '--label-threshold', '2'], /number from 0 to 1/],
     [['dataset', '--folder', photos, '--labels', 'auto', '--background', '', '-o', 'x'], /without background words/],
@@ -194,7 +194,7 @@ test('a wrong command line is said with what would be right', () => {
     ],
     [
       ['segment', scene, '--class-file', 'emoji', '--label-threshold', '0.2'],
-      /--label-threshold says nothing without --labels auto/,
+      /--label-threshold needs --labels auto/,
     ],
     [['segment', scene, '--class-file', 'emoji', '--labels', 'auto', '--background', ''], /needs background words/],
   ] as [string[], RegExp][]) {

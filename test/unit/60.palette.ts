@@ -41,7 +41,7 @@ test('colours are read long and short, in either case', () => {
   assert.is(hexColour(parseColour('#00000a')), '#00000a')
 })
 
-test('what is no colour is refused with its value', () => {
+test('what is not a colour is refused with its value', () => {
   for (const text of ['', 'red', '1e90ff', '#12345', '#12345g', ' #123456', '#1234567']) {
     assert.throws(
       () => parseColour(text),

@@ -187,7 +187,7 @@ class Machine {
     const target = this.#stack.at(-1)
     if (target instanceof DType && Array.isArray(state)) target.order = String(state[1])
     else if (target instanceof Building && Array.isArray(state)) build(target, state)
-    else throw invalid('its pickle has an object that is no array')
+    else throw invalid('its pickle has an object that is not an array')
   }
 }
 

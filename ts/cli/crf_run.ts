@@ -99,7 +99,7 @@ export async function crf(folder: string, options: CrfArguments): Promise<boolea
   }
 }
 
-/** Masks of different settings side by side would be told apart by nothing. */
+/** Nothing would distinguish masks of different settings in one folder. */
 function checkSettings(before: ReadonlyMap<string, JournalEntry>, { settings }: Plan, { out, overwrite }: CrfArguments): void {
   const other = [...before.values()].find((entry) => !entry.failed && !entry.settings.startsWith(settings))
   if (other && !overwrite)

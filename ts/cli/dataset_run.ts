@@ -118,7 +118,7 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
       const isLeft = (item: DatasetItem) =>
         overwrite || !store.has(item.id, outputs) || !isDone(before.get(item.id), item, settings)
       const left = mine.filter((item) => !others.includes(item) && isLeft(item))
-      // What the annotations alone tell is said once, by the first shard.
+      // Failures of the annotations are reported once, by the first shard.
       const told = part === 1 ? found : { ...found, failures: [], notes: [] }
       const failures = [...told.failures, ...others.map((item) => otherPhoto(item, before.get(item.id)))]
       return await work(

@@ -31,9 +31,9 @@ export function kindOf(command: string, options: SourceOptions): Kind {
   if (options[needed[kind]] === undefined) throw new UsageError(`${command}: --${kind} needs --${needed[kind]}`)
   for (const [option, kinds] of Object.entries(meant) as [keyof typeof meant, readonly Kind[]][])
     if (options[option] !== undefined && !kinds.includes(kind) && !(option === 'labels' && findsLabels(options)))
-      throw new UsageError(`${command}: --${option} says nothing to --${kind}; leave it out`)
+      throw new UsageError(`${command}: --${option} cannot be used with --${kind}`)
   if (options.labelThreshold !== undefined && !findsLabels(options))
-    throw new UsageError(`${command}: --label-threshold says nothing without --labels auto`)
+    throw new UsageError(`${command}: --label-threshold needs --labels auto`)
   return kind
 }
 

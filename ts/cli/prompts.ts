@@ -61,7 +61,7 @@ export function promptsCommand(): Command {
     )
   return addEngineOptions(command.optionsGroup('How:'))
     .optionsGroup('Help:')
-    .helpOption('-h, --help', 'say this')
+    .helpOption('-h, --help', 'show this help')
     .addHelpText('after', examples)
     .action(async (options: PromptsOptions) => {
       const { prompts } = await import('./prompts_run.js')

@@ -35,15 +35,15 @@ export function candidatesAsked(options: PromptsOptions, file: ClassFile): { can
       `prompts: --background is there ${background.length} times; more than one list is for --rank backgrounds`,
     )
   if (rank !== 'backgrounds' && background.length && !withBackground)
-    throw new UsageError('prompts: --background says nothing without --with-background: the softmax is over the classes alone')
+    throw new UsageError('prompts: --background needs --with-background, because the softmax is over the classes only')
   if (rank !== 'templates' && options.templates !== 'all')
-    throw new UsageError(`prompts: --templates says nothing to --rank ${rank}; --template names the one to ask with`)
+    throw new UsageError(`prompts: --templates cannot be used with --rank ${rank}; name the template to ask with by --template`)
   for (const [option, own] of [
     ['template', 'templates'],
     ['fusion', 'fusions'],
   ] as const)
     if (rank === own && options[option] !== undefined)
-      throw new UsageError(`prompts: --${option} says nothing to --rank ${own}, which compares them; leave it out`)
+      throw new UsageError(`prompts: --${option} cannot be used with --rank ${own}, which compares them`)
   const base: Encoding = {
     template: options.template ?? file.template ?? templates.clip_es,
     background: (rank === 'backgrounds' ? undefined : background[0]) ?? file.background ?? backgrounds.voc,

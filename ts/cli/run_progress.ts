@@ -15,7 +15,7 @@ export function duration(seconds: number): string {
 export const rateText = (perSecond: number): string =>
   perSecond >= 1 ? `${perSecond.toFixed(1)}/s` : `${(60 * perSecond).toFixed(1)}/min`
 
-/** How far a run over many photos is: a bar on a terminal, else a line for each photo, or a JSON object for each with --json; `quiet` has the bar alone. */
+/** How far a run over many photos is: a bar on a terminal, else a line for each photo, or a JSON object for each with --json; `quiet` has only the bar. */
 export class RunProgress {
   readonly #start = performance.now()
   readonly #bar: SingleBar | undefined

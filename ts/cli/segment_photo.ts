@@ -44,7 +44,7 @@ export interface FoundLabel {
   share: number
 }
 
-/** What became of a photo. */
+/** The outcome of a photo. */
 export interface PhotoResult {
   width: number
   height: number

@@ -11,14 +11,14 @@ export interface Failure {
 
 export type Outcome = (PhotoResult & { path: string }) | Failure
 
-/** Tells the user, or a program, what became of each photo. */
+/** Reports to the user, or to a program, the outcome of each photo. */
 export interface Report {
   /** The first photo begins. */
   start(): void
   photo(outcome: Outcome): void
   /** A last line for people, after end(). */
   summary(text: string): void
-  /** Gives the terminal back; does nothing the second time. */
+  /** Restores the terminal; a second call does nothing. */
   end(): void
 }
 
@@ -114,7 +114,7 @@ const lineReport = (line: (outcome: Outcome) => string): Report => ({
 
 /**
  * A line per photo on standard output, as JSON or for people, and a bar on a terminal's standard error. Where both would meet on one
- * terminal there is the bar alone, or with --json the lines; a single photo needs no bar.
+ * terminal there is only the bar, or with --json only the lines; a single photo needs no bar.
  */
 export function makeReport(json: boolean, photos: number): Report {
   const oneTerminal = hasBar() && process.stdout.isTTY

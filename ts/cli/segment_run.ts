@@ -16,7 +16,7 @@ import { type Failure, failureText, makeReport, type Outcome, type Report, summa
 import { Stopped, stopSignal } from './stop.js'
 import { asUsage } from './usage.js'
 
-/** Photos beside those that the engine computes: one is decoded, one waits, one is written. More would only hold memory. */
+/** Photos in addition to those that the engine computes: one is decoded, one waits, one is written. More would only hold memory. */
 const others = 3
 
 /** The disk's failures, not a photo's: the next one would fail the same way. */

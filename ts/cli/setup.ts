@@ -1,13 +1,13 @@
 import { Command } from 'commander'
 import { type SetupOptions, setup } from '../setup/setup.js'
 
-/** `clip-es setup`: finds or fetches LibTorch, and sees to the add-on. */
+/** `clip-es setup`: finds or fetches LibTorch, and builds the native add-on if needed. */
 export function setupCommand(): Command {
   return new Command('setup')
-    .description('find or fetch LibTorch and see to the native add-on')
-    .option('--cuda', "see to a CUDA build of LibTorch, for NVIDIA GPUs: Python's, or one that pip fetches (some 3 GB)")
-    .option('--build', 'build the add-on from its sources even where a usable one is there')
-    .option('--quiet', 'say nothing but errors')
+    .description('find or fetch LibTorch, and build the native add-on if needed')
+    .option('--cuda', 'use a CUDA build of LibTorch for NVIDIA GPUs: that of Python, or one that pip fetches (about 3 GB)')
+    .option('--build', 'build the add-on from source even if a usable one exists')
+    .option('--quiet', 'print errors only')
     .action(async (options: SetupOptions) => {
       await setup(options)
     })

@@ -29,7 +29,7 @@ const needed = {
   categories: { id: 'number', name: 'string' },
 } as const
 
-/** Throws ERR_INVALID_ARG for what is no such file. */
+/** Throws ERR_INVALID_ARG for any other file. */
 export function readCoco(file: string): CocoFile {
   const value = parseFile(file) as Record<string, Record<string, unknown>[] | undefined> | null
   for (const [key, fields] of Object.entries(needed)) {

@@ -32,7 +32,7 @@ export function photoState(photo: string): { bytes: number; modified: number } {
   return { bytes: size, modified: Math.floor(mtimeMs) }
 }
 
-/** The last entry of each photo in the journals of all shards; a line that a killed process left unfinished counts for nothing. */
+/** The last entry of each photo in the journals of all shards; a line that a killed process left unfinished is skipped. */
 export function readJournal(out: string): Map<string, JournalEntry> {
   const entries = new Map<string, JournalEntry>()
   if (!existsSync(folderOf(out))) return entries
@@ -102,7 +102,7 @@ export class Journal {
     writeFileSync(this.#lock, `${hostname()} ${process.pid} ${beginning(process.pid)}\n`)
   }
 
-  /** Throws what the file system does; a line that could not be written whole counts for nothing. */
+  /** Throws what the file system does; a line that could not be written whole is skipped when the journal is read. */
   add(entry: JournalEntry): void {
     const line = `${this.#torn ? '\n' : ''}${JSON.stringify(entry)}\n`
     this.#torn = true

@@ -13,7 +13,7 @@ import { type DatasetItem, type LabelledItem, messageOf } from './dataset.js'
 import { type Journal, photoState } from './journal.js'
 import type { OutputKind, ResultStore } from './store.js'
 
-/** Photos beside those that the engine computes: one waits for it, and one each is being read and written, so that it never waits for a file. */
+/** Photos in addition to those that the engine computes: one waits for it, one is read and one is written, so it never waits for a file. */
 const others = 3
 
 export interface RunOptions {
@@ -29,7 +29,7 @@ export interface RunOptions {
   signal: AbortSignal
 }
 
-/** Told of each photo as it ends. */
+/** Is called for each photo when it ends. */
 export interface RunListener {
   /** `ignored`: share of the mask's pixels that are 255. */
   done(item: LabelledItem, ignored: number): void

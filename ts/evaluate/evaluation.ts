@@ -78,7 +78,7 @@ export class Evaluator {
     this.boundary = new BoundaryCounts(names.length, ratio)
   }
 
-  /** Throws ERR_INVALID_ARG, having counted nothing, for maps that are not of one picture or have a value that is no class. */
+  /** Throws ERR_INVALID_ARG, having counted nothing, for maps that are not of one picture or have a value that is not a class. */
   add(id: string, mask: Uint8Array, truth: Uint8Array, width: number, height: number): void {
     const own = new Confusion(this.names.length)
     own.add(mask, truth)

@@ -92,7 +92,7 @@ export class CamSearch {
     this.#counts = new Float64Array(size * size * (this.#cutoffs.length + 1))
   }
 
-  /** Counts a picture. Throws ERR_INVALID_ARG, having counted nothing, for a truth of another size or a key that is no class. */
+  /** Counts a picture. Throws ERR_INVALID_ARG, having counted nothing, for a truth of another size or a key that is not a class. */
   add(cams: Cams, truth: Uint8Array): void {
     const { size } = this
     if (truth.length !== cams.width * cams.height)

@@ -39,7 +39,7 @@ export function defaultCacheFile(photos: string): string {
 
 /**
  * Embeddings of photos in a file: a line for each, appended as soon as it is there, so that a run that was killed goes on. A line that
- * was cut short counts for nothing; of several lines of a photo the last one counts.
+ * was cut short is skipped; of several lines of a photo the last one counts.
  */
 export class FeatureCache {
   readonly #known = new Map<string, Entry>()

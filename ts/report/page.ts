@@ -31,8 +31,8 @@ function header({ title, evaluation }: Report): string {
   return `<header>
 <p class="brand">clip-es report</p>
 <h1>${escapeXml(title)}</h1>
-<p class="lead">${made} from image-level labels alone, compared with the ground truth of ${count(images)} ${images === 1 ? 'picture' : 'pictures'}. Pixels that the truth
-ignores (255) count for nothing.</p>
+<p class="lead">${made} from image-level labels only, compared with the ground truth of ${count(images)} ${images === 1 ? 'picture' : 'pictures'}. Pixels that the truth
+ignores (255) are not compared.</p>
 <dl class="stats">
 ${stat(`${hundredths(miou)} %`, 'mIoU', `mean of ${known} labels, background among them`)}
 ${stat(`${hundredths(boundaryMiou)} %`, 'Boundary mIoU', `within ${100 * boundaryRatio} % of the diagonal`)}
