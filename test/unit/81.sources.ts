@@ -182,7 +182,7 @@ test('VOC: an object without a name does not cost the photo its other labels', a
     items.map(({ id, labels }) => [id, labels]),
     [['some', [0, 1]]],
   )
-  assert.equal(notes, ['some: 2 of its 4 objects has no name and was left out'])
+  assert.equal(notes, ['some: objects without a name left out: 2 of 4'])
   assert.match(failures[0]?.message ?? '', /none\.xml: none of its objects has a name/)
 })
 

@@ -96,7 +96,7 @@ function fromXml(root: string, notes: string[]): Words {
     try {
       const { names, nameless } = await vocObjects(readRegularSync(file))
       if (nameless && !names.length) throw invalid('none of its objects has a name')
-      if (nameless) notes.push(`${id}: ${nameless} of its ${names.length + nameless} objects has no name and was left out`)
+      if (nameless) notes.push(`${id}: objects without a name left out: ${nameless} of ${names.length + nameless}`)
       return names
     } catch (error) {
       throw invalid(`${file}: ${messageOf(error)}`)
