@@ -28,7 +28,8 @@ function someOf(files: readonly string[]): string {
 }
 
 /** A sentence for each kind of file that was left out. */
-export function leftOutNotes({ own, unread }: LeftOut): string[] {
+export function leftOutNotes(leftOut: LeftOut): string[] {
+  const [own, unread] = [leftOut.own, leftOut.unread].map((files) => [...new Set(files)]) as [string[], string[]]
   const kinds = [...new Set(unread.map((file) => extname(file).toLowerCase()))].sort().join(', ')
   return [
     ...(own.length ? [`left out, because clip-es wrote them and they are not photos: ${someOf(own)}`] : []),
