@@ -1,15 +1,17 @@
-import { readFileSync } from 'node:fs'
 import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
 import { invalid } from './errors.js'
+import { readRegularSync } from './files/read_regular.js'
 import { nearest } from './nearest.js'
 import { parseColour } from './palette.js'
+import { clean } from './text/clean.js'
 import { fillTemplate } from './text/prompts.js'
+import { isReadable } from './text/tokenizer.js'
 import type { Fusion } from './types.js'
 
 /** A class of a class file. */
 export interface ClassEntry {
   readonly name: string
-  /** The words that stand for it in prompts, in place of the name. */
+  /** The words that stand for it in prompts, instead of the name. */
   readonly synonyms?: readonly string[]
   /** `#rrggbb` or `#rgb`, in palettes and overlays. */
   readonly colour?: string
@@ -117,6 +119,24 @@ class Checker {
       }
       seen.set(name.value, i)
     })
+    this.different(node, at)
+  }
+
+  /** CLIP must read something in every class, and something else in each. */
+  different(node: Node, at: string): void {
+    const seen = new Map<string, number>()
+    for (const [i, entry] of (node.children ?? []).entries()) {
+      const name = findNodeAtLocation(entry, ['name'])
+      const synonyms = findNodeAtLocation(entry, ['synonyms'])?.children ?? []
+      const words = synonyms.length ? synonyms : name ? [name] : []
+      const empty = words.find(({ value }) => !isReadable(value))
+      if (empty) this.wrong(empty, `${at}[${i}]: a word`, 'a word that CLIP reads: it drops these characters')
+      const read = JSON.stringify(words.map(({ value }) => clean(value)))
+      const first = seen.get(read)
+      if (first !== undefined)
+        this.fail(entry, `${at}[${i}]`, `is read by CLIP as ${at}[${first}] is; leave one out, or give them other synonyms`)
+      seen.set(read, i)
+    }
   }
 
   list(node: Node, at: string, of: string, check: Check): void {
@@ -124,7 +144,7 @@ class Checker {
     for (const [i, item] of (node.children ?? []).entries()) check(item, `${at}[${i}]`)
   }
 
-  /** An object with no other keys than these, none twice, and `required` among them. `at` is '' for the whole file. */
+  /** An object with these keys only, each at most once, and `required` among them. `at` is '' for the whole file. */
   object(node: Node, at: string, keys: Readonly<Record<string, Check>>, required: string): void {
     if (node.type !== 'object') this.wrong(node, at || 'the file', 'an object')
     const seen = new Set<string>()
@@ -184,7 +204,7 @@ export function parseClassFile(text: string, path: string): ClassFile {
 export function readClassFile(path: string): ClassFile {
   let bytes: Uint8Array
   try {
-    bytes = readFileSync(path)
+    bytes = readRegularSync(path)
   } catch (error) {
     throw invalid(`${path}: cannot be read (${(error as Error).message}); give the path of a class file`)
   }

@@ -1,10 +1,11 @@
-import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, wrong } from './check.js'
+import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, show, wrong } from './check.js'
 import { type ClassSetData, mostClasses } from './class_set_data.js'
 import { writeClassSet } from './class_set_file.js'
 import { invalid } from './errors.js'
 import type { NativeTexts } from './native.js'
 import { clean } from './text/clean.js'
 import { backgrounds, fillTemplate, templates } from './text/prompts.js'
+import { isReadable } from './text/tokenizer.js'
 import type { ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
 
 const fusions: readonly Fusion[] = ['sentence', 'feature', 'cam']
@@ -78,6 +79,26 @@ function checkClass(call: string, spec: unknown, index: number): { name: string;
   return { name, synonyms }
 }
 
+function checkReadable(call: string, words: readonly string[]): void {
+  const empty = words.find((word) => !isReadable(word))
+  if (empty !== undefined)
+    throw invalid(`${call}: CLIP reads nothing in ${JSON.stringify(empty)}: it drops these characters; write a word`)
+}
+
+/** Classes that CLIP reads alike would share their pixels by chance. */
+function checkDifferent(call: string, specs: readonly { name: string; synonyms: readonly string[] }[]): void {
+  const seen = new Map<string, string>()
+  for (const { name, synonyms } of specs) {
+    const read = JSON.stringify(synonyms.map(clean))
+    const other = seen.get(read)
+    if (other !== undefined)
+      throw invalid(
+        `${call}: CLIP reads the classes ${show(other)} and ${show(name)} alike; leave one out, or give them other synonyms`,
+      )
+    seen.set(read, name)
+  }
+}
+
 /** Arguments of encodeClasses(), checked and completed. Throws ERR_INVALID_ARG. */
 export function planClasses(classes: readonly ClassSpec[], options: EncodeClassesOptions | undefined): ClassPlan {
   const call = 'encodeClasses()'
@@ -90,6 +111,8 @@ export function planClasses(classes: readonly ClassSpec[], options: EncodeClasse
   for (const text of templateList) fillTemplate(text, 'word') // throws for a text without exactly one {}
   const words = checkArray(call, 'background', background, 0).map((word, i) => checkText(call, `background[${i}]`, word))
   checkUnique(call, 'background', words)
+  checkReadable(call, [...specs.flatMap(({ synonyms }) => synonyms), ...words])
+  checkDifferent(call, specs)
   // CLIP reads both alike: compared as it reads them.
   const taken = new Set(specs.flatMap(({ name, synonyms }) => [name, ...synonyms]).map(clean))
   return {

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { type ClassSetData, mostClasses } from './class_set_data.js'
 import { ClipEsError, invalid } from './errors.js'
+import { readRegular } from './files/read_regular.js'
+import { writeWhole } from './files/write_whole.js'
 
 // A class set is a safetensors file: eight bytes of the header's length, a JSON header, raw little-endian arrays.
 const format = 'clip-es class set 1'
@@ -15,7 +15,7 @@ interface Entry {
 
 type Header = Record<string, Entry> & { __metadata__?: Record<string, string> }
 
-/** Writes beside the file and renames, so that a reader never sees half of it. */
+/** A reader never sees half of the file. */
 export async function writeClassSet(file: string, data: ClassSetData): Promise<void> {
   const { embedding, rows, firstRow, backgroundRows } = data
   const arrays = { rows, first_row: firstRow, background: backgroundRows }
@@ -45,19 +45,16 @@ export async function writeClassSet(file: string, data: ClassSetData): Promise<v
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(header.length))
   const bytes = [length, header, ...Object.values(arrays).map((a) => Buffer.from(a.buffer, a.byteOffset, a.byteLength))]
-  const temporary = `${file}.${randomBytes(6).toString('hex')}.part`
   try {
-    await writeFile(temporary, Buffer.concat(bytes))
-    await rename(temporary, file)
+    writeWhole(file, Buffer.concat(bytes))
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {}) // fails where the folder is none; `cause` says so
     throw invalid(`save(): cannot write ${file}: ${(cause as Error).message}`)
   }
 }
 
 async function readBytes(file: string): Promise<Buffer> {
   try {
-    return await readFile(file)
+    return await readRegular(file)
   } catch (cause) {
     throw new ClipEsError('ERR_MODEL_READ', `loadClasses(): cannot read ${file}: ${(cause as Error).message}`, { cause })
   }

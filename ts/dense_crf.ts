@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { allocate } from './allocate.js'
 import { checkInteger, checkMemory, checkSignal, wrong } from './check.js'
 import { resolveCrfOptions } from './crf_options.js'
 import { invalid } from './errors.js'
@@ -64,9 +65,9 @@ export async function denseCrf(input: DenseCrfInput, options: DenseCrfOptions = 
   const checked = resolveCrfOptions(call, settings)
   const pixels = width * height
   const result = {
-    mask: new Uint8Array(pixels),
-    confidence: new Float32Array(pixels),
-    marginals: new Float32Array(scores.length),
+    mask: allocate(`${call}: mask`, Uint8Array, pixels),
+    confidence: allocate(`${call}: confidence`, Float32Array, pixels),
+    marginals: allocate(`${call}: marginals`, Float32Array, scores.length),
   }
   jobs ??= new Jobs(
     create((addon) => new addon.Crf(physicalCores())),

@@ -1,3 +1,4 @@
+import { whenAborted } from './abort.js'
 import { ClipEsError, fromNative } from './errors.js'
 import type { NativeSegmenter } from './native.js'
 
@@ -28,11 +29,6 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
   #nextId = 0
   #closing: Promise<void> | undefined
   readonly #waiters = new Set<() => void>()
-  readonly #watched = new Map<AbortSignal, Set<number>>()
-  readonly #onAbort = (event: Event) => {
-    for (const id of this.#watched.get(event.target as AbortSignal) ?? []) this.native.cancel(id)
-  }
-
   /** running: how many jobs native code does at a time. */
   constructor(native: Native, maxQueue: number, running = 1) {
     this.native = native
@@ -59,7 +55,7 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
         `${this.#maxQueue} jobs wait already; await some results first, use segmentAll(), or raise maxQueue`,
       )
     const id = this.#takeId()
-    if (signal) this.#watch(signal, id)
+    const forget = signal && whenAborted(signal, () => this.native.cancel(id))
     this.#pending++
     try {
       return await start(this.native, id)
@@ -67,24 +63,9 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
       throw translate(error, signal)
     } finally {
       this.#pending--
-      if (signal) this.#unwatch(signal, id)
+      forget?.()
       for (const wake of this.#waiters) wake()
     }
-  }
-
-  /** Cancels a job when the signal aborts. One listener serves all jobs of a signal: Node warns of a leak when there are more than ten. */
-  #watch(signal: AbortSignal, id: number): void {
-    const ids = this.#watched.get(signal) ?? new Set()
-    this.#watched.set(signal, ids.add(id))
-    signal.addEventListener('abort', this.#onAbort) // does nothing where it is a listener already
-  }
-
-  #unwatch(signal: AbortSignal, id: number): void {
-    const ids = this.#watched.get(signal)
-    ids?.delete(id)
-    if (ids?.size) return
-    this.#watched.delete(signal)
-    signal.removeEventListener('abort', this.#onAbort)
   }
 
   /** Resolves when a job ends or the signal aborts. */
@@ -94,10 +75,10 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
       wake = resolve
     })
     this.#waiters.add(wake)
-    signal?.addEventListener('abort', wake, { once: true })
+    const forget = signal && whenAborted(signal, wake)
     await woken
     this.#waiters.delete(wake)
-    signal?.removeEventListener('abort', wake)
+    forget?.()
   }
 
   /** Waiting jobs reject with ERR_CLOSED, the running one ends, then memory is given back. */

@@ -19,7 +19,7 @@ export function parseColour(text: string): Colour {
   const short = /^#([0-9a-f])([0-9a-f])([0-9a-f])$/i.exec(text)
   const long = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(text)
   const parts = short?.slice(1).map((digit) => digit + digit) ?? long?.slice(1)
-  if (!parts) throw invalid(`'${text}' is no colour; write it as '#rrggbb' or '#rgb', such as '#1e90ff'`)
+  if (!parts) throw invalid(`'${text}' is not a colour; write it as '#rrggbb' or '#rgb', such as '#1e90ff'`)
   const [r, g, b] = parts.map((part) => Number.parseInt(part, 16)) as [number, number, number]
   return [r, g, b]
 }
@@ -28,7 +28,7 @@ export function parseColour(text: string): Colour {
 export const hexColour = (colour: Colour): string => `#${colour.map((part) => part.toString(16).padStart(2, '0')).join('')}`
 
 /**
- * The 256 colours of a mask (256 * 3 bytes): VOC's, but for the classes that have one of their own.
+ * The 256 colours of a mask (256 * 3 bytes): VOC's, except for the classes that have their own.
  * `colours[c]` belongs to class c, whose value in a mask is c + 1.
  */
 export function maskPalette(colours: readonly (string | undefined)[] = []): Uint8Array {

@@ -1,3 +1,4 @@
+import { whenAborted } from './abort.js'
 import type { ImageData, SegmentResult } from './types.js'
 
 /** Segments one image, waiting for a place in the queue. */
@@ -11,15 +12,15 @@ function iterate(images: Images): AsyncIterator<ImageData> | Iterator<ImageData>
 
 /** A promise's outcome, or the signal's reason if that comes first. */
 async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  let stop = () => {}
+  if (!signal) return await promise
+  let forget = () => {}
   const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal?.reason)
+    forget = whenAborted(signal, () => reject(signal.reason))
   })
-  signal?.addEventListener('abort', stop, { once: true })
   try {
     return await Promise.race([promise, aborted])
   } finally {
-    signal?.removeEventListener('abort', stop)
+    forget()
   }
 }
 

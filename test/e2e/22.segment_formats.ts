@@ -50,11 +50,6 @@ const exact: Record<string, () => { file: Sharp; pixels: Buffer }> = {
   'rgb.tif': () => ({ file: fromRgb().tiff({ compression: 'lzw' }), pixels: rgb }),
   'tiled.tiff': () => ({ file: fromRgb().tiff({ compression: 'deflate', tile: true }), pixels: rgb }),
   'lossless.webp': () => ({ file: fromRgb().webp({ lossless: true }), pixels: rgb }),
-  'rgba.png': () => ({ file: sharp(withAlpha(), { raw: { width, height, channels: 4 } }).png(), pixels: rgb }),
-  'rgba.tif': () => ({
-    file: sharp(withAlpha(), { raw: { width, height, channels: 4 } }).tiff({ compression: 'lzw' }),
-    pixels: rgb,
-  }),
   'rgb16.png': () => ({
     file: sharp(sixteen(rgb), { raw: { width, height, channels: 3 } })
       .toColourspace('rgb16')
@@ -63,12 +58,6 @@ const exact: Record<string, () => { file: Sharp; pixels: Buffer }> = {
   }),
   'grey.png': () => ({
     file: sharp(grey(), { raw: { width, height, channels: 1 } })
-      .toColourspace('b-w')
-      .png(),
-    pixels: inThree(grey()),
-  }),
-  'greyalpha.png': () => ({
-    file: sharp(greyAlpha(), { raw: { width, height, channels: 2 } })
       .toColourspace('b-w')
       .png(),
     pixels: inThree(grey()),
@@ -86,6 +75,40 @@ for (const [name, make] of Object.entries(exact))
     const { file, pixels } = make()
     await file.toFile(place.path(name))
     assert.ok((await pixelsOf(name)).equals(pixels))
+  })
+
+/** Colours over white, by hand. */
+const overWhite = (data: Buffer): Buffer =>
+  bytes(data.length, (i) => {
+    const a = (alpha[Math.floor(i / 3)] as number) / 255
+    return (data[i] as number) * a + 255 * (1 - a)
+  })
+
+const transparent: Record<string, () => { file: Sharp; pixels: Buffer }> = {
+  'rgba.png': () => ({ file: sharp(withAlpha(), { raw: { width, height, channels: 4 } }).png(), pixels: overWhite(rgb) }),
+  'rgba.tif': () => ({
+    file: sharp(withAlpha(), { raw: { width, height, channels: 4 } }).tiff({ compression: 'lzw' }),
+    pixels: overWhite(rgb),
+  }),
+  'rgba.webp': () => ({
+    file: sharp(withAlpha(), { raw: { width, height, channels: 4 } }).webp({ lossless: true, exact: true }),
+    pixels: overWhite(rgb),
+  }),
+  'greyalpha.png': () => ({
+    file: sharp(greyAlpha(), { raw: { width, height, channels: 2 } })
+      .toColourspace('b-w')
+      .png(),
+    pixels: overWhite(inThree(grey())),
+  }),
+}
+
+for (const [name, make] of Object.entries(transparent))
+  test(`${name}: transparent pixels are white`, async () => {
+    const { file, pixels } = make()
+    await file.toFile(place.path(name))
+    const read = await pixelsOf(name)
+    assert.is(read.length, pixels.length)
+    assert.ok(read.every((value, i) => Math.abs(value - (pixels[i] as number)) <= 1))
   })
 
 /** Files with losses, or in another space: mean difference of a channel allowed. */
@@ -203,7 +226,10 @@ test('bad files among good ones are reported at the end, and the good ones are d
   assert.match(message('cut.jpg'), /^it is damaged \(.+\)$/)
   assert.match(message('cut.png'), /^it is damaged \(.+\)$/)
   assert.match(message('link.png'), /^there is no such file$/)
-  assert.match(message('text.jpg'), /^it is no image, or a damaged one \(.+\); JPEG, PNG, WebP, AVIF and TIFF files are read$/)
+  assert.match(
+    message('text.jpg'),
+    /^it is not an image, or a damaged one \(.+\); JPEG, PNG, WebP, AVIF and TIFF files are read$/,
+  )
   assert.match(message('float.tif'), /^its channels are of the type float/)
   assert.match(message('picture.gif'), /^it is a GIF file; JPEG, .+: convert it first$/)
   const end = stderr.slice(stderr.indexOf('failed, everything else is done'))
@@ -216,6 +242,8 @@ test('bad files among good ones are reported at the end, and the good ones are d
 })
 
 test('a photo larger than the engine takes is refused before it is decoded', async () => {
+  await decodePhoto(join(scenes, 'scene01.png'), 320 * 240)
+  await rejects(decodePhoto(join(scenes, 'scene01.png'), 320 * 240 - 1), /^it has 320 x 240 pixels/)
   await rejects(decodePhoto(join(scenes, 'scene01.png'), 1000), /^it has 320 x 240 pixels, more than 0\.001 million; reduce it/)
 })
 

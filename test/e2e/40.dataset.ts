@@ -214,6 +214,39 @@ test('shards, at once, do each photo exactly once, with the same masks', async (
   assert.match(stderr, /--shard/)
 })
 
+test('what the annotations say wrong is told by the first shard only', () => {
+  const file = join(folder, 'stray.csv')
+  writeFileSync(file, `${readFileSync(labelsFile, 'utf8')}00/nothing.png,cat\n`)
+  const shard = (part: string) =>
+    clipEs('dataset', '--folder', photos, '--labels', file, '-o', join(folder, 'stray'), '--shard', part)
+  const first = shard('1/20')
+  assert.is(first.status, 1)
+  assert.match(first.stderr, /00\/nothing\.png: there is no such photo/)
+  const second = shard('2/20')
+  assert.is(second.status, 0, second.stderr)
+  assert.not.match(second.stderr, /nothing\.png/)
+})
+
+test('a result of no bytes is made again', () => {
+  const out = join(folder, 'hollow')
+  cpSync(whole, out, { recursive: true })
+  const [first] = [...labels.keys()] as [string]
+  assert.is(dataset('-o', out).status, 0) // what other tests have touched
+  truncateSync(join(out, `masks/${first}.png`), 0)
+  assert.match(dataset('-o', out).stdout, /^1 photo to do, 59 done before/)
+  assert.equal(masksOf(out), masksOf(whole))
+})
+
+test('--overwrite leaves nothing of what is not asked for again', () => {
+  const out = join(folder, 'overwritten')
+  const part = ['-o', out, '--shard', '1/20']
+  assert.is(dataset(...part, '--cams', '--confidence').status, 0)
+  assert.is(files(join(out, 'cams')).length, 3)
+  assert.is(dataset(...part, '--no-refine', '--overwrite').status, 0)
+  for (const kind of ['cams', 'confidence']) assert.equal(files(join(out, kind)), [], kind)
+  assert.is(files(join(out, 'masks')).length, 3)
+})
+
 test('two processes do not work on one shard', async () => {
   const out = join(folder, 'twice')
   const args = [main, 'dataset', '--folder', photos, '--labels', labelsFile, '-o', out]
@@ -277,9 +310,9 @@ test('broken photos, unknown labels and missing photos are listed, the rest is d
   assert.is(status, 1)
   assert.match(stderr, new RegExp(`clip-es: ${ids[0]}: it is damaged`))
   assert.match(stderr, new RegExp(`clip-es: ${ids[1]}: it is empty`))
-  assert.match(stderr, new RegExp(`clip-es: ${ids[2]}: it is no image`))
+  assert.match(stderr, new RegExp(`clip-es: ${ids[2]}: it is not an image`))
   assert.match(stderr, new RegExp(`clip-es: ${ids[3]}\\.png: there is no such photo`))
-  assert.match(stderr, new RegExp(`clip-es: ${ids[4]}\\.png: the label 'unicorn' is no class`))
+  assert.match(stderr, new RegExp(`clip-es: ${ids[4]}\\.png: the class file has no class named 'unicorn'`))
   assert.match(stderr, /clip-es: 00\/nothing\.png: there is no such photo/)
   assert.match(stdout, /3 photos done in .*, 6 failed: listed above\n$/)
   assert.equal(
@@ -298,7 +331,7 @@ test('a result that cannot be written is listed, and the rest is done', async ()
   mkdirSync(join(out, 'masks', `${first}.png`), { recursive: true })
   const { status, stderr } = dataset('-o', out, '--shard', '1/20', '--cams')
   assert.is(status, 1)
-  assert.match(stderr, new RegExp(`clip-es: ${first}: EISDIR`))
+  assert.match(stderr, new RegExp(`clip-es: ${first}: .*${first}\\.png is a folder; only regular files are replaced`))
   assert.not(existsSync(join(out, 'cams', `${first}.npz`)), `nothing of ${first}, and ${second} is another shard's`)
   assert.is(files(join(out, 'masks')).length, 2)
 })
@@ -351,7 +384,7 @@ test('a wrong command line is said with what would be right', () => {
     [[], /name a data set: --voc DIR --split NAME/],
     [['--voc', 'x'], /--voc needs --split/],
     [['--coco', 'x'], /--coco needs --annotations/],
-    [['--folder', 'x', '--split', 'val', '--labels', 'y'], /--split says nothing to --folder/],
+    [['--folder', 'x', '--split', 'val', '--labels', 'y'], /--split cannot be used with --folder/],
     [['--folder', 'x', '--coco', 'y'], /cannot be used with option/],
     [['--folder', photos, '--labels', 'none.csv'], /none\.csv: ENOENT/],
     [['--folder', photos, '--labels', labelsFile, '--class-file', 'none.json'], /none\.json: cannot be read/],

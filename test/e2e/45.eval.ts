@@ -234,6 +234,31 @@ test('missing, damaged and foreign files are listed, and the rest is compared', 
   assert.is(failures.length, 4)
 })
 
+test('with --search a picture that fails in both passes is one failure', () => {
+  for (const { id } of pictures.slice(0, 3)) write(join(folder, `search/${id}.npz`), readFileSync(join(folder, `cams/${id}.npz`)))
+  write(join(folder, `search/${(pictures[4] as Picture).id}.npz`), 'nothing')
+  const { status, stderr } = evaluate('search', '--search', '--thresholds', '0.5', '--powers', '1')
+  assert.is(status, 1)
+  assert.is(stderr.match(/^clip-es: 4: /gm)?.length, 1, stderr)
+  const { failures, images } = JSON.parse(readFileSync(join(folder, 'search/eval-cams.json'), 'utf8')) as Evaluation
+  assert.equal([failures.length, images], [1, 3])
+})
+
+test('a list with dots, blanks and further columns names results as they are called', () => {
+  const file = join(folder, 'masks/0.png')
+  for (const id of ['x_jpg.rf.01', 'v1.2', 'my photo 3']) {
+    write(join(folder, `named/${id}.png`), readFileSync(file))
+    write(join(folder, `named-truth/${id}.png`), readFileSync(join(folder, 'truth/0.png')))
+  }
+  write(join(folder, 'named.txt'), 'x_jpg.rf.01\nv1.2 -1\nmy photo 3\n/named/v1.2.png /named-truth/v1.2.png\n')
+  const run = clipEs('eval', 'named', '--truth', 'named-truth', '--class-file', classFile, '--list', 'named.txt', '--json')
+  assert.is(run.status, 0, run.stderr)
+  assert.equal(
+    figuresOf(run).perImage.map(({ id }) => id),
+    ['my photo 3', 'v1.2', 'x_jpg.rf.01'],
+  )
+})
+
 test('a wrong command line is said with what would be right', () => {
   for (const [args, message] of [
     [['none'], /there is no folder none/],

@@ -1,5 +1,5 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -68,6 +68,11 @@ test('without photos the masks are drawn on grey, and without an evaluation it s
   const bare = readFileSync(join(folder, 'demo-out/masks/report.html'), 'utf8')
   assert.is(bare.match(/<img /g)?.length, 4)
   assert.is(clipEs('report', 'demo-out/masks', '--pictures', '1', '--photos', 'demo/photos').status, 0)
+  assert.is(readFileSync(join(folder, 'demo-out/masks/report.html'), 'utf8').match(/<img /g)?.length, 6)
+  cpSync(join(folder, 'demo/photos'), join(folder, 'demo/upper'), { recursive: true })
+  for (const name of readdirSync(join(folder, 'demo/upper/00')))
+    renameSync(join(folder, 'demo/upper/00', name), join(folder, 'demo/upper/00', name.replace('.png', '.PNG')))
+  assert.is(clipEs('report', 'demo-out/masks', '--pictures', '1', '--photos', 'demo/upper').status, 0)
   assert.is(readFileSync(join(folder, 'demo-out/masks/report.html'), 'utf8').match(/<img /g)?.length, 6)
   const { status, stderr } = clipEs('report', 'demo')
   assert.is(status, 2)

@@ -61,10 +61,12 @@ test('without labels: every photo gets a mask of what CLIP finds, and labels.jso
   }
 })
 
-test('of the generated pictures, more than half of what is there is found, and more than half of what is found is there', () => {
+test('of the generated pictures, as much is found, and as much of it is there, as when this was measured', () => {
   const { precision, recall } = figures(foundIn(out), truth)
-  console.log(`precision ${(100 * precision).toFixed(1)} %, recall ${(100 * recall).toFixed(1)} %`)
-  assert.ok(precision > 0.55 && recall > 0.5, `${precision}, ${recall}`)
+  const [percentPrecision, percentRecall] = [100 * precision, 100 * recall]
+  // One label more or less changes the figures by up to 1; other processors round other ways.
+  assert.ok(Math.abs(percentPrecision - 66.7) < 3, `precision ${percentPrecision.toFixed(1)} %`)
+  assert.ok(Math.abs(percentRecall - 72.5) < 3, `recall ${percentRecall.toFixed(1)} %`)
 })
 
 test('the shipped scenes: the figures of docs/datasets.md', () => {
@@ -184,7 +186,7 @@ test('a wrong command line is said with what would be right', () => {
   for (const [args, message] of [
     [
       ['dataset', '--folder', photos, '--labels', 'labels.csv', '--label-threshold', '0.2'],
-      /--label-threshold says nothing without --labels auto/,
+      /--label-threshold needs --labels auto/,
     ],
     [['dataset', '--folder', photos, '--labels', 'auto', '--label-threshold', '2'], /number from 0 to 1/],
     [['dataset', '--folder', photos, '--labels', 'auto', '--background', '', '-o', 'x'], /without background words/],
@@ -192,10 +194,7 @@ test('a wrong command line is said with what would be right', () => {
       ['dataset', '--folder', 'voc/ImageSets', '--labels', 'auto', '-o', 'x'],
       /there is no photo in voc\/ImageSets|there is no photo in .*ImageSets/,
     ],
-    [
-      ['segment', scene, '--class-file', 'emoji', '--label-threshold', '0.2'],
-      /--label-threshold says nothing without --labels auto/,
-    ],
+    [['segment', scene, '--class-file', 'emoji', '--label-threshold', '0.2'], /--label-threshold needs --labels auto/],
     [['segment', scene, '--class-file', 'emoji', '--labels', 'auto', '--background', ''], /needs background words/],
   ] as [string[], RegExp][]) {
     const { status, stderr } = clipEs(...args)

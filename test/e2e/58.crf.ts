@@ -48,6 +48,14 @@ test('crf goes on where it ended, and refuses to mix settings', () => {
   assert.is(events(replaced.stdout).at(-1)?.done, 2)
 })
 
+test('maps that changed are done again', () => {
+  const args = ['crf', 'maps', '-o', 'again']
+  assert.match(place.run(args).stdout, /^2 photos to do/)
+  const file = place.path('maps/scene10.npz')
+  writeFileSync(file, readFileSync(file))
+  assert.match(place.run(args).stdout, /^1 photo to do, 1 done before/)
+})
+
 test('one bad file is told and the others are done', () => {
   const maps = place.path('maps/scene10.npz')
   const whole = readFileSync(maps)

@@ -96,6 +96,23 @@ test('classes are 1 to 254 objects with unique names that are not empty', () => 
   assert.is(parseClassFile(many(254), 'pets.json').classes.length, 254)
 })
 
+test('classes that CLIP reads alike, or reads nothing in, are refused', () => {
+  refused(
+    file('[{"name":"Cat"},\n{"name":"dog"},\n{"name":" cat "}]'),
+    'line 4: classes[2] is read by CLIP as classes[0] is; leave one out, or give them other synonyms',
+  )
+  refused(
+    file('[{"name":"a","synonyms":["x","Y"]},{"name":"b","synonyms":["X","y"]}]'),
+    'line 2: classes[1] is read by CLIP as classes[0] is; leave one out, or give them other synonyms',
+  )
+  const different = '[{"name":"mouse","synonyms":["computer mouse"]},{"name":"Mouse"}]'
+  assert.is(parseClassFile(file(different), 'pets.json').classes.length, 2)
+  refused(
+    file('[{"name":"cat"},\n{"name":"\\u0001"}]'),
+    'line 3: classes[1]: a word is "\\u0001"; it must be a word that CLIP reads: it drops these characters',
+  )
+})
+
 test('synonyms and background are lists of strings', () => {
   refused(
     file('[{"name":"cat","synonyms":[]}]'),
@@ -194,6 +211,7 @@ test('the nearest word is one with at most a third of its letters wrong', () => 
   assert.is(nearest('threshold', known), 'boxThreshold')
   assert.is(nearest('colour', known), undefined)
   assert.is(nearest('x', ['k']), undefined)
+  assert.is(nearest('cb', ['ca']), 'ca', 'one letter of two')
   assert.is(nearest('', known), undefined)
 })
 

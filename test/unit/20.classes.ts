@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { planClasses } from '../../ts/class_set.js'
 import {
   backgrounds,
   type ClassSet,
@@ -284,6 +285,24 @@ test('an abort before the call and one during it reject with the reason, and the
   setTimeout(() => controller.abort(reason), 5)
   assert.is(await reasonOf(encoding), reason)
   assert.equal(await scoresOf(await encode(['elephant', 'panda'])), expected)
+})
+
+test('classes that CLIP reads alike, or reads nothing in, are refused by name', async () => {
+  const refused = (specs: ClassSpec[], message: RegExp, background = ['sky']) =>
+    assert.throws(
+      () => planClasses(specs, { background }),
+      (error: { code: string; message: string }) => {
+        assert.is(error.code, 'ERR_INVALID_ARG')
+        assert.match(error.message, message)
+        return true
+      },
+    )
+  refused(['cat', 'dog', 'Cat'], /CLIP reads the classes 'cat' and 'Cat' alike; leave one out, or give them other synonyms/)
+  refused(['cat', { name: 'pet', synonyms: ['CAT '] }], /the classes 'cat' and 'pet' alike/)
+  planClasses([{ name: 'mouse', synonyms: ['computer mouse'] }, 'Mouse'], {})
+  refused(['cat', '\u0001'], /CLIP reads nothing in "\\u0001"/)
+  refused(['cat', { name: 'dog', synonyms: ['dog', '\u0345'] }], /CLIP reads nothing in/)
+  refused(['cat'], /CLIP reads nothing in/, ['sky', '\u0000'])
 })
 
 test.run()

@@ -1,8 +1,9 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClassSet, type ClassSpec, ClipEsError, type Segmenter } from '../../ts/index.js'
+import { isDevice, makeDevice } from '../device.js'
 import { crop, load, otherModelPath, rejects, SavedClasses, type Scene, scene, temporaryFolder } from './support.js'
 
 const folder = temporaryFolder()
@@ -106,7 +107,7 @@ test('classes of another model are refused, from a file and from its segmenter',
 test('a file that cannot be read is ERR_MODEL_READ, one that is no class set ERR_MODEL_FORMAT, both with its path', async () => {
   const nothing = join(folder, 'nothing.safetensors')
   await rejects(segmenter.loadClasses(nothing), 'ERR_MODEL_READ', nothing, 'ENOENT')
-  await rejects(segmenter.loadClasses(folder), 'ERR_MODEL_READ', folder, 'EISDIR')
+  await rejects(segmenter.loadClasses(folder), 'ERR_MODEL_READ', folder, 'it is a folder')
   const table: [string, string | Buffer][] = [
     ['empty.safetensors', ''],
     ['text.safetensors', 'cat\ndog\n'],
@@ -239,6 +240,30 @@ test('many writers and readers of one file at once all find a whole one', async 
     [],
   )
   assert.equal(readdirSync(own), ['classes.safetensors'])
+})
+
+test('a class without a row of its own is refused', async () => {
+  const path = join(folder, 'empty-class.safetensors')
+  const saved = new SavedClasses(file)
+  const bytes = saved.bytes()
+  const body = 8 + Number(bytes.readBigUInt64LE())
+  const at = body + (saved.header.first_row as { data_offsets: [number, number] }).data_offsets[0]
+  assert.is(bytes.readInt32LE(at), 0)
+  bytes.writeInt32LE(bytes.readInt32LE(at + 8), at + 4) // two equal entries
+  writeFileSync(path, bytes)
+  await rejects(segmenter.loadClasses(path), 'ERR_MODEL_FORMAT', path, 'its classes and rows do not agree')
+})
+
+test('a class set is written through a link, and never onto a device', async () => {
+  const link = join(folder, 'link.safetensors')
+  symlinkSync('behind.safetensors', link)
+  await classes.save(link)
+  assert.ok(lstatSync(link).isSymbolicLink())
+  assert.equal(readFileSync(join(folder, 'behind.safetensors')), bytes)
+  const device = join(folder, 'null')
+  if (!makeDevice(device)) return
+  await rejects(classes.save(device), 'ERR_INVALID_ARG', `${device} is a device; only regular files are replaced`)
+  assert.ok(isDevice(device))
 })
 
 test.run()

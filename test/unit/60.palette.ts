@@ -41,7 +41,7 @@ test('colours are read long and short, in either case', () => {
   assert.is(hexColour(parseColour('#00000a')), '#00000a')
 })
 
-test('what is no colour is refused with its value', () => {
+test('what is not a colour is refused with its value', () => {
   for (const text of ['', 'red', '1e90ff', '#12345', '#12345g', ' #123456', '#1234567']) {
     assert.throws(
       () => parseColour(text),
@@ -55,6 +55,13 @@ test('colours for drawing differ from one another and are bytes', () => {
   const colours = Array.from({ length: 60 }, (_, i) => vividColour(i))
   for (const part of colours.flat()) assert.ok(Number.isInteger(part) && part >= 0 && part <= 255, String(part))
   assert.is(new Set(colours.map(hexColour)).size, colours.length)
+})
+
+test('the first colours for drawing are chosen, the others run round the hues', () => {
+  assert.equal(
+    [0, 9, 10, 11, 12, 30].map((i) => hexColour(vividColour(i))),
+    [...['#ff5a5f', '#8291ff'], ...['#e15eed', '#ddf28c', '#308ce8', '#30e8bb']],
+  )
 })
 
 test.run()

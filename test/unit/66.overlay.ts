@@ -5,9 +5,9 @@ import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClipEsError } from '../../ts/errors.js'
+import { writeWhole } from '../../ts/files/write_whole.js'
 import { escapeXml, legend, percent } from '../../ts/render/legend.js'
 import { type OverlayLabel, type OverlayOptions, renderOverlay } from '../../ts/render/overlay.js'
-import { writeWhole } from '../../ts/render/write_file.js'
 import type { ImageData } from '../../ts/types.js'
 
 const [width, height] = [60, 40]
@@ -66,6 +66,21 @@ test('small pictures are enlarged by a whole factor, and every label with them',
   assert.equal(
     at(5 * 11 - 1, 20 * 11).every((part) => part < 80),
     true,
+  )
+})
+
+test('outlines are as thick as the picture is large: three pixels of 660, two of a small one', async () => {
+  const large = await draw({ legend: false })
+  const [x, y] = [5 * 11, 20 * 11]
+  const isRed = ([r, g, b]: number[]) => r === 255 && g === 0 && b === 0
+  assert.equal(
+    [0, 1, 2, 3].map((step) => isRed(large.at(x + step, y))),
+    [true, true, true, false],
+  )
+  const small = await draw({ legend: false, scale: 1 })
+  assert.equal(
+    [0, 1, 2].map((step) => isRed(small.at(5 + step, 20))),
+    [true, true, false],
   )
 })
 

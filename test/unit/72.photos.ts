@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { maskPalette } from '../../ts/palette.js'
 import { findPhotos } from '../../ts/photos/find.js'
 import { placeResults } from '../../ts/photos/places.js'
+import { leftOutNotes } from '../../ts/photos/sort_out.js'
+import { encodeLabels } from '../../ts/render/png.js'
 
 const before = process.cwd()
 let folder = ''
@@ -110,6 +113,7 @@ test('results of an earlier run are no photos, unless an argument names them', a
   assert.equal(await paths(['*']), ['a/x.jpg'])
   assert.equal(await paths(['clip-es-out/a/x.png']), ['clip-es-out/a/x.png'])
   assert.equal(await paths(['clip-es-out/**/*.png']), ['clip-es-out/a/x.png'])
+  assert.equal(await paths(['clip-es-out']), ['clip-es-out/a/x.png'], 'the folder itself')
   assert.equal(await paths(['a/*'], '.'), ['a/x.jpg'], 'a glob in the folder for results')
 })
 
@@ -156,6 +160,30 @@ test('equal names with two extensions in one folder keep them, alone as together
   assert.equal(await masks(['a']), ['out/a/x.jpg.png', 'out/a/x.png.png', 'out/a/y.png'])
   assert.equal(await masks(['a/x.jpg']), ['out/a/x.jpg.png'])
   assert.equal(await masks(['a/x.png']), ['out/a/x.png.png'])
+})
+
+test('masks that lie among photos are not photos, and take no name from one', async () => {
+  make('a/x.jpg', 'b/y.jpg')
+  for (const name of ['a/x.png', 'a/x_overlay.png'])
+    writeFileSync(name, await encodeLabels({ data: new Uint8Array(1), width: 1, height: 1 }, maskPalette()))
+  assert.equal(await masks(['a/x.jpg'], '.'), ['a/x.png'])
+  assert.equal(await paths(['a']), ['a/x.jpg'])
+  assert.equal(await paths(['a/*']), ['a/x.jpg'])
+  const found = await findPhotos(['a/x.jpg', 'a/x.png', 'b', 'a/*.png'], 'out')
+  assert.equal(
+    found.photos.map(({ path }) => path),
+    ['a/x.jpg', 'b/y.jpg'],
+  )
+  assert.equal(leftOutNotes(found.leftOut), [
+    'left out, because clip-es wrote them and they are not photos: a/x.png, a/x_overlay.png',
+  ])
+  assert.match((await reasons(['a/x.png']))[0] as string, /clip-es wrote it, so it is not a photo/)
+})
+
+test('photos whose names differ in their Unicode form only have one result between them', async () => {
+  make('\u00e9.jpg', 'e\u0301.jpg')
+  const found = await masks(['.'])
+  assert.equal(found.filter((mask) => mask === undefined).length, 1)
 })
 
 test("a photo called as another's overlay or confidence keeps its extension", async () => {

@@ -35,6 +35,27 @@ test('labels from a CSV file: columns, or one column with ; or | between them; a
   assert.equal(read('d.csv', 'file,label\na/x.jpg,cat\ny,dog\na/x.jpg,ice cream\n'), both, 'a line for each label')
 })
 
+test('columns between semicolons or tabs, as spreadsheets of many countries write them', () => {
+  assert.equal(read('s1.csv', 'a/x.jpg;cat;ice cream\ny;dog\n'), both)
+  assert.equal(read('s2.csv', '\ufeffimage;labels\r\na/x.jpg;cat|ice cream\r\ny;dog\r\n'), both)
+  assert.equal(read('s3.csv', 'image;labels\na/x.jpg;"cat, ice cream"\ny;dog\n'), both)
+  assert.equal(read('s4.csv', 'image\tlabels\na/x.jpg\tcat,ice cream\ny\tdog\n'), both)
+  assert.equal(read('s5.csv', '"a;b,c.jpg",cat;dog\n'), { 'a;b,c.jpg': ['cat', 'dog'] })
+  assert.equal(read('s6.csv', 'image\nx.jpg\n'), { 'x.jpg': [] })
+})
+
+test('one-hot tables: a header of class names, 1 where the photo shows the class', () => {
+  assert.equal(read('h1.csv', 'image,cat,dog,ice cream\na/x.jpg,1,0,1\ny,0,1,0\n'), both)
+  assert.equal(read('h2.csv', ';cat;dog;ice cream\na/x.jpg;1.0;0.0;1.0\ny;;1;0\n'), both)
+  assert.equal(read('h3.csv', 'Picture,cat,dog,ice cream\na/x.jpg,True,False,TRUE\ny,-1,1,-1\n'), both)
+  assert.equal(read('h4.csv', 'image,cat\na.jpg,0\nb.jpg,1\n'), { 'a.jpg': [], 'b.jpg': ['cat'] })
+  assert.equal(read('h5.csv', 'a.jpg,1\nb.jpg,0\n'), { 'a.jpg': ['1'], 'b.jpg': ['0'] }, 'classes that are called so')
+  assert.equal(
+    read('h.json', '{"a/x.jpg": {"cat": 1, "dog": 0, "ice cream": true}, "y": {"labels": {"dog": 1, "cat": false}}}'),
+    both,
+  )
+})
+
 test('labels from a JSON file: an object of lists, of objects, or a list', () => {
   assert.equal(read('a.json', JSON.stringify(both)), both)
   assert.equal(read('b.json', JSON.stringify({ 'a/x.jpg': { labels: ['cat', 'ice cream'] }, y: { labels: ['dog'] } })), both)
@@ -65,7 +86,7 @@ test('a labels file that cannot be read as one is refused by name, and by line w
   )
   refused(() => readLabels(join(folder, 'missing.csv')), /missing\.csv: ENOENT/)
   refused(() => read('e.csv', 'x,"cat\ny,dog'), /e\.csv: .*line/i)
-  refused(() => read('e.json', '{"x": ["cat"'), /e\.json: is no JSON/)
+  refused(() => read('e.json', '{"x": ["cat"'), /e\.json: is not JSON/)
   refused(() => read('f.json', '{"x": "cat"}'), /f\.json: 'x' has no list of labels/)
   refused(() => read('g.json', '[{"labels": ["cat"]}]'), /g\.json: \[0\] names no photo/)
   refused(() => read('e.txt', '\n# nothing\n'), /e\.txt: there is no photo in it/)
@@ -84,9 +105,17 @@ test('a label that is no class is refused with the nearest one', () => {
   const index = new LabelIndex(['cat', 'ice cream'])
   refused(
     () => index.resolve(['cat', 'ice_craem']),
-    /^the label 'ice_craem' is no class of the class file; did you mean 'ice cream'\?$/,
+    /^the class file has no class named 'ice_craem'; did you mean 'ice cream'\?$/,
   )
-  refused(() => index.resolve(['xylophone']), /^the label 'xylophone' is no class of the class file$/)
+  refused(() => index.resolve(['xylophone']), /^the class file has no class named 'xylophone'$/)
+})
+
+test('a label that could be each of two classes must be written as one of them is', () => {
+  const index = new LabelIndex(['Mouse', 'mouse', 'cat'])
+  assert.equal(index.resolve(['mouse']), [1])
+  assert.equal(index.resolve(['Mouse']), [0])
+  refused(() => index.resolve(['MOUSE']), /'MOUSE' can be each of the classes 'Mouse', 'mouse'; write it as the class file does/)
+  assert.equal(new LabelIndex(['caf\u00e9']).resolve(['cafe\u0301']), [0])
 })
 
 test("COCO's names for six classes are VOC's, and the other way round", () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
@@ -7,7 +7,12 @@ import { readCocoDataset } from '../../ts/dataset/coco.js'
 import { shardOf } from '../../ts/dataset/dataset.js'
 import { readFolder } from '../../ts/dataset/folder.js'
 import { LabelIndex } from '../../ts/dataset/label_index.js'
-import { readVoc, vocObjects } from '../../ts/dataset/voc.js'
+import { photoOf } from '../../ts/dataset/refine.js'
+import { listFolder, listVoc } from '../../ts/dataset/unlabelled.js'
+import { readVoc } from '../../ts/dataset/voc.js'
+import { vocObjects } from '../../ts/dataset/voc_xml.js'
+import { maskPalette } from '../../ts/palette.js'
+import { encodeLabels } from '../../ts/render/png.js'
 
 const root = mkdtempSync(join(tmpdir(), 'clip-es-'))
 test.after(() => rmSync(root, { recursive: true }))
@@ -40,16 +45,34 @@ const annotation = (...objects: string[]) =>
   `<?xml version="1.0"?>\n<annotation><source><name>flickr</name></source><owner><name>dog</name></owner>${objects.join('')}</annotation>\n`
 const head = '<part><name>head</name></part>'
 
+const namesOf = async (xml: string | Buffer) => (await vocObjects(Buffer.from(xml as string))).names
+
 test("a VOC annotation's labels are its objects' names, not those of parts and owners", async () => {
-  assert.equal(await vocObjects(annotation(object('person', head), object('cat'), object('cat'))), ['person', 'cat', 'cat'])
-  assert.equal(await vocObjects(annotation()), [])
+  assert.equal(await namesOf(annotation(object('person', head), object('cat'), object('cat'))), ['person', 'cat', 'cat'])
+  assert.equal(await namesOf(annotation()), [])
+})
+
+test('well-formed XML is read: comments and instructions at its end, entities, sections, encodings', async () => {
+  const cat = '<annotation><object><name>cat</name></object></annotation>'
+  assert.equal(await namesOf(`${cat}<!-- made by x -->\n`), ['cat'])
+  assert.equal(await namesOf(`${cat}<?foo bar?>\n\n`), ['cat'])
+  assert.equal(await namesOf(`<!DOCTYPE annotation>\n${cat}`), ['cat'])
+  assert.equal(await namesOf(cat.replace('cat', '<![CDATA[black & ]]>wh&#105;te &lt;cat&gt;')), ['black & white <cat>'])
+  const utf16 = Buffer.from(`\ufeff<?xml version="1.0" encoding="UTF-16"?>${cat}`, 'utf16le')
+  assert.equal(await namesOf(utf16), ['cat'])
+  assert.equal(await namesOf(Buffer.from(utf16).swap16()), ['cat'])
+  assert.equal(await namesOf(`\ufeff${cat}`), ['cat'])
+  const latin1 = `<?xml version="1.0" encoding="ISO-8859-1"?>${cat.replace('cat', 'café')}`
+  assert.equal(await namesOf(Buffer.from(latin1, 'latin1')), ['café'])
+  await rejected(namesOf(Buffer.from(cat.replace('cat', 'café'), 'latin1')), /its text is not UTF-8/)
 })
 
 test('a damaged VOC annotation is refused', async () => {
-  await rejected(vocObjects(annotation(object('cat')).slice(0, -20)), /damaged/)
-  await rejected(vocObjects(''), /damaged/)
-  await rejected(vocObjects('<svg></svg>'), /no VOC annotation/)
-  await rejected(vocObjects(annotation('<object></object>')), /has no name/)
+  await rejected(namesOf(annotation(object('cat')).slice(0, -20)), /not well-formed XML/)
+  await rejected(namesOf(''), /not well-formed XML/)
+  await rejected(namesOf(annotation(object('<b>'))), /not well-formed XML/)
+  await rejected(namesOf(`${annotation(object('cat'))}and more`), /not well-formed XML/)
+  await rejected(namesOf('<svg></svg>'), /not a VOC annotation/)
 })
 
 for (const id of ['1', '2', '3', '4', '5']) write(`voc/JPEGImages/${id}.jpg`)
@@ -68,11 +91,11 @@ test('VOC: what cannot be done is listed with its reason, and the rest is there'
   assert.equal(items, [{ id: '1', photo: join(voc, 'JPEGImages/1.jpg'), labels: [0, 1] }])
   assert.equal(
     failures.map(({ id }) => id),
-    ['2', '3', '4', '6'],
+    ['6', '2', '3', '4'],
   )
-  const [two, three, four, six] = failures.map(({ message }) => message) as [string, string, string, string]
-  assert.match(two, /^the label 'unicorn' is no class/)
-  assert.match(three, /3\.xml: it is no VOC annotation, or a damaged one/)
+  const [six, two, three, four] = failures.map(({ message }) => message) as [string, string, string, string]
+  assert.match(two, /^the class file has no class named 'unicorn'/)
+  assert.match(three, /3\.xml: it is not well-formed XML/)
   assert.match(four, /^there is no annotation .*4\.xml$/)
   assert.match(six, /^there is no photo .*6\.jpg$/)
   assert.equal(notes, ['1 photo without labels left out'])
@@ -112,6 +135,117 @@ test('VOC: a folder, split or XML that is not there is said at once', async () =
   await rejected(readVoc(join(root, 'bare'), 'train', index), /has no Annotations.*--labels/)
 })
 
+test('VOC: IDs with dots and blanks, photos of any extension, and lists of several columns', async () => {
+  const ids = ['x_jpg.rf.01ab', 'v1.2', 'my photo 3', 'photo 1', 'plain', 'upper', 'png', 'last']
+  const files = [
+    'x_jpg.rf.01ab.jpg',
+    'v1.2.jpg',
+    'my photo 3.jpg',
+    'photo 1.jpg',
+    'plain.jpeg',
+    'upper.JPG',
+    'png.png',
+    'last.jpg',
+  ]
+  for (const file of files) write(`ids/JPEGImages/${file}`)
+  for (const id of ids) write(`ids/Annotations/${id}.xml`, annotation(object('cat')))
+  write('ids/ImageSets/Segmentation/whole.txt', `\ufeff${ids.join('\r\n')}\r\n`)
+  write('ids/ImageSets/Segmentation/files.txt', files.join('\n'))
+  write('ids/ImageSets/Main/cat_all.txt', ids.map((id, i) => `${id}  ${(i % 3) - 1}`).join('\n'))
+  write('ids/ImageSets/Segmentation/paths.txt', files.map((file) => `/JPEGImages/${file} /Class/x.png`).join('\n'))
+  for (const split of ['whole', 'files', 'cat_all', 'paths']) {
+    const { items, failures } = await readVoc(join(root, 'ids'), split, index)
+    assert.equal(failures, [], split)
+    assert.equal(
+      items.map(({ id, photo }) => [id, photo.slice(root.length + '/ids/JPEGImages/'.length)]),
+      ids.map((id, i) => [id, files[i]]),
+      split,
+    )
+  }
+  write('ids/ImageSets/Segmentation/gone.txt', 'my other 4\nv1.3\ngone -1\n/JPEGImages/off.jpg /Class/off.png')
+  assert.equal(
+    (await readVoc(join(root, 'ids'), 'gone', index)).failures.map(({ id }) => id),
+    ['my other 4', 'v1.3', 'gone', 'off'],
+  )
+  write('ids/JPEGImages/v1.2.png')
+  assert.match((await readVoc(join(root, 'ids'), 'whole', index)).failures[0]?.message ?? '', /fits v1\.2\.jpg and v1\.2\.png/)
+  assert.is(listVoc(join(root, 'ids'), 'whole').items.length, ids.length - 1)
+})
+
+test('VOC: an object without a name does not cost the photo its other labels', async () => {
+  for (const id of ['some', 'none']) write(`names/JPEGImages/${id}.jpg`)
+  write('names/Annotations/some.xml', annotation(object('cat'), '<object></object>', object(' '), object('dog')))
+  write('names/Annotations/none.xml', annotation('<object></object>'))
+  write('names/ImageSets/Segmentation/all.txt', 'some\nnone')
+  const { items, failures, notes } = await readVoc(join(root, 'names'), 'all', index)
+  assert.equal(
+    items.map(({ id, labels }) => [id, labels]),
+    [['some', [0, 1]]],
+  )
+  assert.equal(notes, ['some: objects without a name left out: 2 of 4'])
+  assert.match(failures[0]?.message ?? '', /none\.xml: none of its objects has a name/)
+})
+
+const [composed, decomposed] = ['\u00e9', 'e\u0301']
+
+test('names in either Unicode form are the same names, in every kind of data set', async () => {
+  write(`forms/JPEGImages/${decomposed}.jpg`)
+  write(`forms/Annotations/${composed}.xml`, annotation(object('cat')))
+  write('forms/ImageSets/Segmentation/all.txt', composed)
+  write('forms/ImageSets/Segmentation/more.txt', `/x/${decomposed}.jpg /y/${decomposed}.png\n${decomposed} 1`)
+  write(`forms/JPEGImages/${composed} 1.jpg`)
+  write(`forms/Annotations/${composed} 1.xml`, annotation(object('dog')))
+  const dir = join(root, 'forms')
+  const photo = join(dir, `JPEGImages/${decomposed}.jpg`)
+  assert.equal((await readVoc(dir, 'all', index)).items, [{ id: composed, photo, labels: [0] }])
+  assert.equal(
+    (await readVoc(dir, 'more', index)).items.map((item) => item.photo),
+    [photo, join(dir, `JPEGImages/${composed} 1.jpg`)],
+  )
+  const labels = write('forms.csv', `${composed}.jpg,cat`)
+  assert.is((await readVoc(dir, 'all', index, labels)).items.length, 1)
+  assert.is(readFolder(join(dir, 'JPEGImages'), labels, index).items[0]?.photo, photo)
+  const annotations = write(
+    'forms.json',
+    coco({ images: [{ id: 7, file_name: `${composed}.jpg` }], annotations: [{ image_id: 7, category_id: 17 }] }),
+  )
+  assert.is(readCocoDataset(join(dir, 'JPEGImages'), annotations, index).items[0]?.photo, photo)
+  assert.is(photoOf(join(dir, 'JPEGImages'), composed), photo)
+  write(`forms/JPEGImages/${composed}.jpg`)
+  const twice = listFolder(join(dir, 'JPEGImages'))
+  assert.is(twice.items.length, 2)
+  assert.match(twice.failures[0]?.message ?? '', /same names as those of/)
+})
+
+test('a folder: links are followed, results of earlier runs are left out, and what cannot be read is named', async () => {
+  for (const path of ['mine/x.jpg', 'linked/y.jpg', 'mine/run/masks/x.png', 'mine/z.heic', 'mine/out/masks/w.png']) write(path)
+  write('mine/run/journal/1-of-1.jsonl')
+  symlinkSync('../linked', join(root, 'mine/more'))
+  const mask = await encodeLabels({ data: new Uint8Array(1), width: 1, height: 1 }, maskPalette())
+  writeFileSync(join(root, 'mine/x_mask.png'), mask)
+  const { items, notes } = listFolder(join(root, 'mine'), join(root, 'mine/out'))
+  assert.equal(
+    items.map(({ id }) => id),
+    ['more/y', 'x'],
+  )
+  assert.is(notes.length, 2)
+  assert.match(notes[0] ?? '', /clip-es wrote them and they are not photos: .*x_mask\.png$/)
+  assert.match(notes[1] ?? '', /\.heic files are not read; convert them to JPEG or PNG first: .*z\.heic$/)
+  assert.equal(
+    readFolder(join(root, 'mine'), write('mine.csv', 'x.jpg,cat'), index, join(root, 'mine/out')).notes.slice(0, 2),
+    notes,
+  )
+})
+
+test('crf finds the photo of a map, and of two says which', () => {
+  for (const name of ['x.jpg', 'x.png', 'v1.2.JPG']) write(`maps/${name}`)
+  const dir = join(root, 'maps')
+  assert.is(photoOf(dir, 'v1.2'), join(dir, 'v1.2.JPG'))
+  assert.is(photoOf(dir, 'x.png'), join(dir, 'x.png'))
+  refused(() => photoOf(dir, 'x'), /x\.jpg and x\.png in .*maps have that name; keep one of them/)
+  refused(() => photoOf(dir, 'none'), /there is no photo of that name in .*maps; name the photos' folder with --photos/)
+})
+
 const coco = (change: object = {}) =>
   JSON.stringify({
     images: [
@@ -148,7 +282,7 @@ test('COCO: labels from the objects, crowds among them; strays and missing photo
   assert.match(failures[0]?.message ?? '', /^1 annotation of it, but it is not among the images/)
   assert.match(failures[1]?.message ?? '', /^there is no photo/)
   assert.match(failures[2]?.message ?? '', /leads out of the folder/)
-  assert.match(failures[3]?.message ?? '', /'category 99' is no class/)
+  assert.match(failures[3]?.message ?? '', /no class named 'category 99'/)
   assert.equal(notes, ['1 photo without objects left out'])
 })
 

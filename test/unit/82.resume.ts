@@ -109,6 +109,44 @@ test('the journals of all shards count, and a failure does not undo a success', 
   second.close()
 })
 
+test('a failure under other settings counts: the success before it was of another question', () => {
+  const journal = new Journal(out, '1-of-1')
+  journal.add(entry('a'))
+  journal.add(entry('a', { settings: 't', failed: 'it is empty' }))
+  assert.is(readJournal(out).get('a')?.failed, 'it is empty')
+  journal.add(entry('a', { settings: 't' }))
+  journal.add(entry('a', { settings: 't', failed: 'again' }))
+  assert.is(readJournal(out).get('a')?.failed, undefined)
+  journal.close()
+})
+
+test('an entry after one that could not be written whole stands on a line of its own', () => {
+  const journal = new Journal(out, '1-of-1')
+  journal.add(entry('a'))
+  const file = join(out, 'journal/1-of-1.jsonl')
+  const before = readFileSync(file)
+  rmSync(file)
+  mkdirSync(file) // as a full disk: nothing can be appended
+  assert.throws(() => journal.add(entry('b')))
+  rmSync(file, { recursive: true })
+  writeFileSync(file, Buffer.concat([before, Buffer.from('{"id":"b","ph')]))
+  journal.add(entry('c'))
+  journal.add(entry('d'))
+  assert.equal([...readJournal(out).keys()], ['a', 'c', 'd'])
+  journal.close()
+})
+
+test('a lock that another machine left is taken over: whether its process lives cannot be known', () => {
+  mkdirSync(join(out, 'journal'))
+  const began = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)?.split(' ')[19]
+  const lock = join(out, 'journal/1-of-1.lock')
+  writeFileSync(lock, `another-machine ${process.pid} ${began}\n`)
+  const journal = new Journal(out, '1-of-1')
+  assert.match(readFileSync(lock, 'utf8'), new RegExp(`^${hostname()} ${process.pid} ${began}\n$`))
+  journal.close()
+  assert.not(existsSync(lock))
+})
+
 test('two processes cannot do the same shard at once; one that is dead leaves no trace', () => {
   const journal = new Journal(out, '1-of-1')
   refused(() => new Journal(out, '1-of-1'), /process \d+ is working on this part/)
@@ -162,6 +200,17 @@ test('results are written all or none', () => {
   assert.not(store.has('a/x', ['mask']))
   store.close()
   assert.not(existsSync(join(out, '.partial-1-of-1')))
+})
+
+test('a photo that is removed leaves none of its results', () => {
+  const store = new ResultStore(out, '1-of-1')
+  const kinds = ['mask', 'confidence', 'cams'] as const
+  store.save('a/x', new Map(kinds.map((kind) => [kind, Buffer.from(kind)])))
+  store.save('a/y', new Map(kinds.map((kind) => [kind, Buffer.from(kind)])))
+  store.remove('a/x')
+  for (const kind of kinds) assert.not(existsSync(resultFile(out, kind, 'a/x')), kind)
+  assert.ok(store.has('a/y', kinds))
+  store.remove('a/x')
 })
 
 test('what a killed process left unfinished is cleared away', () => {

@@ -40,8 +40,68 @@ test('run-length codes count down the columns; packed into a text they are the s
   assert.is(drawn({ size: [2, 3], counts: [1, 2, 3] }, 3, 2), '010 100')
 })
 
+test('packed numbers have as many characters as they need', () => {
+  // '`1' is 48, 'Xi4' is 4904: 48 pixels without, 48 with, the rest without.
+  const shape = drawn({ size: [50, 100], counts: '`1`1Xi4' }, 100, 50)
+  assert.is(shape.replace(/[^1]/g, '').length, 48)
+  assert.equal(
+    shape.split(' ').map((row) => row.slice(0, 3)),
+    Array.from({ length: 50 }, (_, y) => (y < 46 ? '010' : y < 48 ? '000' : '100')),
+  )
+})
+
+test('a polygon that reaches far over the picture fills all of it', () => {
+  assert.is(drawn([[-100, -100, 500, -100, 500, 500, -100, 500]], 3, 2), '111 111')
+})
+
+test('what is not a shape of the picture is refused, whatever it is, and nothing is painted', () => {
+  const cases: [unknown, RegExp][] = [
+    [undefined, /^is missing$/],
+    [null, /^is null$/],
+    ['none', /^is 'none'$/],
+    [[], /^is an empty list$/],
+    [[[]], /a polygon of 0 numbers; x and y of three corners or more/],
+    [[[1, 1, 5, 5]], /a polygon of 4 numbers/],
+    [[[1, 1, 5, 5, 7]], /a polygon of 5 numbers/],
+    [[[0, 0, 1, 0, 1, 1, 2]], /a polygon of 7 numbers/],
+    [[0, 0, 1, 0, 1, 1], /holds 0 where a polygon/],
+    [
+      [
+        [
+          [0, 0],
+          [1, 0],
+          [1, 1],
+        ],
+      ],
+      /a polygon of 3 numbers/,
+    ],
+    [[[0, 0, null, 0, 1, 1]], /holds null in a polygon/],
+    [[['0', '0', '1', '0', '1', '1']], /holds '0' in a polygon/],
+    [[[0, 0, Number.NaN, 0, 1, 1]], /holds NaN in a polygon/],
+    [[[0, 0, 1e9, 0, 1e9, 1e9]], /holds 1000000000 in a polygon; numbers of up to 100000/],
+    [{ size: [2, 3] }, /has no 'counts'/],
+    [{ counts: [6] }, /is a run-length code of undefined/],
+    [{ size: [2, 3], counts: null }, /has the counts null/],
+    [{ size: [2, 3], counts: [1, 2] }, /has counts of 3 pixels; its picture has 6/],
+    [{ size: [2, 3], counts: [1, 9] }, /has counts of 10 pixels; its picture has 6/],
+    [{ size: [2, 3], counts: [8, -2] }, /holds the count -2/],
+    [{ size: [2, 3], counts: [1.5, 4.5] }, /holds the count 1\.5/],
+    [{ size: [2, 3], counts: "b'abc'" }, /holds the count|has counts of/],
+    [{ size: [2, 3], counts: '\u2603\u2603' }, /holds the count|has counts of/],
+  ]
+  for (const [shape, message] of cases)
+    assert.throws(
+      () => eachPixel(shape, 3, 2, () => assert.unreachable('painted')),
+      (error: Error) => message.test(error.message),
+      JSON.stringify(shape),
+    )
+})
+
 test('a shape of another size is refused with both', () => {
-  assert.throws(() => drawn({ size: [2, 3], counts: [6] }, 2, 3), /a shape of 3 x 2 in a picture of 2 x 3/)
+  assert.throws(
+    () => drawn({ size: [2, 3], counts: [6] }, 2, 3),
+    /is a run-length code of \[ 2, 3 \] \(height, width\); its picture has the size \[3, 2\]/,
+  )
 })
 
 test.run()

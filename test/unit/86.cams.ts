@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,7 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readCams } from '../../ts/arrays/cam_file.js'
 import { readNpy } from '../../ts/arrays/npy.js'
-import { type CamRule, CamSearch, cutoff, maskFromCams } from '../../ts/metrics/cam_rule.js'
+import { type CamRule, CamSearch, checkCams, cutoff, maskFromCams } from '../../ts/metrics/cam_rule.js'
 import { Confusion } from '../../ts/metrics/confusion.js'
 import { encodeCams } from '../../ts/render/npz.js'
 import { releasedCams } from '../released_cams.js'
@@ -109,17 +110,75 @@ test('a pickle that calls anything but numpy is refused, and one that is cut sho
     for (let length = 0; length < whole.length; length++)
       await rejected(
         readAs('cut.npy', whole.subarray(0, length)),
-        /cut short|no \.npy|damaged|needs \d+ bytes|no dictionary|has no array/,
+        /cut short|not a \.npy|damaged|needs \d+ bytes|not hold a dictionary|has no array/,
       )
 })
 
 test('files that hold something else are refused', async () => {
-  await rejected(readAs('none.npz', Buffer.from('nothing')), /damaged, or no \.npz/)
+  await rejected(readAs('none.npz', Buffer.from('nothing')), /damaged, or not an \.npz file/)
   const npz = encodeCams([7], Float32Array.from([0, 1]), 2, 1)
-  await rejected(readAs('half.npz', npz.subarray(0, npz.length / 2)), /damaged, or no \.npz/)
+  await rejected(readAs('half.npz', npz.subarray(0, npz.length / 2)), /damaged, or not an \.npz file/)
   const one = npz.indexOf(Buffer.from([0x00, 0x3c]), npz.indexOf('(1, 1, 2)'))
   npz.writeUInt8(0x38, one + 1)
   await rejected(readAs('changed.npz', npz), /attn_highres\.npy is not what was written/)
+})
+
+test('maps that are not scores, and keys that are not classes, are refused by eval as by crf', async () => {
+  const file = async (keys: number[], ...values: number[]) =>
+    await readAs('odd.npz', encodeCams(keys, Float32Array.from(values), values.length / keys.length, 1))
+  await rejected(file([7], 0, Number.NaN), /its maps hold NaN; scores are from 0 to 1/)
+  await rejected(file([7], 0, 1.5), /its maps hold 1\.5/)
+  await rejected(file([7], -0.5, 1), /its maps hold -0\.5/)
+  await rejected(file([7, 7], 0, 1), /its keys hold 7 twice/)
+  await rejected(file([254], 0, 1), /its keys hold 254; class ids are whole numbers from 0 to 253/)
+  await rejected(file([-1], 0, 1), /its keys hold -1/)
+  assert.equal((await file([253], 0, 1)).keys, [253])
+  assert.throws(() => checkCams({ keys: [8.5], maps: new Float32Array(1), width: 1, height: 1 }), /its keys hold 8\.5/)
+})
+
+const numpy = spawnSync('python3', ['-c', 'import numpy']).status === 0
+const numpyTest: typeof test.skip = numpy ? test : test.skip
+if (!numpy) console.log('skipped: there is no python3 with numpy: files as people save them')
+
+numpyTest('files as people save them: keys as a list, None, other names', async () => {
+  const values = {
+    list: "{'keys': [3, 14], 'attn_highres': m}",
+    tuple: "{'keys': (3, 14), 'attn_highres': m}",
+    numbers: "{'keys': [np.int64(3), np.int64(14)], 'attn_highres': m.astype(np.float64)}",
+    floats: "{'keys': [3.0, 14.0], 'attn_highres': m.astype(np.float16)}",
+    none: "{'keys': None, 'attn_highres': m}",
+    nothing: "{'keys': [3], 'attn_highres': None}",
+    lists: "{'keys': [3, 14], 'attn_highres': m.tolist()}",
+    other: "{'keys': [3, 14], 'cam': m, 'high_res': m}",
+    byclass: '{3: m[0], 14: m[1]}',
+    alone: 'm',
+    negative: "{'keys': [-3], 'attn_highres': m[:1]}",
+    large: "{'keys': [-2**40], 'attn_highres': m[:1]}",
+    empty: '{}',
+    noneall: 'None',
+  }
+  const script = `import numpy as np
+m = np.arange(12, dtype=np.float32).reshape(2, 2, 3) / 16
+for name, value in {${Object.entries(values)
+    .map(([name, value]) => `'${name}': ${value}`)
+    .join(', ')}}.items(): np.save(name, value)`
+  assert.is(spawnSync('python3', ['-c', script], { cwd: folder, encoding: 'utf8' }).stderr, '')
+  const read = (name: keyof typeof values) => readCams(join(folder, `${name}.npy`))
+  const expected = { keys: [3, 14], maps: Float32Array.from({ length: 12 }, (_, n) => n / 16), width: 3, height: 2 }
+  assert.equal(await read('list'), expected)
+  assert.equal(await read('tuple'), expected)
+  assert.equal(await read('numbers'), expected)
+  assert.equal(await read('floats'), expected)
+  await rejected(read('none'), /'keys' is None; an array or a list of numbers is expected/)
+  await rejected(read('nothing'), /'attn_highres' is None; an array of numbers is expected/)
+  await rejected(read('lists'), /'attn_highres' is a list/)
+  await rejected(read('other'), /it has no array 'attn_highres' but keys, cam, high_res; save class ids as 'keys'/)
+  await rejected(read('byclass'), /it has no array 'keys' but 3, 14; save/)
+  await rejected(read('alone'), /an array of the type <f4; a dictionary with keys and attn_highres is expected, as numpy\.save/)
+  await rejected(read('negative'), /its keys hold -3/)
+  await rejected(read('large'), /its keys hold -1099511627776/)
+  await rejected(read('empty'), /it has no array 'keys' but nothing/)
+  await rejected(read('noneall'), /does not hold a dictionary/)
 })
 
 test('arrays of numbers are read by their type', () => {

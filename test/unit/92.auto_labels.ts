@@ -41,6 +41,29 @@ test('a class’s box: what hangs together around its peak, and a patch more', (
   assert.equal(classBox(smooth, grid, 2, 1, 0), { left: 0, top: 0, right: 6, bottom: 5 })
 })
 
+test('a box does not run over the right edge into the next row', () => {
+  // Row by row: the peak at the right edge is followed by a high value at the left edge.
+  const grid = { width: 4, height: 3 }
+  const rows = [
+    [0, 0, 0, 0.9],
+    [0.8, 0, 0, 0],
+    [0, 0, 0, 0],
+  ]
+  assert.equal(classBox(Float64Array.from(rows.flat()), grid, 1, 0, 0.4), { left: 2, top: 0, right: 4, bottom: 2 })
+  const turned = Float64Array.from(rows.flat().toReversed())
+  assert.equal(classBox(turned, grid, 1, 0, 0.4), { left: 0, top: 1, right: 2, bottom: 3 })
+})
+
+test('a part of a photo grows to whole pixels on all sides', () => {
+  const data = Uint8Array.from({ length: 25 }, (_, i) => i)
+  const image = { data, width: 5, height: 5 }
+  const first = cropToPatches(image, { left: 0, top: 0, right: 1, bottom: 1 }, { width: 2, height: 2 })
+  assert.equal([first.width, first.height], [3, 3])
+  assert.equal([...first.data], [0, 1, 2, 5, 6, 7, 10, 11, 12])
+  const last = cropToPatches(image, { left: 1, top: 1, right: 2, bottom: 2 }, { width: 2, height: 2 })
+  assert.equal([...last.data], [12, 13, 14, 17, 18, 19, 22, 23, 24])
+})
+
 test('a part of a photo: the pixels that its patches cover, whatever the channels', () => {
   for (const channels of [1, 3, 4]) {
     const data = Uint8Array.from({ length: 5 * 4 * channels }, (_, i) => i)
@@ -52,6 +75,42 @@ test('a part of a photo: the pixels that its patches cover, whatever the channel
       pixels.flatMap((pixel) => Array.from({ length: channels }, (_, c) => pixel * channels + c)),
     )
   }
+})
+
+test('every part that is encoded to find labels is given back, also when reading it fails', async () => {
+  const segmenter = await load()
+  const photo = await scene('scene02')
+  const classes = await segmenter.encodeClasses(['cat', 'bus', 'key', 'soccer ball'], { background: photo.background })
+  let [encoded, disposed, fails] = [0, 0, false]
+  const counting = {
+    async encode(...args: Parameters<typeof segmenter.encode>) {
+      const part = await segmenter.encode(...args)
+      encoded++
+      return {
+        embeddings: async (options: object) => {
+          if (fails) throw new Error('no embedding')
+          return await part.embeddings(options)
+        },
+        dispose() {
+          disposed++
+          part.dispose()
+        },
+      }
+    },
+  } as unknown as typeof segmenter
+  const whole = await segmenter.encode(photo)
+  const finder = new LabelFinder(counting, classes, 0.15)
+  assert.equal((await finder.find(photo, whole)).labels, [1, 3])
+  assert.ok(encoded >= 2)
+  assert.is(disposed, encoded)
+  fails = true
+  await finder.find(photo, whole).then(
+    () => assert.unreachable(),
+    (error: Error) => assert.is(error.message, 'no embedding'),
+  )
+  assert.is(disposed, encoded)
+  whole.dispose()
+  await segmenter.close()
 })
 
 test('labels cannot be found without background words', async () => {

@@ -10,7 +10,7 @@ function evaluationOf(names: readonly string[]) {
   const mask = truth.map((value, i) => (i % 4 ? value : (value + 1) % names.length))
   evaluator.add('one', mask, truth, 4, names.length)
   return {
-    ...{ format: 1 as const, version: '', results: '', truth: '', what: 'masks' as const, failures: [] },
+    ...{ format: 1 as const, version: '', results: '', truth: '', list: '', what: 'masks' as const, failures: [] },
     ...evaluator.figures(),
   }
 }

@@ -12,7 +12,7 @@ const magic = Buffer.from('\x93NUMPY', 'latin1')
 
 /** The header of a .npy file, and where its data begin. Throws ERR_INVALID_ARG for what is none. */
 export function readNpyHead(file: Buffer): { descr: string; fortran: boolean; shape: number[]; start: number } {
-  if (!file.subarray(0, 6).equals(magic) || file.length < 12) throw invalid('it is no .npy array')
+  if (!file.subarray(0, 6).equals(magic) || file.length < 12) throw invalid('it is not a .npy array')
   const wide = (file[6] as number) >= 2 // versions 2 and 3 have a longer length
   const length = wide ? file.readUInt32LE(8) : file.readUInt16LE(8)
   const start = (wide ? 12 : 10) + length

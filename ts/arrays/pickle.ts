@@ -2,7 +2,7 @@ import { invalid } from '../errors.js'
 import { type NdArray, numbersOf } from './npy.js'
 
 // numpy saves a dictionary of arrays as a pickled 0-dimensional object array: the form of the released CLIP-ES's CAM files. A pickle is a
-// program; this runs the instructions that numpy writes, and knows no function but numpy's own three. Nothing is ever called or loaded.
+// program; this runs the instructions that numpy writes, and knows no functions but four of numpy's. Nothing is ever called or loaded.
 
 /** What a name stands for: only these are known. */
 class Name {
@@ -21,6 +21,7 @@ class Building {
 }
 
 const isReconstruct = (name: Name): boolean => /^numpy\.(core|_core)\.multiarray\._reconstruct$/.test(name.text)
+const isScalar = (name: Name): boolean => /^numpy\.(core|_core)\.multiarray\.scalar$/.test(name.text)
 const mark = Symbol('mark')
 
 /** The values of a pickle that numpy made: numbers, texts, lists, tuples (as lists), Maps and arrays. Throws ERR_INVALID_ARG for any other. */
@@ -122,6 +123,7 @@ class Machine {
     66: () => this.#take(this.#uint32()), // BINBYTES
     67: () => this.#take(this.#byte()), // SHORT_BINBYTES
     74: () => this.bytes.readInt32LE(this.#skip(4)), // BININT
+    71: () => this.bytes.readDoubleBE(this.#skip(8)), // BINFLOAT
     75: () => this.#byte(), // BININT1
     77: () => this.bytes.readUInt16LE(this.#skip(2)), // BININT2
     78: () => null,
@@ -162,8 +164,11 @@ class Machine {
     this.#memo.set(place, this.#stack.at(-1))
   }
 
+  /** A little-endian integer in two's complement. */
   #long(count: number): number {
-    return this.#take(count).reduce((sum, byte, i) => sum + byte * 256 ** i, 0)
+    const bytes = this.#take(count)
+    const value = bytes.reduce((sum, byte, i) => sum + byte * 256 ** i, 0)
+    return (bytes[count - 1] ?? 0) & 0x80 ? value - 256 ** count : value
   }
 
   #append(items: unknown[]): void {
@@ -182,7 +187,7 @@ class Machine {
     const target = this.#stack.at(-1)
     if (target instanceof DType && Array.isArray(state)) target.order = String(state[1])
     else if (target instanceof Building && Array.isArray(state)) build(target, state)
-    else throw invalid('its pickle has an object that is no array')
+    else throw invalid('its pickle has an object that is not an array')
   }
 }
 
@@ -190,9 +195,16 @@ function reduce(callable: unknown, args: unknown): unknown {
   if (callable instanceof Name && Array.isArray(args)) {
     if (isReconstruct(callable)) return new Building()
     if (callable.text === 'numpy.dtype') return new DType(String(args[0]))
+    if (isScalar(callable)) return scalar(args)
     throw invalid(`its pickle calls ${callable.text}, which is not allowed; only dictionaries of arrays are read`)
   }
   throw invalid('its pickle is damaged')
+}
+
+/** One number of numpy, such as numpy.int64(3), as a number. */
+function scalar([dtype, data]: unknown[]): number {
+  if (!(dtype instanceof DType) || !Buffer.isBuffer(data)) throw invalid('its pickle has a damaged number')
+  return numbersOf(`${dtype.order}${dtype.code}`, [1], data).values[0] as number
 }
 
 /** The state of an array: (version, shape, dtype, in Fortran order?, its bytes or its list). */

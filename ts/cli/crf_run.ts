@@ -18,6 +18,8 @@ import { classFileNamed } from './class_sets.js'
 import type { CrfArguments } from './crf.js'
 import { makeOutFolder } from './out_folder.js'
 import { duration, RunProgress, rateText } from './run_progress.js'
+import { say } from './say.js'
+import { ignoredText } from './segment_report.js'
 import { stopSignal } from './stop.js'
 import { asUsage, UsageError } from './usage.js'
 
@@ -97,7 +99,7 @@ export async function crf(folder: string, options: CrfArguments): Promise<boolea
   }
 }
 
-/** Masks of different settings side by side would be told apart by nothing. */
+/** Nothing would distinguish masks of different settings in one folder. */
 function checkSettings(before: ReadonlyMap<string, JournalEntry>, { settings }: Plan, { out, overwrite }: CrfArguments): void {
   const other = [...before.values()].find((entry) => !entry.failed && !entry.settings.startsWith(settings))
   if (other && !overwrite)
@@ -127,8 +129,8 @@ async function work(plan: Plan, { store, journal, before }: Parts, options: CrfA
   }
   const left = plan.ids.filter(isLeft)
   const already = plan.ids.length - left.length
-  const say = (line: string) => options.json || console.log(line)
-  say(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(options.out)}`)
+  const tell = (line: string) => options.json || say(line)
+  tell(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(options.out)}`)
   const progress = new RunProgress(left.length, options.json ? 'json' : 'text')
   const { signal } = plan.refine
   try {
@@ -137,10 +139,11 @@ async function work(plan: Plan, { store, journal, before }: Parts, options: CrfA
       try {
         const photo = plan.photo(id)
         const state = photoState(photo)
-        const { keys, files } = await refine(plan.maps, id, photo, plan.refine)
+        store.check(id, outputs)
+        const { keys, ignored, files } = await refine(plan.maps, id, photo, plan.refine)
         store.save(id, files)
         journal.add({ id, photo, labels: keys, ...state, settings })
-        progress.done(id, { labels: keys }, counted(keys.length, 'map'))
+        progress.done(id, { labels: keys, ignored }, [counted(keys.length, 'map'), ...ignoredText(ignored)].join(', '))
       } catch (error) {
         if (!signal.aborted) progress.failed(id, messageOf(error))
       }
@@ -154,11 +157,11 @@ async function work(plan: Plan, { store, journal, before }: Parts, options: CrfA
 /** Says what was done. */
 function end({ seconds, failures }: RunProgress, tried: number, already: number, { json }: CrfArguments): boolean {
   const done = tried - failures
-  if (json) console.log(JSON.stringify({ event: 'end', done, already, failed: failures, seconds: Number(seconds.toFixed(3)) }))
+  if (json) say(JSON.stringify({ event: 'end', done, already, failed: failures, seconds: Number(seconds.toFixed(3)) }))
   else {
     const rate = done ? ` (${rateText(done / seconds)})` : ''
     const failed = failures ? `, ${failures} failed: listed above` : ''
-    console.log(`${counted(done, 'photo')} done in ${duration(seconds)}${rate}${failed}`)
+    say(`${counted(done, 'photo')} done in ${duration(seconds)}${rate}${failed}`)
   }
   return failures === 0
 }

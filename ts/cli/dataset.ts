@@ -28,7 +28,7 @@ function shard(text: string): { part: number; of: number } {
 /** `clip-es dataset`: pseudo masks for a whole data set from its image-level labels. */
 export function datasetCommand(): Command {
   const command = new Command('dataset').description(
-    'make masks for every photo of a data set from its image-level labels; started again, it goes on',
+    'make masks for every photo of a data set from its image-level labels; a second run continues where the first stopped',
   )
   addSourceOptions(command.optionsGroup('Which photos:'), { auto: true })
   command
@@ -38,19 +38,19 @@ export function datasetCommand(): Command {
     .optionsGroup('How masks are made:')
     .option('--box-threshold <t>', "of the refinement's boxes, instead of the class file's", numberFrom(0, 1))
     .option('--background-power <p>', 'background = (1 - largest map)^p', numberFrom(0, 1e6), 1)
-    .option('--ignore-below <c>', 'pixels with a lower confidence become 255', numberFrom(0, 1), 0)
-    .option('--no-refine', 'leave the maps as softmax-GradCAM gives them')
-    .option('--crf', 'sharpen the masks by the dense CRF', false)
+    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), 0)
+    .option('--no-refine', 'use the maps of softmax-GradCAM without refinement')
+    .option('--crf', 'refine the masks with the dense CRF', false)
     .optionsGroup('What to write:')
     .option('-o, --out <dir>', 'folder for the results', 'clip-es-out')
     .option('--confidence', 'write confidence/ID.png too: 16-bit grey, value / 65535', false)
     .option('--cams', 'write cams/ID.npz too: keys, attn_highres', false)
-    .option('--overwrite', 'do all photos again, and replace results of other settings', false)
-    .option('--json', 'a JSON object a line on standard output', false)
+    .option('--overwrite', 'redo all photos, and replace results of other settings', false)
+    .option('--json', 'write one JSON object per line to standard output', false)
   return addEngineOptions(command.optionsGroup('How:'))
     .option('--shard <i/n>', 'do the i-th of n parts only, for several processes or machines', shard)
     .optionsGroup('Help:')
-    .helpOption('-h, --help', 'say this')
+    .helpOption('-h, --help', 'show this help')
     .action(async (options: DatasetOptions) => {
       const { dataset } = await import('./dataset_run.js')
       if (!(await dataset(options))) process.exitCode = 1

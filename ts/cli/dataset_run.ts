@@ -1,8 +1,9 @@
+import { existsSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import sharp from 'sharp'
 import type { ClassFile } from '../class_file.js'
-import { counted, type Dataset, type DatasetItem, shardOf } from '../dataset/dataset.js'
-import { isDone, Journal, readJournal } from '../dataset/journal.js'
+import { counted, type Dataset, type DatasetItem, type Failure, shardOf } from '../dataset/dataset.js'
+import { isDone, Journal, type JournalEntry, readJournal } from '../dataset/journal.js'
 import { writeFoundLabels } from '../dataset/labels_file.js'
 import { claimFolder, type Manifest, settingsHash } from '../dataset/manifest.js'
 import { type RunOptions, type RunParts, runItems } from '../dataset/run.js'
@@ -19,6 +20,8 @@ import { encodingOf, settingsOf } from './dataset_plan.js'
 import { classesFor, type Kind, kindOf, readDataset, sourceOf } from './dataset_source.js'
 import { makeOutFolder } from './out_folder.js'
 import { duration, RunProgress, rateText } from './run_progress.js'
+import { complain, say } from './say.js'
+import { ignoredText } from './segment_report.js'
 import { stopSignal } from './stop.js'
 import { asUsage } from './usage.js'
 
@@ -66,7 +69,7 @@ async function prepare(
   const specs = file.classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
   const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encodingOf(options, file), signal }))
   const dropped = classes.droppedBackground.join(', ')
-  if (dropped) console.error(`clip-es: background words left out, because a class goes by them: ${dropped}`)
+  if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
   const settings = settingsOf(kind, options, file, segmenter, classes)
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
@@ -111,12 +114,20 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
       await asUsage(() => claimFolder(out, plan.manifest, overwrite, discard))
       const { outputs, settings } = plan.run
       const mine = shardOf(found.items, part, of)
+      const others = overwrite ? [] : mine.filter((item) => isOfOtherPhoto(before.get(item.id), item))
       const isLeft = (item: DatasetItem) =>
         overwrite || !store.has(item.id, outputs) || !isDone(before.get(item.id), item, settings)
-      const left = mine.filter(isLeft)
-      // What the annotations alone tell is said once, by the first shard.
+      const left = mine.filter((item) => !others.includes(item) && isLeft(item))
+      // Failures of the annotations are reported once, by the first shard.
       const told = part === 1 ? found : { ...found, failures: [], notes: [] }
-      return await work(left, mine.length - left.length, told, { ...plan, store, journal }, options).finally(() => {
+      const failures = [...told.failures, ...others.map((item) => otherPhoto(item, before.get(item.id)))]
+      return await work(
+        left,
+        mine.length - left.length - others.length,
+        { ...told, failures },
+        { ...plan, store, journal },
+        options,
+      ).finally(() => {
         if (plan.run.finder) writeFoundLabels(out, plan.classes.names, settings)
       })
     } finally {
@@ -127,6 +138,19 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
   }
 }
 
+/** Whether results belong to another photo, which is still there: one that was moved is the same photo. */
+const isOfOtherPhoto = (entry: JournalEntry | undefined, { photo }: DatasetItem): boolean =>
+  entry !== undefined && entry.failed === undefined && entry.photo !== photo && isAnother(entry.photo, photo)
+
+function isAnother(before: string, now: string): boolean {
+  return existsSync(before) && (!existsSync(now) || realpathSync(before) !== realpathSync(now))
+}
+
+const otherPhoto = ({ id }: DatasetItem, entry: JournalEntry | undefined): Failure => ({
+  id,
+  message: `its results would overwrite those of ${entry?.photo}; choose another folder with --out, or replace them with --overwrite`,
+})
+
 /** Says what there is to do, does it, and says what was done. */
 async function work(
   left: readonly DatasetItem[],
@@ -135,16 +159,17 @@ async function work(
   { run, ...parts }: Plan & RunParts,
   { out, json }: DatasetOptions,
 ): Promise<boolean> {
-  const say = (line: string) => json || console.log(line)
-  say(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(out)}`)
-  for (const note of notes) say(note)
+  const tell = (line: string) => json || say(line)
+  tell(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(out)}`)
+  for (const note of notes) tell(note)
   const progress = new RunProgress(left.length, json ? 'json' : 'text')
   try {
     for (const { id, message } of failures) progress.listFailure(id, message)
     await runItems(left, parts, run, {
-      done: ({ id, labels }) => {
+      done: ({ id, labels }, ignored) => {
         const names = labels.map((label) => parts.classes.names[label] as string)
-        progress.done(id, { labels: names }, names.join(', ') || 'nothing found')
+        const words = [...(names.length ? names : ['nothing found']), ...ignoredText(ignored)]
+        progress.done(id, { labels: names, ignored }, words.join(', '))
       },
       failed: ({ id }, message) => progress.failed(id, message),
     })
@@ -153,8 +178,8 @@ async function work(
   }
   const { seconds, failures: failed } = progress
   const done = left.length + failures.length - failed
-  if (json) console.log(JSON.stringify({ event: 'end', done, already, failed, seconds: Number(seconds.toFixed(3)) }))
-  say(
+  if (json) say(JSON.stringify({ event: 'end', done, already, failed, seconds: Number(seconds.toFixed(3)) }))
+  tell(
     `${counted(done, 'photo')} done in ${duration(seconds)}${done ? ` (${rateText(done / seconds)})` : ''}${failed ? `, ${failed} failed: listed above` : ''}`,
   )
   return failed === 0

@@ -31,9 +31,9 @@ export function kindOf(command: string, options: SourceOptions): Kind {
   if (options[needed[kind]] === undefined) throw new UsageError(`${command}: --${kind} needs --${needed[kind]}`)
   for (const [option, kinds] of Object.entries(meant) as [keyof typeof meant, readonly Kind[]][])
     if (options[option] !== undefined && !kinds.includes(kind) && !(option === 'labels' && findsLabels(options)))
-      throw new UsageError(`${command}: --${option} says nothing to --${kind}; leave it out`)
+      throw new UsageError(`${command}: --${option} cannot be used with --${kind}`)
   if (options.labelThreshold !== undefined && !findsLabels(options))
-    throw new UsageError(`${command}: --label-threshold says nothing without --labels auto`)
+    throw new UsageError(`${command}: --label-threshold needs --labels auto`)
   return kind
 }
 
@@ -57,13 +57,13 @@ export function sourceOf(kind: Kind, options: SourceOptions): Record<string, str
 }
 
 /** The photos and their labels. Throws ERR_INVALID_ARG when there is nothing to begin with. */
-export async function readDataset(kind: Kind, options: SourceOptions, file: ClassFile): Promise<Dataset> {
+export async function readDataset(kind: Kind, options: SourceOptions & { out?: string }, file: ClassFile): Promise<Dataset> {
   const index = new LabelIndex(file.classes.map(({ name }) => name))
   const { voc = '', split = '', coco = '', annotations = '', folder = '', labels } = sourceOf(kind, options)
   if (findsLabels(options)) {
     if (kind === 'voc') return listVoc(voc, split)
-    return kind === 'coco' ? listCoco(coco, annotations) : listFolder(folder)
+    return kind === 'coco' ? listCoco(coco, annotations) : listFolder(folder, options.out)
   }
   if (kind === 'voc') return await readVoc(voc, split, index, labels)
-  return kind === 'coco' ? readCocoDataset(coco, annotations, index) : readFolder(folder, labels ?? '', index)
+  return kind === 'coco' ? readCocoDataset(coco, annotations, index) : readFolder(folder, labels ?? '', index, options.out)
 }

@@ -19,7 +19,7 @@ export interface DemoResult {
 /** How far an IoU may be from the reference implementation's. */
 export const tolerance = 0.01
 
-/** True also for an IoU that is no number. */
+/** True also for an IoU that is NaN. */
 export const isOff = (object: DemoObject): boolean => !(Math.abs(object.iou - object.reference) <= tolerance)
 
 export const objectsOf = (results: readonly DemoResult[]): DemoObject[] => results.flatMap(({ objects }) => objects)

@@ -1,15 +1,16 @@
 import { join, resolve } from 'node:path'
+import { writeWhole } from '../files/write_whole.js'
 import { type ClassSet, Segmenter } from '../index.js'
 import { iou } from '../metrics.js'
 import { embeddedModel } from '../model_path.js'
 import { maskPalette, vividColour } from '../palette.js'
 import { renderOverlay } from '../render/overlay.js'
 import { encodeLabels } from '../render/png.js'
-import { writeWhole } from '../render/write_file.js'
 import { demoPage } from './demo_page.js'
 import { type DemoObject, type DemoResult, isOff, meanOf, objectsOf, tolerance } from './demo_result.js'
 import { type DemoScene, demoClasses, demoScenes } from './demo_scenes.js'
 import { makeOutFolder } from './out_folder.js'
+import { complain, say } from './say.js'
 
 /** Runs the demo into a folder; false if an IoU is off the reference. */
 export async function demo(out: string): Promise<boolean> {
@@ -20,11 +21,11 @@ export async function demo(out: string): Promise<boolean> {
   const results: DemoResult[] = []
   try {
     const classes = await segmenter.encodeClasses(specs, { template, fusion, background })
-    console.log(row('scene', 'label', 'IoU', 'reference'))
+    say(row('scene', 'label', 'IoU', 'reference'))
     for (const scene of scenes) {
       const result = await runScene(segmenter, classes, scene, boxThreshold)
       await writeImages(out, result)
-      for (const object of result.objects) console.log(objectRow(scene.name, object))
+      for (const object of result.objects) say(objectRow(scene.name, object))
       results.push(result)
     }
     writeWhole(join(out, 'index.html'), demoPage(results, segmenter.model))
@@ -71,12 +72,10 @@ const objectRow = (scene: string, object: DemoObject): string =>
 function summarise(results: readonly DemoResult[], out: string): boolean {
   const objects = objectsOf(results)
   const off = objects.filter(isOff).length
-  console.log(
-    row('mean', `${objects.length} objects`, meanOf(results, 'iou').toFixed(3), meanOf(results, 'reference').toFixed(3)),
-  )
-  console.log(`\nMasks, overlays and a page to look at: ${join(resolve(out), 'index.html')}`)
+  say(row('mean', `${objects.length} objects`, meanOf(results, 'iou').toFixed(3), meanOf(results, 'reference').toFixed(3)))
+  say(`\nMasks, overlays and a page to look at: ${join(resolve(out), 'index.html')}`)
   if (off)
-    console.error(
+    complain(
       `clip-es: ${off} of ${objects.length} objects are more than ${tolerance} off the reference implementation; ` +
         'npx clip-es doctor shows what was used',
     )

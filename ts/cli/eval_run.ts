@@ -6,7 +6,7 @@ import { type Manifest, readManifest } from '../dataset/manifest.js'
 import { resultFolder } from '../dataset/store.js'
 import { vocRoot, vocSplit } from '../dataset/voc.js'
 import { type Evaluation, Evaluator } from '../evaluate/evaluation.js'
-import { listIds, readCamsOf, readIdList, readResult } from '../evaluate/files.js'
+import { listIds, readCamsOf, readResult, readResultList } from '../evaluate/files.js'
 import { fittingTruth, openTruth, type Truth } from '../evaluate/truth.js'
 import { inLanes } from '../lanes.js'
 import { type CamRule, CamSearch, type RuleScore } from '../metrics/cam_rule.js'
@@ -17,6 +17,7 @@ import type { EvalOptions } from './eval.js'
 import { evalTable, searchTable } from './eval_table.js'
 import { writeOutput } from './out_folder.js'
 import { RunProgress } from './run_progress.js'
+import { complain, say } from './say.js'
 import { stopSignal } from './stop.js'
 import { asUsage, UsageError } from './usage.js'
 
@@ -28,6 +29,8 @@ interface Plan {
   results: string
   truth: { path: string; of: Truth }
   ids: string[]
+  /** Where the ids are from. */
+  list: string
   /** Background and the classes. */
   names: string[]
   /** Where the figures go. */
@@ -43,12 +46,12 @@ function planOf(results: string, options: EvalOptions, what: 'mask' | 'cams'): P
   const truth = options.truth ?? ownTruth(manifest)
   if (truth === undefined) throw new UsageError('eval: name the ground truth with --truth')
   if (!existsSync(truth)) throw new UsageError(`eval: there is no ground truth ${truth}`)
-  const ids = idsOf(folder, manifest, options, what)
+  const { ids, list } = idsOf(folder, manifest, options, what)
   if (!ids.length)
     throw new UsageError(`eval: there are no ${what === 'mask' ? 'masks (.png)' : 'CAMs (.npz, .npy)'} in ${folder}`)
   const names = namesOf(manifest, options)
   const out = options.out ?? join(results, what === 'mask' ? 'eval.json' : 'eval-cams.json')
-  return { results: folder, truth: { path: truth, of: openTruth(truth, names) }, ids, names, out }
+  return { results: folder, truth: { path: truth, of: openTruth(truth, names) }, ids, list, names, out }
 }
 
 /** The ground truth that VOC and COCO bring along. */
@@ -59,11 +62,18 @@ function ownTruth(manifest: Manifest | undefined): string | undefined {
 }
 
 /** The list given, else the split that was segmented, so that what is missing is noticed; else every result. */
-function idsOf(folder: string, manifest: Manifest | undefined, { list }: EvalOptions, what: 'mask' | 'cams'): string[] {
-  if (list !== undefined) return readIdList(list)
+function idsOf(
+  folder: string,
+  manifest: Manifest | undefined,
+  { list }: EvalOptions,
+  what: 'mask' | 'cams',
+): { ids: string[]; list: string } {
+  const results = () => listIds(folder, what === 'mask' ? ['.png'] : camExtensions)
+  if (list !== undefined) return { ids: readResultList(list, results()), list: resolve(list) }
   const { kind, voc, split } = manifest?.source ?? {}
-  if (kind === 'voc' && voc !== undefined && split !== undefined) return vocSplit(vocRoot(voc), split)
-  return listIds(folder, what === 'mask' ? ['.png'] : camExtensions)
+  if (kind === 'voc' && voc !== undefined && split !== undefined)
+    return { ids: vocSplit(vocRoot(voc), split), list: `the split ${split} of ${voc}` }
+  return { ids: results(), list: 'every result' }
 }
 
 function namesOf(manifest: Manifest | undefined, { classFile }: EvalOptions): string[] {
@@ -102,16 +112,18 @@ export async function evaluate(results: string, options: EvalOptions): Promise<b
       version: packageVersion(),
       results: resolve(plan.results),
       truth: resolve(plan.truth.path),
+      list: plan.list,
       what: isCams ? 'cams' : 'masks',
       ...(rule && { rule }),
       ...evaluator.figures(),
       failures,
       ...(search && { search }),
     }
-    if (options.json) console.log(JSON.stringify(evaluation))
+    if (options.json) say(JSON.stringify(evaluation))
     else show(evaluation, plan)
+    for (const warning of evaluation.warnings) complain(`clip-es: warning: ${warning}`)
     writeOutput('eval', '--out', plan.out, `${JSON.stringify(evaluation)}\n`)
-    if (!options.json) console.log(`Figures: ${resolve(plan.out)}`)
+    if (!options.json) say(`Figures: ${resolve(plan.out)}`)
   } finally {
     progress.stop()
   }
@@ -149,8 +161,8 @@ async function searchRules(
 }
 
 function show(evaluation: Evaluation, { ids }: Plan): void {
-  if (evaluation.search) console.log(`${searchTable(evaluation.search)}\n`)
-  console.log(evalTable(evaluation))
+  if (evaluation.search) say(`${searchTable(evaluation.search)}\n`)
+  say(evalTable(evaluation))
   const missing = ids.length - evaluation.images
-  if (missing) console.log(`${missing} of ${ids.length} could not be compared: listed above`)
+  if (missing) say(`${missing} of ${ids.length} could not be compared: listed above`)
 }

@@ -11,7 +11,7 @@ const row = (name: string, figures: readonly string[], width: number): string =>
 export function evalTable(evaluation: Evaluation): string {
   const labels = evaluation.labels.filter(({ iou }) => iou !== null)
   const width = Math.max(16, ...labels.map(({ name }) => name.length + 2))
-  const { rule, miou, boundaryMiou, pixelAccuracy, ignored, images } = evaluation
+  const { rule, miou, boundaryMiou, pixelAccuracy, ignored, truthIgnored, images, results, truth, list } = evaluation
   return [
     ...(rule ? [ruleName(rule)] : []),
     row('%', ['IoU', 'boundary', 'precision', 'recall'], width),
@@ -19,7 +19,10 @@ export function evalTable(evaluation: Evaluation): string {
     row('mean', [miou, boundaryMiou].map(hundredths), width),
     `pixel accuracy ${hundredths(pixelAccuracy)} %, ${counted(images, 'picture')}, ${counted(labels.length, 'label')}${
       ignored ? `, ${hundredths(ignored)} % of the pixels ignored by the masks` : ''
-    }`,
+    }${truthIgnored ? `, ${hundredths(truthIgnored)} % ignored by the truth` : ''}`,
+    `Results: ${results}`,
+    `Truth:   ${truth}`,
+    `Photos:  ${list}`,
   ].join('\n')
 }
 

@@ -8,10 +8,11 @@ import { doctorCommand } from './doctor.js'
 import { evalCommand } from './eval.js'
 import { promptsCommand } from './prompts.js'
 import { reportCommand } from './report.js'
+import { complain, printable } from './say.js'
 import { segmentCommand } from './segment.js'
 import { setupCommand } from './setup.js'
 import { listenForStops, Stopped } from './stop.js'
-import { UsageError } from './usage.js'
+import { refuseRepeats, UsageError } from './usage.js'
 
 const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 
@@ -19,9 +20,10 @@ const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 // does not load, and --help must not wait for it.
 
 /** Errors of use reach run() as exceptions, from every command alike. */
-function throwOnExit(command: Command): Command {
-  for (const child of command.commands) throwOnExit(child)
-  return command.exitOverride()
+function prepare(command: Command): Command {
+  for (const child of command.commands) prepare(child)
+  refuseRepeats(command)
+  return command.exitOverride().configureOutput({ writeErr: (text) => void process.stderr.write(printable(text)) })
 }
 
 /** The whole command line. */
@@ -38,17 +40,18 @@ export function program(): Command {
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(demoCommand())
-  return throwOnExit(command)
+  return prepare(command)
 }
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitStatus.usage // commander has printed it
   if (error instanceof UsageError || error instanceof Stopped) {
-    console.error(`clip-es: ${error.message}`)
+    complain(`clip-es: ${error.message}`)
     return error instanceof Stopped ? error.status : exitStatus.usage
   }
   const expected = error instanceof Error && 'code' in error
-  console.error(expected ? `clip-es: ${error.message}` : error)
+  if (expected) complain(`clip-es: ${error.message}`)
+  else console.error(error)
   return exitStatus.failed
 }
 

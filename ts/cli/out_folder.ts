@@ -1,7 +1,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { invalid } from '../errors.js'
-import { writeWhole } from '../render/write_file.js'
+import { writeWhole } from '../files/write_whole.js'
 
 /** Makes the folder that --out names, before any work is done for it. Throws ERR_INVALID_ARG when it cannot be written. */
 export function makeOutFolder(command: string, out: string): void {

@@ -2,7 +2,7 @@ import { Command, Option } from 'commander'
 import type { Fusion } from '../types.js'
 import { addEngineOptions, type EngineOptions } from './engine_options.js'
 import { addSourceOptions, type SourceOptions } from './source_options.js'
-import { words } from './usage.js'
+import { collecting, words } from './usage.js'
 
 export interface PromptsOptions extends SourceOptions, EngineOptions {
   rank: 'templates' | 'synonyms' | 'fusions' | 'backgrounds'
@@ -42,7 +42,7 @@ export function promptsCommand(): Command {
     .option(
       '--background <words>',
       "with --rank backgrounds a list more, as often as you like; else instead of the class file's",
-      lists,
+      collecting(words),
     )
     .optionsGroup('All else being equal:')
     .option('--template <text>', "prompt with {} for the class, instead of the class file's")
@@ -61,12 +61,10 @@ export function promptsCommand(): Command {
     )
   return addEngineOptions(command.optionsGroup('How:'))
     .optionsGroup('Help:')
-    .helpOption('-h, --help', 'say this')
+    .helpOption('-h, --help', 'show this help')
     .addHelpText('after', examples)
     .action(async (options: PromptsOptions) => {
       const { prompts } = await import('./prompts_run.js')
       if (!(await prompts(options))) process.exitCode = 1
     })
 }
-
-const lists = (text: string, before: string[][] = []): string[][] => [...before, words(text)]

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import type { ClassFile } from '../class_file.js'
 import { messageOf } from '../dataset/dataset.js'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { type Candidate, candidatesOf, type Encoding } from '../prompts/candidates.js'
 import type { Softmax } from '../prompts/rank.js'
 import { backgrounds, fillTemplate, templates } from '../text/prompts.js'
@@ -14,7 +14,9 @@ export function templatesNamed(name: string): readonly string[] {
   const known = { paper: [templates.clip_es], imagenet: templates.imagenet, all: [templates.clip_es, ...templates.imagenet] }
   if (Object.hasOwn(known, name)) return known[name as keyof typeof known]
   try {
-    const text = readFileSync(name, 'utf8').replace(/^\uFEFF/, '')
+    const text = readRegularSync(name)
+      .toString('utf8')
+      .replace(/^\uFEFF/, '')
     const list: unknown =
       extname(name).toLowerCase() === '.json' ? JSON.parse(text) : text.split(/\r\n|\r|\n/).filter((line) => line.trim())
     if (!Array.isArray(list) || !list.length) throw invalid('there is no list of templates in it')
@@ -33,15 +35,15 @@ export function candidatesAsked(options: PromptsOptions, file: ClassFile): { can
       `prompts: --background is there ${background.length} times; more than one list is for --rank backgrounds`,
     )
   if (rank !== 'backgrounds' && background.length && !withBackground)
-    throw new UsageError('prompts: --background says nothing without --with-background: the softmax is over the classes alone')
+    throw new UsageError('prompts: --background needs --with-background, because the softmax is over the classes only')
   if (rank !== 'templates' && options.templates !== 'all')
-    throw new UsageError(`prompts: --templates says nothing to --rank ${rank}; --template names the one to ask with`)
+    throw new UsageError(`prompts: --templates cannot be used with --rank ${rank}; name the template to ask with by --template`)
   for (const [option, own] of [
     ['template', 'templates'],
     ['fusion', 'fusions'],
   ] as const)
     if (rank === own && options[option] !== undefined)
-      throw new UsageError(`prompts: --${option} says nothing to --rank ${own}, which compares them; leave it out`)
+      throw new UsageError(`prompts: --${option} cannot be used with --rank ${own}, which compares them`)
   const base: Encoding = {
     template: options.template ?? file.template ?? templates.clip_es,
     background: (rank === 'backgrounds' ? undefined : background[0]) ?? file.background ?? backgrounds.voc,

@@ -15,6 +15,7 @@ import type { PromptsOptions } from './prompts.js'
 import { candidatesAsked } from './prompts_plan.js'
 import { rankingTable, tableHead } from './prompts_table.js'
 import { RunProgress } from './run_progress.js'
+import { complain, oneLine, say } from './say.js'
 import { stopSignal } from './stop.js'
 import { asUsage, UsageError } from './usage.js'
 
@@ -81,14 +82,14 @@ async function embed(
   signal: AbortSignal,
 ): Promise<Counts & { photos: EncodedPhotos }> {
   const failed = [...failures]
-  for (const note of notes) console.error(note)
-  for (const { id, message } of failures) console.error(`clip-es: ${id}: ${message}`)
+  for (const note of notes) complain(note)
+  for (const { id, message } of failures) complain(`clip-es: ${oneLine(id)}: ${message}`)
   let reused = 0
   let progress: RunProgress | undefined
   try {
     const photos = await encodePhotos(items, segmenter, cache, { maxPixels, signal }, (known, left) => {
       reused = known
-      console.error(
+      complain(
         `${counted(items.length, 'photo')} with two labels or more: ${known} encoded before, ${left} to do; kept in ${cache.file}`,
       )
       const bar = new RunProgress(left, 'quiet')
@@ -122,12 +123,12 @@ const softmaxNames: Readonly<Record<Softmax, string>> = {
 /** Prints the ranking and draws it. */
 async function tell(rankings: readonly Ranking[], told: Told, { json, plot }: PromptsOptions): Promise<void> {
   const softmax = softmaxNames[told.softmax]
-  if (json) console.log(JSON.stringify({ ...told, softmax, rankings }))
+  if (json) say(JSON.stringify({ ...told, softmax, rankings }))
   else {
-    console.log(
+    say(
       `${told.rank} by sharpness over ${counted(told.photos, 'photo')}: variance / mean of their labels' scores, the lower the sharper`,
     )
-    console.log(`softmax over ${softmax}\n${tableHead}\n${rankingTable(rankings)}`)
+    say(`softmax over ${softmax}\n${tableHead}\n${rankingTable(rankings)}`)
   }
   const title = `Sharpness over ${counted(told.photos, 'photo')}, softmax over ${softmax} (lower is sharper)`
   if (plot !== undefined) writeOutput('prompts', '--plot', plot, await drawRanking(rankings, title))

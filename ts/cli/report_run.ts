@@ -3,6 +3,7 @@ import { basename, join, resolve } from 'node:path'
 import sharp from 'sharp'
 import { readJournal } from '../dataset/journal.js'
 import { type Manifest, readManifest } from '../dataset/manifest.js'
+import { photoOf } from '../dataset/refine.js'
 import { type Evaluation, type ImageFigures, readEvaluation } from '../evaluate/evaluation.js'
 import { openTruth } from '../evaluate/truth.js'
 import { drawCharts } from '../report/charts.js'
@@ -10,6 +11,7 @@ import { reportPage } from '../report/page.js'
 import { drawExample, type Example } from '../report/pictures.js'
 import { writeOutput } from './out_folder.js'
 import type { ReportOptions } from './report.js'
+import { say } from './say.js'
 import { asUsage, UsageError } from './usage.js'
 
 /** Runs `clip-es report`. */
@@ -43,7 +45,7 @@ export async function report(results: string, options: ReportOptions): Promise<v
   })
   const out = options.out ?? join(results, 'report.html')
   writeOutput('report', '--out', out, page)
-  console.log(resolve(out))
+  say(resolve(out))
 }
 
 /** The best and the worst, none of them twice. */
@@ -54,15 +56,19 @@ function choose(images: readonly ImageFigures[], most: number): { best: ImageFig
   return { best, worst: sorted.slice(Math.max(count, sorted.length - count)).reverse() }
 }
 
-const extensions = ['.jpg', '.jpeg', '.png', '.webp', '.avif', '.tif', '.tiff']
-
 function photoFinder(results: string, photos: string | undefined): (id: string) => string | undefined {
   if (photos === undefined) {
     const journal = readJournal(results)
     return (id) => journal.get(id)?.photo
   }
   if (!existsSync(photos)) throw new UsageError(`report: there is no folder ${photos} of photos`)
-  return (id) => extensions.map((extension) => join(photos, id + extension)).find((file) => existsSync(file))
+  return (id) => {
+    try {
+      return photoOf(photos, id)
+    } catch {
+      return undefined // the page goes without this photo
+    }
+  }
 }
 
 function titleOf(manifest: Manifest | undefined, { results }: Evaluation): string {

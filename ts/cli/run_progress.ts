@@ -1,4 +1,5 @@
 import { SingleBar } from 'cli-progress'
+import { complain, hasBar, oneLine, say } from './say.js'
 
 /** '2 h 05 min', '3 min 20 s', '12 s'; '–' for what is not known yet. */
 export function duration(seconds: number): string {
@@ -14,7 +15,7 @@ export function duration(seconds: number): string {
 export const rateText = (perSecond: number): string =>
   perSecond >= 1 ? `${perSecond.toFixed(1)}/s` : `${(60 * perSecond).toFixed(1)}/min`
 
-/** How far a run over many photos is: a bar on a terminal, else a line for each photo, or a JSON object for each with --json; `quiet` has the bar alone. */
+/** How far a run over many photos is: a bar on a terminal, else a line for each photo, or a JSON object for each with --json; `quiet` has only the bar. */
 export class RunProgress {
   readonly #start = performance.now()
   readonly #bar: SingleBar | undefined
@@ -25,7 +26,7 @@ export class RunProgress {
     readonly total: number,
     readonly how: 'text' | 'json' | 'quiet',
   ) {
-    if (how === 'json' || !process.stderr.isTTY || !total) return
+    if (how === 'json' || !hasBar() || !total) return
     this.#bar = new SingleBar({
       format: '{bar} {value}/{total} | {rate} | {left} left | {failed} failed',
       hideCursor: true,
@@ -51,7 +52,7 @@ export class RunProgress {
 
   done(id: string, more: Record<string, unknown>, line: string): void {
     this.#ended++
-    this.#tell({ event: 'done', id, ...more }, `${id}: ${line}`)
+    this.#tell({ event: 'done', id, ...more }, `${oneLine(id)}: ${line}`)
   }
 
   failed(id: string, message: string): void {
@@ -63,7 +64,7 @@ export class RunProgress {
   listFailure(id: string, message: string): void {
     this.#failed++
     if (this.how === 'json') this.#tell({ event: 'failed', id, message }, '')
-    else this.#above(() => console.error(`clip-es: ${id}: ${message}`))
+    else this.#above(() => complain(`clip-es: ${oneLine(id)}: ${message}`))
     this.#update()
   }
 
@@ -78,10 +79,8 @@ export class RunProgress {
   #tell(event: Record<string, unknown>, line: string): void {
     const { rate, left } = this.#state()
     if (this.how === 'json')
-      console.log(
-        JSON.stringify({ ...event, ended: this.#ended, total: this.total, perSecond: Number(this.rate.toPrecision(4)) }),
-      )
-    else if (!this.#bar && this.how === 'text') console.log(`${line} (${this.#ended}/${this.total}, ${rate}, ${left} left)`)
+      say(JSON.stringify({ ...event, ended: this.#ended, total: this.total, perSecond: Number(this.rate.toPrecision(4)) }))
+    else if (!this.#bar && this.how === 'text') say(`${line} (${this.#ended}/${this.total}, ${rate}, ${left} left)`)
     this.#update()
   }
 

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { defaultLabelThreshold } from '../labels/threshold.js'
 import type { Device, Fusion, Precision } from '../types.js'
-import { integerFrom, numberFrom, someWords, words } from './usage.js'
+import { collecting, integerFrom, numberFrom, someWords, words } from './usage.js'
 
 /** What the command line says; what it leaves out is absent. */
 export interface SegmentArguments {
@@ -54,7 +54,11 @@ export function segmentCommand(): Command {
     .description('make a mask for each photo from the names of what may be in it')
     .argument('<photo...>', 'photos, folders of photos, or globs in quotes')
     .optionsGroup('What to look for:')
-    .option('--classes <words>', 'classes, with commas between them; of a class file: those to take', someWords)
+    .option(
+      '--classes <words>',
+      'classes, with commas between them (quotes around a comma, as in CSV); of a class file: those to take',
+      someWords,
+    )
     .option('--class-file <file>', 'JSON file of classes, synonyms, colours, background words; or voc, coco, emoji')
     .option('--labels <words>', "the classes that are in these photos, or 'auto': CLIP finds out (default: all)", someWords)
     .option(
@@ -66,7 +70,7 @@ export function segmentCommand(): Command {
     .option(
       '--template <text>',
       "prompt with {} for the word; may be given more than once (default: 'a clean origami {}.')",
-      collect,
+      collecting((text) => text),
     )
     .addOption(new Option('--fusion <way>', "how synonyms become one class (default: 'sentence')").choices(fusions))
     .optionsGroup('What to write:')
@@ -77,18 +81,18 @@ export function segmentCommand(): Command {
     .option('--json', 'a JSON object per photo on standard output, and nothing else there')
     .optionsGroup('How:')
     .option('--model <file>', 'CLIP-ViT archive (default: $CLIP_ES_MODEL, else the embedded demo model)')
-    .option('--crf', "let a dense CRF draw the masks along the photo's edges")
+    .option('--crf', 'refine the masks with the dense CRF')
     .option('--no-refine', "leave the maps as they are, without sharpening by the ViT's attention")
-    .option('--box-threshold <x>', 'how high a map must be to count as evidence, 0 to 1 (default: 0.4)', numberFrom(0, 1))
+    .option('--box-threshold <x>', 'threshold of the box masks of the refinement, 0 to 1 (default: 0.4)', numberFrom(0, 1))
     .option('--background-power <x>', 'background = (1 - highest map) ^ x (default: 1)', numberFrom(0, 1e6))
-    .option('--ignore-below <x>', 'pixels less sure than this become 255, 0 to 1 (default: 0)', numberFrom(0, 1))
+    .option('--ignore-below <x>', 'pixels with a lower confidence become 255 (ignored), 0 to 1 (default: 0)', numberFrom(0, 1))
     .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)
     .option('--threads <n>', 'threads to compute with (default: the physical cores)', integerFrom(1, 1024))
     .option('--concurrency <n>', 'photos computed side by side (default: 4, or as many as threads)', integerFrom(1, 64))
     .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
     .addOption(new Option('--precision <precision>', '(default: auto)').choices(precisions))
     .optionsGroup('Help:')
-    .helpOption('-h, --help', 'say this')
+    .helpOption('-h, --help', 'show this help')
     .addHelpText('after', examples)
     .action(async (photos: string[], given: SegmentArguments) => {
       const { segmentPhotos } = await import('./segment_run.js')
@@ -98,7 +102,3 @@ export function segmentCommand(): Command {
 
 const fusions: Fusion[] = ['sentence', 'feature', 'cam']
 const precisions: Precision[] = ['auto', 'float32', 'bfloat16', 'int8']
-
-function collect(text: string, before: string[] = []): string[] {
-  return [...before, text]
-}

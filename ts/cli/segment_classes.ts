@@ -42,7 +42,7 @@ function explainClasses(model: string | undefined): UsageError {
   ]
   if (!model && !process.env.CLIP_ES_MODEL)
     lines.push(
-      'The embedded model knows things drawn as emoji alone, those of the class file emoji:',
+      'The embedded model only knows things drawn as emoji, those of the class file emoji:',
       '  clip-es segment scene.png --class-file emoji --labels cat,pizza',
     )
   return new UsageError(lines.join('\n'))
@@ -67,7 +67,7 @@ function askedLabels(
 ): Pick<AskedClasses, 'labels' | 'labelThreshold'> {
   if (labels?.length === 1 && labels[0] === 'auto' && !names.includes('auto'))
     return { labels: undefined, labelThreshold: labelThreshold ?? defaultLabelThreshold }
-  if (labelThreshold !== undefined) throw new UsageError('--label-threshold says nothing without --labels auto')
+  if (labelThreshold !== undefined) throw new UsageError('--label-threshold needs --labels auto')
   return { labels, labelThreshold }
 }
 

@@ -1,17 +1,20 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ClassSet } from '../class_set.js'
+import { invalid } from '../errors.js'
+import { checkNameLength, writeWhole } from '../files/write_whole.js'
 import type { LabelFinder } from '../labels/auto.js'
 import { segmentFound } from '../labels/segment_found.js'
 import { ignored } from '../metrics.js'
 import { maskPalette, parseColour, vividColour } from '../palette.js'
 import { decodePhoto, type Photo } from '../photos/decode.js'
+import { realFolder } from '../photos/names.js'
 import type { Places, ResultKind } from '../photos/places.js'
 import { encodeConfidence } from '../render/confidence.js'
+import { photoOfMask, sourceOfMask } from '../render/mark.js'
 import { encodeCams } from '../render/npz.js'
 import { renderOverlay } from '../render/overlay.js'
 import { encodeLabels } from '../render/png.js'
-import { writeWhole } from '../render/write_file.js'
 import type { Segmenter } from '../segmenter.js'
 import type { SegmentOptions, SegmentResult } from '../types.js'
 
@@ -41,7 +44,7 @@ export interface FoundLabel {
   share: number
 }
 
-/** What became of a photo. */
+/** The outcome of a photo. */
 export interface PhotoResult {
   width: number
   height: number
@@ -69,9 +72,18 @@ function labelsOf({ labels, scores }: SegmentResult, names: readonly string[], s
   })
 }
 
-async function encode(kind: ResultKind, photo: Photo, result: SegmentResult, labels: FoundLabel[], job: Job): Promise<Buffer> {
+/** What encode() makes files of. */
+interface Segmented {
+  photo: Photo
+  result: SegmentResult
+  labels: FoundLabel[]
+  /** The photo's path from the mask's folder. */
+  source: string
+}
+
+async function encode(kind: ResultKind, { photo, result, labels, source }: Segmented, job: Job): Promise<Buffer> {
   const { width, height, mask } = result
-  if (kind === 'mask') return await encodeLabels({ data: mask, width, height }, maskPalette(job.colours))
+  if (kind === 'mask') return await encodeLabels({ data: mask, width, height }, maskPalette(job.colours), source)
   if (kind === 'confidence') return await encodeConfidence(result.confidence as Float32Array, width, height)
   const keys = labels.map(({ value }) => value - 1)
   if (kind === 'cams') return encodeCams(keys, result.cams as Float32Array, width, height)
@@ -87,17 +99,30 @@ async function encode(kind: ResultKind, photo: Photo, result: SegmentResult, lab
   )
 }
 
+/**
+ * Throws ERR_INVALID_ARG for results whose names are too long, and where the mask of another photo lies: in an earlier run the same place meant
+ * a photo of another working directory.
+ */
+function checkPlaces(file: string, places: Places, kinds: readonly ResultKind[]): void {
+  for (const kind of kinds) checkNameLength(places[kind])
+  const before = photoOfMask(places.mask)
+  if (before !== undefined && existsSync(before) && realpathSync(before) !== realpathSync(file))
+    throw invalid(`its mask would overwrite ${places.mask}, the mask of ${before}; choose another folder with --out`)
+}
+
 /** Segments a photo and writes its results, the mask last: where it is, the others are. Rejects with the reason when the job is stopped. */
 export async function segmentPhoto(file: string, places: Places, job: Job): Promise<PhotoResult> {
   const { segmenter, classes, finder, options, kinds, signal } = job
   signal.throwIfAborted()
+  checkPlaces(file, places, kinds)
   const photo = await decodePhoto(file, maxPixels)
   const result = finder
     ? await segmentFound(photo, classes, finder, { ...options, signal })
     : await segmenter.segment(photo, classes, { ...options, signal })
   const share = sharesOf(result.mask)
   const labels = labelsOf(result, classes.names, share)
-  const files = await Promise.all(kinds.map((kind) => encode(kind, photo, result, labels, job)))
+  const source = sourceOfMask(realpathSync(file), realFolder(places.mask))
+  const files = await Promise.all(kinds.map((kind) => encode(kind, { photo, result, labels, source }, job)))
   signal.throwIfAborted()
   mkdirSync(dirname(places.mask), { recursive: true })
   for (const [i, kind] of kinds.entries()) writeWhole(places[kind], files[i] as Buffer)

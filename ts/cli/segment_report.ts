@@ -1,5 +1,6 @@
 import { SingleBar } from 'cli-progress'
 import { percent } from '../render/legend.js'
+import { complain, hasBar, oneLine, say } from './say.js'
 import type { FoundLabel, PhotoResult } from './segment_photo.js'
 
 /** A photo that failed, or an argument that named none. */
@@ -10,14 +11,14 @@ export interface Failure {
 
 export type Outcome = (PhotoResult & { path: string }) | Failure
 
-/** Tells the user, or a program, what became of each photo. */
+/** Reports to the user, or to a program, the outcome of each photo. */
 export interface Report {
   /** The first photo begins. */
   start(): void
   photo(outcome: Outcome): void
   /** A last line for people, after end(). */
   summary(text: string): void
-  /** Gives the terminal back; does nothing the second time. */
+  /** Restores the terminal; a second call does nothing. */
   end(): void
 }
 
@@ -44,14 +45,19 @@ const scoreText = (score: number): string => (score < 0.01 ? '< 0.01' : score.to
 
 const labelText = ({ name, share, score }: FoundLabel): string => `${name} ${percent(share)} (score ${scoreText(score)})`
 
+/** Pixels of 255, if there are any: '2.3 % ignored', '100 % ignored'. */
+export const ignoredText = (share: number): string[] => (share === 0 ? [] : [`${share === 1 ? '100 %' : percent(share)} ignored`])
+
 /** A line for people: what was found, the largest first, and where the mask is. */
 function photoLine(outcome: Outcome): string {
-  if ('error' in outcome) return `${outcome.path}: failed: ${outcome.error.message}`
-  const { path, labels, outputs, pages, seconds } = outcome
+  if ('error' in outcome) return `${oneLine(outcome.path)}: failed: ${outcome.error.message}`
+  const { path, labels, outputs, pages, ignored, seconds } = outcome
   const found = labels.filter(({ share }) => share > 0).sort((a, b) => b.share - a.share)
-  const words = found.length ? found.map(labelText).join(', ') : 'nothing found'
+  const words = [...(found.length || ignored === 1 ? found.map(labelText) : ['nothing found']), ...ignoredText(ignored)].join(
+    ', ',
+  )
   const first = pages > 1 ? ` (the first of ${pages} pages)` : ''
-  return `${path}${first}: ${words}; ${outputs.mask}, ${seconds.toFixed(2)} s`
+  return `${oneLine(path)}${first}: ${words}; ${oneLine(outputs.mask ?? '')}, ${seconds.toFixed(2)} s`
 }
 
 /** As people say it: 2.4 photos/s, or 3.1 s a photo. */
@@ -95,24 +101,24 @@ function barReport(total: number): Report {
       process.off('exit', stop)
       stop()
     },
-    summary: (text) => console.error(text),
+    summary: (text) => complain(text),
   }
 }
 
 const lineReport = (line: (outcome: Outcome) => string): Report => ({
   start: () => undefined,
-  photo: (outcome) => void process.stdout.write(`${line(outcome)}\n`),
+  photo: (outcome) => void say(line(outcome)),
   end: () => undefined,
   summary: () => undefined,
 })
 
 /**
  * A line per photo on standard output, as JSON or for people, and a bar on a terminal's standard error. Where both would meet on one
- * terminal there is the bar alone, or with --json the lines; a single photo needs no bar.
+ * terminal there is only the bar, or with --json only the lines; a single photo needs no bar.
  */
 export function makeReport(json: boolean, photos: number): Report {
-  const oneTerminal = process.stderr.isTTY && process.stdout.isTTY
-  const bar = process.stderr.isTTY && photos > 1 && !(json && oneTerminal)
+  const oneTerminal = hasBar() && process.stdout.isTTY
+  const bar = hasBar() && photos > 1 && !(json && oneTerminal)
   const lines = json || !(bar && oneTerminal)
   const reports = [...(bar ? [barReport(photos)] : []), ...(lines ? [lineReport(json ? jsonLine : photoLine)] : [])]
   return {
@@ -131,7 +137,7 @@ export function summary(photos: number, done: number, out: string, seconds?: num
 
 /** What went wrong in a run, at its end. */
 export function failureText(failures: readonly Failure[], photos: number): string {
-  const lines = failures.map(({ path, error }) => `\n  ${path}: ${error.message}`).join('')
+  const lines = failures.map(({ path, error }) => `\n  ${oneLine(path)}: ${error.message}`).join('')
   if (photos === 0)
     return `there is no photo to work on:${lines}\nName photos, folders of photos, or globs in quotes: clip-es segment 'photos/*.jpg' --classes cat,dog`
   return `${failures.length} failed, everything else is done:${lines}`

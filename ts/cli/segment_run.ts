@@ -4,9 +4,11 @@ import { inOrder } from '../in_order.js'
 import { LabelFinder } from '../labels/auto.js'
 import { findPhotos, type NotFound } from '../photos/find.js'
 import { type Placed, placeResults, type ResultKind } from '../photos/places.js'
+import { leftOutNotes } from '../photos/sort_out.js'
 import { Segmenter } from '../segmenter.js'
 import type { SegmentOptions } from '../types.js'
 import { makeOutFolder } from './out_folder.js'
+import { complain } from './say.js'
 import type { SegmentArguments } from './segment.js'
 import { type AskedClasses, askedClasses } from './segment_classes.js'
 import { type Job, segmentPhoto } from './segment_photo.js'
@@ -14,7 +16,7 @@ import { type Failure, failureText, makeReport, type Outcome, type Report, summa
 import { Stopped, stopSignal } from './stop.js'
 import { asUsage } from './usage.js'
 
-/** Photos beside those that the engine computes: one is decoded, one waits, one is written. More would only hold memory. */
+/** Photos in addition to those that the engine computes: one is decoded, one waits, one is written. More would only hold memory. */
 const others = 3
 
 /** The disk's failures, not a photo's: the next one would fail the same way. */
@@ -24,14 +26,15 @@ const fatal: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EROFS']
 export async function segmentPhotos(args: readonly string[], given: SegmentArguments): Promise<boolean> {
   const signal = stopSignal()
   const asked = await askedClasses(given)
-  const { photos, notFound, walked } = await findPhotos(args, given.out)
+  const { photos, notFound, walked, leftOut } = await findPhotos(args, given.out)
+  for (const note of leftOutNotes(leftOut)) complain(`clip-es: ${note}`)
   const placed = await asUsage(() => placeResults(photos, walked, given.out))
   if (placed.length) makeOutFolder('segment', given.out)
   const report = makeReport(given.json ?? false, placed.length)
   const failures = notFound.map(toFailure)
   for (const failure of failures) report.photo(failure)
   if (placed.length) failures.push(...(await work(placed, given, asked, signal, report)))
-  if (failures.length) console.error(`clip-es: ${failureText(failures, placed.length)}`)
+  if (failures.length) complain(`clip-es: ${failureText(failures, placed.length)}`)
   return failures.length === 0
 }
 
@@ -81,7 +84,7 @@ async function work(
 async function encode(segmenter: Segmenter, { specs, encoding }: AskedClasses, signal: AbortSignal): Promise<ClassSet> {
   const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encoding, signal }))
   const dropped = classes.droppedBackground.join(', ')
-  if (dropped) console.error(`clip-es: background words left out, because a class goes by them: ${dropped}`)
+  if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
   return classes
 }
 

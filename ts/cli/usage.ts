@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, type Option } from 'commander'
 import { ClipEsError } from '../errors.js'
 
 /** A command line that asks for something impossible: exit status 2. */
@@ -31,12 +31,29 @@ export function integerFrom(lowest: number, highest: number): (text: string) => 
   }
 }
 
-/** Words between commas; none for an empty text. */
+/**
+ * Words between commas; none for an empty text. A word with a comma stands in quotes, as in CSV: `"black cat, white paws",dog`. A quote inside
+ * quotes is written twice.
+ */
 export function words(text: string): string[] {
   if (text.trim() === '') return []
-  const list = text.split(',').map((word) => word.trim())
+  const list = splitQuoted(text)
   if (list.includes('')) throw new InvalidArgumentError('There is nothing between two of its commas, or at an end.')
   return list
+}
+
+const quotedWord = /\s*"((?:[^"]|"")*)"\s*(,|$)|\s*([^",][^,]*?|)\s*(,|$)/y
+
+function splitQuoted(text: string): string[] {
+  const list: string[] = []
+  const pattern = new RegExp(quotedWord)
+  for (;;) {
+    const match = pattern.exec(text)
+    if (!match) throw new InvalidArgumentError('A word with a comma stands in double quotes, and a quote in it is written twice.')
+    const [, quoted, quotedEnd, plain, plainEnd] = match
+    list.push((quoted?.replaceAll('""', '"') ?? plain ?? '').trim())
+    if ((quotedEnd ?? plainEnd) === '') return list
+  }
 }
 
 /** One word or more between commas. */
@@ -45,3 +62,28 @@ export function someWords(text: string): string[] {
   if (!list.length) throw new InvalidArgumentError('Expected words, with commas between them.')
   return list
 }
+
+type Parser = (text: string, before?: unknown) => unknown
+const collectors = new WeakSet<Parser>()
+
+/** For an option that may be given more than once: each value is added to the list. */
+export function collecting<T>(parse: (text: string) => T): (text: string, before?: T[]) => T[] {
+  const collect = (text: string, before: T[] = []) => [...before, parse(text)]
+  collectors.add(collect as Parser)
+  return collect
+}
+
+/** Makes it an error to give an option with a value twice: commander would silently drop the first value. */
+export function refuseRepeats(command: Command): void {
+  for (const option of command.options) {
+    if (!(option.required || option.optional) || collectors.has(option.parseArg as Parser)) continue
+    let seen = false
+    command.on(`option:${option.name()}`, () => {
+      if (seen) throw new UsageError(`${command.name()}: --${option.name()} is given twice; give it once${listHint(option)}`)
+      seen = true
+    })
+  }
+}
+
+/** `<words>` take several values at once. */
+const listHint = (option: Option): string => (option.flags.includes('<words>') ? ', with commas between the words' : '')

@@ -1,16 +1,24 @@
 import { constants } from 'node:buffer'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { basename, isAbsolute, join } from 'node:path'
 import { invalid } from '../errors.js'
+import { existingPath, plainName } from '../files/existing.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { stemOf } from '../photos/names.js'
-import type { CocoShape } from './coco_shapes.js'
 import { counted, type Dataset, type Failure, messageOf } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 
 /** What is read of an instances_….json. */
 export interface CocoFile {
-  images: { id: number; file_name: string; width: number; height: number }[]
-  annotations: { image_id: number; category_id: number; area?: number; iscrowd?: number; segmentation?: CocoShape }[]
+  images: { id: number; file_name: string; width?: unknown; height?: unknown }[]
+  annotations: {
+    id?: unknown
+    image_id: number
+    category_id: number
+    area?: unknown
+    iscrowd?: unknown
+    segmentation?: unknown
+  }[]
   categories: { id: number; name: string }[]
 }
 
@@ -21,7 +29,7 @@ const needed = {
   categories: { id: 'number', name: 'string' },
 } as const
 
-/** Throws ERR_INVALID_ARG for what is no such file. */
+/** Throws ERR_INVALID_ARG for any other file. */
 export function readCoco(file: string): CocoFile {
   const value = parseFile(file) as Record<string, Record<string, unknown>[] | undefined> | null
   for (const [key, fields] of Object.entries(needed)) {
@@ -42,7 +50,7 @@ function parseFile(file: string): unknown {
     const { size } = statSync(file)
     if (size > constants.MAX_STRING_LENGTH)
       throw invalid(`it has ${size} bytes; up to ${constants.MAX_STRING_LENGTH} can be read: split it into several`)
-    return JSON.parse(readFileSync(file, 'utf8'))
+    return JSON.parse(readRegularSync(file).toString('utf8'))
   } catch (error) {
     throw invalid(`${file} cannot be read (${messageOf(error)})`)
   }
@@ -52,7 +60,7 @@ function parseFile(file: string): unknown {
 function photoFolder(dir: string, annotations: string, images: CocoFile['images']): string {
   const split = /(train|val|test)\d{4}/.exec(basename(annotations))?.[0]
   const places = [dir, join(dir, 'images'), ...(split ? [join(dir, split), join(dir, 'images', split)] : [])]
-  const folder = places.find((place) => images.some(({ file_name }) => existsSync(join(place, file_name))))
+  const folder = places.find((place) => images.some(({ file_name }) => existingPath(join(place, file_name)) !== undefined))
   if (folder === undefined) throw invalid(`--coco: none of the photos of ${annotations} is in ${places.join(', ')}`)
   return folder
 }
@@ -69,13 +77,13 @@ export function cocoPhotos(
   const failures: Failure[] = []
   for (const { id: number, file_name } of file.images) {
     const id = stemOf(file_name)
-    const photo = join(folder, file_name)
+    const photo = existingPath(join(folder, file_name))
     if (isAbsolute(id) || id.split('/').includes('..')) failures.push({ id, message: 'its file_name leads out of the folder' })
-    else if (taken.has(id))
+    else if (taken.has(plainName(id)))
       failures.push({ id: file_name, message: 'another image of the file has this name, without its extension' })
-    else if (!existsSync(photo)) failures.push({ id, message: `there is no photo ${photo}` })
+    else if (photo === undefined) failures.push({ id, message: `there is no photo ${join(folder, file_name)}` })
     else {
-      taken.add(id)
+      taken.add(plainName(id))
       items.push({ id, photo, number })
     }
   }

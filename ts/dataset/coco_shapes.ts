@@ -1,20 +1,57 @@
+import { show } from '../check.js'
 import { invalid } from '../errors.js'
 
 /** A shape of COCO's annotations: polygons (x, y, x, y, … each), or a run-length code, whose counts may be packed into a text. */
 export type CocoShape = readonly (readonly number[])[] | { size: readonly [number, number]; counts: readonly number[] | string }
 
-/** Calls `paint` with the place of every pixel of a shape, row by row numbered, some perhaps twice. */
-export function eachPixel(shape: CocoShape, width: number, height: number, paint: (pixel: number) => void): void {
-  if ('counts' in shape) {
-    const [h, w] = shape.size
-    if (h !== height || w !== width) throw invalid(`a shape of ${w} x ${h} in a picture of ${width} x ${height}`)
-    const counts = typeof shape.counts === 'string' ? unpack(shape.counts) : shape.counts
-    let at = 0
-    for (const [i, count] of counts.entries()) {
-      if (i % 2) paintRun(at, at + count, width, height, paint)
-      at += count
-    }
-  } else for (const polygon of shape) eachOfPolygon(polygon, width, height, paint)
+/**
+ * Calls `paint` with the place of every pixel of a shape, row by row numbered, some perhaps twice.
+ * @param shape what an annotation has as its segmentation
+ * @throws ERR_INVALID_ARG, before it paints anything, for what is not a shape of a picture of this size. The message goes on from "its segmentation".
+ */
+export function eachPixel(shape: unknown, width: number, height: number, paint: (pixel: number) => void): void {
+  if (Array.isArray(shape)) {
+    checkPolygons(shape)
+    for (const polygon of shape) eachOfPolygon(polygon, width, height, paint)
+    return
+  }
+  if (typeof shape !== 'object' || shape === null) throw invalid(shape === undefined ? 'is missing' : `is ${show(shape)}`)
+  let at = 0
+  for (const [i, count] of checkedCounts(shape as Record<string, unknown>, width, height).entries()) {
+    if (i % 2) paintRun(at, at + count, width, height, paint)
+    at += count
+  }
+}
+
+const farthest = 1e5 // pixels: an outline is walked point by point
+
+/** Every polygon has three corners or more, which are pairs of numbers. */
+function checkPolygons(polygons: readonly unknown[]): asserts polygons is readonly (readonly number[])[] {
+  if (!polygons.length) throw invalid('is an empty list')
+  for (const polygon of polygons) {
+    if (!Array.isArray(polygon)) throw invalid(`holds ${show(polygon)} where a polygon [x, y, x, y, …] is expected`)
+    if (polygon.length < 6 || polygon.length % 2)
+      throw invalid(`holds a polygon of ${polygon.length} numbers; x and y of three corners or more are expected`)
+    const odd = polygon.find((value) => !(typeof value === 'number' && Math.abs(value) <= farthest))
+    if (odd !== undefined || polygon.includes(undefined))
+      throw invalid(`holds ${show(odd)} in a polygon; numbers of up to ${farthest} are expected`)
+  }
+}
+
+/** The counts of a run-length code that covers the whole picture. */
+function checkedCounts(shape: Record<string, unknown>, width: number, height: number): readonly number[] {
+  if (!('counts' in shape)) throw invalid("has no 'counts', and is not a list of polygons")
+  const { size, counts: packed } = shape
+  const [h, w] = Array.isArray(size) ? size : []
+  if (h !== height || w !== width)
+    throw invalid(`is a run-length code of ${show(size)} (height, width); its picture has the size [${height}, ${width}]`)
+  const counts = typeof packed === 'string' ? unpack(packed) : packed
+  if (!Array.isArray(counts)) throw invalid(`has the counts ${show(packed)}; a list of numbers or a packed text is expected`)
+  const odd = counts.find((count) => !(Number.isInteger(count) && count >= 0))
+  if (odd !== undefined) throw invalid(`holds the count ${show(odd)}; whole numbers of 0 or more are expected`)
+  const sum = counts.reduce((total, count) => total + count, 0)
+  if (sum !== width * height) throw invalid(`has counts of ${sum} pixels; its picture has ${width * height}`)
+  return counts
 }
 
 /** COCO counts pixels down the columns. */
@@ -22,7 +59,7 @@ function paintRun(from: number, to: number, width: number, height: number, paint
   for (let at = from; at < Math.min(to, width * height); at++) paint((at % height) * width + Math.floor(at / height))
 }
 
-/** cocoapi's rleFrString: numbers of five bits a character, from the third on as differences to the number before the last. */
+/** cocoapi's rleFrString: numbers of five bits a character, from the fourth on as differences to the number before the last. */
 function unpack(text: string): number[] {
   const counts: number[] = []
   for (let at = 0; at < text.length; ) {

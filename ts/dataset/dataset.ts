@@ -22,7 +22,7 @@ export interface Failure {
 export interface Dataset {
   items: DatasetItem[]
   failures: Failure[]
-  /** What is no failure, but may surprise: photos without labels. */
+  /** Not failures, but surprises: photos without labels. */
   notes: string[]
 }
 

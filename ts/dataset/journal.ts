@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import type { DatasetItem } from './dataset.js'
 
 /** A finished photo, or one that failed. */
@@ -31,13 +32,15 @@ export function photoState(photo: string): { bytes: number; modified: number } {
   return { bytes: size, modified: Math.floor(mtimeMs) }
 }
 
-/** The last entry of each photo in the journals of all shards; a line that a killed process left unfinished counts for nothing. */
+/** The last entry of each photo in the journals of all shards; a line that a killed process left unfinished is skipped. */
 export function readJournal(out: string): Map<string, JournalEntry> {
   const entries = new Map<string, JournalEntry>()
   if (!existsSync(folderOf(out))) return entries
   const files = readdirSync(folderOf(out)).filter((name) => name.endsWith('.jsonl'))
   for (const file of files)
-    for (const line of readFileSync(join(folderOf(out), file), 'utf8').split('\n')) {
+    for (const line of readRegularSync(join(folderOf(out), file))
+      .toString('utf8')
+      .split('\n')) {
       const entry = parseLine(line)
       // Shards of different numbers may both have a photo: one that succeeded counts.
       if (entry && (!entry.failed || entries.get(entry.id)?.settings !== entry.settings)) entries.set(entry.id, entry)
@@ -87,19 +90,19 @@ export class Journal {
     this.#file = join(folderOf(out), `${shard}.jsonl`)
     this.#lock = join(folderOf(out), `${shard}.lock`)
     this.#takeLock(out)
-    this.#torn = existsSync(this.#file) && !readFileSync(this.#file, 'utf8').endsWith('\n')
+    this.#torn = existsSync(this.#file) && !readRegularSync(this.#file).toString('utf8').endsWith('\n')
   }
 
   #takeLock(out: string): void {
     if (existsSync(this.#lock)) {
-      const [host, pid, began] = readFileSync(this.#lock, 'utf8').trim().split(' ')
+      const [host, pid, began] = readRegularSync(this.#lock).toString('utf8').trim().split(' ')
       if (host === hostname() && began !== undefined && beginning(Number(pid)) === began)
         throw invalid(`process ${pid} is working on this part of ${out}; wait for it, or do another part with --shard`)
     }
     writeFileSync(this.#lock, `${hostname()} ${process.pid} ${beginning(process.pid)}\n`)
   }
 
-  /** Throws what the file system does; a line that could not be written whole counts for nothing. */
+  /** Throws what the file system does; a line that could not be written whole is skipped when the journal is read. */
   add(entry: JournalEntry): void {
     const line = `${this.#torn ? '\n' : ''}${JSON.stringify(entry)}\n`
     this.#torn = true

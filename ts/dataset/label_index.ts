@@ -14,6 +14,7 @@ const otherNames = [
 /** 'Dining_Table' and 'dining table' are one name. */
 const plain = (word: string): string =>
   word
+    .normalize('NFC')
     .trim()
     .toLowerCase()
     .replace(/[\s_]+/g, ' ')
@@ -23,21 +24,33 @@ const aliases = new Map(otherNames.flatMap((pair) => [pair, pair.toReversed()]) 
 /** Finds the classes that annotations name. */
 export class LabelIndex {
   readonly #exact: ReadonlyMap<string, number>
-  readonly #plain: ReadonlyMap<string, number>
+  readonly #plain = new Map<string, number>()
+  /** Plain names that several classes have. */
+  readonly #ambiguous = new Map<string, string[]>()
 
   constructor(readonly names: readonly string[]) {
     this.#exact = new Map(names.map((name, i) => [name, i]))
-    this.#plain = new Map(names.map((name, i) => [plain(name), i]))
+    for (const [i, name] of names.entries()) {
+      const first = this.#plain.get(plain(name))
+      if (first === undefined) this.#plain.set(plain(name), i)
+      else this.#ambiguous.set(plain(name), [...(this.#ambiguous.get(plain(name)) ?? [names[first] as string]), name])
+    }
   }
 
   /** By its name; else without regard to case and underscores; else by its name in VOC or COCO. */
   find(word: string): number | undefined {
-    return this.#exact.get(word) ?? this.#plain.get(plain(word)) ?? this.#plain.get(aliases.get(plain(word)) ?? '')
+    const exact = this.#exact.get(word)
+    const several = this.#ambiguous.get(plain(word))
+    if (exact === undefined && several)
+      throw invalid(
+        `the label '${word}' can be each of the classes ${several.map((name) => `'${name}'`).join(', ')}; write it as the class file does`,
+      )
+    return exact ?? this.#plain.get(plain(word)) ?? this.#plain.get(aliases.get(plain(word)) ?? '')
   }
 
   /**
    * The indices of words, ascending and each once.
-   * @throws ERR_INVALID_ARG for a word that is no class: a mask without it would be of another question
+   * @throws ERR_INVALID_ARG for a word that is not a class: a mask without it would answer another question
    */
   resolve(words: Iterable<string>): number[] {
     const found = new Set<number>()
@@ -45,7 +58,7 @@ export class LabelIndex {
       const index = this.find(word)
       if (index === undefined) {
         const near = nearest(plain(word), this.names)
-        throw invalid(`the label '${word}' is no class of the class file${near === undefined ? '' : `; did you mean '${near}'?`}`)
+        throw invalid(`the class file has no class named '${word}'${near === undefined ? '' : `; did you mean '${near}'?`}`)
       }
       found.add(index)
     }

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import { CsvError, parse } from 'csv-parse/sync'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { messageOf } from './dataset.js'
 
 /** The image-level labels of a file, by what it calls the photos, in its order. */
@@ -15,9 +15,9 @@ const readers: Readonly<Record<string, (text: string, add: (photo: string, words
 
 /**
  * Reads image-level labels. A photo may stand more than once: its labels are those of all its lines.
- * - `.txt`: `PHOTO LABEL LABEL …` a line, `_` for a blank; empty lines and lines that begin with `#` count for nothing.
+ * - `.txt`: `PHOTO LABEL LABEL …` a line, `_` for a blank; empty lines and lines that begin with `#` are ignored.
  * - `.csv`: the photo, then its labels, in columns or in one with `;` or `|` between them; a header is known by `image`, `photo`, `file`, … in
- *   its first column.
+ *   its first column. Columns may be separated by `;` or tabs instead. One-hot: a header of class names, and 1 or 0 below each.
  * - `.json`: `{ "PHOTO": ["LABEL", …] }`, `{ "PHOTO": { "labels": […] } }` or `[{ "image": "PHOTO", "labels": […] }]`.
  * @throws ERR_INVALID_ARG naming the file and, where there is one, the line
  */
@@ -40,7 +40,7 @@ export function readLabels(path: string): LabelsFile {
 }
 
 function readText(path: string): string {
-  const bytes = readFileSync(path)
+  const bytes = readRegularSync(path)
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes) // drops a byte-order mark
   } catch {
@@ -55,19 +55,57 @@ function readTxt(text: string, add: (photo: string, words: string[]) => void): v
   }
 }
 
-const photoColumns = ['image', 'photo', 'file', 'filename', 'file_name', 'image_id', 'id', 'name', 'path']
+const photoColumns = [
+  'image',
+  'photo',
+  'file',
+  'filename',
+  'file_name',
+  'image_id',
+  'image_name',
+  'imagename',
+  'id',
+  'name',
+  'path',
+]
+
+/** What separates columns: the first candidate of the first line that stands outside of quotes. */
+function delimiterOf(text: string): string {
+  const [line = ''] = text
+    .replace(/^\uFEFF/, '')
+    .trimStart()
+    .split(/\r\n|\r|\n/)
+  return /[,;\t]/.exec(line.replace(/"(?:[^"]|"")*"/g, ''))?.[0] ?? ','
+}
+
+const yes: readonly string[] = ['1', '1.0', 'true', 'yes']
+const no: readonly string[] = ['0', '0.0', '-1', 'false', 'no', '']
+
+/** A column for each class, with 1 where the photo shows it. VOC's -1 and 0 are no. */
+function isOneHot([head = [], ...rows]: string[][]): boolean {
+  const names = head.slice(1)
+  const isFlag = (cell: string) => yes.includes(cell.toLowerCase()) || no.includes(cell.toLowerCase())
+  if (names.length < 1 || !rows.length || names.some((name) => isFlag(name))) return false
+  return rows.every((row) => row.length === head.length && row.slice(1).every(isFlag)) && rows.some((row) => row[1] !== '')
+}
 
 function readCsv(text: string, add: (photo: string, words: string[]) => void): void {
   let rows: string[][]
+  const delimiter = delimiterOf(text)
   try {
-    rows = parse(text, { bom: true, relax_column_count: true, skip_empty_lines: true, trim: true })
+    rows = parse(text, { bom: true, delimiter, relax_column_count: true, skip_empty_lines: true, trim: true })
   } catch (error) {
     if (error instanceof CsvError) throw invalid(error.message) // it names the line
     throw error
   }
-  const hasHeader = photoColumns.includes(rows[0]?.[0]?.toLowerCase() ?? '')
+  const oneHot = isOneHot(rows)
+  const [head = []] = rows
+  const hasHeader = oneHot || photoColumns.includes(head[0]?.toLowerCase() ?? '')
+  const within = delimiter === ',' ? /[;|]/ : /[;,|]/
   for (const [photo = '', ...cells] of rows.slice(hasHeader ? 1 : 0)) {
-    const words = cells.flatMap((cell) => cell.split(/[;|]/)).map((word) => word.trim())
+    const words = oneHot
+      ? cells.flatMap((cell, i) => (yes.includes(cell.toLowerCase()) ? [head[i + 1] as string] : []))
+      : cells.flatMap((cell) => cell.split(within)).map((word) => word.trim())
     if (photo !== '')
       add(
         photo,
@@ -76,17 +114,27 @@ function readCsv(text: string, add: (photo: string, words: string[]) => void): v
   }
 }
 
+/** { "cat": 1, "dog": 0 } as ["cat"]; anything else as it is. */
+function namesOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  const entries = Object.entries(value)
+  const isFlag = (flag: unknown) => typeof flag === 'boolean' || flag === 0 || flag === 1
+  return entries.length && entries.every(([, flag]) => isFlag(flag))
+    ? entries.flatMap(([name, flag]) => (flag ? [name] : []))
+    : value
+}
+
 function readJson(text: string, add: (photo: string, words: string[]) => void): void {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw invalid(`is no JSON (${messageOf(error)})`)
+    throw invalid(`is not JSON (${messageOf(error)})`)
   }
   if (typeof value !== 'object' || value === null) throw invalid('must be an object or a list of photos with their labels')
   for (const [key, entry] of Object.entries(value)) {
     const photo = Array.isArray(value) ? photoColumns.map((name) => entry?.[name]).find((name) => typeof name === 'string') : key
-    const words = Array.isArray(entry) ? entry : entry?.labels
+    const words = namesOf(Array.isArray(entry) ? entry : (entry?.labels ?? entry))
     if (typeof photo !== 'string') throw invalid(`[${key}] names no photo; write { "image": "…", "labels": ["…"] }`)
     if (!Array.isArray(words) || !words.every((word) => typeof word === 'string'))
       throw invalid(`'${photo}' has no list of labels; write ["…", "…"]`)

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { writeWhole } from '../render/write_file.js'
+import { writeWhole } from '../files/write_whole.js'
 import { readJournal } from './journal.js'
 
 /**

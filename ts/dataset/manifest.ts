@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { ClassEntry } from '../class_file.js'
 import { invalid } from '../errors.js'
-import { writeWhole } from '../render/write_file.js'
+import { readRegularSync } from '../files/read_regular.js'
+import { writeWhole } from '../files/write_whole.js'
 import type { CrfOptions } from '../types.js'
 import { messageOf } from './dataset.js'
 
@@ -54,7 +55,7 @@ export function readManifest(out: string): Manifest | undefined {
   const file = fileOf(out)
   if (!existsSync(file)) return undefined
   try {
-    const manifest = JSON.parse(readFileSync(file, 'utf8')) as Manifest
+    const manifest = JSON.parse(readRegularSync(file).toString('utf8')) as Manifest
     if (manifest.format === 1 && Array.isArray(manifest.settings?.classes)) return manifest
     throw invalid(`it is of the format ${manifest.format}; this version knows 1`)
   } catch (error) {

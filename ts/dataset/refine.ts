@@ -1,15 +1,20 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { allocate } from '../allocate.js'
 import { denseCrf } from '../dense_crf.js'
 import { invalid } from '../errors.js'
 import { readCamsOf } from '../evaluate/files.js'
+import { turnedNote } from '../evaluate/truth.js'
+import { existingPath } from '../files/existing.js'
 import type { Cams } from '../metrics/cam_rule.js'
-import { ignored } from '../metrics.js'
+import { ignored, ignoredShare } from '../metrics.js'
 import { decodePhoto } from '../photos/decode.js'
-import { isPhotoName, stemOf } from '../photos/names.js'
+import { isPhotoName } from '../photos/names.js'
 import { encodeConfidence } from '../render/confidence.js'
+import { ownPicture } from '../render/mark.js'
 import { encodeLabels } from '../render/png.js'
 import type { CrfOptions } from '../types.js'
+import { PhotoIndex } from './photo_index.js'
 import type { OutputKind } from './store.js'
 
 /** What a mask is made with, besides its photo and maps. */
@@ -28,29 +33,23 @@ export interface RefineOptions {
 
 /** The photo that an id's maps are of: id.jpg and the like, or the id itself. Throws ERR_INVALID_ARG. */
 export function photoOf(folder: string, id: string): string {
-  const parent = dirname(join(folder, id))
-  const names = existsSync(parent) ? readdirSync(parent).filter(isPhotoName) : []
-  const name = basename(id)
-  const found = names.includes(name) ? [name] : names.filter((photo) => stemOf(photo) === name)
-  if (found.length === 1) return join(parent, found[0] as string)
-  if (found.length) throw invalid(`${found.join(' and ')} in ${parent} go by that name; leave one of them`)
-  throw invalid(`there is no photo of that name in ${parent}; name the photos' folder with --photos`)
+  const parent = existingPath(dirname(join(folder, id)))
+  const names = parent === undefined ? [] : readdirSync(parent).filter(isPhotoName)
+  const photos = names.filter((name) => ownPicture(join(parent as string, name)) === undefined)
+  const found = new PhotoIndex(photos).matches(basename(id))
+  if (found.length === 1) return join(parent as string, found[0] as string)
+  if (found.length) throw invalid(`${found.join(' and ')} in ${parent} have that name; keep one of them`)
+  throw invalid(`there is no photo of that name in ${dirname(join(folder, id))}; name the photos' folder with --photos`)
 }
 
-/** [background = (1 - largest map)^power, maps]. Throws ERR_INVALID_ARG for what are no scores. */
+/** [background = (1 - largest map)^power, maps]. */
 export function scoresOf({ keys, maps, width, height }: Cams, power: number): Float32Array {
-  const key = keys.find((value, i) => !(Number.isInteger(value) && value >= 0 && value <= 253) || keys.indexOf(value) !== i)
-  if (key !== undefined) throw invalid(`its keys hold ${key}, twice or not within 0 to 253: they are class ids`)
   const pixels = width * height
-  const scores = new Float32Array((keys.length + 1) * pixels)
+  const scores = allocate('crf: the scores', Float32Array, (keys.length + 1) * pixels)
   scores.set(maps, pixels)
   for (let i = 0; i < pixels; i++) {
     let largest = 0
-    for (let at = i; at < maps.length; at += pixels) {
-      const value = maps[at] as number
-      if (!(value >= 0 && value <= 1)) throw invalid(`its maps hold ${value}; scores are 0 to 1`)
-      if (value > largest) largest = value
-    }
+    for (let at = i; at < maps.length; at += pixels) largest = Math.max(largest, maps[at] as number)
     scores[i] = (1 - largest) ** power
   }
   return scores
@@ -62,17 +61,14 @@ export async function refine(
   id: string,
   photo: string,
   options: RefineOptions,
-): Promise<{ keys: number[]; files: Map<OutputKind, Uint8Array> }> {
+): Promise<{ keys: number[]; ignored: number; files: Map<OutputKind, Uint8Array> }> {
   const { file, cams } = await readCamsOf(maps, id)
   const { data, width, height } = await decodePhoto(photo, options.maxPixels, options.orientation)
   if (cams.width !== width || cams.height !== height)
-    throw invalid(`${file} has maps of ${cams.width} x ${cams.height}; ${photo} is ${width} x ${height}`)
-  let scores: Float32Array
-  try {
-    scores = scoresOf(cams, options.backgroundPower)
-  } catch (error) {
-    throw invalid(`${file}: ${(error as Error).message}`)
-  }
+    throw invalid(
+      `${file} has maps of ${cams.width} x ${cams.height}; ${photo} is ${width} x ${height}${cams.width === height && cams.height === width ? turnedNote : ''}`,
+    )
+  const scores = scoresOf(cams, options.backgroundPower)
   const { signal, ignoreBelow } = options
   const input = { rgb: rgbOf(data, width * height), width, height, scores, labels: cams.keys.length + 1 }
   const { mask, confidence } = await denseCrf(input, { ...options.crf, signal })
@@ -82,7 +78,7 @@ export async function refine(
   const files = new Map<OutputKind, Uint8Array>([['mask', await encodeLabels({ data: mask, width, height }, options.palette)]])
   if (options.confidence) files.set('confidence', await encodeConfidence(confidence, width, height))
   signal.throwIfAborted()
-  return { keys: cams.keys, files }
+  return { keys: cams.keys, ignored: ignoredShare(mask), files }
 }
 
 /** A grey photo's levels three times. */

@@ -2,6 +2,7 @@ import type { ClassSet } from '../class_set.js'
 import type { LabelFinder } from '../labels/auto.js'
 import { segmentFound } from '../labels/segment_found.js'
 import { inLanes } from '../lanes.js'
+import { ignoredShare } from '../metrics.js'
 import { decodePhoto } from '../photos/decode.js'
 import { encodeConfidence } from '../render/confidence.js'
 import { encodeCams } from '../render/npz.js'
@@ -12,7 +13,7 @@ import { type DatasetItem, type LabelledItem, messageOf } from './dataset.js'
 import { type Journal, photoState } from './journal.js'
 import type { OutputKind, ResultStore } from './store.js'
 
-/** Photos beside those that the engine computes: one waits for it, and one each is being read and written, so that it never waits for a file. */
+/** Photos in addition to those that the engine computes: one waits for it, one is read and one is written, so it never waits for a file. */
 const others = 3
 
 export interface RunOptions {
@@ -28,9 +29,10 @@ export interface RunOptions {
   signal: AbortSignal
 }
 
-/** Told of each photo as it ends. */
+/** Is called for each photo when it ends. */
 export interface RunListener {
-  done(item: LabelledItem): void
+  /** `ignored`: share of the mask's pixels that are 255. */
+  done(item: LabelledItem, ignored: number): void
   failed(item: DatasetItem, message: string): void
 }
 
@@ -62,20 +64,25 @@ export async function runItems(
   }
   const lanes = parts.segmenter.model.photosAtATime + others
   await inLanes(items, lanes, options.signal, async (item) => {
-    let done: LabelledItem
+    let done: { item: LabelledItem; ignored: number }
     try {
       done = await runItem(item, parts, options)
     } catch (error) {
       if (!options.signal.aborted) fail(item, messageOf(error))
       return
     }
-    listener.done(done)
+    listener.done(done.item, done.ignored)
   })
 }
 
-async function runItem(item: DatasetItem, parts: RunParts, options: RunOptions): Promise<LabelledItem> {
+async function runItem(
+  item: DatasetItem,
+  parts: RunParts,
+  options: RunOptions,
+): Promise<{ item: LabelledItem; ignored: number }> {
   const { store, journal } = parts
   const { outputs, signal } = options
+  store.check(item.id, outputs)
   const state = photoState(item.photo) // before it is read: a photo replaced meanwhile is done again
   const image = await decodePhoto(item.photo, options.maxPixels, 'ignored')
   const include = [...outputs].filter((kind) => kind !== 'mask')
@@ -86,7 +93,7 @@ async function runItem(item: DatasetItem, parts: RunParts, options: RunOptions):
   const labelled = { ...item, labels }
   const found = presence && { presence: presence.map(short) }
   journal.add({ ...labelled, ...state, settings: options.settings, scores: [...result.scores].map(short), ...found })
-  return labelled
+  return { item: labelled, ignored: ignoredShare(result.mask) }
 }
 
 const short = (p: number): number => Number(p.toPrecision(4))

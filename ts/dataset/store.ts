@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, isAbsolute, join, normalize } from 'node:path'
+import { mkdirSync, rmSync, statSync } from 'node:fs'
+import { isAbsolute, join, normalize } from 'node:path'
 import { invalid } from '../errors.js'
+import { checkNameLength, writeAllWhole } from '../files/write_whole.js'
 
 /** What is written for each photo. */
 export type OutputKind = 'mask' | 'confidence' | 'cams'
@@ -35,29 +36,26 @@ export class ResultStore {
     mkdirSync(this.#partial)
   }
 
+  /** Throws ERR_INVALID_ARG for a photo whose results cannot have their names. */
+  check(id: string, kinds: Iterable<OutputKind>): void {
+    for (const kind of kinds) checkNameLength(resultFile(this.out, kind, id))
+  }
+
+  /** Whether the results are there. An empty file is not one: a machine that lost power can leave it behind. */
   has(id: string, kinds: Iterable<OutputKind>): boolean {
-    return [...kinds].every((kind) => existsSync(resultFile(this.out, kind, id)))
+    return [...kinds].every((kind) => (statSync(resultFile(this.out, kind, id), { throwIfNoEntry: false })?.size ?? 0) > 0)
   }
 
   remove(id: string): void {
     for (const kind of Object.keys(places) as OutputKind[]) rmSync(resultFile(this.out, kind, id), { force: true })
   }
 
-  /** All files of a photo are written first and renamed then: a disk that is full in between leaves none of them. Synchronous: quick
-   * beside making them, and two photos cannot meet. */
+  /** All of a photo's files or none. Synchronous: fast compared with making them, and two photos cannot meet. */
   save(id: string, files: ReadonlyMap<OutputKind, Uint8Array>): void {
-    const written: [from: string, to: string][] = []
-    try {
-      for (const [kind, bytes] of files) {
-        const from = join(this.#partial, kind)
-        written.push([from, resultFile(this.out, kind, id)])
-        writeFileSync(from, bytes)
-      }
-      for (const [, to] of written) mkdirSync(dirname(to), { recursive: true })
-      for (const [from, to] of written) renameSync(from, to)
-    } finally {
-      for (const [from] of written) rmSync(from, { force: true })
-    }
+    writeAllWhole(
+      this.#partial,
+      [...files].map(([kind, bytes]) => [resultFile(this.out, kind, id), bytes]),
+    )
   }
 
   close(): void {

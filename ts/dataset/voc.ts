@@ -1,10 +1,16 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { basename, extname, join } from 'node:path'
+import { existsSync, readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { invalid } from '../errors.js'
+import { existingPath, plainName } from '../files/existing.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { nearest } from '../nearest.js'
-import { counted, type Dataset, messageOf } from './dataset.js'
+import { isPhotoName, stemOf } from '../photos/names.js'
+import { counted, type Dataset, type DatasetItem, type Failure, messageOf } from './dataset.js'
+import { readIdList } from './id_list.js'
 import type { LabelIndex } from './label_index.js'
 import { readLabels } from './labels.js'
+import { PhotoIndex } from './photo_index.js'
+import { vocObjects } from './voc_xml.js'
 
 /** The folder that holds JPEGImages: the one given, or one that a download unpacks to inside it. */
 export function vocRoot(dir: string): string {
@@ -14,22 +20,17 @@ export function vocRoot(dir: string): string {
   return root
 }
 
-/** The IDs of a list: the first word of each line, without folders and extension, as some lists have them. */
-export function readIds(file: string): string[] {
-  const lines = readFileSync(file, 'utf8').split(/\r\n|\r|\n/)
-  const ids = lines.map((line) => line.trim().split(/\s+/)[0] as string).filter((word) => word !== '')
-  return [...new Set(ids.map((word) => basename(word, extname(word))))]
-}
-
 /** The IDs of a split: ImageSets/Segmentation first, since other folders list photos without masks under the same names. */
 export function vocSplit(root: string, split: string): string[] {
+  const photos = photosOf(root)
+  const isPhoto = (stem: string) => photos.hasStem(stem)
   const sets = join(root, 'ImageSets')
   if (!existsSync(sets)) throw invalid(`--voc: ${root} has no ImageSets, in which splits are listed`)
   const kinds = readdirSync(sets, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   const folders = ['Segmentation', ...kinds.map(({ name }) => name).filter((name) => name !== 'Segmentation')]
   for (const folder of folders) {
     const file = join(sets, folder, `${split}.txt`)
-    if (existsSync(file)) return readIds(file)
+    if (existsSync(file)) return readIdList(file, isPhoto)
   }
   const known = kinds.flatMap(({ name }) => readdirSync(join(sets, name))).filter((name) => name.endsWith('.txt'))
   const names = [...new Set(known.map((name) => basename(name, '.txt')))].filter((name) => !name.includes('_'))
@@ -39,18 +40,24 @@ export function vocSplit(root: string, split: string): string[] {
   )
 }
 
-/** The names of an annotation's objects. Its objects' parts (head, hand) have names too, and are none. */
-export async function vocObjects(xml: string): Promise<string[]> {
-  const { DOMParser } = await import('linkedom')
-  const document = new DOMParser().parseFromString(xml, 'text/xml')
-  if (document.documentElement?.localName !== 'annotation' || !/<\/annotation>\s*$/.test(xml))
-    throw invalid('it is no VOC annotation, or a damaged one: <annotation> … </annotation> is expected')
-  const objects = [...document.documentElement.children].filter(({ localName }) => localName === 'object')
-  return objects.map((object) => {
-    const name = [...object.children].find(({ localName }) => localName === 'name')?.textContent.trim()
-    if (!name) throw invalid('one of its objects has no name')
-    return name
-  })
+/** The photos of JPEGImages. Some sets have .png or .JPG files there. */
+function photosOf(root: string): PhotoIndex {
+  return new PhotoIndex(readdirSync(join(root, 'JPEGImages')).filter(isPhotoName))
+}
+
+/** The photos of a split. Throws ERR_INVALID_ARG when the folder or the split are not there. */
+export function vocPhotos(dir: string, split: string): { root: string; items: DatasetItem[]; failures: Failure[] } {
+  const root = vocRoot(dir)
+  const photos = photosOf(root)
+  const items: DatasetItem[] = []
+  const failures: Failure[] = []
+  for (const id of vocSplit(root, split)) {
+    const found = photos.matches(id)
+    if (found.length === 1) items.push({ id, photo: join(root, 'JPEGImages', found[0] as string) })
+    else if (found.length) failures.push({ id, message: `its name fits ${found.join(' and ')}; keep one of these photos` })
+    else failures.push({ id, message: `there is no photo ${join(root, 'JPEGImages', `${id}.jpg`)}` })
+  }
+  return { root, items, failures }
 }
 
 /**
@@ -58,20 +65,17 @@ export async function vocObjects(xml: string): Promise<string[]> {
  * @throws ERR_INVALID_ARG when the folder, the split or the labels file are not there
  */
 export async function readVoc(dir: string, split: string, index: LabelIndex, labelsFile?: string): Promise<Dataset> {
-  const root = vocRoot(dir)
-  const ids = vocSplit(root, split)
-  const words = labelsFile === undefined ? fromXml(root) : fromFile(labelsFile)
-  const photos = new Set(readdirSync(join(root, 'JPEGImages')))
-  const dataset: Dataset = { items: [], failures: [], notes: [] }
+  const { root, items, failures } = vocPhotos(dir, split)
+  const dataset: Dataset = { items: [], failures, notes: [] }
+  const labelsOf = labelsFile === undefined ? fromXml(root, dataset.notes) : fromFile(labelsFile)
   let unlabelled = 0
-  for (const id of ids) {
+  for (const { id, photo } of items) {
     try {
-      if (!photos.has(`${id}.jpg`)) throw invalid(`there is no photo ${join(root, 'JPEGImages', `${id}.jpg`)}`)
-      const labels = index.resolve(await words(id))
-      if (labels.length) dataset.items.push({ id, photo: join(root, 'JPEGImages', `${id}.jpg`), labels })
+      const labels = index.resolve(await labelsOf(id))
+      if (labels.length) dataset.items.push({ id, photo, labels })
       else unlabelled++
     } catch (error) {
-      dataset.failures.push({ id, message: messageOf(error) })
+      failures.push({ id, message: messageOf(error) })
     }
   }
   if (unlabelled) dataset.notes.push(`${counted(unlabelled, 'photo')} without labels left out`)
@@ -80,17 +84,20 @@ export async function readVoc(dir: string, split: string, index: LabelIndex, lab
 
 type Words = (id: string) => string[] | Promise<string[]>
 
-function fromXml(root: string): Words {
+function fromXml(root: string, notes: string[]): Words {
   const folder = join(root, 'Annotations')
   if (!existsSync(folder))
     throw invalid(
       `--voc: ${root} has no Annotations, whose XML files say what is in a photo; name a file that does with --labels`,
     )
   return async (id) => {
-    const file = join(folder, `${id}.xml`)
-    if (!existsSync(file)) throw invalid(`there is no annotation ${file}`)
+    const file = existingPath(join(folder, `${id}.xml`))
+    if (file === undefined) throw invalid(`there is no annotation ${join(folder, `${id}.xml`)}`)
     try {
-      return await vocObjects(readFileSync(file, 'utf8'))
+      const { names, nameless } = await vocObjects(readRegularSync(file))
+      if (nameless && !names.length) throw invalid('none of its objects has a name')
+      if (nameless) notes.push(`${id}: objects without a name left out: ${nameless} of ${names.length + nameless}`)
+      return names
     } catch (error) {
       throw invalid(`${file}: ${messageOf(error)}`)
     }
@@ -98,9 +105,9 @@ function fromXml(root: string): Words {
 }
 
 function fromFile(file: string): Words {
-  const labels = new Map([...readLabels(file)].map(([photo, words]) => [basename(photo).replace(/\.jpe?g$/i, ''), words]))
+  const labels = new Map([...readLabels(file)].map(([photo, words]) => [plainName(stemOf(basename(photo))), words]))
   return (id) => {
-    const words = labels.get(id)
+    const words = labels.get(plainName(id))
     if (words === undefined) throw invalid(`it has no line in ${file}`)
     return words
   }

@@ -1,37 +1,46 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { extname, join, posix } from 'node:path'
+import { existsSync } from 'node:fs'
+import { extname, join, relative, sep } from 'node:path'
 import { camExtensions, readCams } from '../arrays/cam_file.js'
 import { messageOf } from '../dataset/dataset.js'
+import { readIdList } from '../dataset/id_list.js'
 import { invalid } from '../errors.js'
+import { existingPath, plainName } from '../files/existing.js'
+import { readRegular } from '../files/read_regular.js'
+import { walk } from '../files/walk.js'
 import { type CamRule, type Cams, maskFromCams } from '../metrics/cam_rule.js'
+import { ownPicture } from '../render/mark.js'
 import { decodeLabels, type LabelMap } from '../render/png.js'
 
-/** '/'-separated ids (paths without extension) of the files below a folder, sorted; hidden ones are none. */
-export function listIds(folder: string, extensions: readonly string[], below = ''): string[] {
-  const entries = readdirSync(join(folder, below), { withFileTypes: true }).filter(({ name }) => !name.startsWith('.'))
-  const ids = entries.flatMap((entry) => {
-    const path = posix.join(below, entry.name)
-    if (entry.isDirectory()) return listIds(folder, extensions, path)
-    return extensions.includes(extname(path)) ? [path.slice(0, path.length - extname(path).length)] : []
+const resultMarks = ['_overlay', '_confidence'] // of older versions, whose files do not say what they are
+
+/** '/'-separated ids (paths without extension) of the files below a folder, sorted. Overlays and confidences are not masks. */
+export function listIds(folder: string, extensions: readonly string[]): string[] {
+  const files = walk(folder).files.filter((file) => {
+    const picture = ownPicture(file)
+    return extensions.includes(extname(file)) && (picture === undefined || picture === 'mask')
   })
-  return [...new Set(ids)].sort()
+  const ids = new Set(files.map((file) => relative(folder, file.slice(0, -extname(file).length)).replaceAll(sep, '/')))
+  const isMask = (id: string) => !resultMarks.some((mark) => id.endsWith(mark) && ids.has(id.slice(0, -mark.length)))
+  return [...ids].filter(isMask).sort()
 }
 
-/** The ids of a list: the first word of each line, with folders, without extension. */
-export function readIdList(file: string): string[] {
+/** The ids of a list that was made for results. Throws ERR_INVALID_ARG. */
+export function readResultList(file: string, results: readonly string[]): string[] {
   if (!existsSync(file)) throw invalid(`there is no list ${file}`)
-  const words = readFileSync(file, 'utf8')
-    .split(/\r\n|\r|\n/)
-    .map((line) => line.trim().split(/\s+/)[0] as string)
-  return [...new Set(words.filter((word) => word !== '').map((word) => word.replace(/\.[a-z]{3,4}$/i, '')))]
+  const known = new Set(results.map(plainName))
+  try {
+    return readIdList(file, (id) => known.has(id))
+  } catch (error) {
+    throw invalid(`${file}: ${messageOf(error)}`)
+  }
 }
 
 /** A mask or a truth. Throws ERR_INVALID_ARG naming the file. */
 export async function readMap(file: string): Promise<LabelMap> {
-  if (!existsSync(file)) throw invalid(`there is no ${file}`)
+  const path = existingPath(file)
+  if (path === undefined) throw invalid(`there is no ${file}`)
   try {
-    return await decodeLabels(await readFile(file))
+    return await decodeLabels(await readRegular(path))
   } catch (error) {
     throw invalid(`${file}: ${messageOf(error)}`)
   }
@@ -39,7 +48,7 @@ export async function readMap(file: string): Promise<LabelMap> {
 
 /** CAMs of a photo. Throws ERR_INVALID_ARG naming the file. */
 export async function readCamsOf(folder: string, id: string): Promise<{ file: string; cams: Cams }> {
-  const file = camExtensions.map((extension) => join(folder, id + extension)).find((path) => existsSync(path))
+  const file = camExtensions.map((extension) => existingPath(join(folder, id + extension))).find((path) => path !== undefined)
   if (file === undefined) throw invalid(`there is no ${join(folder, id)}.npz, and no .npy`)
   try {
     return { file, cams: await readCams(file) }

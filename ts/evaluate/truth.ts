@@ -1,8 +1,11 @@
 import { extname, join } from 'node:path'
+import { show } from '../check.js'
 import { type CocoFile, readCoco } from '../dataset/coco.js'
 import { eachPixel } from '../dataset/coco_shapes.js'
+import { messageOf } from '../dataset/dataset.js'
 import { LabelIndex } from '../dataset/label_index.js'
 import { invalid } from '../errors.js'
+import { plainName } from '../files/existing.js'
 import { ignored } from '../metrics.js'
 import { stemOf } from '../photos/names.js'
 import type { LabelMap } from '../render/png.js'
@@ -25,6 +28,10 @@ export function openTruth(path: string, names: readonly string[]): Truth {
   }
 }
 
+/** Why two sizes can differ by a quarter turn. */
+export const turnedNote =
+  '. Width and height are swapped: one was made with the EXIF orientation of the photo and the other without. clip-es segment obeys it; clip-es dataset and the annotations of most data sets use the pixels as they are stored'
+
 /** A truth that fits a result in size, else an error that names both. */
 export async function fittingTruth(
   truth: Truth,
@@ -33,17 +40,21 @@ export async function fittingTruth(
 ): Promise<Uint8Array> {
   const { file, data, width, height } = await truth.read(id)
   if (width === result.width && height === result.height) return data
-  throw invalid(`${result.file} is ${result.width} x ${result.height}, but its truth ${file} is ${width} x ${height}`)
+  const turned = width === result.height && height === result.width ? turnedNote : ''
+  throw invalid(`${result.file} is ${result.width} x ${result.height}, but its truth ${file} is ${width} x ${height}${turned}`)
 }
+
+type CocoImage = CocoFile['images'][number]
+type CocoObject = CocoFile['annotations'][number]
 
 /**
  * Maps drawn from COCO's shapes, as cocoapi fills them: crowds first, as ignored, then objects, smaller ones over larger ones. Objects
- * of categories that are no class are background.
+ * of categories that are not classes are background. A shape that cannot be drawn is an error of its picture.
  */
 class CocoTruth implements Truth {
   readonly #values: ReadonlyMap<number, number>
-  readonly #images: ReadonlyMap<string, CocoFile['images'][number]>
-  readonly #objects = new Map<number, CocoFile['annotations']>()
+  readonly #images: ReadonlyMap<string, CocoImage>
+  readonly #objects = new Map<number, CocoObject[]>()
 
   constructor(
     readonly file: string,
@@ -52,7 +63,7 @@ class CocoTruth implements Truth {
     const { images, annotations, categories } = readCoco(file)
     const index = new LabelIndex(names.slice(1))
     this.#values = new Map(categories.map(({ id, name }) => [id, (index.find(name) ?? -1) + 1]))
-    this.#images = new Map(images.map((image) => [stemOf(image.file_name), image]))
+    this.#images = new Map(images.map((image) => [plainName(stemOf(image.file_name)), image]))
     for (const object of annotations) {
       const of = this.#objects.get(object.image_id)
       if (of) of.push(object)
@@ -61,18 +72,40 @@ class CocoTruth implements Truth {
   }
 
   async read(id: string): Promise<LabelMap & { file: string }> {
-    const image = this.#images.get(id)
+    const image = this.#images.get(plainName(id))
     if (image === undefined) throw invalid(`${this.file} has no image ${id}`)
-    const { width, height } = image
+    const { width, height } = this.#sizeOf(image)
     const data = new Uint8Array(width * height)
-    const rank = ({ iscrowd, area = 0 }: CocoFile['annotations'][number]) => (iscrowd ? Number.POSITIVE_INFINITY : area)
-    for (const object of (this.#objects.get(image.id) ?? []).toSorted((a, b) => rank(b) - rank(a) || 0)) {
-      const value = object.iscrowd ? ignored : this.#values.get(object.category_id)
-      if (value && object.segmentation)
-        eachPixel(object.segmentation, width, height, (pixel) => {
-          data[pixel] = value
-        })
+    for (const object of (this.#objects.get(image.id) ?? []).toSorted((a, b) => areaOf(b) - areaOf(a) || 0)) {
+      const value = isCrowd(object) ? ignored : this.#values.get(object.category_id)
+      if (value) this.#draw(object, value, { data, width, height })
     }
     return { file: this.file, data, width, height }
   }
+
+  #sizeOf({ file_name, width, height }: CocoImage): { width: number; height: number } {
+    const isSide = (side: unknown): side is number =>
+      Number.isInteger(side) && (side as number) >= 1 && (side as number) <= 2 ** 16
+    if (isSide(width) && isSide(height)) return { width, height }
+    throw invalid(
+      `${this.file}: the image ${file_name} has the size ${show(width)} x ${show(height)}; whole numbers are expected`,
+    )
+  }
+
+  #draw({ id, segmentation }: CocoObject, value: number, { data, width, height }: LabelMap): void {
+    try {
+      eachPixel(segmentation, width, height, (pixel) => {
+        data[pixel] = value
+      })
+    } catch (error) {
+      const name = id === undefined ? 'an annotation without id' : `annotation ${show(id)}`
+      throw invalid(`${this.file}: ${name} cannot be drawn: its segmentation ${messageOf(error)}`)
+    }
+  }
 }
+
+/** COCO has 0 or 1; some tools write true or "1". */
+const isCrowd = ({ iscrowd }: CocoObject): boolean => Number(iscrowd) === 1
+
+/** Crowds are drawn first, then large objects. */
+const areaOf = (object: CocoObject): number => (isCrowd(object) ? Number.POSITIVE_INFINITY : Number(object.area ?? 0) || 0)

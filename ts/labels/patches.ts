@@ -13,7 +13,7 @@ export interface Box {
 }
 
 /**
- * Each patch's probabilities of the classes, averaged over it and its up to eight neighbours, so that one odd patch is no evidence.
+ * Each patch's probabilities of the classes, averaged over it and its up to eight neighbours, so that one odd patch is not evidence.
  * @param probabilities (patches, texts), classes first
  * @returns (patches, classes)
  */

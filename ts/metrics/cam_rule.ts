@@ -15,6 +15,21 @@ export interface Cams {
   height: number
 }
 
+const mostClasses = 254 // a mask has 0 for background and 255 for ignored
+
+/** Throws ERR_INVALID_ARG for what are not scores of classes. The message goes on from a file's name. */
+export function checkCams({ keys, maps }: Cams): void {
+  const isId = (value: number) => Number.isInteger(value) && value >= 0 && value < mostClasses
+  const odd = keys.find((key) => !isId(key))
+  if (odd !== undefined) throw invalid(`its keys hold ${odd}; class ids are whole numbers from 0 to ${mostClasses - 1}`)
+  const twice = keys.find((key, i) => keys.indexOf(key) !== i)
+  if (twice !== undefined) throw invalid(`its keys hold ${twice} twice; each class has one map`)
+  for (let i = 0; i < maps.length; i++) {
+    const value = maps[i] as number
+    if (!(value >= 0 && value <= 1)) throw invalid(`its maps hold ${value}; scores are from 0 to 1`)
+  }
+}
+
 /**
  * The largest map's value up to which background wins, ties included. Both kinds of score fall or stay as the largest map rises, so
  * one number says all about a rule.
@@ -77,7 +92,7 @@ export class CamSearch {
     this.#counts = new Float64Array(size * size * (this.#cutoffs.length + 1))
   }
 
-  /** Counts a picture. Throws ERR_INVALID_ARG, having counted nothing, for a truth of another size or a key that is no class. */
+  /** Counts a picture. Throws ERR_INVALID_ARG, having counted nothing, for a truth of another size or a key that is not a class. */
   add(cams: Cams, truth: Uint8Array): void {
     const { size } = this
     if (truth.length !== cams.width * cams.height)

@@ -28,7 +28,7 @@ export class Confusion {
     this.counts = new Float64Array(size * (size + 1))
   }
 
-  /** Counts a picture. Throws ERR_INVALID_ARG, having counted nothing, for maps of two sizes or with a value that is no class. */
+  /** Counts a picture. Throws ERR_INVALID_ARG, having counted nothing, for maps of two sizes or with a value that is not a class. */
   add(mask: Uint8Array, truth: Uint8Array): void {
     if (mask.length !== truth.length)
       throw invalid(`a mask of ${mask.length} pixels and a truth of ${truth.length}; they must be of one picture`)

@@ -1,7 +1,10 @@
-import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
-import { join, normalize, resolve } from 'node:path'
+import { normalize, resolve } from 'node:path'
 import { glob, isDynamicPattern } from 'tinyglobby'
-import { extensionsRead, isPhotoName, isWithin, realFolder } from './names.js'
+import { existingPath } from '../files/existing.js'
+import { kindOf, walk } from '../files/walk.js'
+import { ownPicture } from '../render/mark.js'
+import { extensionsRead, isWithin, realFolder } from './names.js'
+import { type LeftOut, photosAmong } from './sort_out.js'
 
 /** A photo to work on. */
 export interface PhotoFile {
@@ -22,6 +25,7 @@ export interface Found {
   notFound: NotFound[]
   /** The folders among the arguments. */
   walked: string[]
+  leftOut: LeftOut
 }
 
 /** Paths of photos, or why there are none. */
@@ -29,42 +33,10 @@ type Listed = { paths: string[]; notFound: NotFound[] }
 
 const nothing = (path: string, reason: string): Listed => ({ paths: [], notFound: [{ path, reason }] })
 
-/** Undefined where there is nothing. Throws when it cannot be known. */
-function kindOf(path: string): Stats | undefined {
-  try {
-    return statSync(path)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw error
-  }
-}
-
-/**
- * Adds the photos in a folder and below it.
- * @param results never a source of photos
- * @param above real paths of the folders on the way down: a link to one of them would never end
- */
-function walk(folder: string, results: string, listed: Listed, above: readonly string[] = []): void {
-  const real = realpathSync(folder)
-  if (above.includes(real) || (above.length && real === results)) return
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.name.startsWith('.')) continue
-    const path = join(folder, entry.name)
-    try {
-      const kind = entry.isSymbolicLink() ? kindOf(path) : entry
-      if (kind?.isDirectory()) walk(path, results, listed, [...above, real])
-      else if (isPhotoName(entry.name) && (kind?.isFile() ?? true)) listed.paths.push(path) // a link to nothing: reading it will tell
-    } catch (error) {
-      listed.notFound.push({ path, reason: (error as Error).message }) // it may not be listed
-    }
-  }
-}
-
-function listFolder(folder: string, results: string): Listed {
-  const listed: Listed = { paths: [], notFound: [] }
-  walk(folder, results, listed)
-  if (listed.paths.length || listed.notFound.length) return listed
+function listFolder(folder: string, results: string, leftOut: LeftOut): Listed {
+  const { files, unreadable } = walk(folder, results)
+  const paths = photosAmong(files, leftOut)
+  if (paths.length || unreadable.length) return { paths, notFound: unreadable }
   return nothing(folder, `there is no photo in it (${extensionsRead})`)
 }
 
@@ -75,25 +47,36 @@ function fixedPart(pattern: string): string {
   return parts.slice(0, open).join('/') || (pattern.startsWith('/') ? '/' : '.')
 }
 
-/** What a shell would make of it, less what is no photo by its name: folders are walked, earlier results left out. */
-async function listPattern(pattern: string, results: string): Promise<Listed> {
+/** What a shell would make of it, without what is not a photo by its name: folders are walked, earlier results left out. */
+async function listPattern(pattern: string, results: string, leftOut: LeftOut): Promise<Listed> {
   const found = await glob(pattern, { dot: false, expandDirectories: false, onlyFiles: pattern.includes('**') })
   const inResults = isWithin(realFolder(fixedPart(pattern)), results) // asked for by name
   const listed: Listed = { paths: [], notFound: [] }
   for (const path of found.map(normalize)) {
     if (!inResults && isWithin(realFolder(path), results)) continue
-    if (kindOf(path)?.isDirectory()) walk(path, results, listed)
-    else if (isPhotoName(path)) listed.paths.push(path)
+    if (kindOf(path)?.isDirectory()) {
+      const { files, unreadable } = walk(path, results)
+      listed.paths.push(...photosAmong(files, leftOut))
+      listed.notFound.push(...unreadable)
+    } else listed.paths.push(...photosAmong([path], leftOut))
   }
   return listed.paths.length ? listed : nothing(pattern, `no photo has a name like that (${extensionsRead})`)
 }
 
-async function list(arg: string, results: string): Promise<Listed & { folder: boolean }> {
+/** A file that an argument names is a photo whatever it is called, but not one of ours: a shell's `*` names these, too. */
+function listFile(path: string, leftOut: LeftOut): Listed {
+  if (ownPicture(path) === undefined) return { paths: [path], notFound: [] }
+  leftOut.own.push(path)
+  return { paths: [], notFound: [] }
+}
+
+async function list(arg: string, results: string, leftOut: LeftOut): Promise<Listed & { folder: boolean }> {
   try {
-    const kind = kindOf(arg)
-    if (kind?.isDirectory()) return { ...listFolder(arg, results), folder: true }
-    if (kind) return { paths: [arg], notFound: [], folder: false }
-    if (isDynamicPattern(arg)) return { ...(await listPattern(arg, results)), folder: false }
+    const path = existingPath(arg) ?? arg
+    const kind = kindOf(path)
+    if (kind?.isDirectory()) return { ...listFolder(path, results, leftOut), folder: true }
+    if (kind) return { ...listFile(path, leftOut), folder: false }
+    if (isDynamicPattern(arg)) return { ...(await listPattern(arg, results, leftOut)), folder: false }
     return { ...nothing(arg, 'there is no such file or folder'), folder: false }
   } catch (error) {
     return { ...nothing(arg, (error as Error).message), folder: false }
@@ -103,14 +86,14 @@ async function list(arg: string, results: string): Promise<Listed & { folder: bo
 /**
  * The photos that arguments name: files, folders (walked; photos are known by their extensions, hidden ones left out) and globs that
  * no shell expanded. Each once; the arguments in their order, what one of them stands for in the order of its names.
- * @param out the folder for results; what lies there from earlier is no photo, unless an argument names it
+ * @param out the folder for results; what lies there from earlier is not a photo, unless an argument names it
  */
 export async function findPhotos(args: readonly string[], out: string): Promise<Found> {
   const results = realFolder(out)
   const photos = new Map<string, PhotoFile>()
-  const found: Found = { photos: [], notFound: [], walked: [] }
+  const found: Found = { photos: [], notFound: [], walked: [], leftOut: { own: [], unread: [] } }
   for (const arg of args) {
-    const { paths, notFound, folder } = await list(arg, results)
+    const { paths, notFound, folder } = await list(arg, results, found.leftOut)
     found.notFound = found.notFound.concat(notFound)
     if (folder) found.walked.push(arg)
     for (const path of paths.sort()) {
@@ -119,5 +102,7 @@ export async function findPhotos(args: readonly string[], out: string): Promise<
     }
   }
   found.photos = [...photos.values()]
+  if (!found.photos.length && !found.notFound.length)
+    for (const path of found.leftOut.own) found.notFound.push({ path, reason: 'clip-es wrote it, so it is not a photo' })
   return found
 }

@@ -3,11 +3,20 @@ import { basename, dirname, extname, join, resolve, sep } from 'node:path'
 
 const extensions: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp', '.avif', '.tif', '.tiff'])
 
-/** What messages call them. */
+/** For messages. */
 export const extensionsRead = '.jpg, .jpeg, .png, .webp, .avif, .tif, .tiff'
+
+// Pictures that people keep among their photos and that are not read.
+const otherPictures: ReadonlySet<string> = new Set([
+  ...['.heic', '.heif', '.hif', '.jfif', '.jpe', '.gif', '.bmp', '.jxl', '.jp2', '.psd', '.svg', '.ppm', '.pgm', '.tga', '.exr'],
+  ...['.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.raf', '.rw2', '.pef', '.srw'],
+])
 
 /** Whether a file in a folder is taken for a photo, by its extension. */
 export const isPhotoName = (name: string): boolean => extensions.has(extname(name).toLowerCase())
+
+/** Whether a file is a picture by its extension, of a format that is not read. */
+export const isOtherPicture = (name: string): boolean => otherPictures.has(extname(name).toLowerCase())
 
 /** A photo's name without its extension; other names stay whole. */
 export const stemOf = (name: string): string => (isPhotoName(name) ? name.slice(0, -extname(name).length) : name)

@@ -1,6 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { basename, dirname, join, parse, relative, resolve, sep } from 'node:path'
 import { invalid } from '../errors.js'
+import { plainName } from '../files/existing.js'
+import { ownPicture } from '../render/mark.js'
 import type { PhotoFile } from './find.js'
 import { isPhotoName, isWithin, realFolder, stemOf } from './names.js'
 
@@ -27,11 +29,14 @@ function relativePath(file: string): string {
   return path === '..' || path.startsWith(`..${sep}`) ? file.slice(parse(file).root.length) : path
 }
 
-/** Which stems a folder's photos have, and how often. */
+/** Which stems a folder's photos have, and how often. Masks of ours that lie among them are not photos. */
 function stemsIn(folder: string): Map<string, number> {
   const stems = new Map<string, number>()
   try {
-    for (const name of readdirSync(folder).filter(isPhotoName)) stems.set(stemOf(name), (stems.get(stemOf(name)) ?? 0) + 1)
+    for (const name of readdirSync(folder).filter(isPhotoName)) {
+      const stem = plainName(stemOf(name))
+      if (ownPicture(join(folder, name)) === undefined) stems.set(stem, (stems.get(stem) ?? 0) + 1)
+    }
   } catch {
     // a folder that may be entered but not listed
   }
@@ -43,7 +48,7 @@ function stemsIn(folder: string): Map<string, number> {
  * for: a photo's results must have the same names whether it is worked on alone or with its neighbours.
  */
 function needsExtension(name: string, stems: ReadonlyMap<string, number>): boolean {
-  const stem = stemOf(name)
+  const stem = plainName(stemOf(name))
   const others = (stems.get(stem) ?? 0) - (isPhotoName(name) ? 1 : 0)
   return others > 0 || marks.some((mark) => stem.endsWith(mark) && stems.has(stem.slice(0, -mark.length)))
 }
@@ -66,7 +71,7 @@ export function placeResults(photos: readonly PhotoFile[], walked: readonly stri
   for (const folder of walked) checkApart(folder, out)
   const stems = remember(stemsIn)
   const real = remember(realFolder)
-  const placeOf = (path: string) => join(real(dirname(path)), basename(path))
+  const placeOf = (path: string) => plainName(join(real(dirname(path)), basename(path)))
   const sources = new Set(photos.map(({ file }) => placeOf(file)))
   const owners = new Map<string, PhotoFile>()
   return photos.map((photo): Placed => {

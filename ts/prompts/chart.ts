@@ -3,7 +3,7 @@ import type { Ranking } from './rank.js'
 const row = 20 // pixels of a bar and its gap
 const letter = 6.6 // pixels, about, in the chart's font
 
-/** A bar for every candidate, as an SVG file that stands alone. Observable Plot on linkedom's document: no browser. */
+/** A bar for every candidate, as a self-contained SVG file. Observable Plot draws on linkedom's document: no browser is needed. */
 export async function drawRanking(rankings: readonly Ranking[], title: string): Promise<string> {
   const [plot, { parseHTML }] = await Promise.all([import('@observablehq/plot'), import('linkedom')])
   const { document } = parseHTML('<!doctype html><html><body></body></html>')

@@ -6,10 +6,10 @@ import { decodePhoto } from '../photos/decode.js'
 import type { Segmenter } from '../segmenter.js'
 import type { FeatureCache, PhotoEmbedding } from './feature_cache.js'
 
-/** Photos beside those that the engine computes: one waits for it, one is being read, so that it never waits for a file. */
+/** Photos in addition to those that the engine computes: one waits for it and one is read, so it never waits for a file. */
 const others = 2
 
-/** Told of each photo that is encoded, as it ends. */
+/** Is called for each photo when it has been encoded or has failed. */
 export interface EncodeListener {
   done(item: DatasetItem): void
   failed(item: DatasetItem, message: string): void

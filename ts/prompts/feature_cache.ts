@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { messageOf } from '../dataset/dataset.js'
 import { photoState } from '../dataset/journal.js'
 import { invalid } from '../errors.js'
+import { readRegularSync } from '../files/read_regular.js'
 import { cacheFolder } from '../setup/paths.js'
 import type { Embeddings } from '../types.js'
 
@@ -38,7 +39,7 @@ export function defaultCacheFile(photos: string): string {
 
 /**
  * Embeddings of photos in a file: a line for each, appended as soon as it is there, so that a run that was killed goes on. A line that
- * was cut short counts for nothing; of several lines of a photo the last one counts.
+ * was cut short is skipped; of several lines of a photo the last one counts.
  */
 export class FeatureCache {
   readonly #known = new Map<string, Entry>()
@@ -53,7 +54,7 @@ export class FeatureCache {
   ) {
     try {
       mkdirSync(dirname(file), { recursive: true })
-      if (existsSync(file)) this.#read(readFileSync(file, 'utf8'))
+      if (existsSync(file)) this.#read(readRegularSync(file).toString('utf8'))
       else appendFileSync(file, `${head}\n`)
     } catch (error) {
       throw invalid(`the embeddings of photos cannot be kept in ${file} (${messageOf(error)}); name another file with --cache`)

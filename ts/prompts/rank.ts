@@ -50,7 +50,7 @@ export interface RankParts {
   signal: AbortSignal
 }
 
-/** Ranks candidates; those with words of their own by class, over the photos that show it. `step` is told of each candidate. */
+/** Ranks candidates; those with words of their own by class, over the photos that show it. `step` is called after each candidate. */
 export async function rankCandidates(candidates: readonly Candidate[], parts: RankParts, step: () => void): Promise<Ranking[]> {
   const groups = new Map<number | undefined, Ranked[]>()
   const texts = textsMaker(parts)

@@ -1,4 +1,5 @@
 import { invalid } from '../errors.js'
+import { markChunks } from './mark.js'
 import { colourType, pixelChunk, pngFile, rowFilter } from './png_file.js'
 
 const white = 65535
@@ -21,5 +22,5 @@ export async function encodeConfidence(confidence: Float32Array, width: number, 
     }
   }
   const pixels = await pixelChunk(rows, { level: 1 }) // higher ones take half as long again, for a tenth
-  return pngFile({ width, height, bitDepth: 16, colour: colourType.grey }, [pixels])
+  return pngFile({ width, height, bitDepth: 16, colour: colourType.grey }, [...markChunks('confidence'), pixels])
 }

@@ -4,6 +4,7 @@ import { ignored } from '../metrics.js'
 import { type Colour, vocColour } from '../palette.js'
 import type { ImageData } from '../types.js'
 import { type LegendEntry, legend } from './legend.js'
+import { withMark } from './mark.js'
 
 /** A label to draw: its value in the mask, and what the legend says of it. */
 export interface OverlayLabel extends LegendEntry {
@@ -49,9 +50,10 @@ export async function renderOverlay(
     parts.push(await sharp(Buffer.from(strip.svg)).resize(width, strip.height, { fit: 'fill' }).removeAlpha().raw().toBuffer())
     total += strip.height
   }
-  return sharp(Buffer.concat(parts), { raw: { width, height: total, channels: 3 } })
+  const png = await sharp(Buffer.concat(parts), { raw: { width, height: total, channels: 3 } })
     .png({ compressionLevel: 9 })
     .toBuffer()
+  return withMark(png, 'overlay')
 }
 
 /** The photo's pixels as RGB at another size. */

@@ -1,6 +1,7 @@
 import { constants } from 'node:zlib'
 import sharp from 'sharp'
 import { invalid } from '../errors.js'
+import { markChunks } from './mark.js'
 import { colourType, pixelChunk, pngFile, readChunks, rowFilter, signature } from './png_file.js'
 
 // sharp has no way to write or read the indices of a palette image: its palette option chooses colours anew, and reading expands
@@ -16,8 +17,9 @@ export interface LabelMap {
 /**
  * A palette PNG whose indices are exactly the labels.
  * @param palette 256 * 3 bytes, as `maskPalette` makes it
+ * @param source the photo's path from the mask's folder, to be kept in the file
  */
-export async function encodeLabels({ data, width, height }: LabelMap, palette: Uint8Array): Promise<Buffer> {
+export async function encodeLabels({ data, width, height }: LabelMap, palette: Uint8Array, source?: string): Promise<Buffer> {
   if (data.length !== width * height)
     throw invalid(`encodeLabels(): ${data.length} labels; ${width} x ${height} needs ${width * height}`)
   if (palette.length !== 256 * 3)
@@ -26,7 +28,11 @@ export async function encodeLabels({ data, width, height }: LabelMap, palette: U
   const rows = Buffer.alloc((width + 1) * height, rowFilter.none)
   for (let y = 0; y < height; y++) rows.set(data.subarray(y * width, (y + 1) * width), y * (width + 1) + 1)
   const pixels = await pixelChunk(rows, { level: 6, strategy: constants.Z_RLE })
-  return pngFile({ width, height, bitDepth: 8, colour: colourType.palette }, [{ type: 'PLTE', data: palette }, pixels])
+  return pngFile({ width, height, bitDepth: 8, colour: colourType.palette }, [
+    ...markChunks('mask', source),
+    { type: 'PLTE', data: palette },
+    pixels,
+  ])
 }
 
 /** The labels of a palette or grey PNG of up to 8 bits a pixel: its indices, or its grey levels as they are stored. */

@@ -22,7 +22,7 @@ export interface Chunk {
   data: Uint8Array
 }
 
-function encodeChunk({ type, data }: Chunk): Buffer {
+export function encodeChunk({ type, data }: Chunk): Buffer {
   const out = Buffer.alloc(data.length + 12)
   out.writeUInt32BE(data.length, 0)
   out.write(type, 4, 'latin1')

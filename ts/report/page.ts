@@ -31,8 +31,8 @@ function header({ title, evaluation }: Report): string {
   return `<header>
 <p class="brand">clip-es report</p>
 <h1>${escapeXml(title)}</h1>
-<p class="lead">${made} from image-level labels alone, compared with the ground truth of ${count(images)} ${images === 1 ? 'picture' : 'pictures'}. Pixels that the truth
-ignores (255) count for nothing.</p>
+<p class="lead">${made} from image-level labels only, compared with the ground truth of ${count(images)} ${images === 1 ? 'picture' : 'pictures'}. Pixels that the truth
+ignores (255) are not compared.</p>
 <dl class="stats">
 ${stat(`${hundredths(miou)} %`, 'mIoU', `mean of ${known} labels, background among them`)}
 ${stat(`${hundredths(boundaryMiou)} %`, 'Boundary mIoU', `within ${100 * boundaryRatio} % of the diagonal`)}
@@ -104,6 +104,8 @@ function settings({ manifest, evaluation }: Report): string {
   const entries: [string, string][] = [
     ['Results', evaluation.results],
     ['Ground truth', evaluation.truth],
+    ['Photos', evaluation.list],
+    ['Ignored by the truth', `${hundredths(evaluation.truthIgnored)} % of the pixels`],
   ]
   if (manifest) {
     const { template, background, boxThreshold, backgroundPower, ignoreBelow, refine, crf, precision, maxSide } =
@@ -124,6 +126,11 @@ function settings({ manifest, evaluation }: Report): string {
 }
 
 const mostFailures = 100
+
+function warnings({ warnings: list }: Evaluation): string {
+  if (!list.length) return ''
+  return `<section id="warnings"><h2>Warnings</h2><ul class="failures">${list.map((text) => `<li>${escapeXml(text)}</li>`).join('\n')}</ul></section>`
+}
 
 function failures({ evaluation }: Report): string {
   const list = evaluation.failures
@@ -148,7 +155,7 @@ export function reportPage(report: Report): string {
 <body>
 ${header(report)}
 <main>
-${[table(report.evaluation), curves(report), examples('worst', 'Worst pictures', report.worst), examples('best', 'Best pictures', report.best), confusion(report), settings(report), failures(report)].filter((part) => part !== '').join('\n')}
+${[warnings(report.evaluation), table(report.evaluation), curves(report), examples('worst', 'Worst pictures', report.worst), examples('best', 'Best pictures', report.best), confusion(report), settings(report), failures(report)].filter((part) => part !== '').join('\n')}
 </main>
 <footer>
 <p>IoU: overlap of mask and truth over their union. Boundary IoU: the same of the bands along their outlines (Cheng et al., 2021). A

@@ -84,6 +84,9 @@ export function tokenize(text: string): number[] {
   return Array.from(clean(text).matchAll(WORDS), ([word]) => encodeWord(word)).flat()
 }
 
+/** Whether CLIP reads anything in a text: control characters and the like are dropped before tokens are made. */
+export const isReadable = (text: string): boolean => clean(text).search(WORDS) >= 0
+
 const LONGEST_QUOTE = 60
 
 function quote(text: string): string {

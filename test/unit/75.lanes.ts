@@ -1,0 +1,93 @@
+// Work on several items at a time.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { inLanes } from '../../ts/lanes.js'
+
+const soon = () => new Promise((done) => setImmediate(done))
+const noSignal = new AbortController().signal
+
+/** Work that ends when the test says so, with what it has begun. */
+function gate() {
+  const begun: number[] = []
+  const ends = new Map<number, { resolve: () => void; reject: (error: unknown) => void }>()
+  const work = (item: number) =>
+    new Promise<void>((resolve, reject) => {
+      begun.push(item)
+      ends.set(item, { resolve, reject })
+    })
+  return {
+    begun,
+    work,
+    end: (item: number) => ends.get(item)?.resolve(),
+    fail: (item: number, error: unknown) => ends.get(item)?.reject(error),
+  }
+}
+
+/** What became of a promise so far. */
+function watch(promise: Promise<void>): { state: string; reason?: unknown } {
+  const watched: { state: string; reason?: unknown } = { state: 'pending' }
+  promise.then(
+    () => Object.assign(watched, { state: 'done' }),
+    (reason: unknown) => Object.assign(watched, { state: 'failed', reason }),
+  )
+  return watched
+}
+
+test('each item is worked on once, in order, and never more at a time than there are lanes', async () => {
+  const { begun, work, end } = gate()
+  const all = watch(inLanes([1, 2, 3, 4, 5], 2, noSignal, work))
+  await soon()
+  assert.equal(begun, [1, 2])
+  end(2)
+  await soon()
+  assert.equal(begun, [1, 2, 3])
+  for (const item of [1, 3, 4, 5]) {
+    end(item)
+    await soon()
+  }
+  assert.equal(begun, [1, 2, 3, 4, 5])
+  assert.is(all.state, 'done')
+  await inLanes([], 3, noSignal, work)
+})
+
+test('after a failure no item begins, and what goes on is waited for before the failure is thrown', async () => {
+  const { begun, work, end, fail } = gate()
+  const all = watch(inLanes([1, 2, 3, 4, 5], 3, noSignal, work))
+  await soon()
+  fail(2, 'broken')
+  await soon()
+  assert.equal(begun, [1, 2, 3])
+  assert.is(all.state, 'pending', 'two items are still in work')
+  end(1)
+  await soon()
+  assert.equal(begun, [1, 2, 3], 'the lane that got free begins nothing')
+  assert.is(all.state, 'pending')
+  end(3)
+  await soon()
+  assert.equal(all, { state: 'failed', reason: 'broken' })
+})
+
+test('after an abort no item begins, and its reason is thrown once the rest has ended', async () => {
+  const { begun, work, end, fail } = gate()
+  const controller = new AbortController()
+  const all = watch(inLanes([1, 2, 3, 4], 2, controller.signal, work))
+  await soon()
+  controller.abort('stop')
+  fail(1, 'failed because it was stopped')
+  await soon()
+  assert.is(all.state, 'pending')
+  end(2)
+  await soon()
+  assert.equal(begun, [1, 2])
+  assert.equal(all, { state: 'failed', reason: 'stop' })
+})
+
+test('work that is aborted before it begins takes no item', async () => {
+  const { begun, work } = gate()
+  const all = watch(inLanes([1], 1, AbortSignal.abort('early'), work))
+  await soon()
+  assert.equal(begun, [])
+  assert.equal(all, { state: 'failed', reason: 'early' })
+})
+
+test.run()

@@ -1,0 +1,97 @@
+// Signals of the command: the first asks for the end, the second ends it, whatever the process does.
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+const folder = mkdtempSync(join(tmpdir(), 'clip-es-stop-'))
+test.after(() => rmSync(folder, { recursive: true, force: true }))
+
+const stop = join(__dirname, '../../ts/cli/stop.ts')
+
+/** A process that listens for signals, says 'ready', and runs the script. */
+function start(script: string) {
+  const code = `
+    const { listenForStops, stopSignal } = require(${JSON.stringify(stop)})
+    listenForStops()
+    const keep = setInterval(() => {}, 1000)
+    ${script}
+    process.stdin.on('end', () => process.exit(9)).resume() // the test has ended
+    process.stdout.write('ready\\n')`
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=commonjs', '-e', code], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  })
+  return { child, ended: once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]> }
+}
+
+const said = async (child: ReturnType<typeof start>['child'], word: string) => {
+  for (let text = ''; !text.includes(word); ) text += String((await once(child.stdout, 'data'))[0])
+}
+
+const whileWorking: [what: string, script: string][] = [
+  ['work that never ends', ''],
+  ['a thread that waits for a named pipe', `require('node:fs').open(${JSON.stringify(join(folder, 'pipe'))}, 'r', () => {})`],
+]
+
+for (const [what, script] of whileWorking)
+  test(`the second signal ends the process during ${what}`, async () => {
+    if (script) execFileSync('mkfifo', [join(folder, 'pipe')])
+    const { child, ended } = start(
+      `stopSignal().addEventListener('abort', () => setTimeout(() => process.stdout.write('aborted\\n'), 50));${script}`,
+    )
+    await said(child, 'ready')
+    child.kill('SIGINT')
+    await said(child, 'aborted')
+    child.kill('SIGINT')
+    assert.equal(await ended, [null, 'SIGINT'], 'which a shell shows as 130')
+  })
+
+test('the second signal ends a process that computes and looks at nothing', async () => {
+  const { child, ended } = start(
+    `stopSignal().addEventListener('abort', () => setTimeout(() => { process.stdout.write('busy\\n', () => { const end = Date.now() + 30_000; while (Date.now() < end); }) }, 50))`,
+  )
+  await said(child, 'ready')
+  child.kill('SIGINT')
+  await said(child, 'busy')
+  await new Promise((done) => setTimeout(done, 200))
+  const begin = Date.now()
+  child.kill('SIGTERM')
+  assert.equal(await ended, [null, 'SIGTERM'])
+  assert.ok(Date.now() - begin < 20_000, 'it did not wait for the end of the computation')
+})
+
+test('two signals that come before the process can look end it, too', async () => {
+  const { child, ended } = start(
+    `stopSignal(); setTimeout(() => { const end = Date.now() + 1500; while (Date.now() < end); }, 50)`,
+  )
+  await said(child, 'ready')
+  await new Promise((done) => setTimeout(done, 300))
+  child.kill('SIGINT')
+  await new Promise((done) => setTimeout(done, 100))
+  child.kill('SIGINT')
+  assert.equal(await ended, [null, 'SIGINT'])
+})
+
+test('a signal ends a process at once that did not ask for an end of its own', async () => {
+  const { child, ended } = start('')
+  await said(child, 'ready')
+  child.kill('SIGINT')
+  assert.equal(await ended, [130, null])
+})
+
+test('the reason of the abort names the signal, with its exit status', async () => {
+  const { child, ended } = start(`
+    const signal = stopSignal()
+    signal.addEventListener('abort', () => { console.log(signal.reason.message); process.exit(signal.reason.status) })`)
+  await said(child, 'ready')
+  child.kill('SIGTERM')
+  await said(child, 'ended by SIGTERM')
+  assert.equal(await ended, [143, null])
+})
+
+test.run()

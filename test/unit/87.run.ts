@@ -1,0 +1,83 @@
+// A run over a data set with a stand-in for the engine.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { isDone, Journal, photoState, readJournal } from '../../ts/dataset/journal.js'
+import { type RunParts, runItems } from '../../ts/dataset/run.js'
+import { type OutputKind, ResultStore, resultFile } from '../../ts/dataset/store.js'
+import { maskPalette } from '../../ts/palette.js'
+
+const [width, height] = [4, 3]
+let folder = ''
+test.before.each(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'clip-es-run-'))
+  await sharp({ create: { width, height, channels: 3, background: 'red' } })
+    .png()
+    .toFile(join(folder, 'a.png'))
+})
+test.after.each(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Runs one photo; `during` happens while the engine works on it. */
+async function run(id: string, during: () => void, mask = new Uint8Array(width * height)) {
+  const photo = join(folder, 'a.png')
+  const out = join(folder, 'out')
+  const journal = new Journal(out, '1-of-1')
+  const segmenter = {
+    model: { photosAtATime: 1 },
+    segment: async () => {
+      during()
+      return { width, height, labels: ['cat'], scores: Float32Array.of(0.5), mask, timings: {} }
+    },
+  }
+  const parts = { segmenter, classes: {}, store: new ResultStore(out, '1-of-1'), journal } as unknown as RunParts
+  const outputs: ReadonlySet<OutputKind> = new Set(['mask'] as const)
+  const options = {
+    segment: {},
+    outputs,
+    palette: maskPalette(),
+    maxPixels: 1e6,
+    settings: 's',
+    signal: new AbortController().signal,
+  }
+  const heard: string[] = []
+  const item = { id, photo, labels: [0] }
+  await runItems([item], parts, options, {
+    done: ({ id: done }, ignored) => heard.push(`done ${done} ${ignored}`),
+    failed: ({ id: failed }, message) => heard.push(`failed ${failed}: ${message}`),
+  })
+  journal.close()
+  return { heard, item, out, entry: readJournal(out).get(id) }
+}
+
+test('a photo that is replaced while it is worked on is done again', async () => {
+  const before = photoState(join(folder, 'a.png'))
+  const { heard, item, entry } = await run('a', () =>
+    writeFileSync(join(folder, 'a.png'), Buffer.concat([readFileSync(join(folder, 'a.png')), Buffer.alloc(9)])),
+  )
+  assert.equal(heard, ['done a 0'])
+  assert.equal([entry?.bytes, entry?.modified], [before.bytes, before.modified])
+  assert.not(isDone(entry, item, 's'))
+})
+
+test('a photo is done after its files are there, and the share that is ignored is said', async () => {
+  const { heard, item, entry, out } = await run(
+    'b',
+    () => undefined,
+    Uint8Array.from({ length: 12 }, (_, i) => (i < 3 ? 255 : 1)),
+  )
+  assert.equal(heard, ['done b 0.25'])
+  assert.ok(isDone(entry, item, 's'))
+  assert.ok(readFileSync(resultFile(out, 'mask', 'b')).length > 0)
+})
+
+test('a photo whose results cannot have their names fails before it is worked on, and the journal says why', async () => {
+  const id = 'n'.repeat(252)
+  const { heard, entry } = await run(id, () => assert.unreachable())
+  assert.match(heard.join(), /^failed n+: its result would be called n+\.png, which has 256 bytes/)
+  assert.match(entry?.failed ?? '', /256 bytes/)
+})
+
+test.run()
