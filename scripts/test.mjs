@@ -115,7 +115,9 @@ async function types() {
 }
 
 /** The files of C++ tests whose results depend on the CPU level. */
-const levelTests = ['ops', 'linear', 'matmul', 'attention', 'cam', 'mask', 'crf', 'resize', 'golden'].map((name) => `${name}_test.cpp`)
+const levelTests = ['ops', 'linear', 'matmul', 'attention', 'cam', 'mask', 'crf', 'resize', 'golden'].map(
+  (name) => `${name}_test.cpp`,
+)
 
 /** The C++ tests need neither Node nor cmake-js. Without a LibTorch some of them are skipped. */
 async function cpp() {

@@ -76,7 +76,11 @@ nativeTest('the example refuses what is no photo, and classes of another model',
   const program = join(root, 'build-example/segment_ppm')
   const good = [modelPath, classes, photo, place.path('other.pgm')]
   for (const [at, file, message] of [
-    [0, otherModelPath, /the class set was encoded by model [0-9a-f]{16}, but the loaded model is [0-9a-f]{16}; encode and save the classes/],
+    [
+      0,
+      otherModelPath,
+      /the class set was encoded by model [0-9a-f]{16}, but the loaded model is [0-9a-f]{16}; encode and save the classes/,
+    ],
     [1, photo, /photo\.ppm is not a class set written by ClassSet\.save/],
     [2, modelPath, /the photo is no binary PPM of 8 bits/],
   ] as const) {
