@@ -10,6 +10,7 @@
 #include "crf/dense_crf.h"
 #include "crf/permutohedral_lattice.h"
 #include "crf/position_filter.h"
+#include "crf/reference/dense_crf.h"
 #include "ops/lattice.h"
 #include "support.h"
 

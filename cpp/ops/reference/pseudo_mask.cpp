@@ -1,9 +1,8 @@
 // The scores of every pixel: background = (1 - largest map) ^ power, then the maps. The label is the first one with the largest score.
-#include "mask/pseudo_mask.h"
-
 #include <algorithm>
 #include <cmath>
 
+#include "core/mask.h"
 #include "ops/reference/reference.h"
 
 namespace clip_es::reference {

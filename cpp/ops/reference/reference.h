@@ -5,7 +5,6 @@
 #include <span>
 #include <vector>
 
-#include "crf/dense_crf.h"
 #include "ops/gradcam.h"
 #include "ops/ops.h"
 
@@ -132,8 +131,5 @@ struct PseudoMask {
 };
 PseudoMask pseudo_mask(const Matrix& maps, int64_t grid_height, int64_t grid_width, std::span<const uint8_t> value, int64_t width,
                        int64_t height, double background_power, double ignore_below);
-
-// dense_crf.cpp. rgb (height, width, 3), scores (labels, height * width) -> marginals (labels, height * width). O(pixels^2).
-Matrix dense_crf(std::span<const uint8_t> rgb, int64_t width, int64_t height, const Matrix& scores, const CrfSettings& settings);
 
 }  // namespace clip_es::reference

@@ -1,10 +1,10 @@
 // The naive twin of the dense CRF. Sums over all pairs of pixels, each pixel with itself included, as in Krähenbühl and Koltun's code:
 // message_i = sum over both kernels of weight * sum_j k_ij q_j / sqrt(sum_j k_ij) / sqrt(sum_i k_ij).
+#include "crf/reference/dense_crf.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
-
-#include "ops/reference/reference.h"
 
 namespace clip_es::reference {
 namespace {
