@@ -27,8 +27,10 @@ int main(int argc, char** argv) try {
   std::vector<uint8_t> value(classes.names.size());  // what the mask holds for each class: 1, 2, 3, …
   std::iota(value.begin(), value.end(), 1);
   std::vector<float> scores(classes.names.size());
-  StageTimes times;
-  segmenter.segment({rgb.data(), width, height, 3}, classes.texts(), value, {}, {{mask.data()}, scores.data()}, times);
+  Request request{.image = {rgb.data(), width, height, 3}, .texts = classes.texts(), .outputs = {{mask.data()}, scores.data()}};
+  request.texts.value = value;
+  segmenter.segment({&request, 1});
+  request.rethrow_failure();
 
   for (size_t c = 0; c < classes.names.size(); ++c) std::cout << +value[c] << " " << classes.names[c] << " " << scores[c] << "\n";
   std::ofstream out(argv[4], std::ios::binary);
