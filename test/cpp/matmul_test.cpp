@@ -150,7 +150,7 @@ TEST("matmul refuses inner dimensions that differ, names both, and writes nothin
 
 TEST("a layer whose weights are not packed equals the twin in float32 and float16, with and without bias, bit for bit on 1 to 3 threads") {
   Random random(33);
-  for (const int64_t rows : {0, 1, 13, 300})
+  for (const int64_t rows : {0, 1, 13, 55, 56, 300})
     for (const int64_t inputs : {1, 96, 769, 1600})
       for (const int64_t outputs : {1, 33, 130})
         for (const bool biased : {false, true}) {

@@ -49,6 +49,8 @@ struct Kernels {
   // Products of a matrix and a vector v, for four rows of m that are `stride` floats apart: y[r] = row r times v, and y[j] += sum over r of
   // v[r] times element j of row r.
   void (*dot_four_rows)(const float* m, int64_t stride, const float* v, int64_t count, float* y);
+  // y[r * y_stride + j] = row r of x times row j of m, for `rows` rows of x and four rows of m. Writes four floats per row of x.
+  void (*dot_rows_by_four)(const float* m, int64_t stride, const float* const* x, int64_t rows, int64_t count, float* y, int64_t y_stride);
   void (*add_four_rows)(const float* m, int64_t stride, const float* v, int64_t count, float* y);
   float (*largest)(const float* x, int64_t count);            // count > 0
   float (*largest_magnitude)(const float* x, int64_t count);  // 0 when count is 0

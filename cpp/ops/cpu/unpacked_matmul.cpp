@@ -8,6 +8,54 @@
 namespace clip_es::ops {
 namespace {
 
+constexpr int64_t kFewRows = 56;          // with fewer rows of x, packing the weights takes longer than the product
+constexpr int64_t kDotRows = 4;           // rows of Kernels::dot_rows_by_four
+constexpr int64_t kSmallestOutputs = 64;  // per thread
+
+// Rows [first, first + count) of the weights in float32: the stored ones, or a copy in `memory`.
+const float* widen_rows(const UnpackedWeight& w, int64_t first, int64_t count, float* memory) {
+  if (w.values) return w.values + first * w.inputs;
+  from_float16(w.halves + first * w.inputs, count * w.inputs, memory);
+  return memory;
+}
+
+// Asks for the rows of weights that widen_rows() reads next, so that they are not waited for.
+void prefetch_rows(const UnpackedWeight& w, int64_t first, int64_t count) {
+  constexpr int64_t kLine = 64;
+  const int64_t size = w.values ? sizeof(float) : sizeof(uint16_t);
+  const auto* data = w.values ? reinterpret_cast<const char*>(w.values) : reinterpret_cast<const char*>(w.halves);
+  for (int64_t i = 0; i < count * w.inputs * size; i += kLine) __builtin_prefetch(data + first * w.inputs * size + i);
+}
+
+// For few rows of x: a dot product for each element of y, so that the weights are read once and never packed.
+void multiply_few_rows(HostContext& context, const UnpackedWeight& w, const RowSource& x, int64_t rows, const Epilogue& epilogue,
+                       float* y) {
+  Arena::Scope scope(context.arena);
+  const Kernels& k = kernels();
+  const auto made = context.arena.take<float>(rows * w.inputs);
+  const auto inputs = context.arena.take<const float*>(rows);
+  for (int64_t r = 0; r < rows; ++r) inputs[r] = x(r, made.data() + r * w.inputs);
+  const auto widened = context.arena.take<float>(context.pool.size() * kDotRows * w.inputs);
+  const int64_t blocks = (w.outputs + kSmallestOutputs - 1) / kSmallestOutputs;
+  // x may be computed from y: y is written only when no row of x is needed any more.
+  const auto sums = context.arena.take<float>(rows * w.outputs);
+  context.pool.run(blocks, [&](int64_t block, int worker) {
+    const int64_t end = std::min((block + 1) * kSmallestOutputs, w.outputs);
+    for (int64_t o = block * kSmallestOutputs; o < end; o += kDotRows) {
+      const int64_t count = std::min(kDotRows, end - o);
+      const float* weight = widen_rows(w, o, count, widened.data() + worker * kDotRows * w.inputs);
+      prefetch_rows(w, o + count, std::min(kDotRows, w.outputs - o - count));
+      float* to = sums.data() + o;
+      if (count == kDotRows) k.dot_rows_by_four(weight, w.inputs, inputs.data(), rows, w.inputs, to, w.outputs);
+      else
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t c = 0; c < count; ++c) to[r * w.outputs + c] = k.dot(weight + c * w.inputs, inputs[r], w.inputs);
+    }
+  });
+  k.store_tile(sums.data(), rows, w.outputs, w.outputs, epilogue.bias, epilogue.add, y, w.outputs);
+  if (epilogue.activation) activate(*epilogue.activation, y, rows * w.outputs);
+}
+
 // All rows of x, packed for tiles.
 std::span<uint32_t> pack_all_rows(HostContext& context, const RowSource& x, int64_t rows, int64_t inputs) {
   const ProductTile& t = product_tile(Precision::kFloat32);
@@ -28,6 +76,7 @@ std::span<uint32_t> pack_all_rows(HostContext& context, const RowSource& x, int6
 
 void unpacked_matmul(HostContext& context, const UnpackedWeight& w, const RowSource& x, int64_t rows, const Epilogue& epilogue, float* y) {
   if (rows == 0) return;
+  if (rows < kFewRows) return multiply_few_rows(context, w, x, rows, epilogue, y);
   Arena::Scope scope(context.arena);
   const Kernels& k = kernels();
   const auto packed = pack_all_rows(context, x, rows, w.inputs);

@@ -5,7 +5,7 @@
 // clang-format off
 #define CLIP_ES_KERNELS(X) \
   X(quick_gelu) X(coarse_quick_gelu) X(gelu) X(quick_gelu_slope) X(gelu_slope) \
-  X(add) X(add_scaled) X(scale) X(dot) X(dot_four_rows) X(add_four_rows) X(largest) X(largest_magnitude) \
+  X(add) X(add_scaled) X(scale) X(dot) X(dot_four_rows) X(dot_rows_by_four) X(add_four_rows) X(largest) X(largest_magnitude) \
   X(exponentials) X(coarse_exponentials) X(shifted_exponentials) \
   X(layer_norm_row) X(normalise_row) \
   X(gather_row) X(add_key) X(mlp_gradient_e) X(mlp_gradient_row) \
