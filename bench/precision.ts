@@ -1,5 +1,5 @@
 // npx tsx bench/precision.ts: what rounding costs. The embedded model on its scenes, in float32 and in the other precisions.
-import { demoClasses, demoScenes } from '../ts/cli/demo_scenes.js'
+import { demoClasses, demoScenes } from '../ts/demo/scenes.js'
 import { type ClassSet, type Precision, Segmenter, type SegmentResult } from '../ts/index.js'
 import { Confusion, meanOfNumbers } from '../ts/metrics/confusion.js'
 import { embeddedModel } from '../ts/model_path.js'

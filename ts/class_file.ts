@@ -6,28 +6,7 @@ import { parseColour } from './palette.js'
 import { clean } from './text/clean.js'
 import { fillTemplate } from './text/prompts.js'
 import { isReadable } from './text/tokenizer.js'
-import type { Fusion } from './types.js'
-
-/** A class of a class file. */
-export interface ClassEntry {
-  readonly name: string
-  /** The words that stand for it in prompts, instead of the name. */
-  readonly synonyms?: readonly string[]
-  /** `#rrggbb` or `#rgb`, in palettes and overlays. */
-  readonly colour?: string
-}
-
-/** What `--class-file` reads: the classes, and what else the user wants to keep with them. */
-export interface ClassFile {
-  /** With exactly one `{}` each. */
-  readonly template?: string | readonly string[]
-  readonly fusion?: Fusion
-  /** From 0 to below 1. */
-  readonly boxThreshold?: number
-  readonly background?: readonly string[]
-  /** 1 to 254, their names unique. */
-  readonly classes: readonly ClassEntry[]
-}
+import type { ClassEntry, ClassFile, Fusion } from './types.js'
 
 type Check = (node: Node, at: string) => void
 type Position = { readonly line: number; readonly column: number }

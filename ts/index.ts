@@ -1,4 +1,3 @@
-export type { ClassFile } from './class_file.js'
 export { ClassSet } from './class_set.js'
 export { type DenseCrfInput, type DenseCrfOptions, type DenseCrfResult, denseCrf } from './dense_crf.js'
 export { EncodedImage } from './encoded_image.js'
@@ -7,6 +6,7 @@ export { Segmenter } from './segmenter.js'
 export { backgrounds, classSets, templates } from './text/prompts.js'
 export { tokenize } from './text/tokenizer.js'
 export type {
+  ClassFile,
   ClassSpec,
   CrfOptions,
   Device,

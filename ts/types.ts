@@ -69,6 +69,27 @@ export type ClassSpec = string | { name: string; synonyms?: readonly string[] }
 /** How synonyms become one class (paper, section 3.2): joined in one prompt, averaged as embeddings, or averaged as CAMs. */
 export type Fusion = 'sentence' | 'feature' | 'cam'
 
+/** A class of a class file. */
+export interface ClassEntry {
+  readonly name: string
+  /** The words that stand for it in prompts, instead of the name. */
+  readonly synonyms?: readonly string[]
+  /** `#rrggbb` or `#rgb`, in palettes and overlays. */
+  readonly colour?: string
+}
+
+/** What `--class-file` reads: the classes, and what else the user wants to keep with them. */
+export interface ClassFile {
+  /** With exactly one `{}` each. */
+  readonly template?: string | readonly string[]
+  readonly fusion?: Fusion
+  /** From 0 to below 1. */
+  readonly boxThreshold?: number
+  readonly background?: readonly string[]
+  /** 1 to 254, their names unique. */
+  readonly classes: readonly ClassEntry[]
+}
+
 export interface EncodeClassesOptions {
   /** With exactly one `{}` each. Several: their unit embeddings are averaged. Default 'a clean origami {}.'. */
   template?: string | readonly string[]

@@ -7,11 +7,11 @@ import { readCocoDataset } from '../../ts/dataset/coco.js'
 import { shardOf } from '../../ts/dataset/dataset.js'
 import { readFolder } from '../../ts/dataset/folder.js'
 import { LabelIndex } from '../../ts/dataset/label_index.js'
-import { photoOf } from '../../ts/dataset/refine.js'
 import { listFolder, listVoc } from '../../ts/dataset/unlabelled.js'
 import { readVoc } from '../../ts/dataset/voc.js'
 import { vocObjects } from '../../ts/dataset/voc_xml.js'
 import { maskPalette } from '../../ts/palette.js'
+import { photoOf } from '../../ts/refine.js'
 import { encodeLabels } from '../../ts/render/png.js'
 
 const root = mkdtempSync(join(tmpdir(), 'clip-es-'))

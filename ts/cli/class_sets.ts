@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type ClassFile, readClassFile } from '../class_file.js'
+import { readClassFile } from '../class_file.js'
 import { embeddedModel } from '../model_path.js'
 import { classSets } from '../text/prompts.js'
+import type { ClassFile } from '../types.js'
 
 export const classFileHelp = "a class file, or one of the package's own: voc, coco, emoji"
 

@@ -1,6 +1,5 @@
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Device, Precision } from '../types.js'
-import { device, maxSide } from './segment.js'
 import { integerFrom } from './usage.js'
 
 /** What a command line says of the model and of how it runs. */
@@ -12,6 +11,13 @@ export interface EngineOptions {
   concurrency?: number
   maxSide?: number
 }
+
+export function device(text: string): Device {
+  if (/^(auto|cpu|cuda(:\d+)?)$/.test(text)) return text as Device
+  throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.')
+}
+
+export const maxSide = (text: string): number => (text === 'none' ? Number.POSITIVE_INFINITY : integerFrom(1, 2 ** 31 - 1)(text))
 
 /** Adds them to a command that goes over a data set. */
 export const addEngineOptions = (command: Command): Command =>

@@ -1,4 +1,5 @@
 import { SingleBar } from 'cli-progress'
+import { percent } from '../render/legend.js'
 import { complain, hasBar, oneLine, say } from './say.js'
 
 /** '2 h 05 min', '3 min 20 s', '12 s'; '–' for what is not known yet. */
@@ -94,3 +95,6 @@ export class RunProgress {
     say()
   }
 }
+
+/** Pixels of 255, if there are any: '2.3 % ignored', '100 % ignored'. */
+export const ignoredText = (share: number): string[] => (share === 0 ? [] : [`${share === 1 ? '100 %' : percent(share)} ignored`])

@@ -2,11 +2,10 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import type { ClassEntry } from '../class_file.js'
 import { invalid } from '../errors.js'
 import { readRegularSync } from '../files/read_regular.js'
 import { writeWhole } from '../files/write_whole.js'
-import type { CrfOptions } from '../types.js'
+import type { ClassEntry, CrfOptions } from '../types.js'
 import { messageOf } from './dataset.js'
 
 /** Everything that a result depends on but its photo and labels. */

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { tolerance } from '../cli/demo_result.js'
+import { tolerance } from '../demo/result.js'
 import { type Check, ok, warning, wrong } from './check.js'
 import type { Trial } from './try_model.js'
 

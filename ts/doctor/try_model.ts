@@ -1,6 +1,6 @@
 // A program of its own, so that a crash in native code is a finding and not the doctor's end: loads the model that the argument names
 // and prints a line of JSON; without an argument the embedded one, which then segments a scene.
-import { demoClasses, demoScenes } from '../cli/demo_scenes.js'
+import { demoClasses, demoScenes } from '../demo/scenes.js'
 import { iou } from '../metrics.js'
 import { embeddedModel } from '../model_path.js'
 import { Segmenter } from '../segmenter.js'

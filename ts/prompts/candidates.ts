@@ -1,7 +1,6 @@
-import type { ClassFile } from '../class_file.js'
 import { invalid } from '../errors.js'
 import { backgrounds } from '../text/prompts.js'
-import type { EncodeClassesOptions, Fusion } from '../types.js'
+import type { ClassFile, EncodeClassesOptions, Fusion } from '../types.js'
 
 export const ranks = ['templates', 'synonyms', 'fusions', 'backgrounds'] as const
 /** What is compared, all else being equal. */

@@ -1,9 +1,9 @@
-import { demoStyle } from '../cli/demo_style.js'
 import type { Manifest } from '../dataset/manifest.js'
 import type { Evaluation, LabelFigures } from '../evaluate/evaluation.js'
 import { ruleName } from '../metrics/cam_rule.js'
 import { hexColour, vocColour } from '../palette.js'
 import { escapeXml } from '../render/legend.js'
+import { pageStyle } from './base_style.js'
 import type { Charts } from './charts.js'
 import type { Example } from './pictures.js'
 import { reportStyle } from './style.js'
@@ -150,7 +150,7 @@ export function reportPage(report: Report): string {
 <meta name="color-scheme" content="light dark">
 <title>${escapeXml(report.title)}: clip-es report</title>
 <link rel="icon" href="data:,">
-<style>${demoStyle}${reportStyle}</style>
+<style>${pageStyle}${reportStyle}</style>
 </head>
 <body>
 ${header(report)}

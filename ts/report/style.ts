@@ -1,4 +1,4 @@
-/** Style of a report, after the demo page's: demo_style.ts. */
+/** Style of a report, added to base_style.ts. */
 export const reportStyle = `
 main { display: grid; gap: 20px; }
 section {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { inspect } from 'node:util'
-import type { ClassFile } from '../class_file.js'
 import { invalid } from '../errors.js'
+import type { ClassFile } from '../types.js'
 
 const DATA = path.join(__dirname, '..', '..', 'data')
 
