@@ -2,8 +2,8 @@
 // smooth|random]
 //                   [--clock wall|cpu] [--peer PROGRAM]
 // Measures the dense CRF, and its set-up (the lattices) separately. Without --photo it makes a synthetic photo. With --peer it runs the
-// program on the same files between our own runs and compares marginals and times; docs/crf.md describes the program's arguments and
-// output.
+// program on the same files between our own runs and compares marginals and times; docs/internals/crf.md describes the program's arguments
+// and output.
 // --clock cpu counts CPU time, for busy machines: use it with one thread only, and with a peer that does the same.
 #include <algorithm>
 #include <cmath>
