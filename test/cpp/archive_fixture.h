@@ -1,5 +1,5 @@
-// What the archive tests are made of: files that hold exactly the given bytes, and archives written by hand, whose checksums
-// are right so that what lies inside can be wrong on purpose.
+// Helpers of the archive tests: temporary files with given bytes, and archives that are built by hand. The checksums of these archives are
+// correct, so that tests can put wrong content into them.
 #pragma once
 #include <unistd.h>
 
@@ -25,7 +25,7 @@ inline std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// A file of its own, gone at the end.
+// A temporary file. The destructor deletes it.
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::string_view bytes = {}) : path_(std::filesystem::temp_directory_path() / "clip-es-test-XXXXXX") {
@@ -48,7 +48,7 @@ class TemporaryFile {
     cut(bytes.size());
   }
   void cut(size_t size) {
-    if (ftruncate(fd_, static_cast<off_t>(size)) != 0) throw std::runtime_error("cannot cut " + path_);
+    if (ftruncate(fd_, static_cast<off_t>(size)) != 0) throw std::runtime_error("cannot shorten " + path_);
   }
 
  private:
@@ -67,7 +67,7 @@ std::string bytes_of(const std::vector<T>& values) {
 
 using Records = std::vector<std::pair<std::string, std::string>>;
 
-// A zip of stored records.
+// A zip file of uncompressed records.
 inline std::string make_zip(const Records& records, const std::string& root = "archive/") {
   std::string body, directory;
   for (const auto& [record, data] : records) {
@@ -85,7 +85,7 @@ inline std::string make_zip(const Records& records, const std::string& root = "a
          bytes_of(static_cast<uint32_t>(body.size())) + std::string(2, '\0');
 }
 
-// --- pickle instructions
+// Pickle instructions.
 inline std::string text(std::string_view value) { return 'X' + bytes_of(static_cast<uint32_t>(value.size())) + std::string(value); }
 inline std::string integer(int64_t value) { return "\x8a\x08" + bytes_of(value); }
 inline std::string integers(const std::vector<int64_t>& values) {

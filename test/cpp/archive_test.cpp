@@ -1,4 +1,4 @@
-// The archive reader on valid files: every value is compared with that of PyTorch or with the formula that produced it.
+// The archive reader on valid files. Every value is compared with PyTorch's value, or with the formula that produced it.
 #include "archive/archive.h"
 
 #include <algorithm>
@@ -34,7 +34,7 @@ const char* name_of_dtype(DType dtype) {
 
 bool is_float(DType dtype) { return dtype <= DType::kFloat64; }
 
-// The definition of float16 (IEEE 754-2008, section 3.4), computed without moving bits.
+// The value of a float16 number by its definition (IEEE 754-2008, section 3.4).
 double half_value(uint16_t bits) {
   const int exponent = bits >> 10 & 31, fraction = bits & 1023;
   double value = std::ldexp(exponent ? 1024 + fraction : fraction, (exponent ? exponent : 1) - 25);
@@ -44,12 +44,12 @@ double half_value(uint16_t bits) {
 
 bool same(double a, double b) { return (std::isnan(a) && std::isnan(b)) || (a == b && std::signbit(a) == std::signbit(b)); }
 
-// The elements of archives/views.pt's "base" at these places: its values are 0, 1, 2, …
+// The elements of "base" in archives/views.pt at these indices. Each element equals its index.
 std::vector<float> counted(std::initializer_list<int> values) { return {values.begin(), values.end()}; }
 
 }  // namespace
 
-TEST("every tensor of the golden archive equals torch.jit.load's bit for bit") {
+TEST("every tensor of the golden archive equals the tensor that torch.jit.load reads, bit for bit") {
   const Archive archive(options().golden + "/vit-small-random.pt");
   std::istringstream list(fixture::read_file(small_archive("vit-small-random.txt")));
   std::string name, dtype, shape, checksum;
@@ -70,7 +70,7 @@ TEST("every tensor of the golden archive equals torch.jit.load's bit for bit") {
   CHECK(count == archive.tensors().size());
 }
 
-TEST("every tensor of the embedded model reads and is finite") {
+TEST("every tensor of the embedded model can be read and is finite") {
   const Archive archive(options().model);
   CHECK(archive.tensors().contains("visual.proj"));
   for (const auto& [name, tensor] : archive.tensors())
@@ -78,7 +78,7 @@ TEST("every tensor of the embedded model reads and is finite") {
       for (const float value : read(archive, name)) CHECK(std::isfinite(value));
 }
 
-TEST("views of one storage keep their own elements in their own order") {
+TEST("views of one storage give the right elements in the right order") {
   const Archive archive(small_archive("views.pt"));
   std::vector<float> base(24);
   std::iota(base.begin(), base.end(), 0.0f);
@@ -115,7 +115,7 @@ TEST("float16, bfloat16 and float64 are converted to the nearest float32") {
   CHECK(std::ranges::equal(read(archive, "as_float64"), doubles, same));
 }
 
-TEST("each of the 65536 float16 values converts to itself") {
+TEST("all 65536 float16 values are converted exactly") {
   std::vector<uint16_t> halves(65536);
   std::iota(halves.begin(), halves.end(), uint16_t{0});
   const TemporaryFile file(fixture::one_tensor({{65536}, {1}, 0, 65536, "HalfStorage"}, bytes_of(halves)));
@@ -132,7 +132,7 @@ TEST("integers and booleans are listed with their type, and refused as weights")
   }
 }
 
-TEST("matrices larger than one piece are read correctly in every order of their dimensions") {
+TEST("matrices that are read in several pieces are correct for every order of their dimensions") {
   constexpr int64_t kRows = 700, kColumns = 1100;  // 3 MB
   std::vector<float> stored(kRows * kColumns);
   std::iota(stored.begin(), stored.end(), 0.0f);
@@ -144,7 +144,7 @@ TEST("matrices larger than one piece are read correctly in every order of their 
   const std::vector<float> transposed = read(Archive(file.path()), "weight");
   for (int64_t i = 0; i < count; ++i) CHECK(transposed[i] == stored[i % kRows * kColumns + i / kRows]);
 
-  // Overlapping long rows: the reader has to go back.
+  // The long rows overlap, so the reader must go back in the file.
   constexpr int64_t kLong = 400'000;
   file.write(fixture::one_tensor({{kLong, 2}, {1, 5}, 7, count}, bytes_of(stored)));
   const std::vector<float> overlapping = read(Archive(file.path()), "weight");
@@ -156,7 +156,7 @@ TEST("tensors in the code are named constants.N") {
   CHECK(read(archive, "constants.0") == std::vector<float>({0.5f, 1.5f, 2.5f}));
 }
 
-TEST("a torch.save file of a state dict gives its names, parameters and shared storages too") {
+TEST("a torch.save file of a state dict gives its names, parameters and shared storages, too") {
   const std::vector<float> weight = {0, 0.25f, 0.5f, 0.75f, 1, 1.25f}, turned = {0, 0.75f, 0.25f, 1, 0.5f, 1.25f};
   const std::pair<const char*, const char*> files[] = {{"state-dict.pt", ""}, {"protocol-4.pt", "state_dict."}};
   for (const auto& [file, prefix] : files) {
@@ -168,17 +168,17 @@ TEST("a torch.save file of a state dict gives its names, parameters and shared s
   }
 }
 
-TEST("extra_file() returns the text of a file, or nothing when it does not exist") {
+TEST("extra_file() returns the text of a file, or nothing if it does not exist") {
   const Archive archive(small_archive("views.pt"));
   CHECK(archive.extra_file("clip-es.json") == R"({"activation": "gelu", "heads": {"image": 3, "text": 2}})");
   CHECK(!archive.extra_file("other.json"));
 }
 
-TEST("a zip64 archive, as PyTorch writes above 4 GB, reads the same") {
+TEST("a zip64 archive, which PyTorch writes above 4 GB, can be read") {
   CHECK(read(Archive(small_archive("zip64.pt")), "weight") == std::vector<float>({1.5f, -2.0f, 3.25f}));
 }
 
-TEST("a fingerprint stays when the file is renamed and changes with one weight") {
+TEST("the fingerprint does not depend on the archive's name and changes with a single weight") {
   const std::vector<float> weights = {1, 2, 3}, others = {1, 2, 4};
   const std::string pickle = "\x80\x02}" + fixture::text("weight") + fixture::tensor({{3}, {1}, 0, 3}) + "s.";
   const TemporaryFile first(fixture::make_zip({{"data.pkl", pickle}, {"data/0", bytes_of(weights)}}, "first/"));
@@ -188,13 +188,13 @@ TEST("a fingerprint stays when the file is renamed and changes with one weight")
   CHECK(Archive(first.path()).fingerprint() != Archive(other.path()).fingerprint());
 }
 
-TEST("CRC-32 gives the standard's check value, in one piece or in several") {
+TEST("CRC-32 gives the check value of the standard, in one call or in several") {
   const std::string digits = "123456789";
   const auto bytes = std::as_bytes(std::span(digits));
   for (size_t cut = 0; cut <= bytes.size(); ++cut) CHECK(crc32(bytes.subspan(cut), crc32(bytes.first(cut))) == 0xcbf43926);
 }
 
-TEST("a read needs the tensor's name and exactly its size") {
+TEST("read() needs the name of an existing tensor and a buffer of exactly its size") {
   const Archive archive(small_archive("tiny.pt"));
   std::vector<float> values(20), more(21);
   archive.read("weight", values);

@@ -1,4 +1,4 @@
-// Attention in blocks, its mean over heads and its backward pass, against full n x n matrices.
+// Compares attention in blocks, its mean over heads and its backward pass with the twins, which use full n x n matrices.
 #include "ops/attention.h"
 
 #include <cmath>
@@ -16,7 +16,7 @@ namespace {
 struct Heads {
   int64_t width, heads;
 };
-const std::vector<Heads> kShapes = {{64, 1}, {128, 2}, {96, 3}, {160, 2}};  // heads of 64, 64, 32 and 80
+const std::vector<Heads> kShapes = {{64, 1}, {128, 2}, {96, 3}, {160, 2}};  // the widths of one head are 64, 64, 32 and 80
 const std::vector<int64_t> kLengths = {1, 2, 64, 65, 132, 133, 270};
 
 struct Forward {
@@ -90,7 +90,7 @@ TEST("each sequence attends only to itself") {
   }
 }
 
-TEST("attention_with_mean gives attention's result and adds its weighted mean over heads without the class token") {
+TEST("attention_with_mean gives the result of attention and adds the weighted mean over heads, without the class token") {
   Random random(4);
   double worst = 0;
   for (const Heads shape : kShapes)
@@ -112,7 +112,7 @@ TEST("attention_with_mean gives attention's result and adds its weighted mean ov
   CHECK_BELOW(worst, 5e-7);
 }
 
-TEST("the textbook gradient of attention is the limit of its differences") {
+TEST("the textbook gradient of attention equals finite differences") {
   Random random(5);
   const Heads shape{12, 3};
   const int64_t n = 5;
@@ -154,7 +154,7 @@ TEST("attention_gradient_sums equals the full gradients summed over the patches,
           worst = std::max(worst, largest_difference(own, want) / std::sqrt(static_cast<double>(n)));  // sums of n terms
         }
       }
-  check::note("largest difference by the square root of the tokens " + std::to_string(worst));
+  check::note("largest difference, divided by the square root of the number of tokens: " + std::to_string(worst));
   CHECK_BELOW(worst, 5e-6);
 }
 

@@ -1,4 +1,4 @@
-// Photos that are computed together, and segmenters that work beside each other, on the CPU and on the GPU that the CUDA tests run on.
+// Batches of photos, and several segmenters that work at the same time. The tests run on the CPU and on the GPU of the CUDA tests.
 #include <array>
 #include <thread>
 
@@ -16,7 +16,7 @@ using check::largest_difference;
 
 namespace {
 
-// Corners of golden photos, small as the emulated GPU is slow: two that have as many patches side by side, and one alone.
+// Corners of golden photos. They are small, because the emulated GPU is slow. The second and the third have equal numbers of patches.
 struct Crop {
   const char* name;
   int64_t width, height;
@@ -34,7 +34,7 @@ npy::Photo cropped(const Crop& crop) {
   return out;
 }
 
-// A photo with its words, and room for what is made of them.
+// A photo with its words, and the memory for its results.
 struct Photo {
   explicit Photo(const Crop& crop)
       : words({crop.name, options().golden + "/small/" + crop.name, options().golden + kSmallModel}),
@@ -94,25 +94,25 @@ bool was_cancelled(const Request& request) {
   return false;
 }
 
-// Photos of three sizes, two of a size side by side, as a batch and each alone.
+// Segments the photos as one batch and one by one, and compares the results.
 void compare_with_single(bool cuda, Precision precision, double limit) {
   const auto segmenter = make_segmenter(cuda, precision);
   for (const bool crf : {false, true}) {
     SegmentSettings settings;
     if (crf) settings.crf.emplace();
-    std::vector<Photo> together = golden_photos(), alone = golden_photos();
-    std::vector<Request> batch = requests(together, settings), single = requests(alone, settings);
+    std::vector<Photo> in_batch = golden_photos(), one_by_one = golden_photos();
+    std::vector<Request> batch = requests(in_batch, settings), single = requests(one_by_one, settings);
     run(*segmenter, batch);
     double worst = 0, worst_mask = 0;
-    for (size_t i = 0; i < alone.size(); ++i) {
+    for (size_t i = 0; i < single.size(); ++i) {
       run(*segmenter, {&single[i], 1});
-      worst =
-          std::max({worst, largest_difference(together[i].maps, alone[i].maps), largest_difference(together[i].scores, alone[i].scores)});
-      worst_mask = std::max(worst_mask, differing_percent(together[i].mask, {alone[i].mask.begin(), alone[i].mask.end()}));
+      worst = std::max(
+          {worst, largest_difference(in_batch[i].maps, one_by_one[i].maps), largest_difference(in_batch[i].scores, one_by_one[i].scores)});
+      worst_mask = std::max(worst_mask, differing_percent(in_batch[i].mask, {one_by_one[i].mask.begin(), one_by_one[i].mask.end()}));
       CHECK(batch[i].times.encode > 0 && batch[i].times.gradcam > 0 && (batch[i].times.crf > 0) == crf);
       CHECK(batch[i].times.encode == batch[0].times.encode);
     }
-    check::note("largest difference " + number(worst) + ", of the masks " + number(worst_mask) + " % of the pixels");
+    check::note("largest difference " + number(worst) + "; at most " + number(worst_mask) + " % of a mask's pixels differ");
     CHECK_BELOW(worst, limit);
     CHECK(worst_mask <= 0.1);
   }
@@ -120,8 +120,8 @@ void compare_with_single(bool cuda, Precision precision, double limit) {
 
 void refuse_one_of_a_batch(bool cuda) {
   const auto segmenter = make_segmenter(cuda);
-  std::vector<Photo> photos = golden_photos(), alone = golden_photos();
-  std::vector<Request> batch = requests(photos), single = requests(alone);
+  std::vector<Photo> photos = golden_photos(), one_by_one = golden_photos();
+  std::vector<Request> batch = requests(photos), single = requests(one_by_one);
   const std::vector<int64_t> one_row{0, 1};
   batch[1].texts = {std::span(photos[1].words.rows).first(photos[1].words.texts.shape[1]), one_row, {}, batch[1].texts.value.first(1)};
   const std::atomic<bool> yes{true}, no{false};
@@ -133,7 +133,7 @@ void refuse_one_of_a_batch(bool cuda) {
   for (const size_t i : {size_t{0}, size_t{3}, size_t{4}}) {
     CHECK(!batch[i].failure);
     run(*segmenter, {&single[i], 1});
-    CHECK(differing_percent(photos[i].mask, {alone[i].mask.begin(), alone[i].mask.end()}) <= 0.1);
+    CHECK(differing_percent(photos[i].mask, {one_by_one[i].mask.begin(), one_by_one[i].mask.end()}) <= 0.1);
   }
   std::vector<Request> again = requests(photos);
   segmenter->segment(again, &yes);
@@ -141,18 +141,18 @@ void refuse_one_of_a_batch(bool cuda) {
   segmenter->segment(std::span<Request>{});
 }
 
-// Has no room for two photos.
+// Throws kOutOfMemory for a batch of more than one photo.
 class SmallDevice : public cpu::CpuDevice {
  public:
   using CpuDevice::CpuDevice;
   void encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
                      HostSpan<const DeviceSpan<float>> mean_attention) override {
-    if (grids.size() > 1) throw Error(ErrorCode::kOutOfMemory, "too much at once");
+    if (grids.size() > 1) throw Error(ErrorCode::kOutOfMemory, "the test device takes one photo at a time");
     CpuDevice::encode_images(c, grids, patches, tokens, mean_attention);
   }
 };
 
-void work_side_by_side(bool cuda) {
+void segment_on_two_threads(bool cuda) {
   const auto first = make_segmenter(cuda);
   const auto second = first->clone(1);
   CHECK(&first->model() == &second->model() && first->device() == second->device());
@@ -179,42 +179,46 @@ void work_side_by_side(bool cuda) {
 
 }  // namespace
 
-TEST("a batch of photos of four sizes gives the maps and masks of each alone, with and without a CRF") {
+TEST("a batch of photos of different sizes gives the same maps and masks as one photo at a time, with and without a CRF") {
   compare_with_single(false, Precision::kFloat32, 2e-5);
 }
-TEST("CUDA: a batch of photos of four sizes gives the maps and masks of each alone, with and without a CRF") {
+TEST("CUDA: a batch of photos of different sizes gives the same maps and masks as one photo at a time, with and without a CRF") {
   compare_with_single(true, Precision::kFloat32, 5e-5);
 }
-TEST("CUDA: a batch in bfloat16, whose photos of as many patches share their attention, gives the maps and masks of each alone") {
+TEST(
+    "CUDA: in bfloat16, where photos with equal numbers of patches share one attention call, a batch gives the same maps and masks as one "
+    "photo at a time") {
   compare_with_single(true, Precision::kBFloat16, 5e-5);
 }
 
-TEST("a photo of a batch that is refused or cancelled leaves the others theirs; all are cancelled together") {
+TEST("a refused or cancelled photo does not affect the others of its batch, and a batch can be cancelled as a whole") {
   refuse_one_of_a_batch(false);
 }
-TEST("CUDA: a photo of a batch that is refused or cancelled leaves the others theirs; all are cancelled together") {
+TEST("CUDA: a refused or cancelled photo does not affect the others of its batch, and a batch can be cancelled as a whole") {
   refuse_one_of_a_batch(true);
 }
 
-TEST("a batch that the memory does not hold is done photo by photo") {
+TEST("a batch that does not fit into the memory is computed photo by photo") {
   Arena arena;
   Segmenter small(options().golden + kSmallModel, {.threads = 2, .max_side = 0}, nullptr, std::make_unique<SmallDevice>(arena));
-  std::vector<Photo> together = golden_photos(), alone = golden_photos();
-  std::vector<Request> batch = requests(together), single = requests(alone);
+  std::vector<Photo> in_batch = golden_photos(), one_by_one = golden_photos();
+  std::vector<Request> batch = requests(in_batch), single = requests(one_by_one);
   const std::atomic<bool> yes{true};
   batch[1].cancelled = &yes;
   small.segment(batch);
   CHECK(was_cancelled(batch[1]));
   for (const size_t i : {size_t{0}, size_t{2}, size_t{3}, size_t{4}}) {
     run(small, {&single[i], 1});
-    CHECK(!batch[i].failure && together[i].mask == alone[i].mask && together[i].maps == alone[i].maps);
+    CHECK(!batch[i].failure && in_batch[i].mask == one_by_one[i].mask && in_batch[i].maps == one_by_one[i].maps);
   }
 }
 
-TEST("segmenters side by side on one model give, at the same time, bit for bit what one gives") { work_side_by_side(false); }
-TEST("CUDA: segmenters side by side on one model give, at the same time, bit for bit what one gives") { work_side_by_side(true); }
+TEST("two segmenters that share a model and run at the same time give the same bits as one segmenter") { segment_on_two_threads(false); }
+TEST("CUDA: two segmenters that share a model and run at the same time give the same bits as one segmenter") {
+  segment_on_two_threads(true);
+}
 
-TEST("batches allocate nothing once their sizes have been seen, from no heap") {
+TEST("batches of known sizes allocate no workspace and no heap memory") {
   const auto segmenter = make_segmenter(false);
   std::vector<Photo> photos = golden_photos();
   uint64_t settled = 0, heap = 0;

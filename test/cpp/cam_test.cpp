@@ -1,4 +1,4 @@
-// Softmax-GradCAM's closed form, box masks and the affinity against their naive twins.
+// Compares the closed form of softmax-GradCAM, the box masks and the affinity with their naive twins.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -41,8 +41,8 @@ CamResult compute_cams(HostContext& context, const TestModel& test, const std::v
   return r;
 }
 
-// The released normalisation, min-max twice, of each row. A first division by the maximum takes out p (1 - p), which can be so small
-// that min-max's 1e-7 would swallow the map.
+// The normalisation of the released code: min-max, twice, for each row. Each map is first divided by its maximum, because it contains the
+// factor p (1 - p). If that factor is tiny, the 1e-7 that min-max adds to its divisor would make the map nearly zero.
 std::vector<double> normalised(const Matrix& cams) {
   std::vector<double> all;
   for (int64_t k = 0; k < cams.rows; ++k) {
@@ -77,7 +77,7 @@ const TransformerShape kSmall{64, 1, Activation::kQuickGelu}, kGelu{96, 3, Activ
 
 }  // namespace
 
-TEST("the textbook GradCAM is the limit of the score's differences") {
+TEST("the gradient of the textbook GradCAM equals finite differences of the score") {
   Random random;
   const TestModel model = random_last_block(random, {8, 2, Activation::kGelu}, 6);
   const int64_t n = 4;
@@ -97,7 +97,7 @@ TEST("the textbook GradCAM is the limit of the score's differences") {
   CHECK_BELOW(largest_difference(weights.values, cam.channel_weights.values), 1e-8);
 }
 
-TEST("softmax_gradcam equals the textbook's CAM for 1, 3 and 20 labels, heads of 32, 64 and 80, gelu and quick_gelu") {
+TEST("softmax_gradcam equals the textbook CAM for 1, 3 and 20 labels, heads of 32, 64 and 80, gelu and quick_gelu") {
   Random random(2);
   double worst = 0, worst_logit = 0, worst_attention = 0;
   for (const TransformerShape& shape : {kSmall, kGelu, kWide})
@@ -118,14 +118,14 @@ TEST("softmax_gradcam equals the textbook's CAM for 1, 3 and 20 labels, heads of
           for (int64_t j = 1; j < n; ++j) attention.push_back(want.mean_attention(i, j));
         worst_attention = std::max(worst_attention, largest_difference(got.mean_attention, attention));
       }
-  check::note("largest difference: cams " + std::to_string(worst) + ", logits (relative) " + std::to_string(worst_logit) + ", attention " +
+  check::note("largest difference: CAMs " + std::to_string(worst) + ", logits (relative) " + std::to_string(worst_logit) + ", attention " +
               std::to_string(worst_attention));
   CHECK_BELOW(worst, 2e-5);
   CHECK_BELOW(worst_logit, 2e-5);
   CHECK_BELOW(worst_attention, 1e-6);
 }
 
-TEST("softmax_gradcam keeps its digits when a label's probability is 1 in float32") {
+TEST("softmax_gradcam stays accurate when a label's probability rounds to 1 in float32") {
   Random random(3);
   const int64_t n = 50, embedding = 32;
   TestModel model = random_last_block(random, kSmall, embedding);
@@ -133,7 +133,7 @@ TEST("softmax_gradcam keeps its digits when a label's probability is 1 in float3
   model.naive.logit_scale = 100;
   const std::vector<float> x = random.normal(n * kSmall.width), rest = random.unit_rows(7, embedding);
   std::vector<float> rows = random.unit_rows(2, embedding);
-  // The first label's text goes to where its logit is largest: up the gradient that the texts' own logits give.
+  // Moves the first label's text towards the image's embedding, so that its logit grows. The logits of the unit vectors are that embedding.
   const reference::GradCam probe = reference::softmax_gradcam(
       model.naive, rows_of(x, kSmall.width),
       [&] {
@@ -153,7 +153,7 @@ TEST("softmax_gradcam keeps its digits when a label's probability is 1 in float3
   CHECK_BELOW(largest_difference(got.cams, normalised(want.cams)), 2e-5);
 }
 
-TEST("a label of several rows competes with their mean, and its CAM is the mean of theirs") {
+TEST("a label with several rows has the score of their mean, and its CAM is the mean of the CAMs of its rows") {
   Random random(4);
   const int64_t n = 30, embedding = 40, patches = n - 1;
   const TestModel model = random_last_block(random, kGelu, embedding);
@@ -217,7 +217,7 @@ TEST("softmax_gradcam explains a label even when e^logit of all others underflow
   for (const auto first : {got.cams.begin(), got.cams.begin() + 19}) CHECK(*std::max_element(first, first + 19) > 0.99f);
 }
 
-TEST("two labels with the same words have CAMs of numbers, not NaN") {
+TEST("two labels with the same words get finite CAMs, not NaN") {
   Random random(7);
   const TestModel model = random_last_block(random, kSmall, 16);
   const std::vector<float> row = random.unit_rows(1, 16);
@@ -226,7 +226,7 @@ TEST("two labels with the same words have CAMs of numbers, not NaN") {
   CHECK_BELOW(std::abs(got.probabilities[0] - 0.5), 1e-6);
 }
 
-TEST("box_mask equals the flood fill at grids of 1 x 1, 1 x N and odd sizes, at every threshold") {
+TEST("box_mask equals the flood fill for grids of 1 x 1, 1 x N and odd sizes, at thresholds from 0 to 1") {
   Random random(8);
   for (const auto& [height, width] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 9}, {9, 1}, {2, 2}, {3, 7}, {24, 32}})
     for (const double threshold : {0.0, 0.1, 0.4, 0.7, 0.95, 1.0})
@@ -242,7 +242,8 @@ TEST("box_mask equals the flood fill at grids of 1 x 1, 1 x N and odd sizes, at 
 TEST("the threshold of box_mask is Python's int(threshold * maximum) for every 8-bit maximum") {
   for (const double threshold : {0.05, 0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99})
     for (int maximum = 0; maximum < 256; ++maximum) {
-      // A row of all values up to the maximum, each alone: the mask shows which are above. The last row and column are lost to the quirk.
+      // The first row holds every value up to the maximum, with a gap after each. So the mask shows which values are above the limit. The
+      // second row and the last columns are empty, because box_mask loses the last row and column of a box at the border.
       std::vector<float> cam(2 * 520);
       for (int value = 0; value <= maximum; ++value) cam[2 * value] = static_cast<float>((value + 0.5) / 255.0);
       cam[2 * maximum] = static_cast<float>(std::min((maximum + 0.5) / 255.0, 1.0));
@@ -253,7 +254,7 @@ TEST("the threshold of box_mask is Python's int(threshold * maximum) for every 8
     }
 }
 
-TEST("cells that touch at a corner are one component, and a box at the far border loses its last row and column") {
+TEST("cells that touch at a corner form one component, and a box at the bottom or right border loses its last row or column") {
   std::vector<float> cam(5 * 6);
   cam[1 * 6 + 1] = cam[2 * 6 + 2] = cam[3 * 6 + 3] = 1;  // a diagonal
   std::vector<uint8_t> mask(cam.size()), want(cam.size());
@@ -300,7 +301,7 @@ TEST("refine_cams equals the affinity matrix times the CAM for 1 to 130 patches,
   CHECK_BELOW(worst, 1e-5);
 }
 
-TEST("no NaN comes out of refine_cams when patches attend to nothing, to themselves alone, or almost nothing attends to them") {
+TEST("refine_cams returns no NaN when patches attend to nothing or only to themselves, or when almost no patch attends to them") {
   const int64_t n = 9;
   std::vector<float> cam(n, 1.0f);
   const std::vector<uint8_t> box(n, 1);

@@ -1,4 +1,4 @@
-// The framework of the C++ tests: TEST registers a sentence that can be false, CHECK ends a test that fails, main prints the totals.
+// A small test framework. TEST registers a test, whose title is a sentence about the engine; a CHECK that fails ends its test.
 #pragma once
 #include <cmath>
 #include <functional>
@@ -11,7 +11,7 @@ namespace check {
 
 struct Test {
   const char* file;
-  std::string sentence;
+  std::string title;
   std::function<void()> body;
 };
 struct Failed : std::exception {};
@@ -21,10 +21,10 @@ struct Skipped : std::exception {
 };
 
 std::vector<Test>& tests();
-bool add(const char* file, std::string sentence, std::function<void()> body);
-void fail(const char* file, int line, const std::string& what);  // prints, and ends the test
-[[noreturn]] void skip(const std::string& reason);               // ends the test, which counts as skipped
-void note(const std::string& line);                              // a measured number, printed under the test
+bool add(const char* file, std::string title, std::function<void()> body);
+void fail(const char* file, int line, const std::string& what);  // prints `what` and ends the test, which failed
+[[noreturn]] void skip(const std::string& reason);               // ends the test, which is counted as skipped
+void note(const std::string& line);                              // prints a measured value below the test's title
 
 // Compares two sequences and returns the largest absolute difference; NaN counts as infinite.
 template <class A, class B>
@@ -42,9 +42,9 @@ double largest_difference(const A& a, const B& b) {
 
 #define CHECK_JOIN2(a, b) a##b
 #define CHECK_JOIN(a, b) CHECK_JOIN2(a, b)
-#define TEST(sentence)                                                                                                           \
-  static void CHECK_JOIN(test_, __LINE__)();                                                                                     \
-  [[maybe_unused]] static const bool CHECK_JOIN(added_, __LINE__) = check::add(__FILE__, sentence, CHECK_JOIN(test_, __LINE__)); \
+#define TEST(title)                                                                                                           \
+  static void CHECK_JOIN(test_, __LINE__)();                                                                                  \
+  [[maybe_unused]] static const bool CHECK_JOIN(added_, __LINE__) = check::add(__FILE__, title, CHECK_JOIN(test_, __LINE__)); \
   static void CHECK_JOIN(test_, __LINE__)()
 
 #define CHECK(condition)                                                        \
@@ -52,7 +52,7 @@ double largest_difference(const A& a, const B& b) {
     if (!(condition)) check::fail(__FILE__, __LINE__, "CHECK(" #condition ")"); \
   } while (0)
 
-// value < limit, both printed when it fails.
+// Checks value < limit. A failure prints both numbers.
 #define CHECK_BELOW(value, limit)                            \
   do {                                                       \
     const double v_ = (value), l_ = (limit);                 \
@@ -63,7 +63,7 @@ double largest_difference(const A& a, const B& b) {
     }                                                        \
   } while (0)
 
-// Runs the statement; it must throw clip_es::Error with this code and a message that contains `part`.
+// Runs the statement, which must throw clip_es::Error with this code and a message that contains `part`.
 #define CHECK_ERROR(statement, expected_code, part)                                                                       \
   do {                                                                                                                    \
     bool thrown_ = false;                                                                                                 \

@@ -1,7 +1,8 @@
-// fuzz_archive ITERATIONS SEED ARCHIVE...: mutates archives and JSON texts at random and reads everything in them. Build it with
-// -fsanitize=address,undefined. Bytes that were changed after the checksums were made must be refused or leave every tensor as
-// it was; programs (data.pkl) that were changed before may mean anything, but must end in tensors or in an Error. Exit status 1
-// when one does not.
+// fuzz_archive ITERATIONS SEED ARCHIVE...
+// Changes archives and JSON texts at random and reads everything in them. Build it with -fsanitize=address,undefined.
+// - Bytes of a finished archive are changed: the archive must be refused, or every tensor must keep its value.
+// - A pickle program (data.pkl) is changed and packed with correct checksums: the reader must return tensors or throw an Error.
+// The exit status is 1 if the reader does anything else.
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
@@ -20,7 +21,7 @@ namespace {
 using Random = std::mt19937_64;
 using Values = std::map<std::string, std::vector<float>>;
 
-constexpr int64_t kMostElements = 1 << 20;  // larger tensors only appear to be: views with stride 0
+constexpr int64_t kMostElements = 1 << 20;  // larger ones are views with stride 0; their storage is small
 
 size_t below(Random& random, size_t limit) { return limit ? random() % limit : 0; }
 
@@ -37,7 +38,7 @@ Values read_all(const std::string& path) {
   return values;
 }
 
-// Bit for bit: NaN is not equal to itself.
+// Compares the bits, because NaN is not equal to itself.
 bool same(const Values& a, const Values& b) {
   return std::ranges::equal(a, b, [](const auto& x, const auto& y) {
     return x.first == y.first && x.second.size() == y.second.size() &&
@@ -52,7 +53,7 @@ void flip(Random& random, std::string& bytes, size_t first, size_t count) {
   }
 }
 
-// Copies a range over another, or puts it in between.
+// Copies a range of bytes to another position, where it replaces other bytes.
 void splice(Random& random, std::string& bytes) {
   if (bytes.empty()) return;
   const size_t from = below(random, bytes.size());
@@ -71,7 +72,7 @@ void mutate_file(Random& random, std::string& bytes) {
   }
 }
 
-// Instructions that a flip of a byte seldom makes, and sizes that overflow.
+// Inserts instructions that a random bit flip rarely creates, and sizes that overflow.
 void mutate_pickle(Random& random, std::string& program) {
   static const std::string kParts[] = {"(",
                                        ")",
@@ -116,7 +117,7 @@ void mutate_pickle(Random& random, std::string& program) {
 struct Subject {
   std::string path, bytes;
   Values values;
-  fixture::Records records;  // those that can be read, without the first folder
+  fixture::Records records;  // the uncompressed records; their names do not include the first folder
 };
 
 Subject load(const std::string& path) {
@@ -136,7 +137,7 @@ struct Counts {
   size_t accepted = 0, refused = 0, wrong = 0;
 };
 
-// Runs `read`, which returns whether what it accepted is right.
+// Runs `read`. It returns false if it accepted wrong data.
 template <class Read>
 void attempt(Counts& counts, Read read) {
   try {

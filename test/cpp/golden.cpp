@@ -42,7 +42,7 @@ const std::vector<Case>& cases() {
   static const std::vector<Case> all = [] {
     auto folders = golden_folders();
     if (const char* full = std::getenv("CLIP_ES_GOLDEN_FULL")) folders.push_back({full, options().golden + kSmallModel});
-    else check::note("full-size photos are skipped: CLIP_ES_GOLDEN_FULL names no folder of them");
+    else check::note("full-size photos are skipped: set CLIP_ES_GOLDEN_FULL to their folder to include them");
     std::vector<Case> found;
     for (const auto& [folder, model] : folders)
       for (const auto& entry : fs::directory_iterator(folder))

@@ -1,4 +1,4 @@
-// The golden data (tools/golden) as the tests see them: photos with the results of every stage in float64, and what the engine gave.
+// Reads the golden data of tools/golden (photos, and the results of every stage in float64) and compares results with them.
 #pragma once
 #include <string>
 #include <utility>
@@ -12,7 +12,7 @@ inline const char* const kSmallModel = "/vit-small-random.pt";
 
 const clip_es::ModelFile& model_at(const std::string& path);
 
-// Segments one photo. Throws the failure.
+// Segments one photo. Throws the failure, if there is one.
 void run(clip_es::Segmenter&, clip_es::Request, const std::atomic<bool>* cancelled = nullptr);
 
 struct Case {
@@ -23,11 +23,11 @@ struct Case {
   std::vector<float> golden(const std::string& array) const { return npy::read(folder + "/" + array + ".npy").floats(); }
 };
 
-// Folders of cases with their models.
+// Pairs of a folder of cases and the model for them.
 std::vector<std::pair<std::string, std::string>> golden_folders();
 const std::vector<Case>& cases();
 
-// A case's texts as the stages want them: one row per label, the rest background.
+// The texts of a case in the form that the stages need: one row per label. The remaining rows are the background.
 struct Words {
   npy::Array texts;
   std::vector<float> rows;
@@ -39,19 +39,19 @@ struct Words {
   clip_es::LabelTexts label_texts() const;
 };
 
-// What each stage gave; from `refined` on with the golden box masks.
+// The engine's result of each stage. `refined` and all later results are made with the golden box masks.
 struct Results {
   clip_es::Grid grid{};
   std::vector<float> pixels, features, mean_attention, logits, probabilities, cams, refined, refined_full, confidence;
-  std::vector<uint8_t> boxes, golden_boxes, mask;  // boxes: from the golden CAMs
+  std::vector<uint8_t> boxes, golden_boxes, mask;  // boxes: made from the golden CAMs
 };
 
-// patch_rows of preprocess() in the golden order (3, height, width).
+// Reorders the result of preprocess() to (3, height, width), the order of the golden pixels.
 std::vector<float> to_pixels(const std::vector<float>& patch_rows, const clip_es::Grid&, int64_t patch);
 
-// Relative, but for logits below 1: those are cosines of nearly nothing, times the scale.
+// The largest relative difference. For logits below 1 it is the absolute difference: such a logit comes from a cosine near 0.
 double largest_relative(const std::vector<float>& got, const std::vector<float>& want);
-// Whether a cell of this map lies so near the threshold that rounding decides.
+// True if a cell of this map is so near to the box threshold that rounding can move it to the other side.
 bool near_threshold(std::span<const float> cam);
 // The share of elements that differ, in percent.
 double differing_percent(const std::vector<uint8_t>& got, const std::vector<float>& want);

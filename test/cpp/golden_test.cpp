@@ -1,6 +1,6 @@
-// Every stage on the golden photos against the results that tools/golden computed in float64. The limits are the float32 CPU row of the
-// accuracy contract. Folders: GOLDEN/small with GOLDEN/vit-small-random.pt, and every GOLDEN/NAME that has a model.pt of its own;
-// full-size photos of the first model come from $CLIP_ES_GOLDEN_FULL.
+// Compares every stage with the float64 results that tools/golden computed for the golden photos. The limits are the row "float32, CPU" of
+// the accuracy contract. The photos in GOLDEN/small use the model GOLDEN/vit-small-random.pt, and so do the full-size photos in
+// $CLIP_ES_GOLDEN_FULL. Every other folder GOLDEN/NAME with a model.pt uses that model.
 #include "golden.h"
 
 #include <algorithm>
@@ -109,7 +109,7 @@ struct Differences {
   double mean = 0, largest = 0;
 };
 
-// Of one stage in a coarser precision, over all cases.
+// The mean and the largest difference of one stage from the golden data, over all cases, in bfloat16 or int8.
 Differences rounding(const std::string& array, std::vector<float> Results::*stage, Precision precision) {
   Differences all;
   double sum = 0, count = 0;
@@ -165,7 +165,7 @@ TEST("text embeddings are within 2e-5 of the golden ones") {
 
 TEST("pixels are within 1e-6 of the golden ones") { compare("pixels", &Results::pixels, 1e-6); }
 TEST("features are within 5e-5 of the golden ones") { compare("features", &Results::features, 5e-5); }
-TEST("logits are within 2e-5 of the golden ones, relative to their size") { compare("logits", &Results::logits, 2e-5, largest_relative); }
+TEST("logits are within 2e-5 of the golden ones, as a relative difference") { compare("logits", &Results::logits, 2e-5, largest_relative); }
 TEST("probabilities are within 2e-5 of the golden ones") { compare("probabilities", &Results::probabilities, 2e-5); }
 TEST("CAMs are within 2e-5 of the golden ones") { compare("cams", &Results::cams, 2e-5); }
 TEST("the mean attention is within 2e-6 of the golden one") { compare("mean_attention", &Results::mean_attention, 2e-6); }
@@ -173,12 +173,12 @@ TEST("refined maps are within 2e-5 of the golden ones, given the golden box mask
 TEST("maps at the photo's size are within 5e-5 of the golden ones") { compare("refined_full", &Results::refined_full, 5e-5); }
 TEST("the confidence is within 5e-5 of the golden one") { compare("confidence", &Results::confidence, 5e-5); }
 
-TEST("box masks made from the golden CAMs are the golden ones, cell for cell") {
+TEST("box masks made from the golden CAMs equal the golden box masks in every cell") {
   for (const Case& c : cases())
     if (results_of(c, 3).boxes != results_of(c, 3).golden_boxes) check::fail(__FILE__, __LINE__, c.name + ": box masks differ");
 }
 
-TEST("box masks made from our own CAMs are the golden ones where no cell lies within 1e-4 of the threshold") {
+TEST("box masks made from our own CAMs equal the golden ones if no cell is within 1e-4 of the threshold") {
   int same = 0, near = 0;
   for (const Case& c : cases())
     for (const int threads : {1, 3}) {
@@ -194,22 +194,22 @@ TEST("box masks made from our own CAMs are the golden ones where no cell lies wi
         else check::fail(__FILE__, __LINE__, c.name + ": the box mask of map " + std::to_string(first / patches) + " differs");
       }
     }
-  check::note(std::to_string(same) + " identical, " + std::to_string(near) + " with a cell on the threshold");
+  check::note(std::to_string(same) + " box masks are equal; " + std::to_string(near) + " differ because a cell is on the threshold");
 }
 
 TEST("at most 0.1 % of a mask's pixels differ from the golden one") {
   double worst = 0;
   for (const Case& c : cases())
     for (const int threads : {1, 3}) worst = std::max(worst, differing_percent(results_of(c, threads).mask, c.golden("mask")));
-  check::note("largest share " + number(worst) + " %");
+  check::note("at most " + number(worst) + " % of the pixels differ");
   CHECK(worst <= 0.1);
 }
 
-TEST("in bfloat16 and int8 pixels are the golden ones, and the other stages near them: mean and largest differences") {
+TEST("in bfloat16 and int8 the pixels equal the golden ones, and the mean difference of every other stage is below its limit") {
   struct Stage {
     const char* array;
     std::vector<float> Results::*values;
-    double bfloat16, int8;  // limits of the mean
+    double bfloat16, int8;  // limits of the mean difference
   };
   const Stage stages[] = {{"features", &Results::features, 0.008, 0.035},
                           {"logits", &Results::logits, 0.1, 0.35},
@@ -229,7 +229,7 @@ TEST("in bfloat16 and int8 pixels are the golden ones, and the other stages near
   }
 }
 
-TEST("the segmenter gives the golden mask, confidence, maps and scores from photo to end, in one call and in two") {
+TEST("the segmenter returns the golden mask, confidence, maps and scores, in one call or with a separate encode()") {
   double worst = 0, worst_share = 0;
   int skipped = 0, compared = 0;
   for (const Case& c : cases())
@@ -270,7 +270,7 @@ TEST("the segmenter gives the golden mask, confidence, maps and scores from phot
         same_boxes = same_boxes && std::equal(own.begin(), own.end(), staged.golden_boxes.begin() + k * patches);
       }
       if (!same_boxes) {
-        ++skipped;  // a cell on the threshold: another box is another map, see the test above
+        ++skipped;  // a cell on the threshold changes the box and so the map; the test above checks these boxes
         continue;
       }
       ++compared;
@@ -283,14 +283,14 @@ TEST("the segmenter gives the golden mask, confidence, maps and scores from phot
       for (size_t i = 0; i < pixels; ++i) differing += one.mask[i] != mask[i];
       worst_share = std::max(worst_share, 100.0 * static_cast<double>(differing) / static_cast<double>(pixels));
     }
-  check::note("largest difference " + number(worst) + ", " + number(worst_share) + " % of a mask's pixels; " + std::to_string(compared) +
-              " runs compared, " + std::to_string(skipped) + " with a cell on the threshold");
+  check::note("largest difference " + number(worst) + ", " + number(worst_share) + " % of a mask's pixels differ; " +
+              std::to_string(compared) + " runs compared, " + std::to_string(skipped) + " skipped because a cell is on the threshold");
   CHECK(compared > 0);
   CHECK_BELOW(worst, 5e-5);
   CHECK(worst_share <= 0.1);
 }
 
-TEST("a segmenter that has seen a size asks for no memory, neither for its workspace nor of the heap, and repeats its results") {
+TEST("for photos of a known size a segmenter allocates no workspace and no heap memory, and its results do not change") {
   {
     const HeapWatch watch;
     const std::vector<int> asked(7);
@@ -329,7 +329,7 @@ TEST("a segmenter that has seen a size asks for no memory, neither for its works
   CHECK(heap == 0);
 }
 
-TEST("a cancelled segmenter stops and works again afterwards") {
+TEST("a cancelled segmenter stops, and segments the next photo correctly") {
   Segmenter segmenter(options().golden + kSmallModel, {.threads = 3});
   const Case c{"", options().golden + "/small/chelsea_150x113", options().golden + kSmallModel};
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");

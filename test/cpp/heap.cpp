@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <new>
 
-extern "C" const char __executable_start, etext;  // the linker's: where this program's code begins and ends
+extern "C" const char __executable_start, etext;  // from the linker: the limits of this program's code
 
 namespace {
 

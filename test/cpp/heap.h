@@ -1,5 +1,5 @@
-// Counts what the engine and the tests, which are linked into this program, ask of operator new. What LibTorch and the C++ library ask for
-// themselves is not counted. AddressSanitizer has an operator new of its own, which finds mistakes: under it nothing is counted.
+// Counts the calls of operator new that this program's code makes, which is the engine and the tests. Calls from LibTorch and the C++
+// library are not counted. With AddressSanitizer nothing is counted, because it replaces operator new itself.
 #pragma once
 #include <cstdint>
 
@@ -14,5 +14,5 @@ class HeapWatch {
   ~HeapWatch();
   HeapWatch(const HeapWatch&) = delete;
   HeapWatch& operator=(const HeapWatch&) = delete;
-  uint64_t count() const;  // requests since its construction, of all threads
+  uint64_t count() const;  // calls in all threads since construction
 };

@@ -1,6 +1,7 @@
-// Compares torch/c_functions.h with the headers of a LibTorch. CMake compiles the comparison if CLIP_ES_LIBTORCH has headers.
+// Compares the declarations in torch/c_functions.h with the headers of LibTorch, at compile time. CMake defines CLIP_ES_LIBTORCH_HEADERS
+// if the LibTorch in CLIP_ES_LIBTORCH has headers.
 #ifdef CLIP_ES_LIBTORCH_HEADERS
-#define USE_CUDA  // declares the stream guard; the header needs nothing of CUDA
+#define USE_CUDA  // makes the header declare the stream guard; it includes no CUDA header
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cuda.h>
 #include <torch/csrc/stable/c/shim.h>
@@ -23,7 +24,7 @@ CLIP_ES_TORCH_HOST_FUNCTIONS(X)
 CLIP_ES_TORCH_CUDA_FUNCTIONS(X)
 #undef X
 
-// The optional functions, one by one: old or pruned headers lack some of them.
+// The optional functions are checked one by one, because some headers do not declare all of them.
 #define CHECK_OPTIONAL(name) static_assert(std::is_same_v<decltype(&::name), decltype(torch::name)>, #name)
 CHECK_OPTIONAL(torch_call_dispatcher);
 CHECK_OPTIONAL(aoti_torch_new_tensor_handle);

@@ -1,4 +1,4 @@
-// Linear layers: packed weights and compact ones.
+// Linear layers with packed and with compact weights.
 #include "clip/linear.h"
 
 #include <cmath>
@@ -10,7 +10,9 @@ using namespace clip_es;
 using check::largest_difference;
 using reference::Matrix;
 
-TEST("a packed layer equals the twin with and without bias, at sizes that fill no tile, panel or block, on 1 to 3 threads") {
+TEST(
+    "a packed layer equals its twin with and without bias, also at sizes that leave tiles, panels and blocks partly empty, on 1 to 3 "
+    "threads") {
   Random random(7);
   for (const int64_t inputs : {1, 37, 768, 1000})
     for (const int64_t outputs : {1, 15, 33})
@@ -33,7 +35,7 @@ TEST("a packed layer equals the twin with and without bias, at sizes that fill n
         }
 }
 
-TEST("a compact layer holds every kind of float16 number in half the memory; other numbers stay float32") {
+TEST("a compact layer stores float16 numbers exactly in half the memory, and stays float32 if a weight is not a float16 number") {
   Random random(9);
   std::vector<float> weight = random.normal(33 * 65);
   for (float& value : weight) value = std::round(value * 64) / 64;

@@ -1,6 +1,8 @@
-// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--device cuda[:N]] [--only TEXT]... [--except TEXT]: runs the tests whose
-// sentence or file contains the TEXT of one --only (all tests without --only), but not the TEXT of --except.
-// clip_es_test --cpu-levels: prints the names of this CPU's levels, the best one first. CLIP_ES_CPU chooses the level.
+// clip_es_test [--libtorch DIR] [--model FILE] [--golden DIR] [--device cuda[:N]] [--only TEXT]... [--except TEXT]
+// Runs all tests, or with --only the tests whose title or file name contains one of the texts. Leaves out the tests whose title or file
+// name contains the text of --except.
+// clip_es_test --cpu-levels
+// Prints the names of the kernel levels that this CPU supports, the best one first. CLIP_ES_CPU selects the level for the tests.
 #include <algorithm>
 #include <cstring>
 
@@ -14,8 +16,8 @@ std::vector<Test>& tests() {
   static std::vector<Test> all;
   return all;
 }
-bool add(const char* file, std::string sentence, std::function<void()> body) {
-  tests().push_back({file, std::move(sentence), std::move(body)});
+bool add(const char* file, std::string title, std::function<void()> body) {
+  tests().push_back({file, std::move(title), std::move(body)});
   return true;
 }
 void fail(const char* file, int line, const std::string& what) {
@@ -40,7 +42,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> only;
   std::string except;
   const auto names = [](const check::Test& test, const std::string& text) {
-    return test.sentence.find(text) != std::string::npos || std::strstr(test.file, text.c_str());
+    return test.title.find(text) != std::string::npos || std::strstr(test.file, text.c_str());
   };
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
@@ -53,7 +55,8 @@ int main(int argc, char** argv) {
     else if (name == "--except") except = value;
     else {
       std::cerr << "unknown option " << name
-                << "; known: --libtorch DIR --model FILE --golden DIR --device cuda[:N] --only TEXT --except TEXT --cpu-levels\n";
+                << "; the options are --libtorch DIR, --model FILE, --golden DIR, --device cuda[:N], --only TEXT, --except TEXT and "
+                   "--cpu-levels\n";
       return 2;
     }
   }
@@ -61,7 +64,7 @@ int main(int argc, char** argv) {
   for (const auto& test : check::tests()) {
     const bool chosen = only.empty() || std::any_of(only.begin(), only.end(), [&](const std::string& text) { return names(test, text); });
     if (!chosen || (!except.empty() && names(test, except))) continue;
-    std::cout << "  " << test.sentence << std::endl;
+    std::cout << "  " << test.title << std::endl;
     bool ok = true;
     try {
       test.body();

@@ -1,4 +1,4 @@
-// Mask and confidence against the naive twin, which keeps the scores of all labels.
+// Compares mask and confidence with the naive twin, which stores the scores of all labels.
 #include <cmath>
 #include <numeric>
 
@@ -25,7 +25,7 @@ MaskResult make(HostContext& context, std::vector<float> maps, const Grid& grid,
   return r;
 }
 
-// Whether rounding to float32 can change the label: the two best scores, or the best score and the limit, are too close.
+// True if float32 rounding can change the label, because the two best scores, or the best score and the limit, are almost equal.
 bool undecided(const Matrix& scores, int64_t pixel, double ignore_below) {
   double best = -1, second = -1;
   for (int64_t c = 0; c < scores.rows; ++c) {
@@ -38,7 +38,7 @@ bool undecided(const Matrix& scores, int64_t pixel, double ignore_below) {
 
 }  // namespace
 
-TEST("the mask of 1, 3, 20 and 254 labels equals the twin's at odd sizes, background powers and limits of confidence") {
+TEST("the mask of 1, 3, 20 and 254 labels equals its twin at odd sizes, with several background powers and confidence limits") {
   Random random;
   double worst = 0;
   int64_t pixels = 0, open = 0;
@@ -63,12 +63,12 @@ TEST("the mask of 1, 3, 20 and 254 labels equals the twin's at odd sizes, backgr
           }
         }
   check::note("largest difference " + std::to_string(worst) + "; " + std::to_string(open) + " of " + std::to_string(pixels) +
-              " pixels undecided");
+              " pixels are too close to decide");
   CHECK_BELOW(worst, 2e-6);
-  CHECK(open * 10 < pixels);  // several of 254 maps have their maximum in the same cell
+  CHECK(open * 10 < pixels);  // some are open, because several of 254 maps have their maximum in the same cell
 }
 
-TEST("the mask is the same whether maps and confidence are asked for or not") {
+TEST("mask, confidence and maps do not depend on which of them are requested") {
   Random random(2);
   const Grid grid{3, 4};
   const std::vector<float> maps = random.normal(5 * 12);
@@ -86,7 +86,7 @@ TEST("the mask is the same whether maps and confidence are asked for or not") {
   CHECK(full == all.maps);
 }
 
-TEST("of two equal maps the lower index wins, and each label writes its own byte") {
+TEST("for two equal maps the label with the lower index wins, and the mask holds the value of that label") {
   Random random(3);
   const std::vector<float> map = random.uniform(20);
   std::vector<float> maps = map;
@@ -101,7 +101,7 @@ TEST("of two equal maps the lower index wins, and each label writes its own byte
 }
 
 TEST("the background wins a tie") {
-  // min-max divides by 1 + 1e-7, in float32 1 + 2^-23: this value becomes exactly a half, as is the background then.
+  // min-max divides by 1 + 1e-7, which is 1 + 2^-23 in float32. So this value becomes exactly 0.5, and the background is 0.5, too.
   const float half = 0.5f * (1 + 0x1p-23f);
   const MaskResult got = make(test_context(), {0, half, 1}, {1, 3}, {1}, 3, 1, {});
   CHECK(got.maps[1] == 0.5f && got.confidence[1] == 0.5f);
@@ -112,7 +112,7 @@ TEST("a background power of 0 makes everything background") {
   CHECK(make(test_context(), {0, 1}, {1, 2}, {1}, 2, 1, {0, 0}).mask == std::vector<uint8_t>({0, 0}));
 }
 
-TEST("constant maps are all background with full confidence, never NaN") {
+TEST("constant maps give a mask of background with confidence 1, never NaN") {
   for (const float level : {0.0f, 0.5f, -7.0f, 1e30f})
     for (const float power : {0.5f, 1.0f, 2.0f}) {
       const MaskResult got = make(test_context(), std::vector<float>(3 * 6, level), {2, 3}, {1, 2, 3}, 31, 17, {power, 0});
@@ -122,7 +122,7 @@ TEST("constant maps are all background with full confidence, never NaN") {
     }
 }
 
-TEST("maps at the photo's size lie in [0, 1] and so does the confidence, whatever the power") {
+TEST("full-size maps and the confidence are between 0 and 1 for every background power") {
   Random random(4);
   for (const float power : {0.0f, 0.3f, 1.0f, 8.0f}) {
     const MaskResult got = make(test_context(), random.normal(3 * 35, 100), {5, 7}, {1, 2, 3}, 123, 77, {power, 0});
@@ -131,7 +131,7 @@ TEST("maps at the photo's size lie in [0, 1] and so does the confidence, whateve
   }
 }
 
-TEST("ignore_below turns exactly the less certain pixels into 255") {
+TEST("ignore_below sets exactly the pixels with lower confidence to 255") {
   Random random(5);
   const std::vector<float> maps = random.uniform(2 * 20);
   const MaskResult sure = make(test_context(), maps, {4, 5}, {1, 2}, 40, 30, {});
@@ -150,7 +150,7 @@ TEST("a score equal to ignore_below is kept") {
   }
 }
 
-TEST("plateaus of 1 stay at 1 when they are enlarged, so that no power of the background is NaN") {
+TEST("areas of 1 stay at 1 when maps are enlarged, so that no power of the background is NaN") {
   for (const int64_t columns : {7, 31, 97})
     for (int64_t width = columns; width < 500; width += 6) {
       std::vector<float> maps(static_cast<size_t>(5 * columns), 1e4f);

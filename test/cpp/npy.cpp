@@ -17,10 +17,10 @@ std::string file_bytes(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// The text behind `key` in a header such as {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
+// The text after `key` in a header such as {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
 std::string after(const std::string& header, const std::string& key, const std::string& path) {
   const size_t at = header.find("'" + key + "': ");
-  if (at == std::string::npos) refuse(path, "header without " + key);
+  if (at == std::string::npos) refuse(path, "its header has no " + key);
   return header.substr(at + key.size() + 4);
 }
 
@@ -47,21 +47,21 @@ Array read(const std::string& path) {
   uint32_t length = 0;
   std::memcpy(&length, &bytes[8], long_header ? 4 : 2);
   const size_t start = (long_header ? 12 : 10) + size_t{length};
-  if (start > bytes.size()) refuse(path, "truncated header");
+  if (start > bytes.size()) refuse(path, "the header is cut short");
   const std::string header = bytes.substr(0, start);
-  if (after(header, "fortran_order", path)[0] != 'F') refuse(path, "Fortran order");
+  if (after(header, "fortran_order", path)[0] != 'F') refuse(path, "its order is Fortran's; save it in C order");
   Array a{parse_shape(after(header, "shape", path)), after(header, "descr", path).substr(2, 2), {}};
   size_t count = 1;
   for (const int64_t size : a.shape) count *= static_cast<size_t>(size);
   const auto item = static_cast<size_t>(a.dtype[1] - '0');
-  if (bytes.size() - start != count * item) refuse(path, "its size does not fit its shape");
+  if (bytes.size() - start != count * item) refuse(path, "the size of the file does not match the shape in its header");
   const char* data = bytes.data() + start;
   if (a.dtype == "f4") a.data = values<float>(data, count);
   else if (a.dtype == "f8") a.data = values<double>(data, count);
   else if (a.dtype == "u1") a.data = values<uint8_t>(data, count);
   else if (a.dtype == "i4") a.data = values<int32_t>(data, count);
   else if (a.dtype == "i8") a.data = values<int64_t>(data, count);
-  else refuse(path, "type " + a.dtype + " is not read here");
+  else refuse(path, "its type is " + a.dtype + "; expected f4, f8, u1, i4 or i8");
   return a;
 }
 
@@ -71,10 +71,11 @@ Photo read_ppm(const std::string& path) {
   Photo photo;
   int largest = 0;
   in >> magic >> photo.width >> photo.height >> largest;
-  if (!in || magic != "P6" || largest != 255) refuse(path, "not an 8-bit binary .ppm");
+  if (!in || magic != "P6" || largest != 255) refuse(path, "not a binary .ppm (P6) with 8 bits per channel");
   in.ignore(1);
   photo.rgb.resize(photo.width * photo.height * 3);
-  if (!in.read(reinterpret_cast<char*>(photo.rgb.data()), static_cast<std::streamsize>(photo.rgb.size()))) refuse(path, "truncated");
+  if (!in.read(reinterpret_cast<char*>(photo.rgb.data()), static_cast<std::streamsize>(photo.rgb.size())))
+    refuse(path, "the file is cut short");
   return photo;
 }
 

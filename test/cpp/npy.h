@@ -9,14 +9,14 @@ namespace npy {
 struct Array {
   std::vector<int64_t> shape;
   std::string dtype;         // NumPy's, without byte order: "f4", "f8", "u1", "i4", "i8"
-  std::vector<double> data;  // every one of those types fits, int64 up to 2^53
+  std::vector<double> data;  // double holds all values of these types, of int64 those up to 2^53
 
   std::vector<float> floats() const { return {data.begin(), data.end()}; }
   std::vector<int32_t> ints() const { return {data.begin(), data.end()}; }
   std::vector<uint8_t> bytes() const { return {data.begin(), data.end()}; }
 };
 
-// Throws std::runtime_error naming the file and what is wrong with it.
+// Throws std::runtime_error, which names the file and the fault.
 Array read(const std::string& path);
 
 struct Photo {

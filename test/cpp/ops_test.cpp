@@ -1,4 +1,4 @@
-// Row kernels, activations and the transformer block against their naive twins.
+// Compares row kernels, activations and the transformer block with their naive twins.
 #include "ops/ops.h"
 
 #include <cmath>
@@ -23,7 +23,7 @@ const std::vector<int64_t> kWidths = {1, 7, 64, 80, 192, 768};
 
 }  // namespace
 
-TEST("layer_norm equals its twin for 1 to 200 rows of odd widths, in place, too") {
+TEST("layer_norm equals its twin for 1 to 200 rows of odd widths, also in place") {
   Random random;
   double worst = 0;
   for (const int threads : {1, 3})
@@ -41,7 +41,7 @@ TEST("layer_norm equals its twin for 1 to 200 rows of odd widths, in place, too"
   CHECK_BELOW(worst, 1e-5);
 }
 
-TEST("layer_norm keeps its digits when the mean is a thousand deviations away") {
+TEST("layer_norm stays accurate when the mean is a thousand standard deviations") {
   Random random(2);
   const int64_t rows = 5, width = 768;
   const std::vector<float> x = random.normal(rows * width, 1, 1000), gamma(768, 1.0f), beta(768, 0.0f);
@@ -58,7 +58,7 @@ TEST("a row of equal values is normalised to zeros, not to NaN") {
   for (const float r : rstd) CHECK_BELOW(std::abs(r - 316.2278f), 1e-2);
 }
 
-TEST("normalise_rows gives the twin's x_hat and rstd") {
+TEST("normalise_rows returns the same x_hat and rstd as its twin") {
   Random random(3);
   for (const int64_t rows : kRows)
     for (const int64_t width : kWidths) {
@@ -71,7 +71,7 @@ TEST("normalise_rows gives the twin's x_hat and rstd") {
     }
 }
 
-TEST("gelu and quick_gelu, precise and coarse, and their slopes equal their twins from -100 to 100") {
+TEST("gelu and quick_gelu, in float32 and bfloat16, and their slopes equal their twins from -100 to 100") {
   std::vector<float> u;
   for (int i = -10000; i <= 10000; ++i) u.push_back(static_cast<float>(i) * 0.01f);
   for (const Activation kind : {Activation::kQuickGelu, Activation::kGelu}) {
@@ -95,7 +95,7 @@ TEST("gelu and quick_gelu, precise and coarse, and their slopes equal their twin
   }
 }
 
-TEST("the slope of an activation is the limit of its differences") {
+TEST("the slope of an activation equals its finite differences") {
   for (const Activation kind : {Activation::kQuickGelu, Activation::kGelu})
     for (double u = -6; u <= 6; u += 0.37) {
       const double h = 1e-5, difference = (reference::activation(kind, u + h) - reference::activation(kind, u - h)) / (2 * h);
@@ -131,7 +131,7 @@ float softmax(std::vector<float>& x, float scale) {
 
 }  // namespace
 
-TEST("softmax equals its twin for 1 to 1000 scores between -80 and 80, and its log-sum-exp, too") {
+TEST("softmax and its log-sum-exp equal their twins for 1 to 1000 scores between -80 and 80") {
   Random random(5);
   double worst = 0, worst_log = 0;
   for (const int64_t length : {1, 2, 7, 64, 65, 129, 1000})
@@ -144,11 +144,11 @@ TEST("softmax equals its twin for 1 to 1000 scores between -80 and 80, and its l
         worst_log = std::max(worst_log, largest_difference(std::vector{l}, std::vector{want.log_sum_exp}));
       }
   check::note("largest difference " + std::to_string(worst) + ", of the log-sum-exp " + std::to_string(worst_log));
-  CHECK_BELOW(worst, 2e-5);  // a score of 80 has an ulp of 8e-6, which the exponential preserves
+  CHECK_BELOW(worst, 2e-5);  // scores near 80 are rounded by up to 4e-6, which becomes a relative error of the exponential
   CHECK_BELOW(worst_log, 4e-5);
 }
 
-TEST("exponentials for bfloat16 are within 3e-5 of the twin's, their log-sum-exp within 4e-5") {
+TEST("exponentials for bfloat16 are within 3e-5 of the twin, and their log-sum-exp within 4e-5") {
   Random random(6);
   for (const int64_t length : {1, 2, 7, 64, 65, 129, 1000})
     for (const float scale : {1.0f, 0.125f, 0.111803f})
@@ -157,12 +157,12 @@ TEST("exponentials for bfloat16 are within 3e-5 of the twin's, their log-sum-exp
         const reference::Softmax want = reference::softmax(doubles(x), scale);
         const ops::ExponentialSum sum = ops::exponentials(x.data(), length, scale, Precision::kBFloat16);
         for (float& value : x) value /= sum.sum;
-        CHECK_BELOW(largest_difference(x, want.probabilities), 3e-5);  // the float32 scores alone cause 2e-5
+        CHECK_BELOW(largest_difference(x, want.probabilities), 3e-5);  // the rounding of the float32 scores causes 2e-5 of it
         CHECK_BELOW(std::abs(sum.log_sum_exp() - want.log_sum_exp), 4e-5);
       }
 }
 
-TEST("softmax of scores too far apart for float32 is one and zeros, not NaN") {
+TEST("softmax of scores that are too far apart for float32 gives one 1 and zeros, not NaN") {
   std::vector<float> x = {-3e4f, 3e4f, 0, -1e30f};
   softmax(x, 1);
   CHECK(x[1] == 1);
@@ -175,7 +175,7 @@ TEST("softmax of equal scores is uniform") {
   CHECK_BELOW(largest_difference(x, std::vector<double>(65, 1.0 / 65)), 1e-8);
 }
 
-TEST("a transformer block equals its twin: gelu and quick_gelu, heads of 32, 64 and 80, causal or not, several sequences") {
+TEST("a transformer block equals its twin with gelu and quick_gelu, heads of 32, 64 and 80, causal or not, and several sequences") {
   Random random(6);
   double worst = 0;
   for (const TransformerShape shape : {TransformerShape{64, 1, Activation::kQuickGelu}, TransformerShape{96, 3, Activation::kGelu},
@@ -205,7 +205,7 @@ TEST("a transformer block equals its twin: gelu and quick_gelu, heads of 32, 64 
   CHECK_BELOW(worst, 2e-5);
 }
 
-TEST("transformer_block_with_means changes x as transformer_block does and adds each image's share of its attention") {
+TEST("transformer_block_with_means computes the same x as its twin and adds the weighted attention of each image") {
   Random random(7);
   const TransformerShape shape{128, 2, Activation::kQuickGelu};
   const TestBlock block = random_block(random, shape);

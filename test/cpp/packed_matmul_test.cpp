@@ -1,4 +1,4 @@
-// Products of packed matrices in every precision, against plain sums of the rounded numbers.
+// Compares products of packed matrices in every precision with plain sums of the rounded numbers.
 #include "ops/packed_matmul.h"
 
 #include <cmath>
@@ -20,7 +20,7 @@ std::vector<float> rounded(std::vector<float> values) {
   return values;
 }
 
-// Rounds each row to integers from -127 to 127 times one scale.
+// Rounds each row to integers from -127 to 127, times one scale per row.
 std::vector<float> quantised(std::vector<float> values, int64_t columns) {
   for (auto first = values.begin(); first != values.end(); first += columns) {
     float largest = 0;
@@ -52,7 +52,7 @@ struct Product {
   }
 };
 
-// The largest difference from `want`, on 1 and 3 threads, with and without bias.
+// The largest difference from `want`, on 1 and 3 threads, with bias and without it.
 double worst_of(const ops::PackedMatrix& packed, const Product& p, const std::vector<double>& want) {
   double worst = 0;
   for (const int threads : {1, 3})
@@ -105,10 +105,12 @@ TEST("packed_matmul of 8-bit integers equals plain sums of the rounded numbers, 
     worst = std::max(worst, off * std::sqrt(static_cast<double>(p.inputs)));
   });
   check::note("largest difference times the square root of the inputs " + std::to_string(worst));
-  CHECK_BELOW(worst, 0.15);  // a number half-way between two integers may be rounded to either: about 4 / 127 of a large weight
+  CHECK_BELOW(
+      worst,
+      0.15);  // a number halfway between two integers may be rounded up or down; that changes the sum by about 4 / 127 of a large weight
 }
 
-TEST("an epilogue adds to y, or activates the sum of product and bias, for any number of inputs") {
+TEST("the epilogue adds the product to y, or activates the sum of product and bias, for any number of inputs") {
   for_sizes([](const Product& p) {
     if (p.rows > 25) return;
     const ops::PackedMatrix packed = ops::pack_matrix(Precision::kFloat32, p.weight.data(), p.outputs, p.inputs);
@@ -126,7 +128,7 @@ TEST("an epilogue adds to y, or activates the sum of product and bias, for any n
   });
 }
 
-TEST("a feed-forward gives the same bits as two products, also where x is computed from y") {
+TEST("packed_feed_forward gives the same bits as two products, also if x is computed from y") {
   Random random(14);
   for (const int threads : {1, 3})
     for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16})
@@ -150,7 +152,7 @@ TEST("a feed-forward gives the same bits as two products, also where x is comput
         }
 }
 
-TEST("rows and weights of zeros give zeros in every precision") {
+TEST("zero inputs and zero weights give zeros in every precision") {
   const std::vector<float> x(3 * 70), weight(5 * 70);
   for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8}) {
     std::vector<float> y(15, NAN);
@@ -159,7 +161,7 @@ TEST("rows and weights of zeros give zeros in every precision") {
   }
 }
 
-TEST("a matrix packed from its transpose gives the same bits") {
+TEST("pack_transposed_matrix of the transpose gives the same products, bit for bit, as pack_matrix") {
   Random random(13);
   for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16})
     for (const int64_t outputs : {1, 33, 96})
@@ -176,7 +178,7 @@ TEST("a matrix packed from its transpose gives the same bits") {
       }
 }
 
-TEST("LibTorch: oneDNN's packed product in bfloat16 equals plain sums of the rounded numbers, rounded") {
+TEST("LibTorch: oneDNN's packed product in bfloat16 equals plain sums of the rounded numbers, up to the rounding of the result") {
   need_libtorch();
   Random random(14);
   const Product p(random, 33, 70, 96);

@@ -1,4 +1,4 @@
-// Pillow's bicubic resize, patches, and the bilinear resize.
+// Preprocessing and enlarging: Pillow's bicubic resize, patches, and the bilinear resize.
 #include <cmath>
 #include <filesystem>
 #include <numeric>
@@ -39,7 +39,7 @@ std::vector<float> enlarge(const std::vector<float>& map, Size in, Size out) {
 
 }  // namespace
 
-TEST("resize_bicubic gives Pillow's bytes, up, down, in one direction and from one pixel") {
+TEST("resize_bicubic gives the same bytes as Pillow when it enlarges, shrinks, changes one side, or starts from one pixel") {
   int cases = 0;
   for (const auto& entry : std::filesystem::directory_iterator(options().golden + "/resize")) {
     std::string path = entry.path().string();
@@ -54,7 +54,7 @@ TEST("resize_bicubic gives Pillow's bytes, up, down, in one direction and from o
     CHECK(reference::resize_bicubic(in.bytes(), in.shape[1], in.shape[0], want.shape[1], want.shape[0]) == want.bytes());
     ++cases;
   }
-  check::note(std::to_string(cases) + " pictures");
+  check::note(std::to_string(cases) + " images");
   CHECK(cases >= 10);
 }
 
@@ -64,7 +64,7 @@ TEST("resize_bicubic equals its twin byte for byte at 200 random sizes from 1 to
     const std::vector<uint8_t> draw = random.bytes(4, 99);
     const Size in{draw[0] + 1, draw[1] + 1}, out{draw[2] + 1, draw[3] + 1};
     std::vector<uint8_t> image = random.bytes(3 * in.width * in.height);
-    for (size_t p = 0; p < image.size(); p += 3) image[p] = image[p] < 128 ? 0 : 255;  // one channel of hard edges
+    for (size_t p = 0; p < image.size(); p += 3) image[p] = image[p] < 128 ? 0 : 255;  // one channel has hard edges
     if (resize(test_context(), image, in, out) != reference::resize_bicubic(image, in.width, in.height, out.width, out.height))
       check::fail(__FILE__, __LINE__,
                   std::to_string(in.width) + " x " + std::to_string(in.height) + " -> " + std::to_string(out.width) + " x " +
@@ -72,7 +72,7 @@ TEST("resize_bicubic equals its twin byte for byte at 200 random sizes from 1 to
   }
 }
 
-TEST("extract_patches equals its twin at patches of 1, 14 and 32 and grids of 1 x 1 and 3 x 5") {
+TEST("extract_patches equals its twin for patches of 1, 14 and 32 pixels and grids of 1 x 1, 1 x 7 and 5 x 3") {
   Random random(2);
   const std::vector<float> mean = {0.48145466f, 0.4578275f, 0.40821073f}, std = {0.26862954f, 0.26130258f, 0.27577711f};
   for (const int64_t patch : {1, 14, 32})
@@ -84,7 +84,7 @@ TEST("extract_patches equals its twin at patches of 1, 14 and 32 and grids of 1 
     }
 }
 
-TEST("the bilinear resize equals its twin from grids of 1 x 1, 1 x N and odd sizes, up and down") {
+TEST("the bilinear resize equals its twin for grids of 1 x 1, 1 x N and odd sizes, enlarged and reduced") {
   Random random(3);
   double worst = 0;
   for (const Size in : {Size{1, 1}, Size{7, 1}, Size{1, 7}, Size{5, 3}, Size{33, 21}})
@@ -97,14 +97,14 @@ TEST("the bilinear resize equals its twin from grids of 1 x 1, 1 x N and odd siz
   CHECK_BELOW(worst, 1e-6);
 }
 
-TEST("the bilinear resize leaves a constant map constant and a map of the same size as it is") {
+TEST("the bilinear resize keeps a constant map constant, and copies a map if the size stays the same") {
   Random random(4);
   for (const float value : enlarge(std::vector<float>(15, 0.7f), {5, 3}, {111, 57})) CHECK_BELOW(std::abs(value - 0.7f), 2e-7);
   const std::vector<float> map = random.uniform(15);
   CHECK(enlarge(map, {5, 3}, {5, 3}) == map);
 }
 
-TEST("min_max equals its twin and makes zeros of a constant map, not NaN") {
+TEST("min_max equals its twin, and a constant map becomes zeros, not NaN") {
   Random random(5);
   for (const int64_t count : {1, 2, 65, 1000}) {
     std::vector<float> map = random.normal(count, 3);
@@ -119,7 +119,7 @@ TEST("min_max equals its twin and makes zeros of a constant map, not NaN") {
   }
 }
 
-TEST("patch_grid rounds up to the next multiple of the patch size and shrinks a longer photo first, never below one pixel") {
+TEST("patch_grid first shrinks a photo to the largest side, never below one pixel, and then rounds up to whole patches") {
   auto is = [](const Grid& grid, int64_t height, int64_t width) { return grid.height == height && grid.width == width; };
   CHECK(is(patch_grid({1, 1}, 16, 1024), 1, 1));
   CHECK(is(patch_grid({500, 375}, 16, 1024), 24, 32));
@@ -130,7 +130,7 @@ TEST("patch_grid rounds up to the next multiple of the patch size and shrinks a 
   CHECK(is(patch_grid({100000, 1}, 16, 1024), 1, 64));
 }
 
-TEST("preprocess gives the same patches for grey, RGBA and RGB versions of one picture") {
+TEST("preprocess gives the same patches for the grey, RGBA and RGB versions of one photo") {
   Random random(6);
   Model model{};
   model.shape.patch = 14;
@@ -154,7 +154,7 @@ TEST("preprocess gives the same patches for grey, RGBA and RGB versions of one p
   }
 }
 
-TEST("preprocess shrinks a photo beyond max_side by Pillow's resize, then resizes it to whole patches, in two steps") {
+TEST("preprocess first shrinks a photo that is larger than max_side, and then resizes it to whole patches, both as Pillow does") {
   Random random(7);
   Model model{};
   model.shape.patch = 16;

@@ -1,4 +1,4 @@
-// Channels many times larger than the others, before 8-bit integers.
+// Smoothing: it scales down channels that are much larger than the others, before they are rounded to 8-bit integers.
 #include "clip/smooth.h"
 
 #include <cmath>
@@ -24,13 +24,15 @@ std::vector<float> product(Precision precision, const std::vector<float>& x, con
 
 }  // namespace
 
-TEST("smoothing leaves a norm and the product behind it as they are, and makes up for channels 100 times as large as the others") {
+TEST(
+    "smoothing does not change the product after a norm in float32, and keeps int8 accurate when some channels are 100 times as large as "
+    "others") {
   Random random(21);
   const std::vector<float> x = random.normal(kRows * kWidth), even_weight = random.normal(kOutputs * kWidth, 0.1f);
   const LayerNormWeights even{random.uniform(kWidth, 0.5f, 1.5f), random.normal(kWidth, 0.2f)};
   LayerNormWeights norm = even;
   std::vector<float> weight = even_weight;
-  for (const size_t channel : {5u, 40u, 77u}) {  // the same function: what is larger before is smaller behind
+  for (const size_t channel : {5u, 40u, 77u}) {  // the product stays equal: the norm grows and the weight shrinks by the same factor
     norm.gamma[channel] *= 100;
     norm.beta[channel] *= 100;
     for (size_t i = channel; i < weight.size(); i += kWidth) weight[i] /= 100;
@@ -40,14 +42,14 @@ TEST("smoothing leaves a norm and the product behind it as they are, and makes u
   smooth(norm, weight);
   CHECK_BELOW(largest_difference(product(Precision::kFloat32, x, norm, weight), exact), 1e-5);
   const double with = largest_difference(product(Precision::kInt8, x, norm, weight), exact),
-               of_even = largest_difference(product(Precision::kInt8, x, even, even_weight), exact);
+               even_off = largest_difference(product(Precision::kInt8, x, even, even_weight), exact);
   check::note("largest difference in int8 " + std::to_string(without) + ", smoothed " + std::to_string(with) + ", without large channels " +
-              std::to_string(of_even));
-  CHECK_BELOW(with, 1.5 * of_even);
+              std::to_string(even_off));
+  CHECK_BELOW(with, 1.5 * even_off);
   CHECK(without > 5 * with);
 }
 
-TEST("smoothing leaves channels that are always zero, or that nobody reads, alone") {
+TEST("smoothing does not change channels that are always zero or that have only zero weights") {
   LayerNormWeights norm{{0, 1, 2}, {0, 0.5f, 1}};
   std::vector<float> weight{3, 0, 4, 5, 0, 6};
   smooth(norm, weight);

@@ -13,11 +13,11 @@ using namespace clip_es;
 
 namespace {
 
-struct Workplace {
+struct TestHost {
   ThreadPool pool;
   Arena arena;
   HostContext context;
-  explicit Workplace(int threads) : pool(threads, torch::use_one_thread), context{pool, arena} {}
+  explicit TestHost(int threads) : pool(threads, torch::use_one_thread), context{pool, arena} {}
 };
 
 std::vector<double> doubles(const std::vector<float>& values) { return {values.begin(), values.end()}; }
@@ -51,16 +51,16 @@ std::string libtorch_folder() {
 
 void need_libtorch() {
   const std::string folder = libtorch_folder();
-  if (folder.empty()) check::skip("there is no LibTorch: give --libtorch DIR or set CLIP_ES_LIBTORCH");
+  if (folder.empty()) check::skip("this test needs LibTorch: give --libtorch DIR or set CLIP_ES_LIBTORCH");
   torch::load_library(folder);
   torch::use_one_thread();
 }
 
 HostContext& context_with(int threads) {
-  static std::map<int, std::unique_ptr<Workplace>> workplaces;
-  auto& workplace = workplaces[threads];
-  if (!workplace) workplace = std::make_unique<Workplace>(threads);
-  return workplace->context;
+  static std::map<int, std::unique_ptr<TestHost>> hosts;
+  auto& host = hosts[threads];
+  if (!host) host = std::make_unique<TestHost>(threads);
+  return host->context;
 }
 
 std::vector<float> Random::normal(int64_t count, float scale, float mean) {

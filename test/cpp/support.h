@@ -1,5 +1,5 @@
-// What the tests of kernels and stages share: contexts to work in, random data that is the same in every run, and models made of it,
-// once as the engine's weights and once as the twins'.
+// Shared by the tests of kernels and stages: contexts, reproducible random data, and random models. Each model has its weights twice:
+// `fast` for the engine and `naive` for the reference twins.
 #pragma once
 #include <cstdint>
 #include <random>
@@ -12,12 +12,13 @@
 #include "core/maps.h"
 #include "ops/reference/reference.h"
 
-// The folder that --libtorch or $CLIP_ES_LIBTORCH names, or "".
+// The folder from --libtorch or $CLIP_ES_LIBTORCH, or "" without both.
 std::string libtorch_folder();
-// Loads that LibTorch, once. Skips the calling test if none is named; throws clip_es::Error if it cannot be loaded.
+// Loads the LibTorch in libtorch_folder(), once. Skips the calling test if there is no such folder. Throws clip_es::Error if LibTorch
+// cannot be loaded.
 void need_libtorch();
 
-// A context with a pool of `threads`, kept until the program ends.
+// A context with a pool of `threads` threads. It exists until the program ends.
 clip_es::HostContext& context_with(int threads);
 inline clip_es::HostContext& test_context() { return context_with(3); }
 
@@ -46,7 +47,7 @@ struct TestModel {
   clip_es::reference::GradCamInput naive;
 };
 
-// A source that gives a device the model and its only block.
+// Provides a device with the model and its only block.
 class TestSource : public clip_es::ModelSource {
  public:
   explicit TestSource(const TestModel& test) : model_(std::make_shared<clip_es::Model>(test.fast)), last_(test.last) {}

@@ -1,4 +1,4 @@
-// LibTorch behind cpp/torch: finding and loading it, its products and its attention on the host.
+// Tests of cpp/torch on the CPU: how LibTorch is found and loaded, and its matrix products.
 #include <unistd.h>
 
 #include <array>
@@ -31,25 +31,26 @@ Matrix copy_of(const Batch& m, int64_t batch) {
   return out;
 }
 
-// Three matrices (rows, columns) inside a larger memory, plain, transposed, and both with gaps between rows.
+// A batch of three matrices (rows, columns) in `memory`. layout: 0 row-major, 1 transposed, 2 and 3 the same with gaps between the rows.
 Batch view(const std::vector<float>& memory, int64_t rows, int64_t columns, int layout) {
   const int64_t gap = layout / 2 * 7;
   if (layout % 2 == 0) return {memory.data(), Dtype::kFloat32, 3, rows, columns, rows * (columns + gap), columns + gap, 1};
   return torch::transposed({memory.data(), Dtype::kFloat32, 3, columns, rows, columns * (rows + gap), rows + gap, 1});
 }
 
-// Runs one test in another process of this program, which has no LibTorch yet. Returns the exit status.
-int run_alone(const std::string& sentence) {
+// Runs one test in a new process of this program, where LibTorch is not loaded. Returns the exit status.
+int run_alone(const std::string& title) {
   std::array<char, 4096> program{};
-  if (readlink("/proc/self/exe", program.data(), program.size() - 1) < 0) throw std::runtime_error("cannot tell this program's path");
+  if (readlink("/proc/self/exe", program.data(), program.size() - 1) < 0)
+    throw std::runtime_error("cannot read /proc/self/exe, the path of this program");
   std::ostringstream command;
-  command << std::quoted(program.data()) << " --only " << std::quoted(sentence) << " >/dev/null 2>&1";
+  command << std::quoted(program.data()) << " --only " << std::quoted(title) << " >/dev/null 2>&1";
   return std::system(command.str().c_str());
 }
 
-// Runs the body in a process without LibTorch: in a child if this process has loaded one.
-void with_nothing_loaded(const std::string& sentence, const std::function<void()>& body) {
-  if (torch::is_loaded()) CHECK(run_alone(sentence) == 0);
+// Runs the body in a process without LibTorch. If this process has already loaded it, that is a child process.
+void without_libtorch(const std::string& title, const std::function<void()>& body) {
+  if (torch::is_loaded()) CHECK(run_alone(title) == 0);
   else body();
 }
 
@@ -96,7 +97,7 @@ TEST("LibTorch: a product adds its bias to each row") {
   CHECK_BELOW(largest_difference(out, want.values), 2e-5);
 }
 
-TEST("LibTorch: a product into a result of another shape is refused with the shapes, and nothing is written") {
+TEST("LibTorch: a product is refused if its result has the wrong shape; the error names the shapes, and nothing is written") {
   need_libtorch();
   const Backend backend = Backend::host();
   const std::vector<float> memory(100, 1.0f);
@@ -109,15 +110,15 @@ TEST("LibTorch: a product into a result of another shape is refused with the sha
   CHECK(out == std::vector<float>(100, 3.0f));
 }
 
-TEST("LibTorch: oneDNN's packed product is found and correct in float32, which every CPU multiplies") {
+TEST("LibTorch: oneDNN's packed product is found and is correct in float32, which every CPU supports") {
   need_libtorch();
   CHECK(torch::packed_product_works(Dtype::kFloat32));
-  check::note(torch::packed_product_works(Dtype::kBFloat16) ? "and in bfloat16" : "not in bfloat16 on this CPU");
+  check::note(torch::packed_product_works(Dtype::kBFloat16) ? "also correct in bfloat16" : "not available in bfloat16 on this CPU");
 }
 
-constexpr const char* kNothing = "without LibTorch there is no packed weight, no backend, and use_one_thread() does nothing";
+constexpr const char* kNothing = "without LibTorch there are no packed weights and no backend, and use_one_thread() does nothing";
 TEST(kNothing) {
-  with_nothing_loaded(kNothing, [] {
+  without_libtorch(kNothing, [] {
     torch::use_one_thread();
     const std::vector<float> weight(64, 1.0f);
     CHECK(!torch::is_loaded());
@@ -126,17 +127,17 @@ TEST(kNothing) {
   });
 }
 
-constexpr const char* kNoLibrary = "a folder without LibTorch is refused with its name and the remedy";
+constexpr const char* kNoLibrary = "a folder without LibTorch is refused; the error names the folder and the remedy";
 TEST(kNoLibrary) {
-  with_nothing_loaded(kNoLibrary, [] {
+  without_libtorch(kNoLibrary, [] {
     CHECK_ERROR(torch::load_library("/no/such/folder"), ErrorCode::kLibTorch, "/no/such/folder");
     CHECK_ERROR(torch::load_library("/no/such/folder"), ErrorCode::kLibTorch, "npx clip-es setup --cuda");
   });
 }
 
-constexpr const char* kNotALibrary = "a libtorch_cpu.so that is no library is refused, and a further folder may still be tried";
+constexpr const char* kNotALibrary = "a libtorch_cpu.so that is not a library is refused, and another folder can be tried afterwards";
 TEST(kNotALibrary) {
-  with_nothing_loaded(kNotALibrary, [] {
+  without_libtorch(kNotALibrary, [] {
     const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("clip-es-no-libtorch-" + std::to_string(getpid()));
     std::filesystem::create_directories(folder / "lib");
     std::ofstream(folder / "lib" / "libtorch_cpu.so") << "not a library";
@@ -147,7 +148,7 @@ TEST(kNotALibrary) {
   });
 }
 
-TEST("a second LibTorch in the process is refused with both folders, and loading the first again does nothing") {
+TEST("a second LibTorch is refused with the names of both folders, and loading the first one again does nothing") {
   need_libtorch();
   torch::load_library(libtorch_folder());
   CHECK_ERROR(torch::load_library("/another/libtorch"), ErrorCode::kLibTorch, "/another/libtorch");
