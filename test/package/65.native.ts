@@ -82,7 +82,7 @@ nativeTest('the example refuses what is no photo, and classes of another model',
       /the class set was encoded by model [0-9a-f]{16}, but the loaded model is [0-9a-f]{16}; encode and save the classes/,
     ],
     [1, photo, /photo\.ppm is not a class set written by ClassSet\.save/],
-    [2, modelPath, /the photo is no binary PPM of 8 bits/],
+    [2, modelPath, /the photo is not a binary PPM with 8 bits per channel/],
   ] as const) {
     const { status, stderr } = run(program, good.with(at, file))
     assert.is(status, 1)
