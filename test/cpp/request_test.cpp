@@ -1,0 +1,125 @@
+// Requests: photos and encoded images in one call, and what a failed request leaves behind.
+#include <algorithm>
+#include <cmath>
+
+#include "cam/embeddings.h"
+#include "check.h"
+#include "golden.h"
+#include "options.h"
+#include "segmenter.h"
+#include "support.h"
+
+using namespace clip_es;
+
+namespace {
+
+constexpr float kUntouched = -7;
+
+// A golden photo, its words and room for its results, filled with a value that no result has.
+struct Job {
+  explicit Job(const std::string& name)
+      : words({name, options().golden + "/small/" + name, options().golden + kSmallModel}),
+        photo(npy::read_ppm(options().golden + "/small/" + name + "/photo.ppm")),
+        mask(photo.width * photo.height, 250),
+        maps(mask.size() * words.value.size(), kUntouched),
+        scores(words.value.size(), kUntouched) {}
+
+  Image image() const { return {photo.rgb.data(), photo.width, photo.height, 3}; }
+  Request request(const SegmentSettings& settings = {}) {
+    return {.image = image(),
+            .texts = words.label_texts(),
+            .settings = settings,
+            .outputs = {{mask.data(), nullptr, maps.data()}, scores.data()}};
+  }
+  bool is_untouched() const {
+    const auto same = [](const auto& values, auto value) { return std::ranges::all_of(values, [&](auto v) { return v == value; }); };
+    return same(mask, uint8_t{250}) && same(maps, kUntouched) && same(scores, kUntouched);
+  }
+
+  Words words;
+  npy::Photo photo;
+  std::vector<uint8_t> mask;
+  std::vector<float> maps, scores;
+};
+
+Segmenter small_segmenter(int threads = 2) { return Segmenter(options().golden + kSmallModel, {.threads = threads, .max_side = 0}); }
+
+const std::vector<std::string> kPhotos{"astronaut_97x128", "chelsea_150x113", "coffee_176x100"};
+
+}  // namespace
+
+TEST("one call takes photos and encoded images of other sizes, in any order, and gives each the results that it gets in its own call") {
+  Segmenter segmenter = small_segmenter();
+  for (const bool crf : {false, true}) {
+    SegmentSettings settings;
+    if (crf) settings.crf.emplace();
+    std::vector<Job> in_one(kPhotos.begin(), kPhotos.end()), single(kPhotos.begin(), kPhotos.end());
+    StageTimes times;
+    const auto first = segmenter.encode(in_one[0].image(), times), last = segmenter.encode(in_one[2].image(), times);
+    CHECK(times.preprocess > 0 && times.encode > 0 && times.gradcam == 0);
+    std::vector<Request> requests;
+    for (Job& job : in_one) requests.push_back(job.request(settings));
+    for (const auto& [index, encoded] : {std::pair{0, first}, {2, last}}) {
+      requests[index].image = {};
+      requests[index].encoded = encoded.get();
+    }
+    segmenter.segment(requests);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      requests[i].rethrow_failure();
+      run(segmenter, single[i].request(settings));
+      CHECK(in_one[i].mask == single[i].mask && in_one[i].maps == single[i].maps && in_one[i].scores == single[i].scores);
+      CHECK((requests[i].times.encode > 0) == (i == 1));
+      CHECK(requests[i].times.gradcam > 0 && (requests[i].times.crf > 0) == crf);
+    }
+  }
+}
+
+TEST("a cancelled and a refused request of a batch write nothing, keep their failure, and can be used again") {
+  Segmenter segmenter = small_segmenter();
+  std::vector<Job> jobs(kPhotos.begin(), kPhotos.end());
+  std::vector<Request> requests;
+  for (Job& job : jobs) requests.push_back(job.request());
+  const std::atomic<bool> yes{true};
+  requests[0].cancelled = &yes;
+  const std::vector<int64_t> one_row{0, 1};
+  requests[2].texts = {std::span(jobs[2].words.rows).first(jobs[2].words.texts.shape[1]), one_row, {}, requests[2].texts.value.first(1)};
+  segmenter.segment(requests);
+  CHECK(requests[0].failure && jobs[0].is_untouched());
+  CHECK(requests[2].failure && jobs[2].is_untouched());
+  CHECK(!requests[1].failure && !jobs[1].is_untouched());
+  requests[0].cancelled = nullptr;
+  segmenter.segment({&requests[0], 1});
+  CHECK(!requests[0].failure && !jobs[0].is_untouched());
+}
+
+TEST("a clone shares the model, and a segmenter gives the same bits with fewer of its threads") {
+  Segmenter segmenter = small_segmenter(3);
+  const auto clone = segmenter.clone(1);
+  CHECK(&clone->model() == &segmenter.model());
+  Job want(kPhotos[0]), fewer(kPhotos[0]), cloned(kPhotos[0]);
+  run(segmenter, want.request());
+  segmenter.set_threads(1);
+  run(segmenter, fewer.request());
+  run(*clone, cloned.request());
+  CHECK(fewer.maps == want.maps && cloned.maps == want.maps);
+}
+
+TEST("an image without a direction in the space of texts is refused: its projection is zero, or not finite") {
+  Random random(41);
+  TestModel model = random_last_block(random, {64, 1, Activation::kGelu}, 16);
+  std::vector<float> pooled(64, 1.0f);
+  const HostLastBlock last{.tokens = 2, .pooled = pooled};
+  std::vector<double> embedding(16);
+  image_embedding(model.fast, last, embedding);
+  double squares = 0;
+  for (const double value : embedding) squares += value * value;
+  CHECK_BELOW(std::abs(squares - 1), 1e-12);
+  pooled[0] = INFINITY;
+  CHECK_ERROR(image_embedding(model.fast, last, embedding), ErrorCode::kModelFormat, "no finite embedding");
+  pooled[0] = 1;
+  std::ranges::fill(model.fast.image_projection, 0.0f);
+  CHECK_ERROR(image_embedding(model.fast, last, embedding), ErrorCode::kModelFormat, "no finite embedding");
+  const std::vector<float> finite{0.5f, 0.5f}, nan{0.5f, NAN};
+  require_finite(finite);
+  CHECK_ERROR(require_finite(nan), ErrorCode::kModelFormat, "no finite embedding");
+}
