@@ -186,6 +186,16 @@ TEST("a label with several rows has the score of their mean, and its CAM is the 
   CHECK_BELOW(largest_difference(got.cams, want), 2e-5);
 }
 
+TEST("a label of two equal rows has the CAM of one row") {
+  Random random(12);
+  const int64_t n = 20, embedding = 24;
+  const TestModel model = random_last_block(random, kSmall, embedding);
+  const std::vector<float> x = random.normal(n * kSmall.width), row = random.unit_rows(1, embedding), rest = random.unit_rows(3, embedding);
+  const CamResult one = compute_cams(test_context(), model, x, row, {1}, rest),
+                  two = compute_cams(test_context(), model, x, joined(row, row), {2}, rest);
+  CHECK_BELOW(largest_difference(two.cams, one.cams), 1e-6);
+}
+
 TEST("the CAMs of one label do not depend on how many labels' gradients share a product") {
   Random random(5);
   const int64_t n = 40, embedding = 40;

@@ -1,5 +1,6 @@
 // Requests: photos and encoded images in one call, and what a failed request leaves behind.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "cam/embeddings.h"
@@ -90,6 +91,22 @@ TEST("a cancelled and a refused request of a batch write nothing, keep their fai
   requests[0].cancelled = nullptr;
   segmenter.segment({&requests[0], 1});
   CHECK(!requests[0].failure && !jobs[0].is_untouched());
+}
+
+TEST("the times of all stages and photos of a batch add up to no more than the call took") {
+  Segmenter segmenter = small_segmenter();
+  std::vector<Job> jobs(kPhotos.begin(), kPhotos.end());
+  std::vector<Request> requests;
+  for (Job& job : jobs) requests.push_back(job.request());
+  const auto start = std::chrono::steady_clock::now();
+  segmenter.segment(requests);
+  const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  double sum = 0;
+  for (const Request& request : requests) {
+    const StageTimes& t = request.times;
+    sum += t.preprocess + t.encode + t.gradcam + t.refine + t.mask + t.crf;
+  }
+  CHECK(sum > 0.5 * took && sum <= took);
 }
 
 TEST("a clone shares the model, and a segmenter gives the same bits with fewer of its threads") {
