@@ -140,3 +140,21 @@ TEST("an image without a direction in the space of texts is refused: its project
   require_finite(finite);
   CHECK_ERROR(require_finite(nan), ErrorCode::kModelFormat, "no finite embedding");
 }
+
+TEST("a text without a finite embedding is refused: its projection is zero, or not finite") {
+  const ModelFile& file = model_at(options().golden + kSmallModel);
+  const TextTower tower(file);
+  Model model = *file.model();
+  std::vector<int32_t> tokens(model.shape.context);
+  tokens[0] = static_cast<int32_t>(model.shape.vocabulary - 2);  // start
+  tokens[1] = 5;
+  tokens[2] = static_cast<int32_t>(model.shape.vocabulary - 1);  // end of text
+  std::vector<float> embedding(model.shape.embedding);
+  encode_text(test_context(), model, tower, tokens, embedding);
+  for (const float value : {0.0f, INFINITY}) {
+    std::ranges::fill(model.text_projection, value);
+    CHECK_ERROR(encode_text(test_context(), model, tower, tokens, embedding), ErrorCode::kModelFormat, "no finite embedding");
+  }
+  tokens[1] = static_cast<int32_t>(model.shape.vocabulary);
+  CHECK_ERROR(encode_text(test_context(), model, tower, tokens, embedding), ErrorCode::kInvalidArg, "outside the model's vocabulary");
+}
