@@ -14,7 +14,12 @@ T* pointer(const Napi::Object& object, const char* name) {
 }  // namespace
 
 Image to_image(const Napi::Object& image) {
-  return {elements<const uint8_t>(image.Get("data")).data(), integer(image, "width"), integer(image, "height"), integer(image, "channels")};
+  return {.data = elements<const uint8_t>(image.Get("data")).data(),
+          .width = integer(image, "width"),
+          .height = integer(image, "height"),
+          .channels = integer(image, "channels"),
+          .row_bytes = integer(image, "rowBytes"),
+          .blue_first = image.Get("blueFirst").As<Napi::Boolean>().Value()};
 }
 
 SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {

@@ -7,6 +7,7 @@ export { Segmenter } from './segmenter.js'
 export { backgrounds, classSets, templates } from './text/prompts.js'
 export { tokenize } from './text/tokenizer.js'
 export type {
+  Channels,
   ClassSpec,
   CrfOptions,
   Device,
@@ -21,5 +22,6 @@ export type {
   ResultPart,
   SegmentOptions,
   SegmentResult,
+  SharpImage,
   Timings,
 } from './types.js'
