@@ -92,13 +92,14 @@ Napi::Object to_js(Napi::Env env, const Model& model, Precision precision, const
 
 Napi::Object to_js(Napi::Env env, const StageTimes& times, double queue_seconds) {
   Napi::Object out = Napi::Object::New(env);
-  out.Set("queue", queue_seconds);
-  out.Set("preprocess", times.preprocess);
-  out.Set("encode", times.encode);
-  out.Set("gradcam", times.gradcam);
-  out.Set("refine", times.refine);
-  out.Set("mask", times.mask);
-  out.Set("crf", times.crf);
+  const auto set = [&](const char* name, double seconds) { out.Set(name, 1000 * seconds); };
+  set("queue", queue_seconds);
+  set("preprocess", times.preprocess);
+  set("encode", times.encode);
+  set("gradcam", times.gradcam);
+  set("refine", times.refine);
+  set("mask", times.mask);
+  set("crf", times.crf);
   return out;
 }
 

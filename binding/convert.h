@@ -49,7 +49,7 @@ struct Texts {
 SegmentOutputs to_outputs(const Napi::Object&);
 
 Napi::Object to_js(Napi::Env, const Model&, Precision, const std::string& device);
-Napi::Object to_js(Napi::Env, const StageTimes&, double queue_seconds);
+Napi::Object to_js(Napi::Env, const StageTimes&, double queue_seconds);  // in milliseconds
 Napi::Value to_js(Napi::Env, const Failure&);  // an Error with a code
 
 }  // namespace clip_es::binding

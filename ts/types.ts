@@ -143,7 +143,7 @@ export interface SegmentOptions {
   signal?: AbortSignal
 }
 
-/** Seconds a result took. */
+/** Milliseconds that each stage took. */
 export interface Timings {
   /** Waiting for earlier jobs. */
   queue: number

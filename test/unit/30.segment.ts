@@ -46,7 +46,15 @@ test('a result has the size of the photo, its labels, their scores and a mask, a
   assert.is(result.mask.length, 320 * 240)
   assert.ok(result.mask.every((value) => value <= 4))
   assert.equal(Object.keys(result.timings), ['queue', 'preprocess', 'encode', 'gradcam', 'refine', 'mask', 'crf'])
-  for (const seconds of Object.values(result.timings)) assert.ok(seconds >= 0 && seconds < 3600)
+  for (const milliseconds of Object.values(result.timings)) assert.ok(milliseconds >= 0 && milliseconds < 3_600_000)
+})
+
+test('timings are milliseconds: together they are most of the time that the call took', async () => {
+  const begin = performance.now()
+  const { timings } = await segmenter.segment(photo, classes)
+  const elapsed = performance.now() - begin
+  const sum = Object.values(timings).reduce((total, time) => total + time, 0)
+  assert.ok(sum > elapsed / 4 && sum <= elapsed + 5, `${sum} of ${elapsed} ms`)
 })
 
 test('the masks of a scene are where its objects are', async () => {
