@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { type ClassSetData, mostClasses } from './class_set_data.js'
-import { ClipEsError, invalid } from './errors.js'
+import { ClipEsError } from './errors.js'
 
 // A class set is a safetensors file: eight bytes of the header's length, a JSON header, raw little-endian arrays.
 const format = 'clip-es class set 1'
@@ -51,7 +51,7 @@ export async function writeClassSet(file: string, data: ClassSetData): Promise<v
     await rename(temporary, file)
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => {}) // fails where the folder is none; `cause` says so
-    throw invalid(`save(): cannot write ${file}: ${(cause as Error).message}`)
+    throw new ClipEsError('ERR_IO', `save(): cannot write ${file}: ${(cause as Error).message}`, { cause })
   }
 }
 

@@ -210,6 +210,7 @@ expectType<
   | 'ERR_OUT_OF_MEMORY'
   | 'ERR_QUEUE_FULL'
   | 'ERR_CLOSED'
+  | 'ERR_IO'
   | 'ERR_INTERNAL'
 >({} as ErrorCode)
 expectError(new ClipEsError('ERR_SOMETHING', 'unknown'))
