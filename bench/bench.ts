@@ -149,8 +149,10 @@ async function compare(o: Options, plan: measure.Plan, results: Record<string, u
   if (o.only.includes('encoder')) {
     const peers = (await onnx(o)).filter((worker) => worker !== undefined)
     const measured = await measure.inTurns([...own, ...peers], { width: plan.width, height: plan.height, labels: 1 }, plan.rounds)
-    const encode = ({ last, wall, cpu }: measure.Measured): number =>
-      (last.timings as { encode?: number } | undefined)?.encode ?? wall ?? cpu
+    const encode = ({ last, wall, cpu }: measure.Measured): number => {
+      const milliseconds = (last.timings as { encode?: number } | undefined)?.encode
+      return milliseconds === undefined ? (wall ?? cpu) : milliseconds / 1000
+    }
     const rows = measured.map((m) => [m.runner, seconds(encode(m))])
     table(
       "The image tower alone, by the clock: the engine's with the attention that the method needs",

@@ -123,7 +123,7 @@ export async function edges(engine: Worker, plan: Plan): Promise<Edges> {
     await sharp(small).resize(4000, 3000).jpeg().toFile(jpeg)
     const [measured] = await inTurns([engine], { jpeg, labels: 3 }, Math.min(plan.rounds, 3))
     const { decode, timings, wall } = (measured as Measured).last as unknown as { decode: number; timings: Timings; wall: number }
-    const { preprocess, mask } = timings
+    const [preprocess, mask] = [timings.preprocess / 1000, timings.mask / 1000]
     return { decode, preprocess, mask, total: wall, share: (decode + preprocess + mask) / wall }
   } finally {
     rmSync(folder, { recursive: true })

@@ -14,7 +14,12 @@ T* pointer(const Napi::Object& object, const char* name) {
 }  // namespace
 
 Image to_image(const Napi::Object& image) {
-  return {elements<const uint8_t>(image.Get("data")).data(), integer(image, "width"), integer(image, "height"), integer(image, "channels")};
+  return {.data = elements<const uint8_t>(image.Get("data")).data(),
+          .width = integer(image, "width"),
+          .height = integer(image, "height"),
+          .channels = integer(image, "channels"),
+          .row_bytes = integer(image, "rowBytes"),
+          .blue_first = image.Get("blueFirst").As<Napi::Boolean>().Value()};
 }
 
 SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
@@ -87,13 +92,14 @@ Napi::Object to_js(Napi::Env env, const Model& model, Precision precision, const
 
 Napi::Object to_js(Napi::Env env, const StageTimes& times, double queue_seconds) {
   Napi::Object out = Napi::Object::New(env);
-  out.Set("queue", queue_seconds);
-  out.Set("preprocess", times.preprocess);
-  out.Set("encode", times.encode);
-  out.Set("gradcam", times.gradcam);
-  out.Set("refine", times.refine);
-  out.Set("mask", times.mask);
-  out.Set("crf", times.crf);
+  const auto set = [&](const char* name, double seconds) { out.Set(name, 1000 * seconds); };
+  set("queue", queue_seconds);
+  set("preprocess", times.preprocess);
+  set("encode", times.encode);
+  set("gradcam", times.gradcam);
+  set("refine", times.refine);
+  set("mask", times.mask);
+  set("crf", times.crf);
   return out;
 }
 

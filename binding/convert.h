@@ -20,7 +20,7 @@ std::span<T> elements(const Napi::Value& value) {
   return {reinterpret_cast<T*>(base + array.ByteOffset()), array.ElementLength()};
 }
 
-// { data: Uint8Array, width, height, channels }
+// { data: Uint8Array, width, height, channels: 1, 3 or 4, rowBytes, blueFirst }
 Image to_image(const Napi::Object&);
 
 // { device, precision: 'float32' | 'bfloat16' | 'int8', threads, maxSide (0: no limit) }
@@ -49,7 +49,7 @@ struct Texts {
 SegmentOutputs to_outputs(const Napi::Object&);
 
 Napi::Object to_js(Napi::Env, const Model&, Precision, const std::string& device);
-Napi::Object to_js(Napi::Env, const StageTimes&, double queue_seconds);
-Napi::Value to_js(Napi::Env, const Failure&);  // an Error with a code
+Napi::Object to_js(Napi::Env, const StageTimes&, double queue_seconds);  // in milliseconds
+Napi::Value to_js(Napi::Env, const Failure&);                            // an Error with a code
 
 }  // namespace clip_es::binding

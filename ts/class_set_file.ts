@@ -1,5 +1,5 @@
 import { type ClassSetData, mostClasses } from './class_set_data.js'
-import { ClipEsError, invalid } from './errors.js'
+import { ClipEsError } from './errors.js'
 import { readRegular } from './files/read_regular.js'
 import { writeWhole } from './files/write_whole.js'
 
@@ -48,7 +48,7 @@ export async function writeClassSet(file: string, data: ClassSetData): Promise<v
   try {
     writeWhole(file, Buffer.concat(bytes))
   } catch (cause) {
-    throw invalid(`save(): cannot write ${file}: ${(cause as Error).message}`)
+    throw new ClipEsError('ERR_IO', `save(): cannot write ${file}: ${(cause as Error).message}`, { cause })
   }
 }
 

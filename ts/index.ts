@@ -6,6 +6,7 @@ export { Segmenter } from './segmenter.js'
 export { backgrounds, classSets, templates } from './text/prompts.js'
 export { tokenize } from './text/tokenizer.js'
 export type {
+  Channels,
   ClassFile,
   ClassSpec,
   CrfOptions,
@@ -21,5 +22,6 @@ export type {
   ResultPart,
   SegmentOptions,
   SegmentResult,
+  SharpImage,
   Timings,
 } from './types.js'

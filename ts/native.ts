@@ -2,12 +2,16 @@ import { join } from 'node:path'
 import { ClipEsError, fromNative } from './errors.js'
 import type { CrfOptions, Timings } from './types.js'
 
-/** Pixels as the add-on takes them: checked, with their channels counted. */
+/** Pixels as the add-on takes them: checked, with their layout. */
 export interface NativeImage {
   data: Uint8Array | Uint8ClampedArray
   width: number
   height: number
+  /** Bytes per pixel: 1 (grey), 3 (RGB) or 4 (RGBA, or BGRA if blueFirst). */
   channels: number
+  /** From one row to the next. */
+  rowBytes: number
+  blueFirst: boolean
 }
 
 /** The texts of one image's softmax. Label k owns rows firstRow[k] to firstRow[k + 1] - 1. */

@@ -1,12 +1,13 @@
 import { whenAborted } from './abort.js'
-import type { ImageData, SegmentResult } from './types.js'
+import type { ImageData, SegmentResult, SharpImage } from './types.js'
 
+type Image = ImageData | SharpImage
 /** Segments one image, waiting for a place in the queue. */
-type Segment = (image: ImageData, signal: AbortSignal) => Promise<SegmentResult>
-type Images = Iterable<ImageData> | AsyncIterable<ImageData>
-type Event = { next: IteratorResult<ImageData> } | { failure: unknown } | { head: SegmentResult }
+type Segment = (image: Image, signal: AbortSignal) => Promise<SegmentResult>
+type Images = Iterable<Image> | AsyncIterable<Image>
+type Event = { next: IteratorResult<Image> } | { failure: unknown } | { head: SegmentResult }
 
-function iterate(images: Images): AsyncIterator<ImageData> | Iterator<ImageData> {
+function iterate(images: Images): AsyncIterator<Image> | Iterator<Image> {
   return Symbol.asyncIterator in images ? images[Symbol.asyncIterator]() : images[Symbol.iterator]()
 }
 

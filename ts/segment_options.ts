@@ -93,10 +93,11 @@ function memory<T extends Uint8Array | Float32Array>(
   if (given === undefined) {
     try {
       return new type(length)
-    } catch {
+    } catch (cause) {
       throw new ClipEsError(
         'ERR_OUT_OF_MEMORY',
         `${call}: ${part} needs ${length} elements, more than can be allocated; ask for fewer labels or leave ${part} out`,
+        { cause },
       )
     }
   }

@@ -22,6 +22,7 @@ import type {
   ModelInfo,
   SegmentOptions,
   SegmentResult,
+  SharpImage,
 } from './types.js'
 
 /** A loaded model with native threads of its own: photos and encoded words in, masks out. */
@@ -132,13 +133,13 @@ export class Segmenter {
    * A mask for a photo: 0 background, c + 1 the class `classes.names[c]`, 255 ignored.
    * While the promise is pending, native code reads `image.data` and writes `options.output`: do not change or transfer them.
    */
-  async segment(image: ImageData, classes: ClassSet, options?: SegmentOptions): Promise<SegmentResult> {
+  async segment(image: ImageData | SharpImage, classes: ClassSet, options?: SegmentOptions): Promise<SegmentResult> {
     const checked = checkImage('segment()', image, this.#options.maxPixels)
     return await this.#segment(checked, checked, classes, options)
   }
 
   /** Encodes a photo once, so that new words cost milliseconds. */
-  async encode(image: ImageData, options?: { signal?: AbortSignal }): Promise<EncodedImage> {
+  async encode(image: ImageData | SharpImage, options?: { signal?: AbortSignal }): Promise<EncodedImage> {
     const checked = checkImage('encode()', image, this.#options.maxPixels)
     const given = checkOptions<{ signal?: AbortSignal }>('encode()', options, ['signal'])
     const signal = checkSignal('encode()', given.signal)
@@ -151,7 +152,7 @@ export class Segmenter {
 
   /** Results in the order of the images, with bounded memory. A bad image rejects the iterator; leaving the loop cancels what is in flight. */
   async *segmentAll(
-    images: Iterable<ImageData> | AsyncIterable<ImageData>,
+    images: Iterable<ImageData | SharpImage> | AsyncIterable<ImageData | SharpImage>,
     classes: ClassSet,
     options?: Omit<SegmentOptions, 'output'>,
   ): AsyncGenerator<SegmentResult, void, undefined> {
@@ -161,7 +162,7 @@ export class Segmenter {
     this.#checkClasses(call, classes)
     const { signal, output } = resolveSegmentOptions(call, options, classes)
     if (Object.keys(output).length) throw invalid(`${call}: output cannot be filled by more than one image; use segment()`)
-    const segment = async (image: ImageData, both: AbortSignal) => {
+    const segment = async (image: ImageData | SharpImage, both: AbortSignal) => {
       const checked = checkImage(call, image, this.#options.maxPixels)
       return await this.#segment(checked, checked, classes, { ...options, signal: both }, 'wait')
     }

@@ -1,9 +1,22 @@
-/** Tightly packed 8-bit pixels, row by row: grey, RGB or RGBA (alpha is dropped), told apart by the length of `data`. */
+/** The order of a pixel's bytes. Alpha is dropped. */
+export type Channels = 'grey' | 'rgb' | 'rgba' | 'bgra'
+
+/** 8-bit pixels, row by row. */
 export interface ImageData {
-  /** width * height * 1, 3 or 4 bytes. Not shared, resizable or detached. */
+  /** height rows of rowBytes bytes. The padding of the last row may be missing. Not shared, resizable or detached. */
   data: Uint8Array | Uint8ClampedArray
   width: number
   height: number
+  /** Or 1, 3 or 4 as in sharp's `info.channels`: grey, RGB or RGBA. Default: grey, RGB or RGBA, depending on the number of bytes. */
+  channels?: Channels | 1 | 3 | 4
+  /** Bytes from the start of one row to the start of the next, if the rows are padded. Needs `channels`. Default: tightly packed rows. */
+  rowBytes?: number
+}
+
+/** The result of sharp's `raw().toBuffer({ resolveWithObject: true })`. */
+export interface SharpImage {
+  data: Uint8Array | Uint8ClampedArray
+  info: { width: number; height: number; channels: number }
 }
 
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
@@ -151,7 +164,7 @@ export interface SegmentOptions {
   signal?: AbortSignal
 }
 
-/** Seconds a result took. */
+/** Milliseconds that each stage took. */
 export interface Timings {
   /** Waiting for earlier jobs. */
   queue: number

@@ -6,6 +6,24 @@
 #include "ops/ops.h"
 
 namespace clip_es {
+namespace {
+
+// Rows [begin, end) of the image, as RGB, to the same rows of rgb (height, width, 3).
+void copy_rows(const Image& image, int64_t begin, int64_t end, uint8_t* rgb) {
+  const int64_t step = image.channels;
+  const int64_t red = image.blue_first ? 2 : 0, green = step == 1 ? 0 : 1, blue = step == 1 || image.blue_first ? 0 : 2;
+  for (int64_t y = begin; y < end; ++y) {
+    const uint8_t* from = image.data + y * image.stride();
+    uint8_t* to = rgb + 3 * y * image.width;
+    for (int64_t x = 0; x < image.width; ++x, from += step, to += 3) {
+      to[0] = from[red];
+      to[1] = from[green];
+      to[2] = from[blue];
+    }
+  }
+}
+
+}  // namespace
 
 PhotoSize reduced_size(const PhotoSize& photo, int64_t max_side) {
   const int64_t longest = std::max(photo.width, photo.height);
@@ -15,14 +33,13 @@ PhotoSize reduced_size(const PhotoSize& photo, int64_t max_side) {
   return {side(photo.width), side(photo.height)};
 }
 
+void copy_rgb(const Image& image, std::span<uint8_t> rgb) { copy_rows(image, 0, image.height, rgb.data()); }
+
 const uint8_t* to_rgb(HostContext& context, const Image& image) {
-  if (image.channels == 3) return image.data;
-  const int64_t pixels = image.width * image.height, step = image.channels;
-  const auto rgb = context.arena.take<uint8_t>(3 * pixels);
-  context.pool.split(pixels, 1 << 14, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      for (int64_t c = 0; c < 3; ++c) rgb[3 * i + c] = image.data[i * step + (step == 1 ? 0 : c)];
-  });
+  if (image.channels == 3 && image.is_packed()) return image.data;
+  const auto rgb = context.arena.take<uint8_t>(3 * image.size().pixels());
+  const int64_t smallest_share = std::max<int64_t>((1 << 14) / image.width, 1);
+  context.pool.split(image.height, smallest_share, [&](int64_t begin, int64_t end) { copy_rows(image, begin, end, rgb.data()); });
   return rgb.data();
 }
 

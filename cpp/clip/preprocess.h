@@ -1,6 +1,7 @@
 // A photo -> the patches that enter the image tower.
 #pragma once
 #include <cstdint>
+#include <span>
 
 #include "clip/model.h"
 #include "core/context.h"
@@ -10,7 +11,10 @@
 
 namespace clip_es {
 
-// (height, width, 3). The photo's own bytes when it is RGB already, else a copy in the arena.
+// rgb (height, width, 3). Grey is repeated three times and alpha is dropped.
+void copy_rgb(const Image&, std::span<uint8_t> rgb);
+
+// (height, width, 3). The photo's own bytes if they are tightly packed RGB, otherwise a copy in the arena.
 const uint8_t* to_rgb(HostContext&, const Image&);
 
 // The photo's size after max_side: both sides are reduced by the same factor and rounded, to at least 1, so that none is longer. 0 means

@@ -10,11 +10,16 @@ struct PhotoSize {
   bool operator==(const PhotoSize&) const = default;
 };
 
-// Tightly packed rows of 1 (grey), 3 (RGB) or 4 (RGBA, alpha is dropped) bytes per pixel.
+// Rows of 1 (grey), 3 (RGB) or 4 (RGBA or BGRA, alpha is dropped) bytes per pixel.
 struct Image {
   const uint8_t* data;
   int64_t width, height, channels;
+  int64_t row_bytes = 0;    // from one row to the next; 0: the rows are tightly packed
+  bool blue_first = false;  // the order is BGRA; channels is 4
+
   PhotoSize size() const { return {width, height}; }
+  int64_t stride() const { return row_bytes == 0 ? width * channels : row_bytes; }
+  bool is_packed() const { return stride() == width * channels; }
 };
 
 }  // namespace clip_es

@@ -157,7 +157,7 @@ TEST("CUDA: a float32 segmenter's mask equals the CPU's on 99.9 % of the pixels;
   CHECK_BELOW(mean, 0.05);
 }
 
-TEST("CUDA: grey, RGB and RGBA photos, maxSide, the CRF, encoded photos and their embeddings give the CPU's results") {
+TEST("CUDA: grey, RGB, RGBA and padded BGRA photos, maxSide, the CRF, encoded photos and their embeddings give the CPU's results") {
   const Case c = photo_case("coffee_176x100");
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const Words words(c);
@@ -170,11 +170,18 @@ TEST("CUDA: grey, RGB and RGBA photos, maxSide, the CRF, encoded photos and thei
     grey.push_back(photo.rgb[3 * i]);
     rgba.insert(rgba.end(), {photo.rgb[3 * i], photo.rgb[3 * i + 1], photo.rgb[3 * i + 2], 9});
   }
+  const int64_t row_bytes = 4 * photo.width + 12;
+  std::vector<uint8_t> bgra(row_bytes * photo.height, 99);
+  for (int64_t y = 0; y < photo.height; ++y)
+    for (int64_t x = 0; x < photo.width; ++x)
+      for (int64_t channel = 0; channel < 3; ++channel)
+        bgra[y * row_bytes + 4 * x + channel] = photo.rgb[3 * (y * photo.width + x) + 2 - channel];
   SegmentSettings with_crf;
   with_crf.crf.emplace();
   const std::vector<Image> images = {{photo.rgb.data(), photo.width, photo.height, 3},
                                      {grey.data(), photo.width, photo.height, 1},
-                                     {rgba.data(), photo.width, photo.height, 4}};
+                                     {rgba.data(), photo.width, photo.height, 4},
+                                     {bgra.data(), photo.width, photo.height, 4, row_bytes, true}};
   for (const Image& image : images)
     for (const SegmentSettings& settings : {SegmentSettings{}, with_crf}) {
       std::vector<uint8_t> want(pixels), got(pixels), kept(pixels);

@@ -154,6 +154,37 @@ TEST("preprocess gives the same patches for the grey, RGBA and RGB versions of o
   }
 }
 
+TEST("preprocess gives the same patches for BGRA and for padded rows of grey, RGB, RGBA and BGRA as for packed RGB") {
+  Random random(8);
+  Model model{};
+  model.shape.patch = 14;
+  model.mean = {0.4f, 0.5f, 0.6f};
+  model.std = {0.2f, 0.3f, 0.4f};
+  for (const PhotoSize& size : {PhotoSize{37, 23}, PhotoSize{1, 5}, PhotoSize{28, 14}})
+    for (const int64_t channels : {1, 3, 4})
+      for (const bool blue_first : {false, true})
+        for (const int64_t padding : {0, 1, 64}) {
+          if (blue_first && channels != 4) continue;
+          const int64_t row_bytes = size.width * channels + padding;
+          const std::vector<uint8_t> bytes = random.bytes(row_bytes * size.height - padding);  // none after the last row
+          std::vector<uint8_t> rgb;
+          for (int64_t y = 0; y < size.height; ++y)
+            for (int64_t x = 0; x < size.width; ++x)
+              for (int64_t c = 0; c < 3; ++c)
+                rgb.push_back(bytes[y * row_bytes + x * channels + (channels == 1 ? 0 : blue_first ? 2 - c : c)]);
+          for (const int64_t max_side : {0, 20}) {
+            const Grid grid = patch_grid(size, 14, max_side);
+            auto run = [&](const Image& image) {
+              std::vector<float> patches(static_cast<size_t>(grid.patches() * 3 * 14 * 14));
+              preprocess(context_with(3), model, image, max_side, patches);
+              return patches;
+            };
+            CHECK(run({bytes.data(), size.width, size.height, channels, row_bytes, blue_first}) ==
+                  run({rgb.data(), size.width, size.height, 3}));
+          }
+        }
+}
+
 TEST("preprocess first shrinks a photo that is larger than max_side, and then resizes it to whole patches, both as Pillow does") {
   Random random(7);
   Model model{};

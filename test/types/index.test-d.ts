@@ -118,6 +118,11 @@ expectNotAssignable<ImageData>({ ...image, data: [0, 0, 0] })
 expectNotAssignable<ImageData>({ ...image, data: new ArrayBuffer(12) })
 expectNotAssignable<ImageData>({ data: image.data, width: 2 })
 expectNotAssignable<ImageData>('photo.jpg')
+expectAssignable<ImageData>({ ...image, channels: 'bgra' as const, rowBytes: 8 })
+expectAssignable<ImageData>({ ...image, channels: 3 as const })
+expectNotAssignable<ImageData>({ ...image, channels: 'bgr' })
+expectNotAssignable<ImageData>({ ...image, channels: 2 })
+expectType<Promise<SegmentResult>>(segmenter.segment({ data: image.data, info: { width: 2, height: 2, channels: 3 } }, classes))
 
 // segment
 expectType<Promise<SegmentResult>>(segmenter.segment(image, classes))
@@ -205,6 +210,7 @@ expectType<
   | 'ERR_OUT_OF_MEMORY'
   | 'ERR_QUEUE_FULL'
   | 'ERR_CLOSED'
+  | 'ERR_IO'
   | 'ERR_INTERNAL'
 >({} as ErrorCode)
 expectError(new ClipEsError('ERR_SOMETHING', 'unknown'))

@@ -204,8 +204,12 @@ test('a file that cannot be written is an error with its path, and nothing is le
   mkdirSync(taken, { recursive: true })
   const text = join(own, 'text')
   writeFileSync(text, 'kept')
-  for (const path of [taken, join(own, 'nothing/classes'), join(text, 'classes')])
-    await rejects(classes.save(path), 'ERR_INVALID_ARG', 'save(): cannot write', path)
+  for (const path of [taken, join(own, 'nothing/classes'), join(text, 'classes')]) {
+    const error = await classes.save(path).catch((reason: unknown) => reason)
+    assert.is((error as ClipEsError).code, 'ERR_IO')
+    assert.ok((error as ClipEsError).message.startsWith(`save(): cannot write ${path}: `))
+    assert.type(((error as ClipEsError).cause as NodeJS.ErrnoException).code, 'string')
+  }
   for (const path of ['', 3, null, undefined]) await rejects(classes.save(path as string), 'ERR_INVALID_ARG', 'save(): file is')
   assert.equal(readdirSync(own).sort(), ['taken', 'text'])
   assert.equal(readdirSync(taken), [])

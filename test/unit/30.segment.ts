@@ -46,7 +46,15 @@ test('a result has the size of the photo, its labels, their scores and a mask, a
   assert.is(result.mask.length, 320 * 240)
   assert.ok(result.mask.every((value) => value <= 4))
   assert.equal(Object.keys(result.timings), ['queue', 'preprocess', 'encode', 'gradcam', 'refine', 'mask', 'crf'])
-  for (const seconds of Object.values(result.timings)) assert.ok(seconds >= 0 && seconds < 3600)
+  for (const milliseconds of Object.values(result.timings)) assert.ok(milliseconds >= 0 && milliseconds < 3_600_000)
+})
+
+test('timings are milliseconds: together they are most of the time that the call took', async () => {
+  const begin = performance.now()
+  const { timings } = await segmenter.segment(photo, classes)
+  const elapsed = performance.now() - begin
+  const sum = Object.values(timings).reduce((total, time) => total + time, 0)
+  assert.ok(sum > elapsed / 4 && sum <= elapsed + 5, `${sum} of ${elapsed} ms`)
 })
 
 test('the masks of a scene are where its objects are', async () => {
@@ -99,6 +107,46 @@ test('grey bytes give the answer of the same grey in three channels', async () =
   const [one, three] = [await segment(everything, { ...small, data: grey }), await segment(everything, { ...small, data: rgb })]
   assert.equal(withoutTimings(one), withoutTimings(three))
   assert.not.equal(one.scores, first.scores)
+})
+
+/** The same pixels in another order of bytes, each row padded with noise. */
+function laidOut(order: readonly number[], padding: number) {
+  const { data, width, height } = small
+  const rowBytes = width * order.length + padding
+  const bytes = Uint8Array.from({ length: rowBytes * height }, (_, i) => i * 7)
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      for (const [i, c] of order.entries())
+        if (c < 3) bytes[y * rowBytes + x * order.length + i] = data[3 * (y * width + x) + c] as number
+  return { data: bytes, width, height, rowBytes }
+}
+
+test('BGRA and padded rows give the answer of packed RGB, also for an encoded photo and a CRF', async () => {
+  const options = { ...everything, crf: true }
+  const plain = withoutTimings(await segment(options))
+  const forms: ImageData[] = [
+    { ...laidOut([0, 1, 2], 5), channels: 'rgb' },
+    { ...laidOut([0, 1, 2, 3], 16), channels: 4 },
+    { ...laidOut([2, 1, 0, 3], 0), channels: 'bgra' },
+    { ...laidOut([2, 1, 0, 3], 64), channels: 'bgra' },
+  ]
+  for (const form of forms) {
+    const cut = form.data.subarray(
+      0,
+      form.data.length - (form.rowBytes as number) + small.width * (form.channels === 'rgb' ? 3 : 4),
+    )
+    for (const image of [form, { ...form, data: cut }]) {
+      assert.equal(withoutTimings(await segment(options, image)), plain, String(form.channels))
+      using encoded = await segmenter.encode(image)
+      assert.equal(withoutTimings(await encoded.segment(classes, options)), plain, String(form.channels))
+    }
+  }
+})
+
+test("sharp's result with info is an image as it is", async () => {
+  const raw = { width: small.width, height: small.height, channels: 3 } as const
+  const image = await sharp(Buffer.from(small.data), { raw }).ensureAlpha().raw().toBuffer({ resolveWithObject: true })
+  assert.equal(withoutTimings(await segmenter.segment(image, classes, everything)), withoutTimings(first))
 })
 
 test('labels by name and by index are the same, and the mask keeps the numbers of the class set', async () => {
@@ -275,6 +323,13 @@ test('an image that is wrong is refused with its numbers', async () => {
     [image(new Uint8Array(8)), 'image.data has 8 bytes; 2 x 2 needs 4 (grey), 12 (RGB) or 16 (RGBA)'],
     [image(new Uint8Array(0)), 'image.data has 0 bytes'],
     [image(readFileSync(join(root, 'models/scenes/scene01.png')), 320, 240), '320 x 240 needs 76800 (grey), 230400 (RGB)'],
+    [{ ...image(bytes), channels: 'bgr' }, "image.channels is 'bgr'", "'grey', 'rgb', 'rgba' or 'bgra', or 1, 3 or 4"],
+    [{ data: new Uint8Array(8), info: { width: 2, height: 2, channels: 2 } }, 'image.channels is 2', 'removeAlpha()'],
+    [{ ...image(bytes), channels: 'bgra' }, 'image.data has 12 bytes; 2 x 2 BGRA needs 16', 'check width, height'],
+    [{ ...image(bytes), rowBytes: 6 }, 'image.rowBytes is 6 without image.channels'],
+    [{ ...image(bytes), channels: 'rgb', rowBytes: 5 }, 'image.rowBytes is 5', 'a whole number from 6 to 2147483647'],
+    [{ ...image(bytes), channels: 3, rowBytes: 8 }, 'RGB with rows of 8 bytes needs 16, or 14 without the padding'],
+    [{ ...image(new Uint8Array(17)), channels: 3, rowBytes: 8 }, 'image.data has 17 bytes'],
     [image([0, 0, 0, 0]), 'image.data is [', 'decode files first'],
     [image(undefined), 'image.data is undefined', 'a Uint8Array, Uint8ClampedArray or Buffer'],
     [image('photo.jpg'), "image.data is 'photo.jpg'", 'decode files first, for example with sharp'],

@@ -14,12 +14,12 @@ export async function segmentFound(
   const encoded = await finder.segmenter.encode(image, { signal })
   try {
     const found = await finder.find(image, encoded, signal)
-    const seconds = (performance.now() - begin) / 1000
+    const milliseconds = performance.now() - begin
     const result = found.labels.length
       ? await encoded.segment(classes, { ...options, labels: found.labels })
       : nothingFound(image, include)
     // Its own wait in the queue included: encode() does not tell them apart.
-    return { ...result, timings: { ...result.timings, encode: seconds }, found }
+    return { ...result, timings: { ...result.timings, encode: milliseconds }, found }
   } finally {
     encoded.dispose()
   }

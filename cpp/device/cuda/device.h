@@ -84,6 +84,12 @@ class CudaDevice : public Device {
   // out (rows of a, columns of b) = a b, float32.
   void multiply(const torch::Batch& a, const torch::Batch& b, float* out) const;
 
+  // A photo in the GPU's memory: tightly packed rows of 1 (grey), 3 (RGB) or 4 (RGBA) bytes per pixel.
+  struct SentPhoto {
+    const uint8_t* data;
+    int64_t channels;
+  };
+  SentPhoto send_photo(DeviceArena&, const Image&) const;
   const uint8_t* resize(DeviceArena&, const uint8_t* rgb, int64_t channels, PhotoSize from, PhotoSize to) const;
   void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, bool add_means) const;
   void attend_in_bfloat16(const EqualImages&, const void* qkv, const Linear& out_proj, void* out, bool add_means) const;

@@ -19,6 +19,18 @@ void* take(DeviceArena& arena, int64_t count, torch::Dtype dtype) {
 
 }  // namespace
 
+// The kernels read packed grey, RGB and RGBA. Other photos become RGB while they are copied to pinned memory.
+CudaDevice::SentPhoto CudaDevice::send_photo(DeviceArena& arena, const Image& image) const {
+  const int64_t pixels = image.size().pixels();
+  if (image.is_packed() && !image.blue_first)
+    return {send(arena, std::span(image.data, static_cast<size_t>(pixels * image.channels))), image.channels};
+  const std::span<uint8_t> pinned = staging_.take<uint8_t>(3 * pixels);
+  copy_rgb(image, pinned);
+  uint8_t* const rgb = cuda::take<uint8_t>(arena, 3 * pixels);
+  gpu_->copy_in(std::span<const uint8_t>(pinned), rgb);
+  return {rgb, 3};
+}
+
 // One resize: Pillow's two passes. The first makes RGB of what comes, even where the width stays.
 const uint8_t* CudaDevice::resize(DeviceArena& arena, const uint8_t* image, int64_t channels, PhotoSize from, PhotoSize to) const {
   const auto taps = [&](int64_t in_size, int64_t out_size) {
@@ -45,9 +57,7 @@ void CudaDevice::preprocess(DeviceContext& c, const Image& image, int64_t max_si
   const PhotoSize reduced = reduced_size(image.size(), max_side), network{grid.width * patch, grid.height * patch};
   DeviceArena::Scope scope(c.arena);
   Arena::Scope host_scope(scratch_);
-  const size_t bytes = image.size().pixels() * image.channels;
-  const uint8_t* rgb = send(c.arena, std::span<const uint8_t>(image.data, bytes));
-  int64_t channels = image.channels;
+  auto [rgb, channels] = send_photo(c.arena, image);
   if (reduced != image.size()) {
     rgb = resize(c.arena, rgb, channels, image.size(), reduced);
     channels = 3;

@@ -135,6 +135,6 @@ export async function segmentPhoto(file: string, places: Places, job: Job): Prom
     labels,
     background: share(0),
     ignored: share(ignored),
-    seconds: Object.values(worked).reduce((sum, seconds) => sum + seconds, 0),
+    seconds: Object.values(worked).reduce((sum, milliseconds) => sum + milliseconds, 0) / 1000,
   }
 }
