@@ -15,7 +15,7 @@ void pool(const Model& model, const HostLastBlock& image) {
   for (int64_t c = 0; c < width; ++c) {
     double sum = 0;
     for (int64_t i = 0; i < patches; ++i) sum += image.z_hat[i * width + c];
-    image.pooled[c] = static_cast<float>(sum / static_cast<double>(patches)) * model.ln_post.gamma[c] + model.ln_post.beta[c];
+    image.pooled[c] = static_cast<float>(sum / patches) * model.ln_post.gamma[c] + model.ln_post.beta[c];
   }
 }
 

@@ -20,7 +20,7 @@ GradCamTensors derive_gradcam_tensors(HostContext& context, const BlockTensors& 
       gamma_sum += static_cast<double>(weight) * gamma;
       beta_sum += static_cast<double>(weight) * last.ln_2.beta[c];
     }
-    out.fc_gamma[i] = static_cast<float>(gamma_sum / static_cast<double>(width));
+    out.fc_gamma[i] = static_cast<float>(gamma_sum / width);
     out.fc_offset[i] += static_cast<float>(beta_sum);
   }
   out.composite.resize(width * hidden);

@@ -144,7 +144,7 @@ std::span<double> competing_texts(Arena& arena, const LabelTexts& texts, int64_t
     for (int64_t e = 0; e < size; ++e) {
       double sum = 0;
       for (int64_t row = first; row < last; ++row) sum += texts.rows[row * size + e];
-      *next++ = sum / static_cast<double>(last - first);
+      *next++ = sum / (last - first);
     }
   }
   std::ranges::copy(texts.background, next);

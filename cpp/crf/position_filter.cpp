@@ -16,8 +16,8 @@ GridStrip::GridStrip(const PositionGrid& grid, const ImageTile& tile) {
   const auto pixel_at = [&](double column) { return std::clamp(static_cast<int64_t>(column / per_pixel), int64_t{0}, grid.width); };
   begin = columns_from(tile.x);
   end = std::min(columns_until(tile.x + tile.width), grid.columns);
-  pixels_begin = pixel_at(static_cast<double>(begin) - 7.1);
-  pixels_end = pixel_at(static_cast<double>(end) - 2.4 + per_pixel);
+  pixels_begin = pixel_at(begin - 7.1);
+  pixels_end = pixel_at(end - 2.4 + per_pixel);
   touched_begin = std::max<int64_t>(std::min(columns_from(pixels_begin), begin - 2), 0);
   touched_end = std::min(std::max(columns_until(pixels_end), end + 2), grid.columns);
 }

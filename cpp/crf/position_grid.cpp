@@ -60,7 +60,7 @@ class GridBuilder {
     if (columns * PositionGrid::kRowsPerPixelRow > 65535 || columns * rows > 4 * pixels + 4096) return false;
     grid_.columns = static_cast<int64_t>(columns);
     grid_.rows = static_cast<int64_t>(rows);
-    grid_.columns_per_pixel = static_cast<double>(scale_.factor[0]) / (3.0 * static_cast<double>(sigma_));
+    grid_.columns_per_pixel = static_cast<double>(scale_.factor[0]) / (3.0 * sigma_);
     return true;
   }
 

@@ -18,7 +18,7 @@ struct Tap {
 
 // The tap of output pixel i: half-pixel centres, clamped edges, no antialiasing.
 CLIP_ES_HOST_DEVICE inline Tap bilinear_tap(int64_t in_size, int64_t out_size, int64_t i) {
-  const double at = (static_cast<double>(i) + 0.5) * (static_cast<double>(in_size) / static_cast<double>(out_size)) - 0.5;
+  const double at = (i + 0.5) * (static_cast<double>(in_size) / static_cast<double>(out_size)) - 0.5;
   const double inside = at > 0 ? at : 0;
   const auto floor = static_cast<int64_t>(inside);
   const int64_t low = floor < in_size - 1 ? floor : in_size - 1;

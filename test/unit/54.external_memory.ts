@@ -34,16 +34,16 @@ test('a closed segmenter no longer counts as external memory', async () => {
 
 test('an encoded photo counts as external memory until it is disposed', async () => {
   const segmenter = await load(undefined, { threads: 1 })
-  const disposed = await countCollections(8, async () => {
+  const disposed = await countCollections(16, async () => {
     const encoded = await segmenter.encode(photo)
     encoded.dispose()
     encoded.dispose()
   })
-  assert.ok(disposed <= 1, `${disposed} collections`)
-  const forgotten = await countCollections(8, async () => {
+  const forgotten = await countCollections(16, async () => {
     await segmenter.encode(photo)
   })
-  assert.ok(forgotten >= 3, `${forgotten} collections`)
+  // V8 may collect for other reasons, too, so only the difference shows the photos.
+  assert.ok(forgotten >= disposed + 2, `${disposed} collections with dispose(), ${forgotten} without`)
   await segmenter.close()
 })
 

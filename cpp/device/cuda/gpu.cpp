@@ -94,7 +94,7 @@ MemorySource Gpu::memory(const std::shared_ptr<Gpu>& gpu) {
     gpu->use();
     if (const int error = gpu->functions_.allocate(bytes, &memory)) {
       char size[64];
-      std::snprintf(size, sizeof size, "%.1f GB", static_cast<double>(bytes) / 1e9);
+      std::snprintf(size, sizeof size, "%.1f GB", bytes / 1e9);
       if (!gpu->functions_.is_out_of_memory(error)) gpu->check(error, "allocating memory");
       throw Error(ErrorCode::kOutOfMemory,
                   "cuda:" + std::to_string(gpu->index_) + " has no free block of " + size + " of memory left: " + kNeedLessMemory);

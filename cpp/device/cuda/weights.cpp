@@ -10,7 +10,7 @@ namespace {
 std::vector<float> make_pixel_values(const Model& model) {
   std::vector<float> values;
   for (size_t c = 0; c < 3; ++c)
-    for (int byte = 0; byte < 256; ++byte) values.push_back((static_cast<float>(byte) / 255.0f - model.mean[c]) / model.std[c]);
+    for (int byte = 0; byte < 256; ++byte) values.push_back((byte / 255.0f - model.mean[c]) / model.std[c]);
   return values;
 }
 

@@ -7,7 +7,7 @@ void extract_patches(HostContext& context, const uint8_t* image, int64_t gh, int
   // The normalised value of each of the 256 bytes, computed in float32 with the same steps as torchvision.
   float value[3][256];
   for (int c = 0; c < 3; ++c)
-    for (int byte = 0; byte < 256; ++byte) value[c][byte] = (static_cast<float>(byte) / 255.0f - mean[c]) / std[c];
+    for (int byte = 0; byte < 256; ++byte) value[c][byte] = (byte / 255.0f - mean[c]) / std[c];
   const int64_t row_bytes = gw * patch * 3, size = 3 * patch * patch;
   context.pool.split(gh * gw, 16, [&](int64_t begin, int64_t end) {
     for (int64_t index = begin; index < end; ++index) {

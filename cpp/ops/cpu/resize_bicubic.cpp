@@ -36,7 +36,7 @@ ResizeWeights resize_weights(Arena& arena, int64_t in_size, int64_t out_size) {
   w.weights = arena.take<int32_t>(pixels * static_cast<size_t>(w.taps));
   const auto exact = arena.take<double>(w.taps);
   for (size_t pixel = 0; pixel < pixels; ++pixel) {
-    const double centre = (static_cast<double>(pixel) + 0.5) * scale;
+    const double centre = (pixel + 0.5) * scale;
     const auto low = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
     const auto high = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), in_size);
     double sum = 0;

@@ -61,7 +61,7 @@ int record(Event event, Stream stream) { return take(cudaEventRecord(as_event(ev
 int seconds_between(Event first, Event second, double* seconds) {
   float milliseconds = 0;
   const cudaError_t error = cudaEventElapsedTime(&milliseconds, as_event(first), as_event(second));
-  *seconds = static_cast<double>(milliseconds) / 1e3;
+  *seconds = milliseconds / 1e3;
   return take(error);
 }
 

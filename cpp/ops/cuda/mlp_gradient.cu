@@ -26,7 +26,7 @@ __global__ void mlp_gradient_e_kernel(MlpGradientE args) {
   u_sum = block_sum<kThreads>(u_sum);
   if (threadIdx.x > 0) return;
   args.sums[2 * index] = gamma_sum;
-  args.sums[2 * index + 1] = u_sum / static_cast<float>(args.width);
+  args.sums[2 * index + 1] = u_sum / args.width;
 }
 
 // One thread per element.

@@ -36,7 +36,7 @@ __global__ void column_means_kernel(ColumnMeans args) {
   const double sum =
       column_sum(args.rows, column < args.columns, [&](int64_t row) { return static_cast<double>(args.x[row * args.columns + column]); });
   if (threadIdx.y == 0 && column < args.columns)
-    args.out[column] = static_cast<float>(sum / static_cast<double>(args.rows)) * args.gamma[column] + args.beta[column];
+    args.out[column] = static_cast<float>(sum / args.rows) * args.gamma[column] + args.beta[column];
 }
 
 // f = pooled * projection, not normalised. One block per 32 columns.

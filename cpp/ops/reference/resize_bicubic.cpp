@@ -25,7 +25,7 @@ struct Share {
 std::vector<Share> shares_of(int64_t out_pixel, int64_t in_size, int64_t out_size) {
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   const double widened = std::max(1.0, scale), reach = 2 * widened;
-  const double centre = (static_cast<double>(out_pixel) + 0.5) * scale;
+  const double centre = (out_pixel + 0.5) * scale;
   const int64_t first = std::max<int64_t>(0, static_cast<int64_t>(centre - reach + 0.5));
   const int64_t last = std::min<int64_t>(in_size, static_cast<int64_t>(centre + reach + 0.5));  // exclusive
   std::vector<double> exact;

@@ -9,7 +9,7 @@ namespace clip_es::reference {
 
 Matrix resize_bilinear(const Matrix& map, int64_t height, int64_t width) {
   auto position = [](int64_t i, int64_t in, int64_t out) {
-    const double at = (static_cast<double>(i) + 0.5) * static_cast<double>(in) / static_cast<double>(out) - 0.5;
+    const double at = (i + 0.5) * static_cast<double>(in) / out - 0.5;
     return std::clamp(at, 0.0, static_cast<double>(in - 1));
   };
   Matrix result(height, width);

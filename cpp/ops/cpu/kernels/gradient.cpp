@@ -44,7 +44,7 @@ MlpGradientSums mlp_gradient_e(const MlpGradientRow& in, const float* slope, flo
     gamma_sum += value * fc_gamma[i];
     u_sum += value * (u[i] - fc_offset[i]);
   }
-  return {gamma_sum, u_sum / static_cast<float>(in.width)};
+  return {gamma_sum, u_sum / in.width};
 }
 
 void mlp_gradient_row(const MlpGradientRow& in, MlpGradientSums sums, const float* product, float* out_gradient) {

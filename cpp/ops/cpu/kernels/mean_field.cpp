@@ -60,7 +60,7 @@ template <int64_t Pixels>
 CLIP_ES_INLINE void update_block(const float* unary, int64_t unary_step, int64_t others, float* message) {
   constexpr int64_t kParts = Pixels / 8;
   const int64_t channels = padded_channels(others);
-  const float share = 1.0f / static_cast<float>(others + 1);
+  const float share = 1.0f / (others + 1);
   float x[(kMostLabels + 1) * Pixels], sums[Pixels], most[Pixels], factors[Pixels];
   for (int64_t p = 0; p < Pixels; p += 4) {
     Float4 sum{}, highest = Float4{} - FLT_MAX;
@@ -167,7 +167,7 @@ bool log_scores(const float* scores, int64_t count, float smallest, float* logs)
 
 void marginals_of(const float* excess, int64_t labels, int64_t count, float* marginals, int64_t step) {
   const int64_t others = labels - 1, channels = padded_channels(others);
-  const float share = 1.0f / static_cast<float>(labels);
+  const float share = 1.0f / labels;
   int64_t i = 0;
   if (channels % 4 == 0)
     for (; i + 4 <= count; i += 4) {
