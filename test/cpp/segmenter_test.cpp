@@ -225,6 +225,35 @@ TEST("max_side limits the grid of an encoded photo; 0 is no limit") {
   }
 }
 
+TEST("an encoded photo holds the floats of its encoding and its pixels, and no more") {
+  Scripted s;
+  const Model& model = s.segmenter.model();
+  StageTimes times;
+  const auto encoded = s.segmenter.encode(s.jobs[0].image(), times);
+  const Grid& grid = encoded->encoding.grid;
+  const size_t floats = last_block_floats({model.image.width, model.last_hidden, model.image.heads}, grid.tokens());
+  CHECK(encoded->memory.bytes() == (floats + grid.patches() * grid.patches()) * sizeof(float));
+  CHECK(encoded->rgb == s.jobs[0].photo.rgb);
+}
+
+TEST("embeddings of an encoded photo have length one, and those of the patches are optional") {
+  Scripted s;
+  StageTimes times;
+  const auto encoded = s.segmenter.encode(s.jobs[0].image(), times);
+  const int64_t size = s.segmenter.model().shape.embedding, patches = encoded->encoding.grid.patches();
+  std::vector<float> alone(size, kUntouched), image(size, kUntouched), all(patches * size, kUntouched);
+  s.segmenter.embeddings(*encoded, alone, {});
+  s.segmenter.embeddings(*encoded, image, all);
+  CHECK(alone == image);
+  const auto length = [](std::span<const float> row) {
+    double squares = 0;
+    for (const float value : row) squares += static_cast<double>(value) * value;
+    return std::sqrt(squares);
+  };
+  CHECK_BELOW(std::abs(length(image) - 1), 1e-6);
+  for (int64_t i = 0; i < patches; ++i) CHECK_BELOW(std::abs(length(std::span(all).subspan(i * size, size)) - 1), 1e-6);
+}
+
 TEST("max_side rounds the shorter side to the nearest pixel") {
   const auto is = [](const PhotoSize& photo, int64_t max_side, const PhotoSize& want) { return reduced_size(photo, max_side) == want; };
   CHECK(is({150, 113}, 150, {150, 113}) && is({150, 113}, 149, {149, 112}));  // 112.25
