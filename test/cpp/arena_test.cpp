@@ -188,3 +188,9 @@ TEST("every error code has the name that users see") {
   };
   for (const auto& [code, name] : names) CHECK(std::string(clip_es::name_of(code)) == name);
 }
+
+TEST("more memory than the machine or the control group has is refused at once") {
+  const size_t limit = clip_es::host_memory().limit;
+  CHECK(limit > 0);
+  CHECK_ERROR(clip_es::allocate_aligned(limit + 1), ErrorCode::kOutOfMemory, "cannot allocate");
+}

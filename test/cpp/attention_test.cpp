@@ -177,3 +177,27 @@ TEST("attention_gradient_sums of scores up to 80 in size equals its twin") {
   for (const double value : want) largest = std::max(largest, std::abs(value));
   CHECK_BELOW(largest_difference(got, want) / largest, 1e-4);
 }
+
+TEST("threads have enough memory for the longest sequence, wherever it is among the others") {
+  Random random(9);
+  const Heads shape{64, 1};
+  for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{900, 2}, {2, 900, 3}, {3, 2, 900}}) {
+    std::vector<ops::Sequence> sequences;
+    int64_t tokens = 0;
+    for (const int64_t length : lengths) {
+      sequences.push_back({tokens, length});
+      tokens += length;
+    }
+    const std::vector<float> qkv = random.normal(3 * tokens * shape.width);
+    std::vector<float> want, got(tokens * shape.width);
+    for (const ops::Sequence& s : sequences) {
+      const auto first = qkv.begin() + s.begin * 3 * shape.width;
+      const Forward own = run(context_with(1), {first, first + s.length * 3 * shape.width}, shape, s.length, false);
+      want.insert(want.end(), own.out.begin(), own.out.end());
+    }
+    for (int round = 0; round < 10; ++round) {
+      ops::attention(context_with(3), {qkv.data(), shape.width, shape.heads}, sequences, false, got.data(), nullptr);
+      CHECK(got == want);
+    }
+  }
+}

@@ -330,3 +330,20 @@ TEST("refine_cams returns no NaN when patches attend to nothing or only to thems
   refine_cams(test_context(), identity, maps_of(cam, {1, n}), box, {}, maps_of(refined, {1, n}));
   CHECK(refined == std::vector<float>(n));
 }
+
+TEST("attention too small for a normal float counts as none, and the other patches keep their values") {
+  const int64_t n = 9;
+  std::vector<float> cam(n, 1.0f), want(n), got(n);
+  const std::vector<uint8_t> box(n, 1);
+  for (const bool row : {false, true}) {
+    const auto refine = [&](float little, std::vector<float>& refined) {
+      std::vector<float> attention(n * n, 0.1f);
+      for (int64_t i = 0; i < n; ++i) attention[row ? 4 * n + i : i * n + 4] = little;
+      refine_cams(test_context(), attention, maps_of(cam, {1, n}), box, {}, maps_of(refined, {1, n}));
+    };
+    refine(0, want);
+    CHECK(want[0] > 0.1f);
+    refine(1e-45f, got);
+    CHECK_BELOW(largest_difference(got, want), 1e-6);
+  }
+}

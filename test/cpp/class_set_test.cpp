@@ -202,3 +202,31 @@ TEST("a file of another format, or with metadata of another type, is refused as 
   file.names = "[1,2]";
   file.check_refused("an element of names is of type number, expected a string");
 }
+
+TEST("a class set of another model is refused with both models, also one of the same name with another width") {
+  Model model{};
+  model.fingerprint = 0x1a2b;
+  model.shape.embedding = 2;
+  CHECK(model.fingerprint_text() == "0000000000001a2b");
+  ClassSet set;
+  set.model = "0000000000001a2b";
+  set.embedding = 2;
+  set.require_model(model);
+  set.embedding = 3;
+  CHECK_ERROR(set.require_model(model), ErrorCode::kInvalidArg, "the loaded model is 0000000000001a2b");
+  set.embedding = 2;
+  set.model = "ffff000000001a2b";
+  CHECK_ERROR(set.require_model(model), ErrorCode::kInvalidArg, "encoded by model ffff000000001a2b");
+}
+
+TEST("a negative index is no class of a set, and an array with three offsets is refused") {
+  const ClassSet set = read_class_set(saved_by_typescript());
+  const int64_t negative[] = {-1};
+  CHECK_ERROR(set.subset(negative), ErrorCode::kInvalidArg, "class -1 does not exist");
+  Bytes bytes = ClassSetFile{}.bytes();
+  std::string header = bytes.substr(8, bytes.find("}}") + 2 - 8);
+  const Bytes body = bytes.substr(8 + header.size());
+  header.replace(header.find("[0,24]"), 6, "[0,24,24]");
+  const fixture::TemporaryFile file(fixture::bytes_of(uint64_t{header.size()}) + header + body);
+  CHECK_ERROR(read_class_set(file.path()), ErrorCode::kModelFormat, "array rows has 3 data_offsets, expected 2");
+}

@@ -213,3 +213,27 @@ TEST("a compact layer keeps float32 weights where float16 does not hold them exa
   const std::vector<float> x(8, 1.0f);
   for (const float value : run(1, full, x, 1)) CHECK_BELOW(std::abs(value - 0.8f), 1e-6);
 }
+
+TEST("a matrix by a vector equals the twin when its contiguous columns are longer than the sums that stay in the cache") {
+  Random random(33);
+  constexpr int64_t kRows = 10007, kInner = 7;
+  const std::vector<float> m = random.normal(kRows * kInner), v = random.normal(kInner);
+  const MatrixView a = transposed(matrix(m.data(), kInner, kRows)), b = matrix(v.data(), kInner, 1);
+  const Matrix x = copy_of(a), y = copy_of(b);
+  const std::vector<float> one = product(1, a, b);
+  CHECK_BELOW(largest_relative(one, reference::matmul(x, y), sizes_of(x, y)), 1e-6);
+  CHECK(product(3, a, b) == one);
+}
+
+TEST("sums of many equal numbers, whose rounding errors all have one sign, stay accurate by columns") {
+  constexpr int64_t kInner = 1 << 15, kOuter = 64;
+  const std::vector<float> v(kInner, 1.0f);
+  double worst = 0;
+  for (const float number : {0.1f, 0.3f, 0.7f, 1.1f}) {
+    const std::vector<float> m(kInner * kOuter, number);
+    const std::vector<float> got = product(2, transposed(matrix(m.data(), kInner, kOuter)), matrix(v.data(), kInner, 1));
+    for (const float sum : got) worst = std::max(worst, std::abs(static_cast<double>(sum) / (static_cast<double>(number) * kInner) - 1));
+  }
+  check::note("largest relative difference " + std::to_string(worst * 1e6) + "e-6");
+  CHECK_BELOW(worst, 4e-6);  // sums of 4096 terms before they join the total would be off by 1e-5
+}

@@ -57,3 +57,16 @@ TEST("smoothing does not change channels that are always zero or that have only 
   CHECK(norm.gamma[1] == 1 && norm.beta[1] == 0.5f && weight[1] == 0 && weight[4] == 0);
   CHECK(std::fabs(norm.gamma[2] * weight[2] - 8) < 1e-5 && norm.gamma[2] != 2);
 }
+
+TEST("smoothing makes each channel, three deviations of it, as large as the largest weight that reads it") {
+  Random random(5);
+  const int64_t width = 24, outputs = 10;
+  LayerNormWeights norm{random.normal(width), random.normal(width)};
+  std::vector<float> weight = random.normal(outputs * width, 0.2f);
+  smooth(norm, weight);
+  for (int64_t c = 0; c < width; ++c) {
+    float largest = 0;
+    for (int64_t i = c; i < outputs * width; i += width) largest = std::max(largest, std::abs(weight[i]));
+    CHECK_BELOW(std::abs((std::abs(norm.beta[c]) + 3 * std::abs(norm.gamma[c])) / largest - 1), 1e-5);
+  }
+}

@@ -1,0 +1,263 @@
+// The order of the stages and the handling of failures, on a device that can fail and whose timers always show the same time.
+#include "segmenter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "check.h"
+#include "clip/preprocess.h"
+#include "device/cpu/device.h"
+#include "device/cpu/memory.h"
+#include "golden.h"
+#include "options.h"
+
+using namespace clip_es;
+
+namespace {
+
+constexpr double kSeconds = 12;  // of each timer
+constexpr float kUntouched = -7;
+
+// What the device should do, and what it has done.
+struct Script {
+  std::optional<Error> encode_failure, finish_failure;
+  size_t most_photos = 100;  // more photos in one call do not fit
+  bool nan_probabilities = false;
+  int begins = 0, encoded = 0, refinements = 0;
+};
+
+class ScriptedDevice : public cpu::CpuDevice {
+ public:
+  ScriptedDevice(Arena& host, Script& script) : CpuDevice(host), script_(script) {}
+
+  void begin() override {
+    ++script_.begins;
+    CpuDevice::begin();
+  }
+  void finish() override {
+    if (script_.finish_failure) throw Error(*script_.finish_failure);
+  }
+  double elapsed(size_t) const override { return kSeconds; }
+
+  void encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
+                     HostSpan<const DeviceSpan<float>> mean_attention) override {
+    if (script_.encode_failure) throw Error(*script_.encode_failure);
+    if (grids.size() > script_.most_photos) throw Error(ErrorCode::kOutOfMemory, "too many photos");
+    script_.encoded += static_cast<int>(grids.size());
+    CpuDevice::encode_images(c, grids, patches, tokens, mean_attention);
+  }
+  void softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
+                       DeviceSpan<float> probabilities, const DeviceMaps& cams) override {
+    CpuDevice::softmax_gradcam(c, last, texts, logits, probabilities, cams);
+    if (script_.nan_probabilities) cpu::on_host(probabilities)[0] = NAN;
+  }
+  void refine_cams(DeviceContext& c, DeviceSpan<const float> attention, const DeviceMaps& cams, DeviceSpan<const uint8_t> boxes,
+                   const AffinitySettings& settings, const DeviceMaps& refined) override {
+    ++script_.refinements;
+    CpuDevice::refine_cams(c, attention, cams, boxes, settings, refined);
+  }
+
+ private:
+  Script& script_;
+};
+
+// A golden photo with room for its results, which are filled with values that no result has.
+struct Job {
+  Job()
+      : words({"", options().golden + "/small/chelsea_150x113", options().golden + kSmallModel}),
+        photo(npy::read_ppm(options().golden + "/small/chelsea_150x113/photo.ppm")),
+        mask(photo.width * photo.height, 250),
+        confidence(mask.size(), kUntouched),
+        maps(mask.size() * words.value.size(), kUntouched),
+        scores(words.value.size(), kUntouched) {}
+
+  Image image() const { return {photo.rgb.data(), photo.width, photo.height, 3}; }
+  Request request(const SegmentSettings& settings = {}) {
+    return {.image = image(),
+            .texts = words.label_texts(),
+            .settings = settings,
+            .outputs = {{mask.data(), confidence.data(), maps.data()}, scores.data()}};
+  }
+  bool has_no_scores() const { return std::ranges::count(scores, kUntouched) == std::ssize(scores); }
+  bool has_no_mask() const { return std::ranges::count(mask, 250) == std::ssize(mask); }
+
+  Words words;
+  npy::Photo photo;
+  std::vector<uint8_t> mask;
+  std::vector<float> confidence, maps, scores;
+};
+
+struct Scripted {
+  Script script;
+  Arena arena;
+  Segmenter segmenter;
+  std::vector<Job> jobs;
+  std::vector<Request> requests;
+
+  explicit Scripted(size_t photos = 1, const SegmentSettings& settings = {}, int64_t max_side = 64)
+      : segmenter(options().golden + kSmallModel, {.threads = 2, .max_side = max_side}, nullptr,
+                  std::make_unique<ScriptedDevice>(arena, script)),
+        jobs(photos) {
+    for (Job& job : jobs) requests.push_back(job.request(settings));
+  }
+
+  // Segments the requests and returns whether each failed with this message.
+  bool all_fail(ErrorCode code, const std::string& part) {
+    segmenter.segment(requests);
+    return std::ranges::all_of(requests, [&](const Request& request) {
+      try {
+        request.rethrow_failure();
+      } catch (const Error& error) {
+        return error.code == code && std::string(error.what()).find(part) != std::string::npos;
+      }
+      return false;
+    });
+  }
+};
+
+SegmentSettings with_crf(float ignore_below = 0) {
+  SegmentSettings settings;
+  settings.crf.emplace();
+  settings.mask.ignore_below = ignore_below;
+  return settings;
+}
+
+}  // namespace
+
+TEST("each photo of a batch has an equal share of the time of shared stages and the whole time of its own") {
+  Scripted s(3, with_crf());
+  StageTimes times;
+  const auto encoded = s.segmenter.encode(s.jobs[0].image(), times);
+  CHECK(times.preprocess == kSeconds && times.encode == kSeconds && times.gradcam == 0);
+  s.segmenter.encode(s.jobs[0].image(), times);
+  CHECK(times.preprocess == 2 * kSeconds && times.encode == 2 * kSeconds);  // times of several calls add up
+  s.requests[1].encoded = encoded.get();
+  s.script.encoded = 0;
+  s.segmenter.segment(s.requests);
+  CHECK(s.script.encoded == 2);
+  for (size_t i = 0; i < 3; ++i) {
+    const StageTimes& t = s.requests[i].times;
+    const double share = i == 1 ? 0 : kSeconds / 2;
+    CHECK(!s.requests[i].failure && t.preprocess == share && t.encode == share);
+    CHECK(t.gradcam == kSeconds && t.refine == kSeconds && t.mask == kSeconds && t.crf == kSeconds);
+  }
+  s.segmenter.segment(s.requests);
+  CHECK(s.requests[0].times.gradcam == kSeconds);  // a request that is used again starts from zero
+}
+
+TEST("a batch that does not fit in memory is segmented photo by photo, and cancelled photos are not encoded again") {
+  Scripted s(3);
+  s.script.most_photos = 1;
+  const std::atomic<bool> yes{true};
+  s.requests[1].cancelled = &yes;
+  s.segmenter.segment(s.requests);
+  CHECK(s.script.begins == 4 && s.script.encoded == 2);
+  CHECK(!s.requests[0].failure && s.requests[1].failure && !s.requests[2].failure);
+  CHECK(!s.jobs[0].has_no_scores() && s.jobs[1].has_no_scores() && s.jobs[1].has_no_mask() && !s.jobs[2].has_no_scores());
+}
+
+TEST("failures other than a lack of memory, and a single photo that does not fit, are not tried again") {
+  Scripted batch(2);
+  batch.script.encode_failure = Error(ErrorCode::kInternal, "broken");
+  CHECK(batch.all_fail(ErrorCode::kInternal, "broken") && batch.script.begins == 1);
+  Scripted single(1);
+  single.script.most_photos = 0;
+  CHECK(single.all_fail(ErrorCode::kOutOfMemory, "too many photos") && single.script.begins == 1);
+  Scripted cancelled(2);
+  const std::atomic<bool> yes{true};
+  cancelled.segmenter.segment(cancelled.requests, &yes);
+  CHECK(cancelled.script.begins == 1 && cancelled.script.encoded == 0 && cancelled.jobs[0].has_no_mask());
+}
+
+TEST("a device that fails at the end fails every request, but an error of a stage is reported first") {
+  Scripted s(2);
+  s.script.finish_failure = Error(ErrorCode::kDeviceUnavailable, "the device is lost");
+  CHECK(s.all_fail(ErrorCode::kDeviceUnavailable, "the device is lost"));
+  CHECK(s.jobs[0].has_no_scores() && s.jobs[1].has_no_scores());
+  s.script.encode_failure = Error(ErrorCode::kInternal, "broken first");
+  CHECK(s.all_fail(ErrorCode::kInternal, "broken first"));
+  StageTimes times;
+  CHECK_ERROR(s.segmenter.encode(s.jobs[0].image(), times), ErrorCode::kInternal, "broken first");
+  s.script.encode_failure.reset();
+  s.script.finish_failure.reset();
+  s.segmenter.segment(s.requests);
+  CHECK(!s.requests[0].failure && !s.requests[1].failure && !s.jobs[1].has_no_scores());
+}
+
+TEST("a probability that is not finite fails the request: no scores, and no CRF runs on it") {
+  for (const bool crf : {false, true}) {
+    Scripted s(1, crf ? with_crf() : SegmentSettings{});
+    s.script.nan_probabilities = true;
+    CHECK(s.all_fail(ErrorCode::kModelFormat, "no finite embedding"));
+    CHECK(s.jobs[0].has_no_scores());
+    if (crf) CHECK(s.jobs[0].has_no_mask() && s.requests[0].times.crf == 0);
+  }
+}
+
+TEST("without refine, the CAMs make the mask") {
+  SegmentSettings settings;
+  settings.refine = false;
+  Scripted plain(1, settings), refined(1);
+  plain.segmenter.segment(plain.requests);
+  refined.segmenter.segment(refined.requests);
+  CHECK(plain.script.refinements == 0 && plain.requests[0].times.refine == 0 && refined.script.refinements == 1);
+  CHECK(plain.jobs[0].maps != refined.jobs[0].maps && plain.jobs[0].scores == refined.jobs[0].scores);
+}
+
+TEST("with a CRF, the maps are those without it, and ignore_below applies to the CRF's confidence") {
+  Scripted plain(1), crf(1, with_crf()), strict(1, with_crf(2));
+  for (Scripted* s : {&plain, &crf, &strict}) run(s->segmenter, s->requests[0]);
+  CHECK(crf.jobs[0].maps == plain.jobs[0].maps && crf.jobs[0].scores == plain.jobs[0].scores);
+  CHECK(crf.jobs[0].confidence != plain.jobs[0].confidence && strict.jobs[0].confidence == crf.jobs[0].confidence);
+  CHECK(std::ranges::count(strict.jobs[0].mask, kIgnored) == std::ssize(strict.jobs[0].mask));
+  CHECK(std::ranges::count(crf.jobs[0].mask, kIgnored) == 0);
+}
+
+TEST("max_side limits the grid of an encoded photo; 0 is no limit") {
+  for (const int64_t max_side : {0, 40, 64, 150, 1024}) {
+    Scripted s(1, {}, max_side);
+    StageTimes times;
+    const Grid got = s.segmenter.encode(s.jobs[0].image(), times)->encoding.grid;
+    const Grid want = patch_grid({150, 113}, s.segmenter.model().shape.patch, max_side);
+    CHECK(got.height == want.height && got.width == want.width);
+    if (max_side == 64) CHECK(got.width == 64 / s.segmenter.model().shape.patch);
+  }
+}
+
+TEST("an encoded photo holds the floats of its encoding and its pixels, and no more") {
+  Scripted s;
+  const Model& model = s.segmenter.model();
+  StageTimes times;
+  const auto encoded = s.segmenter.encode(s.jobs[0].image(), times);
+  const Grid& grid = encoded->encoding.grid;
+  const size_t floats = last_block_floats({model.image.width, model.last_hidden, model.image.heads}, grid.tokens());
+  CHECK(encoded->memory.bytes() == (floats + grid.patches() * grid.patches()) * sizeof(float));
+  CHECK(encoded->rgb == s.jobs[0].photo.rgb);
+}
+
+TEST("embeddings of an encoded photo have length one, and those of the patches are optional") {
+  Scripted s;
+  StageTimes times;
+  const auto encoded = s.segmenter.encode(s.jobs[0].image(), times);
+  const int64_t size = s.segmenter.model().shape.embedding, patches = encoded->encoding.grid.patches();
+  std::vector<float> alone(size, kUntouched), image(size, kUntouched), all(patches * size, kUntouched);
+  s.segmenter.embeddings(*encoded, alone, {});
+  s.segmenter.embeddings(*encoded, image, all);
+  CHECK(alone == image);
+  const auto length = [](std::span<const float> row) {
+    double squares = 0;
+    for (const float value : row) squares += static_cast<double>(value) * value;
+    return std::sqrt(squares);
+  };
+  CHECK_BELOW(std::abs(length(image) - 1), 1e-6);
+  for (int64_t i = 0; i < patches; ++i) CHECK_BELOW(std::abs(length(std::span(all).subspan(i * size, size)) - 1), 1e-6);
+}
+
+TEST("max_side rounds the shorter side to the nearest pixel") {
+  const auto is = [](const PhotoSize& photo, int64_t max_side, const PhotoSize& want) { return reduced_size(photo, max_side) == want; };
+  CHECK(is({150, 113}, 150, {150, 113}) && is({150, 113}, 149, {149, 112}));  // 112.25
+  CHECK(is({300, 101}, 200, {200, 67}) && is({101, 300}, 200, {67, 200}));    // 67.33
+  CHECK(is({300, 100}, 200, {200, 67}) && is({400, 101}, 200, {200, 51}));    // 66.67, and 50.5
+  CHECK(is({1000, 1}, 10, {10, 1}) && is({1000, 700}, 0, {1000, 700}));
+}
