@@ -37,7 +37,7 @@ void label_row(std::span<const float* const> rows, std::span<const uint8_t> valu
 
 void make_pseudo_mask(HostContext& context, const HostMaps& maps, std::span<const uint8_t> value, const PhotoSize& size,
                       const MaskSettings& settings, const MaskOutputs& outputs) {
-  const auto [width, height] = size;
+  const int64_t width = size.width, height = size.height;
   const Grid& grid = maps.grid;
   const int64_t labels = maps.labels;
   for (int64_t k = 0; k < labels; ++k) ops::min_max(maps.map(k).data(), grid.patches());

@@ -18,7 +18,8 @@ int main(int argc, char** argv) try {
   std::string kind;
   int64_t width = 0, height = 0, largest = 0;
   photo >> kind >> width >> height >> largest;
-  if (!photo || kind != "P6" || largest != 255 || width < 1 || height < 1) throw std::runtime_error("the photo is not a binary PPM with 8 bits per channel");
+  if (!photo || kind != "P6" || largest != 255 || width < 1 || height < 1)
+    throw std::runtime_error("the photo is not a binary PPM with 8 bits per channel");
   photo.get();  // one blank ends the header
   std::vector<uint8_t> rgb(static_cast<size_t>(3 * width * height)), mask(static_cast<size_t>(width * height));
   if (!photo.read(reinterpret_cast<char*>(rgb.data()), static_cast<std::streamsize>(rgb.size())))
