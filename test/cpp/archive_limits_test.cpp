@@ -84,3 +84,23 @@ TEST("files of other formats are refused by the name of their format") {
   const std::string whole = archive_of(nested(1));
   check_refused(whole.substr(0, whole.size() - 30), "is cut short");
 }
+
+TEST("a byte order other than little is refused") {
+  CHECK(names_in(archive_of(nested(1), {{"byteorder", "little"}})).size() == 1);
+  for (const char* order : {"big", "middle", ""})
+    check_refused(archive_of(nested(1), {{"byteorder", order}}), "it was written on a big-endian machine");
+}
+
+TEST("integers of any length keep their sign") {
+  for (const auto& [bytes, name] :
+       {std::pair{"\x8a\1\xff", "-1"}, {"\x8a\1\x7f", "127"}, {"\x8a\2\x7f\xff", "-129"}, {"\x8a\1\x80", "-128"}})
+    CHECK(names_in(archive_of("}" + std::string(bytes) + kTensor + "s")) == std::vector<std::string>{name});
+  CHECK(names_in(archive_of("}" + std::string("\x8a\0", 2) + kTensor + "s")) == std::vector<std::string>{"0"});
+}
+
+TEST("a compressed pickle is refused by name") {
+  std::string bytes = archive_of(nested(1));
+  bytes[8] = 8;  // the method in the local header of data.pkl, and in the directory
+  bytes[bytes.find("PK\1\2") + 10] = 8;
+  check_refused(bytes, "record archive/data.pkl is compressed");
+}

@@ -201,3 +201,20 @@ TEST("threads have enough memory for the longest sequence, wherever it is among 
     }
   }
 }
+
+TEST("attention_gradient_sums equals its twin for more keys than one block holds") {
+  Random random(10);
+  const Heads shape{64, 2};
+  for (const int64_t n : {132, 133, 300}) {
+    const std::vector<float> qkv = random.normal(3 * n * shape.width), d_out = random.normal((n - 1) * shape.width);
+    const Forward forward = run(test_context(), qkv, shape, n, false);
+    std::vector<float> got(3 * shape.width);
+    ops::attention_gradient_sums(test_context(), {qkv.data(), shape.width, shape.heads}, n, forward.out.data(), forward.log_sum_exp.data(),
+                                 d_out.data(), 1, got.data());
+    Matrix d(n, shape.width);
+    std::copy(d_out.begin(), d_out.end(), d.values.begin() + shape.width);
+    const Matrix x(n, 3 * shape.width, qkv);
+    const std::vector<double> want = reference::sum_over_patches(reference::attention_gradient(x, shape.heads, d));
+    CHECK_BELOW(largest_difference(got, want) / std::sqrt(static_cast<double>(n)), 5e-6);
+  }
+}

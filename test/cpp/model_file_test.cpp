@@ -49,8 +49,7 @@ struct TestArchive {
   void add_norm(const std::string& name, int64_t width) {
     for (const char* part : {".weight", ".bias"}) add(name + part, {width});
   }
-  void add_block(const std::string& name, int64_t width) {
-    const int64_t hidden = 16;
+  void add_block(const std::string& name, int64_t width, int64_t hidden = 16) {
     for (const char* norm : {".ln_1", ".ln_2"}) add_norm(name + norm, width);
     add(name + ".attn.in_proj_weight", {3 * width, width});
     add(name + ".attn.in_proj_bias", {3 * width});
@@ -92,6 +91,7 @@ struct TestArchive {
 
 TEST("a model's sizes come from its tensors, and its blocks have their own weights") {
   TestArchive archive(128, 64);
+  archive.add_block("visual.transformer.resblocks.1", 128, 24);
   std::ranges::fill(archive.parameters["visual.transformer.resblocks.1.ln_2.bias"].values, 3.0f);
   std::ranges::fill(archive.parameters["transformer.resblocks.1.ln_1.weight"].values, 4.0f);
   const fixture::TemporaryFile file(archive.bytes());
@@ -99,7 +99,7 @@ TEST("a model's sizes come from its tensors, and its blocks have their own weigh
   const Model& model = *source.model();
   CHECK(model.shape.patch == 2 && model.shape.width == 128 && model.shape.layers == 2 && model.shape.resolution == 4);
   CHECK(model.shape.embedding == 8 && model.shape.context == 4 && model.shape.vocabulary == 10);
-  CHECK(model.image.heads == 2 && model.text.heads == 1 && model.text.width == 64 && model.text_layers == 2 && model.last_hidden == 16);
+  CHECK(model.image.heads == 2 && model.text.heads == 1 && model.text.width == 64 && model.text_layers == 2 && model.last_hidden == 24);
   CHECK(model.logit_scale == std::exp(2.0f));
   CHECK(source.image_block(1).ln_2.beta[0] == 3 && source.image_block(0).ln_2.beta[0] == 0.25f);
   CHECK(source.text_block(1).ln_1.gamma[0] == 4 && source.text_block(0).ln_1.gamma[0] == 0.25f);

@@ -191,3 +191,16 @@ TEST("LibTorch: oneDNN's packed product in bfloat16 equals plain sums of the rou
   const std::vector<double> want = p.sums(rounded(p.x), rounded(p.weight));
   for (size_t i = 0; i < y.size(); ++i) CHECK_BELOW(std::abs(y[i] - want[i]) / std::max(1.0, std::abs(want[i])), 1.0 / 256);
 }
+
+TEST("a transposed matrix with an odd number of inputs is packed without what lies behind it") {
+  Random random(14);
+  for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16}) {
+    const int64_t outputs = 20, inputs = 7;
+    const Product p(random, 5, outputs, inputs);
+    std::vector<float> weight = p.weight;
+    weight.insert(weight.end(), outputs, NAN);
+    std::vector<float> y(5 * outputs);
+    ops::packed_matmul(test_context(), ops::pack_transposed_matrix(precision, weight.data(), outputs, inputs), p.x.data(), 5, {}, y.data());
+    for (const float value : y) CHECK(std::isfinite(value));
+  }
+}

@@ -261,3 +261,40 @@ TEST("max_side rounds the shorter side to the nearest pixel") {
   CHECK(is({300, 100}, 200, {200, 67}) && is({400, 101}, 200, {200, 51}));    // 66.67, and 50.5
   CHECK(is({1000, 1}, 10, {10, 1}) && is({1000, 700}, 0, {1000, 700}));
 }
+
+TEST("the CRF's mask has the byte of each label, as the mask without a CRF") {
+  Scripted s(1, with_crf()), named(1, with_crf());
+  std::vector<uint8_t> value;
+  for (size_t k = 0; k < s.jobs[0].words.value.size(); ++k) value.push_back(static_cast<uint8_t>(200 - k));
+  named.requests[0].texts.value = value;
+  run(s.segmenter, s.requests[0]);
+  run(named.segmenter, named.requests[0]);
+  std::vector<uint8_t> want;
+  for (const uint8_t label : s.jobs[0].mask) want.push_back(label == kBackground ? kBackground : value[label - 1]);
+  CHECK(named.jobs[0].mask == want && std::ranges::count(want, kBackground) < std::ssize(want));
+}
+
+TEST("a segmenter counts the memory of its workspace, and a clone starts without one") {
+  Scripted s;
+  const auto clone = s.segmenter.clone(1);
+  const size_t before = clone->bytes();
+  CHECK(before > s.segmenter.model().bytes());
+  std::vector<float> embedding(s.segmenter.model().shape.embedding);
+  std::vector<int32_t> tokens(s.segmenter.model().shape.context);
+  tokens[1] = 1;
+  clone->encode_text(tokens, embedding);
+  CHECK(clone->bytes() > before && clone->allocations() > 0);
+}
+
+TEST("a batch that is laid out again counts only its own photos") {
+  const Model& model = *model_at(options().golden + kSmallModel).model();
+  const std::vector<uint8_t> rgb(3 * 40 * 20);
+  PhotoBatch batch;
+  DeviceBuffer memory;
+  for (int round = 0; round < 2; ++round) {
+    batch.photos = {{rgb.data(), 40, 20, 3}, {rgb.data(), 20, 40, 3}};
+    batch.lay_out(model, 0, host_memory(), memory);
+    CHECK(batch.size() == 2 && batch.grids.size() == 2 && batch.last_blocks.size() == 2 && batch.mean_attention.size() == 2);
+    CHECK(batch.patches == batch.grids[0].patches() + batch.grids[1].patches() && batch.tokens == batch.patches + 2);
+  }
+}
