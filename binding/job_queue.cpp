@@ -164,7 +164,7 @@ int JobQueue::busy_threads() const {
   return static_cast<int>(std::ranges::count_if(batches_, [](const Batch& batch) { return !batch.jobs.empty(); }));
 }
 
-// Busy threads and those that are about to start what waits.
+// Threads that are busy or about to start a waiting job.
 int JobQueue::active_threads() const {
   const size_t batches = (waiting_.size() + settings_.max_batch - 1) / settings_.max_batch;
   const size_t limit = settings_.concurrency;

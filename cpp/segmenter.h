@@ -46,9 +46,9 @@ class Segmenter {
   // image (embedding) and, unless empty, patches (grid.patches(), embedding): rows of length one in the space of texts.
   void embeddings(const EncodedImage&, std::span<float> image, std::span<float> patches, const std::atomic<bool>* cancelled = nullptr);
 
-  // Segments a batch. A failure is stored in its request and does not affect the others. cancelled: cancels all of them. The photos of a
-  // batch share matrix products, so that their last digits may differ from those of the same photos one by one. A batch that needs more
-  // memory than there is is computed photo by photo.
+  // Segments a batch. A failure is stored in its request and does not affect the others. cancelled: cancels all requests that are not done.
+  // If a request has its own flag, this one is checked only before its photo. The photos of a batch share matrix products, so their last
+  // digits may differ from those of single photos. A batch that does not fit into memory is computed photo by photo.
   void segment(std::span<Request>, const std::atomic<bool>* cancelled = nullptr);
 
  private:

@@ -111,7 +111,7 @@ void Segmenter::segment(std::span<Request> requests, const std::atomic<bool>* ca
   if (requests.size() == 1) return;
   for (Request& request : requests) {
     if (!is_out_of_memory(request.failure)) continue;
-    segment_batch({&request, 1}, request.cancelled);
+    segment_batch({&request, 1}, request.cancelled ? request.cancelled : cancelled);
   }
 }
 
@@ -152,7 +152,8 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
       size_t next = 0;  // photo of the batch
       for_each([&](Request& request, std::span<float> scores) {
         const Encoding encoding = request.encoded ? request.encoded->encoding : photos_.encoding(next++);
-        segment_photo(on_device(request.cancelled), encoding, request, scores);
+        host(cancelled).checkpoint();
+        segment_photo(on_device(request.cancelled ? request.cancelled : cancelled), encoding, request, scores);
       });
     });
   } catch (...) {

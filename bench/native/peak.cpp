@@ -43,7 +43,7 @@ void keep_best(double& best, Body body) {
 
 }  // namespace
 
-// False if there is no LibTorch, or it has no such product.
+// False if no LibTorch is loaded, or if it does not have this product.
 bool PeakProbe::run_library(const Product& p, int64_t begin, int64_t end) {
   if (!torch::is_loaded()) return false;
   float* y = y_.data() + begin * p.outputs;

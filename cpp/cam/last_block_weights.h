@@ -1,4 +1,4 @@
-// The last block's weights: those of its forward pass, and what the closed form of GradCAM derives from them. Made once per model.
+// The last block's weights, and the tensors that the closed form of GradCAM derives from them. Both are made once per model.
 #pragma once
 #include <vector>
 

@@ -9,7 +9,7 @@
 
 namespace clip_es {
 
-// The blocks' weights, in half the memory where 16 bits hold them exactly, as those of OpenAI's archives.
+// The blocks' weights, in half the memory if float16 holds them exactly, as it does for OpenAI's archives.
 struct TextTower {
   explicit TextTower(const ModelSource&);
   size_t bytes() const;

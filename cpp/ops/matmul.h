@@ -19,8 +19,9 @@ struct UnpackedWeight {
   const uint16_t* halves;
 };
 
-// x (rows, inputs) -> y (rows, outputs), as packed_matmul. Packs the weights panel by panel during the product, so they need no second
-// copy. Several threads ask for rows of x at the same time. All of x is read before y is written.
+// x (rows, inputs) -> y (rows, outputs), as packed_matmul. Many rows: packs the weights panel by panel during the product. Few rows:
+// does not pack them. Neither keeps a second copy of the weights. Several threads ask for rows of x at the same time. All of x is read
+// before y is written.
 void unpacked_matmul(HostContext&, const UnpackedWeight&, const RowSource& x, int64_t rows, const Epilogue&, float* y);
 
 }  // namespace clip_es::ops

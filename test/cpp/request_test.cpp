@@ -1,10 +1,13 @@
 // Requests: photos and encoded images in one call, and what a failed request leaves behind.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
+#include <memory>
 
 #include "cam/embeddings.h"
 #include "check.h"
+#include "device/cpu/device.h"
 #include "golden.h"
 #include "options.h"
 #include "segmenter.h"
@@ -41,6 +44,20 @@ struct Job {
   npy::Photo photo;
   std::vector<uint8_t> mask;
   std::vector<float> maps, scores;
+};
+
+// Sets a flag while the first photo's CAMs are computed.
+class CancellingDevice : public cpu::CpuDevice {
+ public:
+  CancellingDevice(Arena& arena, std::atomic<bool>& flag) : CpuDevice(arena), flag_(flag) {}
+  void softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
+                       DeviceSpan<float> probabilities, const DeviceMaps& cams) override {
+    CpuDevice::softmax_gradcam(c, last, texts, logits, probabilities, cams);
+    flag_ = true;
+  }
+
+ private:
+  std::atomic<bool>& flag_;
 };
 
 Segmenter small_segmenter(int threads = 2) { return Segmenter(options().golden + kSmallModel, {.threads = threads, .max_side = 0}); }
@@ -91,6 +108,35 @@ TEST("a cancelled and a refused request of a batch write nothing, keep their fai
   requests[0].cancelled = nullptr;
   segmenter.segment({&requests[0], 1});
   CHECK(!requests[0].failure && !jobs[0].is_untouched());
+}
+
+TEST("the flag of the call cancels every photo that is not done, also after all photos are encoded") {
+  for (const bool own_flags : {false, true}) {
+    Arena arena;
+    std::atomic<bool> flag{false};
+    Segmenter segmenter(options().golden + kSmallModel, {.threads = 2, .max_side = 0}, nullptr,
+                        std::make_unique<CancellingDevice>(arena, flag));
+    std::vector<Job> jobs(kPhotos.begin(), kPhotos.end());
+    std::vector<Request> requests;
+    for (Job& job : jobs) requests.push_back(job.request());
+    const std::atomic<bool> no{false};
+    if (own_flags)
+      for (Request& request : requests) request.cancelled = &no;
+    segmenter.segment(requests, &flag);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const bool is_done = own_flags && i == 0;  // it looks at its own flag
+      CHECK((requests[i].failure == nullptr) == is_done);
+      CHECK(jobs[i].is_untouched() == !is_done);
+      if (is_done) continue;
+      bool cancelled = false;
+      try {
+        requests[i].rethrow_failure();
+      } catch (const Cancelled&) {
+        cancelled = true;
+      }
+      CHECK(cancelled);
+    }
+  }
 }
 
 TEST("the times of all stages and photos of a batch add up to no more than the call took") {
