@@ -110,7 +110,8 @@ TEST("the configuration of an archive sets the heads of each tower, the activati
   TestArchive archive;
   archive.config = R"({"heads": {"image": 4, "text": 2}, "activation": "gelu", "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]})";
   const fixture::TemporaryFile file(archive.bytes());
-  const Model& model = *ModelFile(file.path()).model();
+  const ModelFile source(file.path());
+  const Model& model = *source.model();
   CHECK(model.image.heads == 4 && model.text.heads == 2);
   CHECK(model.image.activation == Activation::kGelu && model.text.activation == Activation::kGelu);
   CHECK((model.mean == std::array{0.1f, 0.2f, 0.3f} && model.std == std::array{1.0f, 2.0f, 3.0f}));
