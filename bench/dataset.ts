@@ -6,12 +6,12 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import sharp from 'sharp'
-import { Journal } from '../ts/dataset/journal.js'
-import { type RunParts, runItems } from '../ts/dataset/run.js'
-import { type OutputKind, ResultStore } from '../ts/dataset/store.js'
+import { type RunParts, runItems } from '../cli/src/dataset/items.js'
+import { Journal } from '../cli/src/results/journal.js'
+import { type OutputKind, ResultStore } from '../cli/src/results/store.js'
 import { classSets, type ImageData, Segmenter } from '../ts/index.js'
-import { maskPalette } from '../ts/palette.js'
-import { decodePhoto } from '../ts/photos/decode.js'
+import { maskPalette } from '../ts/photos/palette.js'
+import { decodePhoto } from '../ts/photos/read_photo.js'
 
 const labels = [7, 14] // cat, person
 const outputs: Readonly<Record<string, OutputKind[]>> = { masks: ['mask'], 'all outputs': ['mask', 'confidence', 'cams'] }

@@ -5,12 +5,12 @@ import { EncodedImage } from './encoded_image.js'
 import { ClipEsError, invalid } from './errors.js'
 import { checkImage } from './image.js'
 import { Jobs, type WhenFull } from './jobs.js'
+import { libTorchFor } from './libtorch/find.js'
 import { checkModelPath, type ResolvedLoadOptions, resolveLoadOptions } from './load_options.js'
 import { embeddedModel, resolveModelPath } from './model_path.js'
 import { create, hasAmx, type NativeEncodedImage, type NativeImage, type NativeModel } from './native.js'
 import { segmentInOrder } from './segment_all.js'
 import { prepareOutputs, resolveSegmentOptions } from './segment_options.js'
-import { libTorchFor } from './setup/find.js'
 import { encodePrompt } from './text/tokenizer.js'
 import type {
   ClassSpec,

@@ -5,8 +5,8 @@ import sharp, { type Sharp } from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Segmenter } from '../../ts/index.js'
-import { decodePhoto } from '../../ts/photos/decode.js'
-import { decodeLabels } from '../../ts/render/png.js'
+import { decodeLabels } from '../../ts/photos/png.js'
+import { decodePhoto } from '../../ts/photos/read_photo.js'
 import { jsonLines, scenes, Workplace } from './support.js'
 
 const place = new Workplace()

@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } 
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decodeLabels } from '../../ts/render/png.js'
+import { decodeLabels } from '../../ts/photos/png.js'
 import { jsonLines, main, scenes, Workplace } from './support.js'
 
 const place = new Workplace()

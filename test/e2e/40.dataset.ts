@@ -19,12 +19,12 @@ import { join, relative } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCams } from '../../ts/arrays/cam_file.js'
-import { maskFromCams } from '../../ts/metrics/cam_rule.js'
-import { decodeLabels } from '../../ts/render/png.js'
+import { readCams } from '../../cli/src/formats/cam_file.js'
+import { maskFromCams } from '../../cli/src/metrics/cam_rule.js'
+import { decodeLabels } from '../../ts/photos/png.js'
 import { emojiNames, makeDemoSet, randomNumbers } from './demo_set.js'
 
-const main = join(__dirname, '../../dist/cli/main.js')
+const main = join(__dirname, '../../cli/dist/main.js')
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-dataset-'))
 const set = join(folder, 'set')
 const photos = join(set, 'photos')

@@ -2,10 +2,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fromBufferPromise } from 'yauzl'
-import { inOrder } from '../../ts/in_order.js'
-import { toFloat16 } from '../../ts/render/float16.js'
-import { encodeCams } from '../../ts/render/npz.js'
-import { type StoredFile, storedZip } from '../../ts/render/stored_zip.js'
+import { toFloat16 } from '../../cli/src/formats/float16.js'
+import { encodeCams } from '../../cli/src/formats/npz.js'
+import { type StoredFile, storedZip } from '../../cli/src/formats/stored_zip.js'
+import { inOrder } from '../../cli/src/in_order.js'
 
 /** The number that half-precision bits stand for, by the definition of binary16. */
 function fromFloat16(bits: number): number {

@@ -1,7 +1,7 @@
 // Work on several items at a time.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { inLanes } from '../../ts/lanes.js'
+import { inLanes } from '../../cli/src/lanes.js'
 
 const soon = () => new Promise((done) => setImmediate(done))
 const noSignal = new AbortController().signal
