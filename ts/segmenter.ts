@@ -1,11 +1,12 @@
-import { checkBoolean, checkOptions, checkSignal, checkText, wrong } from './check.js'
+import { checkBoolean, checkOptions, checkSignal, wrong } from './check.js'
 import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
 import { readClassSet } from './class_set_file.js'
 import { EncodedImage } from './encoded_image.js'
 import { ClipEsError, invalid } from './errors.js'
+import { checkFile } from './file_argument.js'
 import { checkImage } from './image.js'
 import { Jobs, type WhenFull } from './jobs.js'
-import { checkModelPath, type ResolvedLoadOptions, resolveLoadOptions } from './load_options.js'
+import { type ResolvedLoadOptions, resolveLoadArguments } from './load_options.js'
 import { embeddedModel, resolveModelPath } from './model_path.js'
 import { create, hasAmx, type NativeEncodedImage, type NativeImage, type NativeModel } from './native.js'
 import { segmentInOrder } from './segment_all.js'
@@ -58,12 +59,12 @@ export class Segmenter {
 
   /**
    * Loads a CLIP-ViT from a TorchScript archive, such as OpenAI's ViT-B-16.pt.
-   * @param modelPath Default: $CLIP_ES_MODEL, else the embedded demo model, which knows emoji scenes and not photographs.
    * @throws ERR_INVALID_ARG, ERR_MODEL_READ, ERR_MODEL_FORMAT, ERR_LIBTORCH, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY, or the signal's reason.
    */
-  static async load(modelPath?: string, options?: LoadOptions): Promise<Segmenter> {
-    const given = checkModelPath(modelPath)
-    const resolved = resolveLoadOptions(options)
+  static async load(options?: LoadOptions): Promise<Segmenter>
+  static async load(model?: string | URL, options?: Omit<LoadOptions, 'model'>): Promise<Segmenter>
+  static async load(modelOrOptions?: string | URL | LoadOptions, options?: LoadOptions): Promise<Segmenter> {
+    const { path: given, options: resolved } = resolveLoadArguments(modelOrOptions, options)
     const { signal, maxQueue, maxPixels: _, maxSide, ...settings } = resolved
     signal?.throwIfAborted()
     const path = resolveModelPath(given)
@@ -115,16 +116,19 @@ export class Segmenter {
 
   /**
    * Reads a class set that `ClassSet.save` wrote with this model.
-   * @throws ERR_INVALID_ARG for another model's, ERR_MODEL_READ, ERR_MODEL_FORMAT.
+   * @param file A path or a file URL.
+   * @throws ERR_INVALID_ARG for another model's, ERR_MODEL_READ, ERR_MODEL_FORMAT, or the signal's reason.
    */
-  async loadClasses(file: string): Promise<ClassSet> {
-    const data = await readClassSet(checkText('loadClasses()', 'file', file))
+  async loadClasses(file: string | URL, options?: { signal?: AbortSignal }): Promise<ClassSet> {
+    const path = checkFile('loadClasses()', 'file', file)
+    const given = checkOptions<{ signal?: AbortSignal }>('loadClasses()', options, ['signal'])
+    const data = await readClassSet(path, checkSignal('loadClasses()', given.signal))
     const classes = new ClassSet(data)
     this.#checkClasses('loadClasses()', classes)
     if (data.embedding !== this.model.embedding)
       throw new ClipEsError(
         'ERR_MODEL_FORMAT',
-        `${file} is damaged: its embeddings have ${data.embedding} numbers, the model's ${this.model.embedding}; save the classes again`,
+        `${path} is damaged: its embeddings have ${data.embedding} numbers, the model's ${this.model.embedding}; save the classes again`,
       )
     return classes
   }

@@ -23,6 +23,11 @@ export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
 export type Precision = 'auto' | 'float32' | 'bfloat16' | 'int8'
 
 export interface LoadOptions {
+  /**
+   * The model's archive, such as OpenAI's ViT-B-16.pt: a path or a file URL. Default: $CLIP_ES_MODEL, else the embedded demo model, which
+   * knows emoji scenes and not photographs; a process warning says so.
+   */
+  model?: string | URL
   /** Where to compute. Default 'auto': the CPU, as results on GPUs have not been measured yet. */
   device?: Device
   /**
