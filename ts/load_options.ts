@@ -117,7 +117,7 @@ export function resolveLoadArguments(
     (oneObject ? first : second) as LoadOptions,
     loadOptionNames,
   )
-  const model = oneObject ? named : first === undefined ? named : first
+  const model = oneObject || first === undefined ? named : first
   if (!oneObject && first !== undefined && named !== undefined)
     throw invalid(`${call}: model is given twice, by itself and among the options; leave one out`)
   const path = model === undefined ? undefined : checkFile(call, 'model', model)

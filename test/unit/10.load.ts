@@ -120,12 +120,28 @@ const loadTwice = (path: string) => `
   await Promise.all([first.close(), second.close()])
   return second.model.path`
 
-test('the embedded model is announced once on stderr, and only when nothing else was named', () => {
-  const unnamed = inChild(loadTwice('undefined'), { CLIP_ES_MODEL: undefined })
-  assert.is(unnamed.result, modelPath)
-  assert.match(unnamed.stderr, /^clip-es: using the embedded demo model, [^\n]*not photographs[^\n]*\n$/)
-  const empty = inChild(loadTwice('undefined'), { CLIP_ES_MODEL: '' })
-  assert.equal(empty, unnamed)
+test('the embedded model gives one process warning, and only when nothing else was named', () => {
+  const withWarnings = `
+    const warnings = []
+    process.on('warning', ({ name, code, message }) => warnings.push({ name, code, message }))
+    const path = await (async () => { ${loadTwice('undefined')} })()
+    return { path, warnings }`
+  type Warned = { path: string; warnings: { name: string; code: string; message: string }[] }
+  for (const unnamed of [undefined, '']) {
+    const { result, stderr } = inChild(withWarnings, { CLIP_ES_MODEL: unnamed })
+    const { path, warnings } = result as Warned
+    assert.is(path, modelPath)
+    assert.equal(
+      warnings.map(({ name, code }) => [name, code]),
+      [['Warning', 'CLIP_ES_DEMO_MODEL']],
+    )
+    assert.match(warnings[0]?.message ?? '', /^clip-es: using the embedded demo model, .*not photographs/)
+    assert.match(stderr, /^\(node:\d+\) \[CLIP_ES_DEMO_MODEL\] Warning: clip-es: using the embedded demo model/)
+  }
+  assert.equal(inChild(loadTwice('undefined'), { CLIP_ES_MODEL: undefined, NODE_NO_WARNINGS: '1' }), {
+    result: modelPath,
+    stderr: '',
+  })
   const named = inChild(loadTwice(JSON.stringify(modelPath)), { CLIP_ES_MODEL: undefined })
   assert.equal(named, { result: modelPath, stderr: '' })
 })
