@@ -18,7 +18,10 @@ import { ClipEsError, invalid } from './errors.js'
 import type { NativeOutputs, NativeSettings } from './native.js'
 import type { ResultPart, SegmentOptions } from './types.js'
 
-const parts: readonly ResultPart[] = ['mask', 'confidence', 'cams']
+type OutputPart = keyof NonNullable<SegmentOptions['output']>
+
+const resultParts: readonly ResultPart[] = ['confidence', 'cams']
+const outputParts: readonly OutputPart[] = ['mask', ...resultParts]
 
 /** Segment options with every default filled in; indices are those of the class set. */
 export interface ResolvedSegmentOptions {
@@ -46,6 +49,11 @@ function resolveLabels(call: string, labels: unknown, names: readonly string[]):
   return indices
 }
 
+function checkPart(call: string, part: unknown): ResultPart {
+  if (part === 'mask') throw invalid(`${call}: include has 'mask', but a result always has the mask; leave it out`)
+  return checkOneOf(call, 'include', part, resultParts)
+}
+
 /** Options of segment(), encoded.segment() and segmentAll(). Throws ERR_INVALID_ARG. */
 export function resolveSegmentOptions(
   call: string,
@@ -63,9 +71,9 @@ export function resolveSegmentOptions(
     'output',
     'signal',
   ])
-  const { refine = true, boxThreshold = 0.4, backgroundPower = 1, ignoreBelow = 0, include = ['mask'] } = given
-  const output = checkOptions(`${call}: output`, given.output, parts)
-  const asked = checkArray(call, 'include', include, 0).map((part) => checkOneOf(call, 'include', part, parts))
+  const { refine = true, boxThreshold = 0.4, backgroundPower = 1, ignoreBelow = 0, include = [] } = given
+  const output = checkOptions(`${call}: output`, given.output, outputParts)
+  const asked = checkArray(call, 'include', include, 0).map((part) => checkPart(call, part))
   return {
     labels: resolveLabels(call, given.labels, classes.names),
     settings: {
@@ -75,7 +83,7 @@ export function resolveSegmentOptions(
       ignoreBelow: checkNumber(call, 'ignoreBelow', ignoreBelow, 0, 1),
       crf: resolveCrf(call, given.crf),
     },
-    include: new Set<ResultPart>(['mask', ...asked, ...parts.filter((part) => output[part] !== undefined)]),
+    include: new Set([...asked, ...resultParts.filter((part) => output[part] !== undefined)]),
     output,
     signal: checkSignal(call, given.signal),
   }
@@ -85,7 +93,7 @@ type Constructor<T> = new (length: number) => T
 
 function memory<T extends Uint8Array | Float32Array>(
   call: string,
-  part: ResultPart,
+  part: OutputPart,
   given: unknown,
   type: Constructor<T>,
   length: number,
@@ -130,7 +138,9 @@ export function prepareOutputs(
   outputs.mask = memory(call, 'mask', output.mask, Uint8Array, pixels)
   if (include.has('confidence')) outputs.confidence = memory(call, 'confidence', output.confidence, Float32Array, pixels)
   if (include.has('cams')) outputs.cams = memory(call, 'cams', output.cams, Float32Array, pixels * labels.length)
-  const given: [string, ArrayBufferView][] = parts.flatMap((part) => (output[part] ? [[`output.${part}`, output[part]]] : []))
+  const given: [string, ArrayBufferView][] = outputParts.flatMap((part) =>
+    output[part] ? [[`output.${part}`, output[part]]] : [],
+  )
   checkApart(call, image ? [...given, ['image.data', image]] : given)
   return outputs
 }

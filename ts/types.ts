@@ -132,7 +132,8 @@ export interface Embeddings {
   patches?: Float32Array
 }
 
-export type ResultPart = 'mask' | 'confidence' | 'cams'
+/** What a result has besides the mask, if it is asked for. */
+export type ResultPart = 'confidence' | 'cams'
 
 /** Settings of the dense CRF; the defaults are the paper's. */
 export interface CrfOptions {
@@ -162,7 +163,7 @@ export interface SegmentOptions {
   crf?: boolean | CrfOptions
   /** Pixels with a confidence under this become 255. Default 0. */
   ignoreBelow?: number
-  /** What to give beside the mask. Default ['mask']. */
+  /** What the result has besides the mask. Default: nothing. */
   include?: readonly ResultPart[]
   /** Your own memory to fill, each part exactly as long as its result; a part given here need not be in `include`. */
   output?: { mask?: Uint8Array; confidence?: Float32Array; cams?: Float32Array }

@@ -134,7 +134,7 @@ expectType<Promise<SegmentResult>>(
     backgroundPower: 2,
     crf: false,
     ignoreBelow: 0.5,
-    include: ['mask', 'confidence', 'cams'],
+    include: ['confidence', 'cams'],
     output: { mask: Buffer.alloc(4), confidence: new Float32Array(4), cams: new Float32Array(8) },
     signal,
   }),
@@ -146,10 +146,11 @@ expectError(segmenter.segment(image, segmenter.encodeClasses(['cat']))) // a pro
 expectError(segmenter.segment(image, classes, { labels: 'cat' }))
 expectError(segmenter.segment(image, classes, { refine: 'yes' }))
 expectError(segmenter.segment(image, classes, { include: ['scores'] }))
+expectError(segmenter.segment(image, classes, { include: ['mask'] })) // always there
 expectError(segmenter.segment(image, classes, { output: { mask: new Float32Array(4) } }))
 expectError(segmenter.segment(image, classes, { output: { confidence: new Uint8Array(4) } }))
 expectError(segmenter.segment(image, classes, { threshold: 0.4 }))
-expectType<'mask' | 'confidence' | 'cams'>({} as ResultPart)
+expectType<'confidence' | 'cams'>({} as ResultPart)
 expectAssignable<SegmentOptions>({})
 
 declare const result: SegmentResult

@@ -92,11 +92,7 @@ async function encode(segmenter: Segmenter, { specs, encoding }: AskedClasses, s
 function settings(given: SegmentArguments, asked: AskedClasses): Pick<Job, 'options' | 'kinds' | 'colours'> {
   const { refine, crf = false, backgroundPower, ignoreBelow, cams, confidence } = given
   const { labels, boxThreshold, colours } = asked
-  const include: SegmentOptions['include'] = [
-    'mask',
-    ...(cams ? ['cams' as const] : []),
-    ...(confidence ? ['confidence' as const] : []),
-  ]
+  const include: SegmentOptions['include'] = [...(cams ? ['cams' as const] : []), ...(confidence ? ['confidence' as const] : [])]
   const kinds = (['cams', 'confidence', 'overlay', 'mask'] satisfies ResultKind[]).filter(
     (kind) => kind === 'mask' || given[kind],
   )
