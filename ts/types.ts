@@ -151,8 +151,13 @@ export interface CrfOptions {
 }
 
 export interface SegmentOptions {
-  /** The image-level labels, as names or indices: which classes are there. Unique, at least one. Default: all. */
-  labels?: readonly (string | number)[]
+  /**
+   * The image-level labels, as names or indices: which classes are there. Unique, at least one. Default: all. With 'auto', CLIP decides
+   * for each photo which classes are there, maybe none; the class set needs background words.
+   */
+  labels?: readonly (string | number)[] | 'auto'
+  /** For labels 'auto': a class is found whose presence is at least this, from 0 to 1. Default 0.15. */
+  labelThreshold?: number
   /** Sharpen the maps by the ViT's own attention (CAA). Default true. */
   refine?: boolean
   /** Threshold of the boxes that CAA draws evidence from, as a fraction of a map's maximum: 0.4 (VOC, default), 0.7 for COCO. */
@@ -170,7 +175,7 @@ export interface SegmentOptions {
   signal?: AbortSignal
 }
 
-/** Milliseconds that each stage took. */
+/** Milliseconds that each stage took. With labels 'auto', those of the photo and of the crops that were encoded to find them are added. */
 export interface Timings {
   /** Waiting for earlier jobs. */
   queue: number
@@ -191,10 +196,12 @@ export interface Timings {
 export interface SegmentResult {
   width: number
   height: number
-  /** The labels asked for, K of them. */
+  /** The labels asked for or found, K of them. */
   labels: string[]
   /** Their probabilities (K) in the softmax over them and the background texts. */
   scores: Float32Array
+  /** With labels 'auto' only: how sure it is that each of the K labels is there, in [0, 1]. */
+  presence?: Float32Array
   /** height * width: 0 background, c + 1 the class `classes.names[c]`, 255 ignored. Always there. */
   mask: Uint8Array
   /** height * width: the winning score of background and maps. */

@@ -359,7 +359,7 @@ test('an option that is wrong is named with its value and with what it takes', a
     ['panda', "options is 'panda'", 'an object'],
     [['panda'], "options is [ 'panda' ]", 'an object'],
     [{ label: ['panda'] }, "unknown option 'label'", "did you mean 'labels'?"],
-    [{ threshold: 0.4 }, "unknown option 'threshold'", 'known: labels, refine, boxThreshold'],
+    [{ threshold: 0.4 }, "unknown option 'threshold'", 'known: labels, labelThreshold, refine, boxThreshold'],
     [{ labels: 'panda' }, "labels is 'panda'", 'an array'],
     [{ labels: [] }, 'labels has 0 elements; expected 1 or more'],
     [{ labels: ['pandas'] }, "unknown label 'pandas'", "did you mean 'panda'?", 'known: elephant, television, panda, cat'],

@@ -1,6 +1,4 @@
 import type { ClassSet } from '../class_set.js'
-import type { LabelFinder } from '../labels/auto.js'
-import { segmentFound } from '../labels/segment_found.js'
 import { inLanes } from '../lanes.js'
 import { ignoredShare } from '../metrics.js'
 import { decodePhoto } from '../photos/decode.js'
@@ -22,8 +20,8 @@ export interface RunOptions {
   /** 256 * 3 bytes. */
   palette: Uint8Array
   maxPixels: number
-  /** Finds the labels of photos that have none. */
-  finder?: LabelFinder
+  /** For photos without labels, which CLIP finds. Default: the library's. */
+  labelThreshold?: number
   /** settingsHash of the run. */
   settings: string
   signal: AbortSignal
@@ -109,13 +107,13 @@ async function segment(
   image: ImageData,
   labels: number[] | undefined,
   { segmenter, classes }: RunParts,
-  { segment: settings, include, finder, signal }: RunOptions & Pick<SegmentOptions, 'include'>,
+  { segment: settings, include, labelThreshold, signal }: RunOptions & Pick<SegmentOptions, 'include'>,
 ): Promise<Segmented> {
   const options = { ...settings, include, signal }
   if (labels) return { result: await segmenter.segment(image, classes, { ...options, labels }), labels }
-  if (!finder) throw new TypeError('a photo without labels, and nothing to find them')
-  const { found, ...result } = await segmentFound(image, classes, finder, options)
-  return { result, ...found }
+  const result = await segmenter.segment(image, classes, { ...options, labels: 'auto', labelThreshold })
+  const found = result.labels.map((name) => classes.names.indexOf(name))
+  return { result, labels: found, presence: [...(result.presence ?? [])] }
 }
 
 async function encode(

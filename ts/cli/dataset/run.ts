@@ -7,7 +7,6 @@ import { writeFoundLabels } from '../../dataset/labels_file.js'
 import { claimFolder, type Manifest, settingsHash } from '../../dataset/manifest.js'
 import { type RunOptions, type RunParts, runItems } from '../../dataset/run.js'
 import { type OutputKind, ResultStore } from '../../dataset/store.js'
-import { LabelFinder } from '../../labels/auto.js'
 import { resolveModelPath } from '../../model_path.js'
 import { maskPalette } from '../../palette.js'
 import { resolveSegmentOptions } from '../../segment_options.js'
@@ -71,9 +70,8 @@ async function prepare(
   const settings = settingsOf(kind, options, file, segmenter, classes)
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
-  await asUsage(() => resolveSegmentOptions('dataset', segment, classes))
-  const finder =
-    labelThreshold === undefined ? {} : { finder: await asUsage(() => new LabelFinder(segmenter, classes, labelThreshold)) }
+  const labels = labelThreshold === undefined ? {} : ({ labels: 'auto', labelThreshold } as const)
+  await asUsage(() => resolveSegmentOptions('dataset', { ...segment, ...labels }, classes))
   const outputs: OutputKind[] = ['mask', ...(['confidence', 'cams'] as const).filter((output) => options[output])]
   return {
     ...{ segmenter, classes },
@@ -87,7 +85,7 @@ async function prepare(
     run: {
       segment,
       outputs: new Set(outputs),
-      ...finder,
+      labelThreshold,
       palette: maskPalette(file.classes.map(({ colour }) => colour)),
       maxPixels,
       settings: settingsHash(settings),
@@ -126,7 +124,7 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
         { ...plan, store, journal },
         options,
       ).finally(() => {
-        if (plan.run.finder) writeFoundLabels(out, plan.classes.names, settings)
+        if (plan.run.labelThreshold !== undefined) writeFoundLabels(out, plan.classes.names, settings)
       })
     } finally {
       store.close()

@@ -3,8 +3,6 @@ import { dirname } from 'node:path'
 import type { ClassSet } from '../../class_set.js'
 import { invalid } from '../../errors.js'
 import { checkNameLength, writeWhole } from '../../files/write_whole.js'
-import type { LabelFinder } from '../../labels/auto.js'
-import { segmentFound } from '../../labels/segment_found.js'
 import { ignored } from '../../metrics.js'
 import { maskPalette, parseColour, vividColour } from '../../palette.js'
 import { decodePhoto, type Photo } from '../../photos/decode.js'
@@ -25,8 +23,6 @@ const fullLegend = 8 // more labels than this, and the legend names only those t
 export interface Job {
   segmenter: Segmenter
   classes: ClassSet
-  /** Where CLIP is to find the labels. */
-  finder: LabelFinder | undefined
   colours: readonly (string | undefined)[]
   options: SegmentOptions
   kinds: readonly ResultKind[]
@@ -112,13 +108,11 @@ function checkPlaces(file: string, places: Places, kinds: readonly ResultKind[])
 
 /** Segments a photo and writes its results, the mask last: where it is, the others are. Rejects with the reason when the job is stopped. */
 export async function segmentPhoto(file: string, places: Places, job: Job): Promise<PhotoResult> {
-  const { segmenter, classes, finder, options, kinds, signal } = job
+  const { segmenter, classes, options, kinds, signal } = job
   signal.throwIfAborted()
   checkPlaces(file, places, kinds)
   const photo = await decodePhoto(file, maxPixels)
-  const result = finder
-    ? await segmentFound(photo, classes, finder, { ...options, signal })
-    : await segmenter.segment(photo, classes, { ...options, signal })
+  const result = await segmenter.segment(photo, classes, { ...options, signal })
   const share = sharesOf(result.mask)
   const labels = labelsOf(result, classes.names, share)
   const source = sourceOfMask(realpathSync(file), realFolder(places.mask))

@@ -1,7 +1,6 @@
 import sharp from 'sharp'
 import type { ClassSet } from '../../class_set.js'
 import { inOrder } from '../../in_order.js'
-import { LabelFinder } from '../../labels/auto.js'
 import { findPhotos, type NotFound } from '../../photos/find.js'
 import { type Placed, placeResults, type ResultKind } from '../../photos/places.js'
 import { leftOutNotes } from '../../photos/sort_out.js'
@@ -57,9 +56,7 @@ async function work(
   try {
     segmenter = await Segmenter.load(given.model, { device, precision, threads, concurrency, maxSide, signal })
     const classes = await encode(segmenter, asked, signal)
-    const { labelThreshold } = asked
-    const finder = labelThreshold === undefined ? undefined : new LabelFinder(segmenter, classes, labelThreshold)
-    const job: Job = { segmenter, classes, finder, signal, ...settings(given, asked) }
+    const job: Job = { segmenter, classes, signal, ...settings(given, asked) }
     report.start()
     const window = segmenter.model.photosAtATime + others
     for await (const outcome of inOrder(placed, window, (photo) => tryPhoto(photo, job))) {
@@ -91,12 +88,12 @@ async function encode(segmenter: Segmenter, { specs, encoding }: AskedClasses, s
 /** What to ask the engine for, and what to write: the mask last. */
 function settings(given: SegmentArguments, asked: AskedClasses): Pick<Job, 'options' | 'kinds' | 'colours'> {
   const { refine, crf = false, backgroundPower, ignoreBelow, cams, confidence } = given
-  const { labels, boxThreshold, colours } = asked
+  const { labels, labelThreshold, boxThreshold, colours } = asked
   const include: SegmentOptions['include'] = [...(cams ? ['cams' as const] : []), ...(confidence ? ['confidence' as const] : [])]
   const kinds = (['cams', 'confidence', 'overlay', 'mask'] satisfies ResultKind[]).filter(
     (kind) => kind === 'mask' || given[kind],
   )
-  return { options: { labels, refine, crf, boxThreshold, backgroundPower, ignoreBelow, include }, kinds, colours }
+  return { options: { labels, labelThreshold, refine, crf, boxThreshold, backgroundPower, ignoreBelow, include }, kinds, colours }
 }
 
 /** A photo's outcome, failures included; rejects only with what ends the whole run. */
