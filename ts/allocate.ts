@@ -1,6 +1,6 @@
 import { ClipEsError } from './errors.js'
 
-type NumberArray = Uint8Array | Float32Array
+type NumberArray = Uint8Array | Int32Array | Float32Array
 
 /** New memory. JavaScript reports a lack of it as a RangeError. @throws ERR_OUT_OF_MEMORY */
 export function allocate<T extends NumberArray>(what: string, type: new (length: number) => T, length: number): T {

@@ -134,7 +134,7 @@ expectType<Promise<SegmentResult>>(
     backgroundPower: 2,
     crf: false,
     ignoreBelow: 0.5,
-    include: ['mask', 'confidence', 'cams'],
+    include: ['confidence', 'cams'],
     output: { mask: Buffer.alloc(4), confidence: new Float32Array(4), cams: new Float32Array(8) },
     signal,
   }),
@@ -143,13 +143,16 @@ expectError(segmenter.segment(image))
 expectError(segmenter.segment(image, ['cat']))
 expectError(segmenter.segment('photo.jpg', classes))
 expectError(segmenter.segment(image, segmenter.encodeClasses(['cat']))) // a promise: await is missing
+expectType<Promise<SegmentResult>>(segmenter.segment(image, classes, { labels: 'auto', labelThreshold: 0.2 }))
 expectError(segmenter.segment(image, classes, { labels: 'cat' }))
+expectError(segmenter.segment(image, classes, { labels: 'auto', labelThreshold: '0.2' }))
 expectError(segmenter.segment(image, classes, { refine: 'yes' }))
 expectError(segmenter.segment(image, classes, { include: ['scores'] }))
+expectError(segmenter.segment(image, classes, { include: ['mask'] })) // always there
 expectError(segmenter.segment(image, classes, { output: { mask: new Float32Array(4) } }))
 expectError(segmenter.segment(image, classes, { output: { confidence: new Uint8Array(4) } }))
 expectError(segmenter.segment(image, classes, { threshold: 0.4 }))
-expectType<'mask' | 'confidence' | 'cams'>({} as ResultPart)
+expectType<'confidence' | 'cams'>({} as ResultPart)
 expectAssignable<SegmentOptions>({})
 
 declare const result: SegmentResult
@@ -160,6 +163,7 @@ expectType<Float32Array>(result.scores)
 expectType<Uint8Array>(result.mask)
 expectType<Float32Array | undefined>(result.confidence)
 expectType<Float32Array | undefined>(result.cams)
+expectType<Float32Array | undefined>(result.presence)
 expectType<Timings>(result.timings)
 expectType<Record<'queue' | 'preprocess' | 'encode' | 'gradcam' | 'refine' | 'mask' | 'crf', number>>({ ...result.timings })
 expectError(result.logits)

@@ -65,10 +65,7 @@ export const writeWhole = (file: string, data: string | Uint8Array): void => wri
  * @param folder for unfinished files, in the file system of the targets. Default: the folder of each target. Missing folders of targets are
  * created only with `folder`.
  */
-export function writeAllWhole(
-  files: readonly (readonly [file: string, data: string | Uint8Array])[],
-  folder?: string,
-): void {
+export function writeAllWhole(files: readonly (readonly [file: string, data: string | Uint8Array])[], folder?: string): void {
   const moves: [from: string, to: string][] = []
   try {
     for (const [i, [file, data]] of files.entries()) {

@@ -1,6 +1,6 @@
+import { inOrder } from 'clip-es/support'
 import { messageOf } from '../sources/dataset.js'
 import { Stopped } from '../stop.js'
-import { inOrder } from './in_order.js'
 import type { Event, Progress } from './progress.js'
 
 /**

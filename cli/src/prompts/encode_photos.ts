@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { Segmenter } from 'clip-es'
 import { decodePhoto } from 'clip-es/photos'
-import { forEachInOrder } from '../pipeline/in_order.js'
+import { forEachInOrder } from 'clip-es/support'
 import { photoState } from '../results/journal.js'
 import { type DatasetItem, messageOf } from '../sources/dataset.js'
 import type { FeatureCache, PhotoEmbedding } from './feature_cache.js'

@@ -6,7 +6,7 @@
 export async function* inOrder<Item, Result>(
   items: Iterable<Item>,
   window: number,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
   work: (item: Item) => Promise<Result>,
 ): AsyncGenerator<Result, void, undefined> {
   const inWork: Promise<Result>[] = []
@@ -20,14 +20,18 @@ export async function* inOrder<Item, Result>(
   }
   try {
     for (const item of items) {
-      if (signal.aborted || failed) break
+      if (signal?.aborted || failed) break
       begin(item)
       if (inWork.length === window) yield await (inWork.shift() as Promise<Result>)
     }
     while (inWork.length) yield await (inWork.shift() as Promise<Result>)
-    signal.throwIfAborted()
-  } finally {
+    signal?.throwIfAborted()
+  } catch (error) {
     await Promise.allSettled(inWork)
+    signal?.throwIfAborted() // what failed because of the abort is not the reason
+    throw error
+  } finally {
+    await Promise.allSettled(inWork) // the loop was left
   }
 }
 
@@ -35,7 +39,7 @@ export async function* inOrder<Item, Result>(
 export async function forEachInOrder<Item>(
   items: Iterable<Item>,
   window: number,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
   for await (const _ of inOrder(items, window, signal, work)) {
