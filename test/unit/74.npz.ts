@@ -84,6 +84,4 @@ test('more than a zip holds is refused before memory is asked for', () => {
   assert.throws(() => storedZip([huge]), /an archive of 4294967302 bytes; it holds 4294967295: take fewer labels/)
 })
 
-const sleep = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds))
-
 test.run()

@@ -1,5 +1,5 @@
 import { inOrder } from 'clip-es/support'
-import { messageOf } from '../sources/dataset.js'
+import { counted, messageOf } from '../sources/dataset.js'
 import { Stopped } from '../stop.js'
 import type { Event, Progress } from './progress.js'
 
@@ -57,11 +57,9 @@ export async function runPipeline<Item, State, Made, Summary>(
       if ('error' in outcome) progress.failed(run.describe(outcome))
       else progress.done(run.describe(outcome))
   } catch (error) {
-    throw withProgress(error, `${progress.succeeded} of ${counted(items.length)} done; results are in ${run.out}`)
+    throw withProgress(error, progress.succeeded, items.length, run.out)
   }
 }
-
-const counted = (photos: number): string => `${photos} photo${photos === 1 ? '' : 's'}`
 
 async function runStages<Item, State, Made, Summary>(
   item: Item,
@@ -82,10 +80,12 @@ async function runStages<Item, State, Made, Summary>(
   }
 }
 
-function withProgress(error: unknown, done: string): unknown {
-  if (error instanceof Stopped) return new Stopped(`${error.message}; ${done}`, error.status)
+/** Adds to an interruption, and to an error of the disk, how far the run was. Other errors stay as they are. */
+export function withProgress(error: unknown, done: number, total: number, out: string): unknown {
+  const state = `${done} of ${counted(total, 'photo')} done; results are in ${out}`
+  if (error instanceof Stopped) return new Stopped(`${error.message}; ${state}`, error.status)
   const { code } = error as NodeJS.ErrnoException
   if (!fatal.includes(code)) return error
-  const message = `${messageOf(error)}; ${done}. Make room and run the same command again, or choose another folder with --out`
+  const message = `${messageOf(error)}; ${state}. Make room and run the same command again, or choose another folder with --out`
   return Object.assign(new Error(message, { cause: error }), { code })
 }

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { SingleBar } from 'cli-progress'
 import { percent } from 'clip-es/photos'
 import { complain, hasBar, oneLine, say } from '../say.js'
+import { counted } from '../sources/dataset.js'
 
 /** How far a run is. */
 export interface Figures {
@@ -158,13 +159,13 @@ export class Progress {
 export function endText({ succeeded, failures, seconds }: Progress): string {
   const rate = succeeded ? ` (${rateText(succeeded / seconds)})` : ''
   const failed = failures ? `, ${failures} failed: listed above` : ''
-  return `${succeeded} photo${succeeded === 1 ? '' : 's'} done in ${duration(seconds)}${rate}${failed}`
+  return `${counted(succeeded, 'photo')} done in ${duration(seconds)}${rate}${failed}`
 }
 
 /** The first line of a run over a data set, for people. */
 export function sayStart(left: number, already: number, out: string, json: boolean): void {
   const before = already ? `, ${already} done before` : ''
-  if (!json) say(`${left} photo${left === 1 ? '' : 's'} to do${before}; results in ${resolve(out)}`)
+  if (!json) say(`${counted(left, 'photo')} to do${before}; results in ${resolve(out)}`)
 }
 
 /** The last line of a run over a data set, for people or for programs. */

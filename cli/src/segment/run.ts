@@ -5,7 +5,7 @@ import { findPhotos, type NotFound } from '../photos/find.js'
 import { type Placed, placeResults } from '../photos/places.js'
 import { leftOutNotes } from '../photos/sort_out.js'
 import type { OutputKind } from '../pipeline/outputs.js'
-import { othersInWork, runPipeline } from '../pipeline/pipeline.js'
+import { othersInWork, runPipeline, withProgress } from '../pipeline/pipeline.js'
 import { endText, Progress } from '../pipeline/progress.js'
 import { complain } from '../say.js'
 import { stopSignal } from '../stop.js'
@@ -42,7 +42,9 @@ async function work(
     complain(`clip-es: there is no photo to work on. ${remedy}`)
     return false
   }
-  const { segmenter, job } = await load(given, asked, signal)
+  const { segmenter, job } = await load(given, asked, signal).catch((error: unknown) => {
+    throw withProgress(error, 0, placed.length, out)
+  })
   const progress = new Progress(placed.length, json ? 'json' : 'text', 2)
   try {
     listFailures(progress, notFound)
