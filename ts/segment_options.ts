@@ -79,24 +79,26 @@ function checkPart(call: string, part: unknown): ResultPart {
   return checkOneOf(call, 'include', part, resultParts)
 }
 
+export const segmentOptionNames = [
+  'labels',
+  'labelThreshold',
+  'refine',
+  'boxThreshold',
+  'backgroundPower',
+  'crf',
+  'ignoreBelow',
+  'include',
+  'output',
+  'signal',
+] as const satisfies (keyof SegmentOptions)[]
+
 /** Options of segment(), encoded.segment() and segmentAll(). Throws ERR_INVALID_ARG. */
 export function resolveSegmentOptions(
   call: string,
   options: SegmentOptions | undefined,
   classes: ClassSet,
 ): ResolvedSegmentOptions {
-  const given = checkOptions<SegmentOptions>(call, options, [
-    'labels',
-    'labelThreshold',
-    'refine',
-    'boxThreshold',
-    'backgroundPower',
-    'crf',
-    'ignoreBelow',
-    'include',
-    'output',
-    'signal',
-  ])
+  const given = checkOptions<SegmentOptions>(call, options, segmentOptionNames)
   const { refine = true, boxThreshold = 0.4, backgroundPower = 1, ignoreBelow = 0, include = [] } = given
   const output = checkOptions(`${call}: output`, given.output, outputParts)
   const asked = checkArray(call, 'include', include, 0).map((part) => checkPart(call, part))

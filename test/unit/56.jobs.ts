@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { whenAborted } from '../../ts/abort.js'
 import { Jobs } from '../../ts/jobs.js'
-import { segmentInOrder } from '../../ts/segment_all.js'
+import { resultsInOrder } from '../../ts/segment_all.js'
 import type { SegmentResult } from '../../ts/types.js'
 
 /** Jobs that end when the test says so, or when they are cancelled. */
@@ -53,7 +53,7 @@ test('any number of jobs, waiting or not, put one listener on their signal, and 
   const one = { data: new Uint8Array(1), width: 1, height: 1 }
   const loops = Array.from({ length: 30 }, async () => {
     const result = {} as SegmentResult
-    for await (const found of segmentInOrder([one, one], async () => result, signal, 2)) assert.is(found, result)
+    for await (const found of resultsInOrder([one, one], async () => result, signal, 2)) assert.is(found, result)
   })
   for (let id = 1; id <= 30; id++) {
     while (!ends.has(id)) await soon()
