@@ -207,11 +207,13 @@ expectType<Results<number>>(segmenter.segmentAll([{ image, labels: ['cat'] }], c
 expectType<Results<string>>(segmenter.segmentAll([{ image, key: 'photo.jpg' }], classes, { labels: 'auto', labelThreshold: 0.2 }))
 declare const named: { image: ImageData; key?: string }[]
 expectType<Results<string | number>>(segmenter.segmentAll(named, classes))
-for await (const result of segmenter.segmentAll([{ image, key: 'photo.jpg' }], classes, { onError: 'yield' })) {
-  expectType<string>(result.key)
-  expectError(result.mask) // perhaps it failed
-  if ('error' in result) expectType<ClipEsError>(result.error)
-  else expectType<Uint8Array>(result.mask)
+export async function told() {
+  for await (const result of segmenter.segmentAll([{ image, key: 'photo.jpg' }], classes, { onError: 'yield' })) {
+    expectType<string>(result.key)
+    expectError(result.mask) // perhaps it failed
+    if ('error' in result) expectType<ClipEsError>(result.error)
+    else expectType<Uint8Array>(result.mask)
+  }
 }
 expectAssignable<SegmentItem>(image)
 expectAssignable<SegmentItem>({ image, labels: 'auto' as const, key: 7 })
