@@ -49,8 +49,11 @@ export class PhotoJobs {
 
   async embeddings(encoded: NativeEncodedImage, patches: boolean, { call, signal, whenFull }: Caller): Promise<Embeddings> {
     const size = this.#embedding
-    const image = allocate(`${call}: image`, Float32Array, size)
-    const rows = patches ? allocate(`${call}: patches`, Float32Array, encoded.gridHeight * encoded.gridWidth * size) : undefined
+    const remedy = 'load the model with a smaller maxSide'
+    const image = allocate(`${call}: image`, Float32Array, size, remedy)
+    const rows = patches
+      ? allocate(`${call}: patches`, Float32Array, encoded.gridHeight * encoded.gridWidth * size, remedy)
+      : undefined
     await this.#jobs.run(signal, (native, id) => native.embeddings(id, encoded, image, rows), whenFull)
     return { logitScale: this.#logitScale, image, ...(rows && { patches: rows }) }
   }

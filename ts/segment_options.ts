@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { allocate } from './allocate.js'
 import {
   checkArray,
   checkBoolean,
@@ -15,7 +16,7 @@ import {
 } from './check.js'
 import type { ClassSet } from './class_set.js'
 import { resolveCrf } from './crf_options.js'
-import { ClipEsError, invalid } from './errors.js'
+import { invalid } from './errors.js'
 import { defaultLabelThreshold } from './labels/threshold.js'
 import type { NativeOutputs, NativeSettings } from './native.js'
 import type { ResultPart, SegmentOptions } from './types.js'
@@ -128,15 +129,8 @@ function memory<T extends Uint8Array | Float32Array>(
   length: number,
 ): T {
   if (given === undefined) {
-    try {
-      return new type(length)
-    } catch (cause) {
-      throw new ClipEsError(
-        'ERR_OUT_OF_MEMORY',
-        `${call}: ${part} needs ${length} elements, more than can be allocated; ask for fewer labels or leave ${part} out`,
-        { cause },
-      )
-    }
+    const remedy = part === 'mask' ? undefined : `ask for fewer labels or leave ${part} out`
+    return allocate(`${call}: ${part}`, type, length, remedy)
   }
   if (!(type.name === 'Uint8Array' ? types.isUint8Array(given) : types.isFloat32Array(given)))
     throw wrong(call, `output.${part}`, given, `a ${type.name}`)

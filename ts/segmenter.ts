@@ -1,3 +1,4 @@
+import { allocate } from './allocate.js'
 import { checkBoolean, checkOptions, checkSignal, wrong } from './check.js'
 import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
 import { readClassSet } from './class_set_file.js'
@@ -103,9 +104,10 @@ export class Segmenter {
     const { context, embedding } = this.model
     const all = [...rows, ...backgroundRows]
     const prompts = all.flat()
-    const tokens = new Int32Array(prompts.length * context)
+    const remedy = 'take fewer classes, synonyms or templates'
+    const tokens = allocate('encodeClasses(): tokens', Int32Array, prompts.length * context, remedy)
     for (const [i, prompt] of prompts.entries()) tokens.set(encodePrompt(prompt, context), i * context)
-    const embeddings = new Float32Array(prompts.length * embedding)
+    const embeddings = allocate('encodeClasses(): embeddings', Float32Array, prompts.length * embedding, remedy)
     await this.#jobs.run(plan.signal, (native, id) => native.encodeText(id, tokens, embeddings))
     const means = meanRows(
       embeddings,

@@ -206,7 +206,7 @@ test('results that cannot be allocated are ERR_OUT_OF_MEMORY', () => {
   )
   assert.match(
     stdout,
-    /^ClipEsError ERR_OUT_OF_MEMORY denseCrf\(\): (mask|confidence|marginals): .* take a smaller photo or fewer labels RangeError\n$/,
+    /^ClipEsError ERR_OUT_OF_MEMORY denseCrf\(\): (mask|confidence|marginals) needs .* take a smaller photo or fewer labels RangeError\n$/,
     stderr,
   )
 })

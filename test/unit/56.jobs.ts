@@ -2,9 +2,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { whenAborted } from '../../ts/abort.js'
+import { ClipEsError } from '../../ts/errors.js'
 import { Jobs } from '../../ts/jobs.js'
 import { resultsInOrder } from '../../ts/segment_all.js'
 import type { SegmentResult } from '../../ts/types.js'
+import { reasonOf } from './support.js'
 
 /** Jobs that end when the test says so, or when they are cancelled. */
 function standIn() {
@@ -79,6 +81,27 @@ test('an abort cancels all running jobs of the signal, and no others', async () 
   assert.equal(await Promise.all(mine), ['stop', 'stop'])
   ends.get(3)?.resolve()
   assert.is(await other, 'done')
+})
+
+test('errors of the add-on keep their code and are the cause; whatever else is thrown is reported as a bug', async () => {
+  const jobs = new Jobs({ cancel: () => {} }, 1)
+  const outcome = (error: unknown) => reasonOf(jobs.run(undefined, () => Promise.reject(error))) as Promise<ClipEsError>
+  const known = Object.assign(new Error('memory ran out'), { code: 'ERR_OUT_OF_MEMORY' })
+  const translated = await outcome(known)
+  assert.instance(translated, ClipEsError)
+  assert.equal([translated.code, translated.message, translated.cause], ['ERR_OUT_OF_MEMORY', 'memory ran out', known])
+  const own = new ClipEsError('ERR_INVALID_ARG', 'wrong')
+  assert.is(await outcome(own), own)
+  const nodes = Object.assign(new TypeError('not a string'), { code: 'ERR_INVALID_ARG_TYPE' })
+  for (const unexpected of [nodes, new Error('no reason'), 'text', undefined]) {
+    const bug = await outcome(unexpected)
+    assert.is(bug.code, 'ERR_INTERNAL')
+    assert.match(
+      bug.message,
+      /^This is a bug in clip-es: (not a string|no reason|text|undefined); please report it with this message/,
+    )
+    assert.is(bug.cause, unexpected)
+  }
 })
 
 test('a callback is called once, and not after it was taken away, whatever the others do', () => {
