@@ -25,7 +25,8 @@ export class ClipEsError extends Error {
 }
 
 /** A wrong argument. */
-export const invalid = (message: string): ClipEsError => new ClipEsError('ERR_INVALID_ARG', message)
+export const invalid = (message: string, options?: ErrorOptions): ClipEsError =>
+  new ClipEsError('ERR_INVALID_ARG', message, options)
 
 // An object, so that the compiler sees when one is missing.
 const codes: Readonly<Record<ErrorCode, true>> = {
