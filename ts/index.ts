@@ -7,6 +7,7 @@ export { backgrounds, classSets, templates } from './text/prompts.js'
 export { tokenize } from './text/tokenizer.js'
 export type {
   Channels,
+  ClassEntry,
   ClassFile,
   ClassSpec,
   CrfOptions,

@@ -116,7 +116,7 @@ export class Segmenter {
     )
     const end = rows.length * embedding
     const { names, background, droppedBackground, templates, fusion } = plan
-    return new ClassSet({
+    return ClassSet.create({
       ...{ names, background, droppedBackground, templates, fusion, firstRow, embedding },
       fingerprint: this.#fingerprint,
       rows: means.subarray(0, end),
@@ -133,7 +133,7 @@ export class Segmenter {
     const path = checkFile('loadClasses()', 'file', file)
     const given = checkOptions<{ signal?: AbortSignal }>('loadClasses()', options, ['signal'])
     const data = await readClassSet(path, checkSignal('loadClasses()', given.signal))
-    const classes = new ClassSet(data)
+    const classes = ClassSet.create(data)
     this.#checkClasses('loadClasses()', classes)
     if (data.embedding !== this.model.embedding)
       throw new ClipEsError(
@@ -158,7 +158,7 @@ export class Segmenter {
     const given = checkOptions<{ signal?: AbortSignal }>('encode()', options, ['signal'])
     const signal = checkSignal('encode()', given.signal)
     const native = await this.#photos.encode(checked, { call: 'encode()', signal, whenFull: 'reject' })
-    return new EncodedImage(checked, native, {
+    return EncodedImage.create(checked, native, {
       segment: (encoded, ...rest) => this.#segment('segment()', { image: checked, encoded }, ...rest),
       embeddings: (...args) => this.#embeddings(...args),
     })

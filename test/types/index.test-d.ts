@@ -3,13 +3,13 @@ import { expectAssignable, expectError, expectNotAssignable, expectType } from '
 import {
   backgrounds,
   type ClassFile,
-  type ClassSet,
+  ClassSet,
   type ClassSpec,
   ClipEsError,
   classSets,
   type Device,
   type EncodeClassesOptions,
-  type EncodedImage,
+  EncodedImage,
   type ErrorCode,
   type FailedItem,
   type Fusion,
@@ -116,6 +116,9 @@ expectError(() => {
   classes.names = []
 })
 expectError(classes.save())
+expectNotAssignable<new () => ClassSet>(ClassSet) // made by encodeClasses() alone
+expectError(ClassSet.create) // internal
+expectError(ClassSet.texts) // internal
 expectError(segmenter.loadClasses())
 expectNotAssignable<ClassSet>({ names: ['cat'], background: [], droppedBackground: [], save: async () => {} }) // made by encodeClasses() alone
 
@@ -184,6 +187,7 @@ expectType<Promise<EncodedImage>>(segmenter.encode(image))
 expectType<Promise<EncodedImage>>(segmenter.encode(image, { signal }))
 expectError(segmenter.encode(image, { labels: ['cat'] }))
 declare const encoded: EncodedImage
+expectNotAssignable<new () => EncodedImage>(EncodedImage) // made by encode() alone
 expectType<Readonly<Timings>>(encoded.timings)
 expectType<number>(encoded.width)
 expectType<number>(encoded.height)
