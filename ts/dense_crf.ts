@@ -53,7 +53,7 @@ function engineFor(threads: number): Jobs<NativeCrf> {
       create((addon) => new addon.Crf(threads)),
       maxQueue,
       1,
-      'await some results of denseCrf() before you call it again',
+      'jobs wait already; await some results of denseCrf() before you call it again',
     )
   engines.delete(threads)
   engines.set(threads, engine)
