@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { whenAborted } from '../../ts/abort.js'
 import { ClipEsError } from '../../ts/errors.js'
 import { Jobs } from '../../ts/jobs.js'
+import { Places } from '../../ts/places.js'
 import { resultsInOrder } from '../../ts/segment_all.js'
 import type { SegmentResult } from '../../ts/types.js'
 import { reasonOf } from './support.js'
@@ -102,6 +103,42 @@ test('errors of the add-on keep their code and are the cause; whatever else is t
     )
     assert.is(bug.cause, unexpected)
   }
+})
+
+test('places are handed on in order, and given back by work that fails; an abort ends the wait', async () => {
+  const places = new Places(2)
+  const ends: (() => void)[] = []
+  const log: string[] = []
+  const work =
+    (name: string, fails = false) =>
+    async () => {
+      log.push(name)
+      await new Promise<void>((resolve) => ends.push(resolve))
+      if (fails) throw new Error(name)
+      return name
+    }
+  const controller = new AbortController()
+  const first = places.use(undefined, work('a', true))
+  const second = places.use(undefined, work('b'))
+  const third = places.use(controller.signal, work('c'))
+  const later = [places.use(controller.signal, work('d')), places.use(undefined, work('e'))]
+  await soon()
+  assert.equal(log, ['a', 'b'])
+  ends.shift()?.()
+  assert.is(((await reasonOf(first)) as Error).message, 'a')
+  await soon()
+  assert.equal(log, ['a', 'b', 'c'])
+  controller.abort('stop')
+  assert.is(await reasonOf(later[0] as Promise<string>), 'stop')
+  for (let i = 0; i < 3; i++, await soon()) ends.shift()?.()
+  assert.equal(await Promise.all([second, third, later[1]]), ['b', 'c', 'e'])
+  assert.equal(log, ['a', 'b', 'c', 'e'])
+  const fresh = [places.use(undefined, work('f')), places.use(undefined, work('g')), places.use(undefined, work('h'))]
+  await soon()
+  assert.equal(log.slice(4), ['f', 'g'])
+  for (let i = 0; i < 3; i++, await soon()) ends.shift()?.()
+  await Promise.all(fresh)
+  assert.is(await reasonOf(places.use(AbortSignal.abort('before'), work('i'))), 'before')
 })
 
 test('a callback is called once, and not after it was taken away, whatever the others do', () => {
