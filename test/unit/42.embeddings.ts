@@ -80,6 +80,15 @@ test('wrong options and a disposed image are refused, and the segmenter works on
   assert.is((await encoded.embeddings()).image.length, segmenter.model.embedding)
 })
 
+test('an abort rejects with its reason', async () => {
+  const reason = new Error('enough')
+  assert.is(await reasonOf(encoded.embeddings({ signal: AbortSignal.abort(reason) })), reason)
+  const controller = new AbortController()
+  const pending = encoded.embeddings({ patches: true, signal: controller.signal })
+  controller.abort(reason)
+  assert.is(await reasonOf(pending), reason)
+})
+
 test('embeddings that cannot be allocated are ERR_OUT_OF_MEMORY with the cause, and no job starts', async () => {
   const jobs = { run: () => assert.unreachable() } as unknown as Jobs
   const photos = new PhotoJobs(jobs, { embedding: 128, logitScale: 100 }, 1)
