@@ -19,13 +19,17 @@ export class ClassSet {
   readonly droppedBackground: readonly string[]
   readonly #data: ClassSetData
 
-  /** @internal Made by `Segmenter.encodeClasses` and `Segmenter.loadClasses`. */
-  constructor(data: ClassSetData) {
+  private constructor(data: ClassSetData) {
     this.#data = data
     this.names = Object.freeze([...data.names])
     this.background = Object.freeze([...data.background])
     this.droppedBackground = Object.freeze([...data.droppedBackground])
     Object.freeze(this)
+  }
+
+  /** @internal For `Segmenter.encodeClasses` and `Segmenter.loadClasses`. */
+  static create(data: ClassSetData): ClassSet {
+    return new ClassSet(data)
   }
 
   /**

@@ -48,7 +48,8 @@ export function writeClassSet(file: string, data: ClassSetData): void {
   try {
     writeWhole(file, Buffer.concat(bytes))
   } catch (cause) {
-    throw new ClipEsError('ERR_IO', `save(): cannot write ${file}: ${(cause as Error).message}`, { cause })
+    const remedy = 'check that its folder exists, that you may write there, and that the disk has room'
+    throw new ClipEsError('ERR_IO', `save(): cannot write ${file}: ${(cause as Error).message}; ${remedy}`, { cause })
   }
 }
 
@@ -58,7 +59,11 @@ async function readBytes(file: string, signal: AbortSignal | undefined): Promise
     return await readRegular(file, signal)
   } catch (cause) {
     signal?.throwIfAborted()
-    throw new ClipEsError('ERR_MODEL_READ', `loadClasses(): cannot read ${file}: ${(cause as Error).message}`, { cause })
+    throw new ClipEsError(
+      'ERR_MODEL_READ',
+      `loadClasses(): cannot read ${file}: ${(cause as Error).message}; check the path and the permissions`,
+      { cause },
+    )
   }
 }
 

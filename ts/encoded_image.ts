@@ -27,14 +27,18 @@ export class EncodedImage {
   #disposed = false
   #calls = 0
 
-  /** @internal Made by `Segmenter.encode`. */
-  constructor(size: { width: number; height: number }, native: NativeEncodedImage, owner: EncodedImageOwner) {
+  private constructor(size: { width: number; height: number }, native: NativeEncodedImage, owner: EncodedImageOwner) {
     this.width = size.width
     this.height = size.height
     this.grid = Object.freeze({ width: native.gridWidth, height: native.gridHeight })
     this.timings = Object.freeze(native.timings)
     this.#native = native
     this.#owner = owner
+  }
+
+  /** @internal For `Segmenter.encode`. */
+  static create(size: { width: number; height: number }, native: NativeEncodedImage, owner: EncodedImageOwner): EncodedImage {
+    return new EncodedImage(size, native, owner)
   }
 
   /** As `Segmenter.segment`, without encoding the photo again. */

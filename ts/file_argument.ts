@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { checkText, show, wrong } from './check.js'
-import { ClipEsError, invalid } from './errors.js'
+import { invalid } from './errors.js'
 
 const scheme = /^([a-z][a-z0-9+.-]+):\/\//i
 
@@ -29,9 +29,9 @@ function pathOfUrl(call: string, name: string, url: URL): string {
     return fileURLToPath(url)
   } catch (cause) {
     const message = `${call}: ${name} is ${show(url.href)}, which names no local file (${(cause as Error).message}); write file:///path`
-    throw new ClipEsError('ERR_INVALID_ARG', message, { cause })
+    throw invalid(message, { cause })
   }
 }
 
-const notAFile = (call: string, name: string, url: string, found: string): ClipEsError =>
+const notAFile = (call: string, name: string, url: string, found: string) =>
   invalid(`${call}: ${name} is ${show(url)}, a URL with the scheme '${found}'; download the file and pass its path or file URL`)

@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { allocate } from './allocate.js'
 import {
   checkArray,
   checkBoolean,
@@ -15,7 +16,7 @@ import {
 } from './check.js'
 import type { ClassSet } from './class_set.js'
 import { resolveCrf } from './crf_options.js'
-import { ClipEsError, invalid } from './errors.js'
+import { invalid } from './errors.js'
 import { defaultLabelThreshold } from './labels/threshold.js'
 import type { NativeOutputs, NativeSettings } from './native.js'
 import type { ResultPart, SegmentOptions } from './types.js'
@@ -79,24 +80,26 @@ function checkPart(call: string, part: unknown): ResultPart {
   return checkOneOf(call, 'include', part, resultParts)
 }
 
+export const segmentOptionNames = [
+  'labels',
+  'labelThreshold',
+  'refine',
+  'boxThreshold',
+  'backgroundPower',
+  'crf',
+  'ignoreBelow',
+  'include',
+  'output',
+  'signal',
+] as const satisfies (keyof SegmentOptions)[]
+
 /** Options of segment(), encoded.segment() and segmentAll(). Throws ERR_INVALID_ARG. */
 export function resolveSegmentOptions(
   call: string,
   options: SegmentOptions | undefined,
   classes: ClassSet,
 ): ResolvedSegmentOptions {
-  const given = checkOptions<SegmentOptions>(call, options, [
-    'labels',
-    'labelThreshold',
-    'refine',
-    'boxThreshold',
-    'backgroundPower',
-    'crf',
-    'ignoreBelow',
-    'include',
-    'output',
-    'signal',
-  ])
+  const given = checkOptions<SegmentOptions>(call, options, segmentOptionNames)
   const { refine = true, boxThreshold = 0.4, backgroundPower = 1, ignoreBelow = 0, include = [] } = given
   const output = checkOptions(`${call}: output`, given.output, outputParts)
   const asked = checkArray(call, 'include', include, 0).map((part) => checkPart(call, part))
@@ -126,15 +129,8 @@ function memory<T extends Uint8Array | Float32Array>(
   length: number,
 ): T {
   if (given === undefined) {
-    try {
-      return new type(length)
-    } catch (cause) {
-      throw new ClipEsError(
-        'ERR_OUT_OF_MEMORY',
-        `${call}: ${part} needs ${length} elements, more than can be allocated; ask for fewer labels or leave ${part} out`,
-        { cause },
-      )
-    }
+    const remedy = part === 'mask' ? undefined : `ask for fewer labels or leave ${part} out`
+    return allocate(`${call}: ${part}`, type, length, remedy)
   }
   if (!(type.name === 'Uint8Array' ? types.isUint8Array(given) : types.isFloat32Array(given)))
     throw wrong(call, `output.${part}`, given, `a ${type.name}`)

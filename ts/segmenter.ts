@@ -1,8 +1,9 @@
+import { allocate } from './allocate.js'
 import { checkBoolean, checkOptions, checkSignal, wrong } from './check.js'
 import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
 import { readClassSet } from './class_set_file.js'
 import { EncodedImage } from './encoded_image.js'
-import { ClipEsError, invalid } from './errors.js'
+import { ClipEsError } from './errors.js'
 import { checkFile } from './file_argument.js'
 import { checkImage } from './image.js'
 import { Jobs, type WhenFull } from './jobs.js'
@@ -12,7 +13,7 @@ import { type ResolvedLoadOptions, resolveLoadArguments } from './load_options.j
 import { embeddedModel, resolveModelPath } from './model_path.js'
 import { create, hasAmx, type NativeEncodedImage, type NativeModel } from './native.js'
 import { type Caller, type Photo, PhotoJobs } from './photo_jobs.js'
-import { segmentInOrder } from './segment_all.js'
+import { planItems, resultsInOrder, segmentItem } from './segment_all.js'
 import { segmentLabels } from './segment_labels.js'
 import { prepareOutputs, resolveSegmentOptions } from './segment_options.js'
 import { encodePrompt } from './text/tokenizer.js'
@@ -21,9 +22,14 @@ import type {
   Embeddings,
   EmbeddingsOptions,
   EncodeClassesOptions,
+  FailedItem,
   ImageData,
+  KeyOf,
   LoadOptions,
   ModelInfo,
+  SegmentAllOptions,
+  SegmentedItem,
+  SegmentItem,
   SegmentOptions,
   SegmentResult,
   SharpImage,
@@ -98,9 +104,10 @@ export class Segmenter {
     const { context, embedding } = this.model
     const all = [...rows, ...backgroundRows]
     const prompts = all.flat()
-    const tokens = new Int32Array(prompts.length * context)
+    const remedy = 'take fewer classes, synonyms or templates'
+    const tokens = allocate('encodeClasses(): tokens', Int32Array, prompts.length * context, remedy)
     for (const [i, prompt] of prompts.entries()) tokens.set(encodePrompt(prompt, context), i * context)
-    const embeddings = new Float32Array(prompts.length * embedding)
+    const embeddings = allocate('encodeClasses(): embeddings', Float32Array, prompts.length * embedding, remedy)
     await this.#jobs.run(plan.signal, (native, id) => native.encodeText(id, tokens, embeddings))
     const means = meanRows(
       embeddings,
@@ -109,7 +116,7 @@ export class Segmenter {
     )
     const end = rows.length * embedding
     const { names, background, droppedBackground, templates, fusion } = plan
-    return new ClassSet({
+    return ClassSet.create({
       ...{ names, background, droppedBackground, templates, fusion, firstRow, embedding },
       fingerprint: this.#fingerprint,
       rows: means.subarray(0, end),
@@ -126,7 +133,7 @@ export class Segmenter {
     const path = checkFile('loadClasses()', 'file', file)
     const given = checkOptions<{ signal?: AbortSignal }>('loadClasses()', options, ['signal'])
     const data = await readClassSet(path, checkSignal('loadClasses()', given.signal))
-    const classes = new ClassSet(data)
+    const classes = ClassSet.create(data)
     this.#checkClasses('loadClasses()', classes)
     if (data.embedding !== this.model.embedding)
       throw new ClipEsError(
@@ -151,29 +158,43 @@ export class Segmenter {
     const given = checkOptions<{ signal?: AbortSignal }>('encode()', options, ['signal'])
     const signal = checkSignal('encode()', given.signal)
     const native = await this.#photos.encode(checked, { call: 'encode()', signal, whenFull: 'reject' })
-    return new EncodedImage(checked, native, {
+    return EncodedImage.create(checked, native, {
       segment: (encoded, ...rest) => this.#segment('segment()', { image: checked, encoded }, ...rest),
       embeddings: (...args) => this.#embeddings(...args),
     })
   }
 
-  /** Results in the order of the images, with bounded memory. A bad image rejects the iterator; leaving the loop cancels what is in flight. */
-  async *segmentAll(
-    images: Iterable<ImageData | SharpImage> | AsyncIterable<ImageData | SharpImage>,
+  /**
+   * Results in the order of the items, with bounded memory. An item that fails ends the loop, or gives `{ key, error }` with
+   * `onError: 'yield'`. Leaving the loop cancels what is in flight.
+   */
+  segmentAll<Item extends SegmentItem>(
+    items: Iterable<Item> | AsyncIterable<Item>,
     classes: ClassSet,
-    options?: Omit<SegmentOptions, 'output'>,
-  ): AsyncGenerator<SegmentResult, void, undefined> {
+    options?: SegmentAllOptions & { onError?: 'throw' },
+  ): AsyncGenerator<SegmentedItem<KeyOf<Item>>, void, undefined>
+  segmentAll<Item extends SegmentItem>(
+    items: Iterable<Item> | AsyncIterable<Item>,
+    classes: ClassSet,
+    options?: SegmentAllOptions,
+  ): AsyncGenerator<SegmentedItem<KeyOf<Item>> | FailedItem<KeyOf<Item>>, void, undefined>
+  async *segmentAll(
+    items: Iterable<SegmentItem> | AsyncIterable<SegmentItem>,
+    classes: ClassSet,
+    options?: SegmentAllOptions,
+  ): AsyncGenerator<SegmentedItem<unknown> | FailedItem<unknown>, void, undefined> {
     const call = 'segmentAll()'
-    if (typeof images !== 'object' || images === null || !(Symbol.iterator in images || Symbol.asyncIterator in images))
-      throw wrong(call, 'images', images, 'an iterable or async iterable of { data, width, height }')
+    if (typeof items !== 'object' || items === null || !(Symbol.iterator in items || Symbol.asyncIterator in items))
+      throw wrong(call, 'items', items, 'an iterable or async iterable of images, or of { image, labels?, key? }')
     this.#checkClasses(call, classes)
-    const { signal, output } = resolveSegmentOptions(call, options, classes)
-    if (Object.keys(output).length) throw invalid(`${call}: output cannot be filled by more than one image; use segment()`)
-    const segment = async (image: ImageData | SharpImage, both: AbortSignal) => {
+    const plan = planItems(options)
+    const { signal } = resolveSegmentOptions(call, plan.options, classes)
+    const segment = async (image: ImageData | SharpImage, own: SegmentOptions) => {
       const checked = checkImage(call, image, this.#options.maxPixels)
-      return await this.#segment(call, { image: checked }, classes, { ...options, signal: both }, 'wait')
+      return await this.#segment(call, { image: checked }, classes, own, 'wait')
     }
-    yield* segmentInOrder(images, segment, signal, this.#photos.window)
+    const work = (item: SegmentItem, index: number, both: AbortSignal) => segmentItem(item, index, both, plan, segment)
+    yield* resultsInOrder(items, work, signal, this.#photos.window)
   }
 
   /** Waiting jobs reject with ERR_CLOSED, running ones end, then all memory is given back. */

@@ -1,3 +1,5 @@
+import type { ClipEsError } from './errors.js'
+
 /** The order of a pixel's bytes. Alpha is dropped. */
 export type Channels = 'grey' | 'rgb' | 'rgba' | 'bgra'
 
@@ -209,4 +211,44 @@ export interface SegmentResult {
   /** K * height * width, in [0, 1]: the maps the mask is made from. */
   cams?: Float32Array
   timings: Timings
+}
+
+/** An image with its own labels and its own name in the results. */
+export interface LabelledImage<Key = unknown> {
+  image: ImageData | SharpImage
+  /** Instead of the options' labels. */
+  labels?: SegmentOptions['labels']
+  /** What the result is called, such as a file name. Default: the item's index. */
+  key?: Key
+}
+
+/** What `Segmenter.segmentAll` takes. */
+export type SegmentItem = ImageData | SharpImage | LabelledImage
+
+/** The key that an item's result has: its own, else its index. */
+export type KeyOf<Item> = Item extends LabelledImage
+  ? Item extends { key: infer Key }
+    ? Exclude<Key, undefined> | (undefined extends Key ? number : never)
+    : 'key' extends keyof Item
+      ? Exclude<Item['key'], undefined> | number
+      : number
+  : number
+
+export interface SegmentAllOptions extends Omit<SegmentOptions, 'output'> {
+  /**
+   * What to do when an item fails, for example because its image is wrong or memory runs out. 'throw' ends the loop with the error;
+   * 'yield' gives `{ key, error }` and goes on. An abort, a closed segmenter and an error of the source always end the loop. Default 'throw'.
+   */
+  onError?: 'throw' | 'yield'
+}
+
+/** The result of an item. */
+export interface SegmentedItem<Key = number> extends SegmentResult {
+  key: Key
+}
+
+/** The failure of an item; `'error' in result` tells it from a result. */
+export interface FailedItem<Key = number> {
+  key: Key
+  error: ClipEsError
 }

@@ -53,7 +53,7 @@ export async function findPresence(
   const closer = inOrder(candidates, jobs.window, caller.signal, async (c) => {
     checkAttached(caller.call, 'image.data', image.data)
     const crop = cropToPatches(image, classBox(smooth, grid, texts.classes, c, shareOfPeak), grid)
-    return { c, ...(await probabilitiesOf(jobs, crop, texts, caller)) }
+    return { c, ...(await jobs.crops.use(caller.signal, () => probabilitiesOf(jobs, crop, texts, caller))) }
   })
   for await (const { c, probabilities: inCrop, timings } of closer) {
     found.presence[c] = Math.sqrt((atPatches[c] as number) * (inCrop[c] as number))
