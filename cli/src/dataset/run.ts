@@ -56,7 +56,7 @@ async function prepare(
   const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encodingOf(options, file), signal }))
   const dropped = classes.droppedBackground.join(', ')
   if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
-  const settings = settingsOf(kind, options, file, segmenter, classes)
+  const settings = settingsOf(kind, options, file, segmenter)
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const include = (['confidence', 'cams'] as const).filter((output) => options[output])
   const auto = labelThreshold === undefined ? {} : { labels: 'auto' as const, labelThreshold }

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { ClassSet, ClipEsError, Segmenter } from 'clip-es'
+import { ClipEsError, Segmenter } from 'clip-es'
 import { resolveModelPath } from 'clip-es/support'
 import sharp from 'sharp'
 import { classesFor, findsLabels, kindOf, readDataset, sourceOf } from '../dataset_source.js'
@@ -64,10 +64,9 @@ function multiLabel({ items }: Dataset): LabelledItem[] {
   )
 }
 
-async function openCache(segmenter: Segmenter, { cache, maxSide = 1024 }: PromptsOptions, source: string): Promise<FeatureCache> {
-  const { embedding, precision, device } = segmenter.model
-  const words = await segmenter.encodeClasses(['any', 'word'], { background: [] })
-  const encoder = encoderKey(ClassSet.fingerprint(words), precision, device, String(maxSide))
+function openCache(segmenter: Segmenter, { cache, maxSide = 1024 }: PromptsOptions, source: string): FeatureCache {
+  const { embedding, precision, device, fingerprint } = segmenter.model
+  const encoder = encoderKey(fingerprint, precision, device, String(maxSide))
   return new FeatureCache(cache === undefined ? defaultCacheFile(source) : resolve(cache), encoder, embedding)
 }
 
