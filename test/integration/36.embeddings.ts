@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClassSet, Embeddings, EncodedImage, Segmenter } from '../../ts/index.js'
-import { load, rejects, SavedClasses, type Scene, scene, temporaryFolder } from './support.js'
+import { SavedClasses } from './saved_classes.js'
+import { load, rejects, type Scene, scene, temporaryFolder } from './support.js'
 
 let segmenter: Segmenter
 let photo: Scene
