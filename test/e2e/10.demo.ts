@@ -8,6 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { iou } from '../../cli/src/metrics/iou.js'
 import { decodeLabels } from '../../ts/photos/png.js'
+import { testIf } from '../test_if.js'
 
 const root = join(__dirname, '../..')
 const main = join(root, 'cli/dist/main.js')
@@ -135,8 +136,7 @@ test('an interrupt leaves whole files only, and the status 130', async () => {
 
 // ---------------------------------------------------------------- in a browser
 const chromium = ['chromium', 'chromium-browser', 'google-chrome'].find((name) => spawnSync('which', [name]).status === 0)
-const browserTest: typeof test.skip = chromium ? test : test.skip
-if (!chromium) console.log('no chromium is installed: the page is not opened in a browser')
+const browserTest = testIf(chromium, 'the page of the demo in a browser: no chromium is installed')
 
 /** What the page itself cannot tell, having no script: pictures that did not load, and whether it is wider than the window. */
 const inspector = `<script>addEventListener('load', () => {

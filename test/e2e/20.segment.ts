@@ -11,6 +11,7 @@ import { Segmenter, type SegmentResult } from '../../ts/index.js'
 import { readClassFile } from '../../ts/photos/class_file.js'
 import { maskPalette } from '../../ts/photos/palette.js'
 import { decodeLabels } from '../../ts/photos/png.js'
+import { testIf } from '../test_if.js'
 import { jsonLines, root, scenes, Workplace } from './support.js'
 
 const place = new Workplace()
@@ -138,8 +139,7 @@ test('the CAMs are two .npy files: class ids that count from 0, and the maps in 
 })
 
 const hasNumpy = spawnSync('python3', ['-c', 'import numpy']).status === 0
-if (!hasNumpy) console.log('skipped: numpy reads the CAMs: there is no python3 with numpy')
-const numpyTest: typeof test.skip = hasNumpy ? test : test.skip
+const numpyTest = testIf(hasNumpy, 'numpy reads the CAMs: there is no python3 with numpy')
 
 numpyTest('numpy opens them, and rounds float32 the same way', () => {
   const raw = place.path('cams.f32')

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodeLabels } from '../../ts/photos/png.js'
+import { testIf } from '../test_if.js'
 import { jsonLines, main, scenes, Workplace } from './support.js'
 
 const place = new Workplace()
@@ -40,8 +41,7 @@ test('folders and globs in one command, results under the paths of the photos, i
 })
 
 const hasScript = spawnSync('script', ['--version']).status === 0
-if (!hasScript) console.log('skipped: the bar on a terminal: there is no script command to make one')
-const terminalTest: typeof test.skip = hasScript ? test : test.skip
+const terminalTest = testIf(hasScript, 'the bar on a terminal: there is no script command to make one')
 
 terminalTest('on a terminal a bar shows count, rate and time left, then a summary; the cursor comes back', () => {
   const command = [process.execPath, main, 'segment', 'many', ...words, '-o', 'bar'].join(' ')
@@ -134,14 +134,17 @@ test('models that cannot be used end with 1 and say why', () => {
   const text = run('--model', 'text.pt')
   assert.equal([text.status, text.stdout], [1, ''])
   assert.match(text.stderr, /text\.pt is not a TorchScript archive/)
-  if (!existsSync('/dev/nvidiactl')) {
-    const cuda = run('--device', 'cuda')
-    assert.equal([cuda.status, cuda.stdout], [1, ''])
-    assert.match(cuda.stderr, /device 'cuda(:0)?' (cannot be used|needs a CUDA build of LibTorch).*use device 'cpu'/)
-  }
   const fromVariable = place.run(['segment', 'a', ...words], { CLIP_ES_MODEL: place.path('absent.pt') })
   assert.is(fromVariable.status, 1)
   assert.match(fromVariable.stderr, /absent\.pt: cannot be opened/)
+})
+
+const noGpuTest = testIf(!existsSync('/dev/nvidiactl'), '--device cuda on a machine without a GPU: this one has a GPU')
+
+noGpuTest('--device cuda without a GPU ends with 1 and says why', () => {
+  const cuda = place.run(['segment', 'a', ...words, '--device', 'cuda', '--json'])
+  assert.equal([cuda.status, cuda.stdout], [1, ''])
+  assert.match(cuda.stderr, /device 'cuda(:0' cannot be used: |' needs a CUDA build of LibTorch).*use device 'cpu'/)
 })
 
 test('a prompt that is too long for the model is a wrong command line', () => {
@@ -174,8 +177,7 @@ test('a result that cannot be written fails its photo alone', () => {
 
 mkdirSync(place.path('small'))
 const hasSmall = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', place.path('small')]).status === 0
-if (!hasSmall) console.log('skipped: a full disk: this user may not mount a small one')
-const fullTest: typeof test.skip = hasSmall ? test : test.skip
+const fullTest = testIf(hasSmall, 'a full disk: this user may not mount a small one')
 
 fullTest('a full disk ends the work at once, with whole files only', async () => {
   const { status, stderr } = place.run(['segment', 'many', ...words, '--overlay', '-o', 'small'])

@@ -6,12 +6,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Check } from '../../cli/src/doctor/check.js'
 import { installedLibTorch } from '../../ts/libtorch/find.js'
+import { testIf } from '../test_if.js'
 import { main, root, Workplace } from './support.js'
 
 const place = new Workplace()
 const libtorch = installedLibTorch()
-if (!libtorch) console.log('skipped: the doctor with a LibTorch: there is none')
-const libtorchTest: typeof test.skip = libtorch ? test : test.skip
+const libtorchTest = testIf(libtorch, 'the doctor with a LibTorch: there is none')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
 const names = [
   'Node.js',

@@ -22,6 +22,7 @@ import * as assert from 'uvu/assert'
 import { readCams } from '../../cli/src/formats/cam_file.js'
 import { maskFromCams } from '../../cli/src/metrics/cam_rule.js'
 import { decodeLabels } from '../../ts/photos/png.js'
+import { testIf } from '../test_if.js'
 import { emojiNames, makeDemoSet, randomNumbers } from './demo_set.js'
 
 const main = join(__dirname, '../../cli/dist/main.js')
@@ -345,8 +346,7 @@ test('a folder that cannot be written is refused before any work', () => {
 
 // A file system of our own needs the right to mount one.
 const mounts = spawnSync('unshare', ['-m', 'true']).status === 0
-const mountTest: typeof test.skip = mounts ? test : test.skip
-if (!mounts) console.log('skipped: no right to mount: the full disk and the read-only folder')
+const mountTest = testIf(mounts, 'the full disk and the read-only folder: this user may not mount')
 
 const inMount = (script: string): SpawnSyncReturns<string> =>
   spawnSync('unshare', ['-m', 'sh', '-c', script], {
@@ -415,8 +415,7 @@ test('the stored pixels count, whatever EXIF says of the orientation', async () 
 
 // ---------------------------------------------------------------- real photos
 const data = process.env.CLIP_ES_DATA
-const dataTest: typeof test.skip = data ? test : test.skip
-if (!data) console.log('skipped: $CLIP_ES_DATA names no folder of real photos: VOC and COCO')
+const dataTest = testIf(data, 'VOC and COCO: CLIP_ES_DATA names no folder of real photos')
 
 dataTest('VOC: every photo of a split gets a mask of its size', async () => {
   const voc = join(data as string, 'voc/VOC2012')

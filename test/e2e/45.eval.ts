@@ -8,6 +8,7 @@ import type { Evaluation } from '../../cli/src/eval/evaluation.js'
 import { encodeCams } from '../../cli/src/formats/npz.js'
 import { maskPalette } from '../../ts/photos/palette.js'
 import { encodeLabels } from '../../ts/photos/png.js'
+import { testIf } from '../test_if.js'
 import { randomNumbers } from './demo_set.js'
 
 const main = join(__dirname, '../../cli/dist/main.js')
@@ -118,8 +119,7 @@ test.before(async () => {
 })
 
 const python = spawnSync('python3', ['-c', 'import numpy']).status === 0
-const pythonTest: typeof test.skip = python ? test : test.skip
-if (!python) console.log('skipped: no python3 with numpy: the other implementation of the evaluation')
+const pythonTest = testIf(python, 'the other implementation of the evaluation: there is no python3 with numpy')
 
 interface Other {
   miou: number

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { testIf } from '../test_if.js'
 import { makeDemoSet } from './demo_set.js'
 
 const root = join(__dirname, '../..')
@@ -81,8 +82,7 @@ test('without photos the masks are drawn on grey, and without an evaluation it s
 
 // ---------------------------------------------------------------- in a browser
 const chromium = ['chromium', 'chromium-browser', 'google-chrome'].find((name) => spawnSync('which', [name]).status === 0)
-const browserTest: typeof test.skip = chromium ? test : test.skip
-if (!chromium) console.log('skipped: no chromium is installed: the report is not opened in a browser')
+const browserTest = testIf(chromium, 'the report in a browser: no chromium is installed')
 
 const inspector = `<script>addEventListener('load', () => {
   const broken = [...document.images].filter((image) => !image.naturalWidth).length

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { testIf } from '../test_if.js'
 
 const root = join(__dirname, '../..')
 const main = join(root, 'cli/dist/main.js')
@@ -16,8 +17,7 @@ const run = (program: string, args: string[]): SpawnSyncReturns<string> =>
   spawnSync(program, args, { encoding: 'utf8', cwd: folder, env: { ...process.env, PYTHON: python }, maxBuffer: 1e8 })
 
 const drawn = spawnSync(python, ['-c', 'import torch, numpy, PIL']).status === 0
-if (!drawn) console.log(`skipped: the worked example: ${python} lacks torch, numpy or pillow; CLIP_ES_TEST_PYTHON names another`)
-const exampleTest: typeof test.skip = drawn ? test : test.skip
+const exampleTest = testIf(drawn, `the worked example: ${python} lacks torch, numpy or pillow; CLIP_ES_TEST_PYTHON names another`)
 
 test.after(() => rmSync(folder, { recursive: true, force: true }))
 

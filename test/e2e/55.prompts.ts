@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert'
 import { demoClasses } from '../../cli/src/demo/scenes.js'
 import { type EncodeClassesOptions, Segmenter, templates } from '../../ts/index.js'
 import { decodePhoto } from '../../ts/photos/read_photo.js'
-import { SavedClasses } from '../unit/support.js'
+import { SavedClasses } from '../integration/saved_classes.js'
 import { emojiNames, makeDemoSet } from './demo_set.js'
 
 const main = join(__dirname, '../../cli/dist/main.js')

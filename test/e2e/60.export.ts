@@ -8,7 +8,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Segmenter } from '../../ts/index.js'
 import { readNpy } from '../golden/npy.js'
-import { Archive, largestDifference, SavedClasses } from '../unit/support.js'
+import { Archive } from '../integration/archive.js'
+import { SavedClasses } from '../integration/saved_classes.js'
+import { largestDifference } from '../integration/support.js'
+import { testIf } from '../test_if.js'
 import { main, root, scenes } from './support.js'
 
 const python = process.env.CLIP_ES_TEST_PYTHON || 'python3'
@@ -27,8 +30,7 @@ const wanted = ['torch', 'open_clip', 'transformers', 'safetensors']
 const look = `from importlib.util import find_spec\nprint(*(name for name in ${JSON.stringify(wanted)} if not find_spec(name)))`
 const looked = spawnSync(python, ['-c', look], { encoding: 'utf8' })
 const missing = looked.status === 0 ? looked.stdout.trim() : 'Python'
-if (missing) console.log(`skipped: export of checkpoints: ${python} lacks ${missing}; CLIP_ES_TEST_PYTHON names another`)
-const exportTest: typeof test.skip = missing ? test.skip : test
+const exportTest = testIf(!missing, `export of checkpoints: ${python} lacks ${missing}; CLIP_ES_TEST_PYTHON names another`)
 
 /** Exports each, in one process; gives the error of each, or undefined. */
 function exportAll(calls: string[][]): (string | undefined)[] {

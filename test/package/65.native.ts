@@ -7,13 +7,13 @@ import * as assert from 'uvu/assert'
 import { Segmenter } from '../../ts/index.js'
 import { installedLibTorch } from '../../ts/libtorch/find.js'
 import { root, Workplace } from '../e2e/support.js'
-import { agreement, crop, modelPath, otherModelPath, scene } from '../unit/support.js'
+import { agreement, crop, modelPath, otherModelPath, scene } from '../integration/support.js'
+import { testIf } from '../test_if.js'
 
 const place = new Workplace()
 const libtorch = installedLibTorch()?.folder
 const hasTools = ['cmake', 'c++'].every((tool) => spawnSync(tool, ['--version']).error === undefined)
-if (!hasTools) console.log('skipped: the native example and the bench: there is no CMake or no C++ compiler')
-const nativeTest: typeof test.skip = hasTools ? test : test.skip
+const nativeTest = testIf(hasTools, 'the native example and the bench: there is no CMake or no C++ compiler')
 
 const classes = place.path('classes.safetensors')
 const photo = place.path('photo.ppm')

@@ -19,6 +19,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { glibcVersion } from '../../cli/src/setup/glibc.js'
 import { root } from '../e2e/support.js'
+import { testIf } from '../test_if.js'
 
 const largestTarball = 20e6 // bytes
 const folder = mkdtempSync(join(tmpdir(), 'clip es package '))
@@ -31,8 +32,7 @@ test.after(() => {
 })
 
 const hasTools = ['cmake', 'c++', 'objdump'].every((tool) => spawnSync(tool, ['--version']).error === undefined)
-if (!hasTools) console.log('skipped: the packed package: there is no CMake, C++ compiler or objdump to make a prebuild')
-const packageTest: typeof test.skip = hasTools ? test : test.skip
+const packageTest = testIf(hasTools, 'the packed package: there is no CMake, C++ compiler or objdump to make a prebuild')
 
 /** npm, Node and a shell, and nothing else: no compiler, no CMake, no Python. */
 const bareBin = join(folder, 'bin')

@@ -2,6 +2,7 @@
 // onnxruntime-node. LibTorch is opened with RTLD_LOCAL, so that whoever comes second finds his own symbols.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { testIf } from '../test_if.js'
 import { run } from './child.js'
 
 type Guest = 'clip-es' | 'sharp' | 'onnxruntime-node'
@@ -93,28 +94,24 @@ function resultsOf(order: Guest[]): Partial<Record<Guest, string>> {
   )
 }
 
-const both = (other: Guest, install: string) => {
-  const name = `beside ${other}, loaded before or after, results are those of a process of one's own`
-  if (!isInstalled(other)) {
-    console.log(`skipped: ${other} is not installed (${install})`)
-    test.skip(name)
-    return
-  }
-  test(name, () => {
-    const alone = { ...resultsOf(['clip-es']), ...resultsOf([other]) }
-    assert.is.not(alone[other], 'wrong')
-    assert.equal(resultsOf(['clip-es', other]), alone)
-    assert.equal(resultsOf([other, 'clip-es']), alone)
+const isHere = isInstalled('onnxruntime-node')
+const onnxTest = testIf(isHere, 'onnxruntime-node is not installed (npm install --no-save --ignore-scripts onnxruntime-node)')
+
+for (const [other, addTest] of [
+  ['sharp', test],
+  ['onnxruntime-node', onnxTest],
+] as const)
+  addTest(`with ${other} in one process, loaded before or after, results are those of separate processes`, () => {
+    const separate = { ...resultsOf(['clip-es']), ...resultsOf([other]) }
+    assert.is.not(separate[other], 'wrong')
+    assert.equal(resultsOf(['clip-es', other]), separate)
+    assert.equal(resultsOf([other, 'clip-es']), separate)
   })
-}
 
-both('sharp', 'npm install')
-both('onnxruntime-node', 'npm install --no-save --ignore-scripts onnxruntime-node')
-
-test('all three live in one process, whoever comes first', () => {
-  const all = (['sharp', 'clip-es', 'onnxruntime-node'] as const).filter((name) => name === 'clip-es' || isInstalled(name))
-  const forth = resultsOf([...all])
-  assert.equal(resultsOf([...all].reverse()), forth)
+onnxTest('all three work in one process, in both orders', () => {
+  const all: Guest[] = ['sharp', 'clip-es', 'onnxruntime-node']
+  const results = resultsOf(all)
+  assert.equal(resultsOf(all.toReversed()), results)
 })
 
 test.run()

@@ -1,4 +1,4 @@
-"""Strings and their tokens by OpenAI's own tokenizer, for test/unit/04.tokenizer.ts.
+"""Strings and their tokens by OpenAI's own tokenizer, for test/unit/12.tokenizer.ts.
 
     python make_tokens.py CLIP OUTPUT [--count N] [--seed S]
 

@@ -12,15 +12,35 @@ const isOlder = (version: string, than: string): boolean => version.localeCompar
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`
 
+interface PackageFile {
+  engines: { node: string }
+}
+
+/** The versions of Node.js that package.json names, such as '^20.19.0 || >=24.0.0'. */
+function supportedVersions(): string {
+  return (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as PackageFile).engines.node
+}
+
+/** The parts of a range. Knows the two operators that package.json uses: ^ (the same major version) and >=. */
+function parseRange(range: string): { operator: string; lowest: string }[] {
+  return range.split('||').map((part) => {
+    const [, operator, lowest] = /^(\^|>=)(\d+\.\d+\.\d+)$/.exec(part.trim()) ?? []
+    if (!operator || !lowest) throw new Error(`'${part.trim()}' in the range '${range}' is not ^1.2.3 or >=1.2.3`)
+    return { operator, lowest }
+  })
+}
+
+const isSameMajor = (a: string, b: string): boolean => a.split('.')[0] === b.split('.')[0]
+
 /** This package and the Node.js that runs it. */
-export function nodeCheck(): Check {
-  const { engines } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { engines: { node: string } }
-  const oldest = engines.node.replace(/^>=/, '')
-  const { node } = process.versions
+export function nodeCheck(node = process.versions.node, range = supportedVersions()): Check {
+  const parts = parseRange(range)
   const values = { package: packageVersion(), node }
-  if (isOlder(node, oldest))
-    return wrong('Node.js', `${node}, older than ${oldest}`, `install Node.js ${oldest} or newer`, values)
-  return ok('Node.js', `${node} at ${process.execPath}`, values)
+  if (parts.some(({ operator, lowest }) => !isOlder(node, lowest) && (operator === '>=' || isSameMajor(node, lowest))))
+    return ok('Node.js', `${node} at ${process.execPath}`, values)
+  const versions = new Intl.ListFormat('en', { type: 'disjunction' }).format(parts.map(({ lowest }) => lowest))
+  const remedy = `install Node.js ${versions}, or a later version with the same first number`
+  return wrong('Node.js', `${node} is not supported: clip-es needs ${range}`, remedy, values)
 }
 
 export function platformCheck(): Check {

@@ -1,35 +1,20 @@
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { copyFileSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { demoClasses, demoScenes } from '../../cli/src/demo/scenes.js'
 import { Confusion, meanOfNumbers } from '../../cli/src/metrics/confusion.js'
 import { autoPrecision } from '../../ts/auto_precision.js'
-import { ClipEsError, type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
-import { installedLibTorch } from '../../ts/libtorch/find.js'
-import { hasAmx } from '../../ts/native.js'
+import { type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
+import { Archive } from './archive.js'
 import {
-  Archive,
   agreement,
   crop,
   inChild,
   load,
   modelPath,
   otherModelPath,
-  pickled,
   reasonOf,
   rejects,
   root,
@@ -310,28 +295,6 @@ test("device 'auto' is the CPU, and the model says so", async () => {
   await segmenter.close()
 })
 
-test("device 'cuda' without CUDA is refused with the reason and the remedy, and the CPU is there as before", async () => {
-  // tools/gpu_check.sh tests machines with a GPU.
-  if (existsSync('/dev/nvidiactl')) return
-  const [code, reason] = installedLibTorch()
-    ? (['ERR_DEVICE_UNAVAILABLE', 'cannot be used'] as const)
-    : (['ERR_LIBTORCH', 'needs a CUDA build of LibTorch'] as const)
-  for (const [device, name] of [
-    ['cuda', 'cuda:0'],
-    ['cuda:0', 'cuda:0'],
-    ['cuda:17', 'cuda:17'],
-  ] as const)
-    await rejects(
-      load(modelPath, { device }),
-      code,
-      `device '${installedLibTorch() ? name : device}' ${reason}`,
-      "or use device 'cpu'",
-    )
-  const again = await load(modelPath, { device: 'cpu' })
-  assert.is(again.model.device, 'cpu')
-  await again.close()
-})
-
 test("the masks of bfloat16 and int8 are those of float32 on 99 and 98 % of the scenes' pixels, their mIoU within 0.3 and 1 %", async () => {
   const specs = demoClasses()
   const names = specs.classes.map((spec) => (typeof spec === 'string' ? spec : spec.name))
@@ -363,215 +326,12 @@ test("the masks of bfloat16 and int8 are those of float32 on 99 and 98 % of the 
   }
 })
 
-test('what cannot be opened is ERR_MODEL_READ with its path', async () => {
-  const table: [string, string][] = [
-    [join(folder, 'nothing.pt'), 'No such file'],
-    [folder, 'Is a directory'],
-    [join(modelPath, 'below.pt'), 'Not a directory'],
-    ['/dev/null', 'not a regular file'],
-    [write('empty.pt', ''), 'it is empty'],
-  ]
-  for (const [path, why] of table) await rejects(load(path), 'ERR_MODEL_READ', path, why)
-})
-
-test('a file of another kind is ERR_MODEL_FORMAT, and one that people do hand over is known by name', async () => {
-  const table: [string, string | Buffer, string][] = [
-    ['text.pt', 'This is a text.\n'.repeat(100), 'not a TorchScript archive'],
-    ['byte.pt', 'P', 'not a TorchScript archive'],
-    ['photo.pt', readFileSync(join(root, 'models/scenes/scene01.png')), 'not a TorchScript archive'],
-    [
-      'legacy.pt',
-      Buffer.from(`8002 8a0a 6cfc 9c46 f920 6aa8 5019${'00'.repeat(200)}`.replaceAll(' ', ''), 'hex'),
-      'before PyTorch 1.6',
-    ],
-    ['pickle.pt', Buffer.from(`8004${'95'.repeat(99)}`, 'hex'), 'bare Python pickle'],
-    ['weights.pt', Buffer.from('\x40\0\0\0\0\0\0\0{"__metadata__":{}}', 'latin1'), 'safetensors'],
-    ['pointer.pt', 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n', 'git lfs pull'],
-    ['page.pt', '<!DOCTYPE html><html><body>Not found</body></html>', 'web page'],
-    ['zip.pt', Buffer.from(`504b0506${'00'.repeat(18)}`, 'hex'), 'without data.pkl'],
-  ]
-  for (const [name, content, why] of table) await rejects(load(write(name, content)), 'ERR_MODEL_FORMAT', join(folder, name), why)
-})
-
-test('a damaged archive is ERR_MODEL_FORMAT and names what is wrong with which tensor', async () => {
-  const shape = (rows: number, columns: number) => Buffer.from([0x28, 0x4b, rows, 0x4b, columns, 0x74])
-  const reshape = (rows: number, columns: number) => (archive: Archive) => {
-    const pickle = archive.record('data.pkl')
-    const at = pickle.indexOf(shape(64, 128), pickle.indexOf('text_projection'))
-    shape(rows, columns).copy(pickle, at)
-  }
-  const rename = (from: string, to: string) => (archive: Archive) => archive.patchPickle(pickled(from), pickled(to))
-  const table: [string, (archive: Archive) => void, ...string[]][] = [
-    ['nan.pt', (a) => a.record('data/0').writeFloatLE(Number.NaN, 4 * 99), 'tensor positional_embedding', 'not finite (nan)'],
-    ['infinite.pt', (a) => a.record('data/86').writeUInt16LE(0xfc00, 6e6), 'tensor token_embedding.weight', 'not finite (-inf)'],
-    ['rows.pt', reshape(32, 128), 'tensor text_projection is (32, 128)', '(64, 128)'],
-    ['columns.pt', reshape(64, 64), 'tensor visual.proj is (128, 128)', 'the embedding is 64'],
-    ['reach.pt', reshape(65, 128), 'tensor text_projection', 'of a storage that has 8192'],
-    ['missing.pt', rename('ln_post', 'ln_last'), 'tensor visual.ln_post.weight is missing'],
-    ['text.pt', rename('token_embedding', 'words'), 'tensor token_embedding.weight is missing'],
-    ['resnet.pt', rename('conv1', 'layer1.0.conv1'), 'ResNet', 'ViT-B-16.pt'],
-    ['config.pt', (a) => a.add('extra/clip-es.json', '{"activation": "relu"}'), 'clip-es.json: activation is "relu"'],
-    ['heads.pt', (a) => a.add('extra/clip-es.json', '{"heads": {"image": 3}}'), 'width 128', '3 heads'],
-    ['json.pt', (a) => a.add('extra/clip-es.json', '{"heads"'), 'clip-es.json'],
-  ]
-  for (const [name, spoil, ...parts] of table) {
-    const file = spoiled(name, spoil)
-    await rejects(load(file), 'ERR_MODEL_FORMAT', file, ...parts)
-  }
-})
-
 test('clip-es.json in the archive changes what the model computes', async () => {
   const gelu = spoiled('gelu.pt', (archive) => archive.add('extra/clip-es.json', '{"activation": "gelu"}'))
   const same = spoiled('quick.pt', (archive) => archive.add('extra/clip-es.json', '{"activation": "quick_gelu"}'))
   const expected = await answers(await load())
   assert.not.equal((await answers(await load(gelu))).scores, expected.scores)
   assert.equal(await answers(await load(same)), expected)
-})
-
-test('an archive cut off anywhere is an error with its path', async () => {
-  const file = join(folder, 'cut.pt')
-  copyFileSync(modelPath, file)
-  const size = statSync(file).size
-  const descriptor = openSync(file, 'r+')
-  const lengths = [
-    ...Array.from({ length: 150 }, (_, i) => size - 1 - i),
-    ...Array.from({ length: 100 }, (_, i) => size - 151 - i * 151),
-    ...Array.from({ length: 60 }, (_, i) => Math.round((size * (60 - i)) / 61)),
-    ...[100, 31, 30, 22, 21, 4, 3, 1],
-  ].sort((a, b) => b - a)
-  for (const length of lengths) {
-    ftruncateSync(descriptor, length)
-    await rejects(load(file, { threads: 1 }), 'ERR_MODEL_FORMAT', file, /directory|cut short|TorchScript|download/)
-  }
-  closeSync(descriptor)
-})
-
-/** The same numbers in every run. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return Math.floor((state / 2 ** 32) * below)
-  }
-}
-
-interface Damage {
-  at: number
-  bit: number
-}
-
-/** Bits to flip: in the directory, in headers and pickles, and in the weights. */
-function damages(bytes: Buffer): Damage[] {
-  const random = randomNumbers(1)
-  const directory = bytes.readUInt32LE(bytes.lastIndexOf('PK\x05\x06', undefined, 'latin1') + 16)
-  const pickle = bytes.indexOf('data.pkl')
-  const headers: number[] = []
-  for (let at = 0; at >= 0 && at < directory; at = bytes.indexOf('PK\x03\x04', at + 1, 'latin1')) headers.push(at)
-  const spread = (count: number, place: () => number) => Array.from({ length: count }, () => ({ at: place(), bit: random(8) }))
-  return [
-    ...spread(120, () => directory + random(bytes.length - directory)),
-    ...spread(30, () => bytes.length - 1 - random(98)), // the zip's end records
-    ...spread(80, () => (headers[random(headers.length)] as number) + random(30)),
-    ...spread(80, () => pickle + random(8500)),
-    ...spread(90, () => random(directory)),
-  ]
-}
-
-test('a bit flipped anywhere gives an error with a code, or the same answers as before', async () => {
-  const bytes = readFileSync(modelPath)
-  const expected = await answers(await load())
-  const file = write('flipped.pt', bytes)
-  const descriptor = openSync(file, 'r+')
-  const outcomes = { refused: 0, same: 0 }
-  for (const { at, bit } of damages(bytes)) {
-    const original = bytes[at] as number
-    writeSync(descriptor, Buffer.of(original ^ (1 << bit)), 0, 1, at)
-    const segmenter = await load(file, { threads: 1 }).catch((error: unknown) => error)
-    writeSync(descriptor, Buffer.of(original), 0, 1, at)
-    if (segmenter instanceof Segmenter) {
-      assert.equal(await answers(segmenter), expected, `bit ${bit} of byte ${at}`)
-      outcomes.same++
-    } else {
-      assert.instance(segmenter, ClipEsError, `bit ${bit} of byte ${at}: ${segmenter}`)
-      assert.is((segmenter as ClipEsError).code, 'ERR_MODEL_FORMAT')
-      outcomes.refused++
-    }
-  }
-  closeSync(descriptor)
-  assert.is(outcomes.same + outcomes.refused, 400)
-  assert.ok(outcomes.refused > 200 && outcomes.same > 10, JSON.stringify(outcomes))
-})
-
-test('a bit flipped in the pickle under a right checksum gives an error with a code, or a model with finite answers', async () => {
-  const random = randomNumbers(2)
-  const outcomes = { refused: 0, loaded: 0 }
-  for (let i = 0; i < 60; i++) {
-    const file = spoiled('pickle.pt', (archive) => {
-      const pickle = archive.record('data.pkl')
-      const at = random(pickle.length)
-      pickle[at] = (pickle[at] as number) ^ (1 << random(8))
-    })
-    const segmenter = await load(file, { threads: 1 }).catch((error: unknown) => error)
-    if (segmenter instanceof Segmenter) {
-      const { scores, cams } = await answers(segmenter)
-      assert.ok(scores.every(Number.isFinite) && cams.every(Number.isFinite), `flip ${i}`)
-      outcomes.loaded++
-    } else {
-      assert.instance(segmenter, ClipEsError, `flip ${i}: ${segmenter}`)
-      assert.is((segmenter as ClipEsError).code, 'ERR_MODEL_FORMAT')
-      outcomes.refused++
-    }
-  }
-  assert.ok(outcomes.refused > 20 && outcomes.loaded > 3, JSON.stringify(outcomes))
-})
-
-const loadCuda = "return (await clip.Segmenter.load(undefined, { device: 'cuda' })).close()"
-
-/** A folder that looks like a LibTorch to a finder. */
-function folderWithLibrary(name: string, place: (file: string) => void): string {
-  const file = join(folder, name, 'lib/libtorch_cpu.so')
-  mkdirSync(dirname(file), { recursive: true })
-  place(file)
-  return join(folder, name)
-}
-
-test("device 'cuda' with a $CLIP_ES_LIBTORCH that cannot be loaded is ERR_LIBTORCH with its path and the remedy", () => {
-  const report = process.report?.getReport() as unknown as { sharedObjects: string[] }
-  const mathematics = report.sharedObjects.find((path) => path.includes('/libm.so')) as string
-  const table: [string, string][] = [
-    [join(folder, 'nothing'), 'neither lib/libtorch_cpu.so nor libtorch_cpu.so is there'],
-    [folderWithLibrary('text', (file) => writeFileSync(file, 'no library')), 'does not load'],
-    [folderWithLibrary('other', (file) => symlinkSync(mathematics, file)), /lacks \d+ functions/.source],
-  ]
-  for (const [path, why] of table) {
-    const { error } = inChild(loadCuda, { CLIP_ES_LIBTORCH: path })
-    assert.is(error?.code, 'ERR_LIBTORCH')
-    for (const part of [path, new RegExp(why), 'npx clip-es setup --cuda']) assert.match(error?.message ?? '', part)
-  }
-})
-
-test("device 'cuda' without a LibTorch: the error names the command that fetches one", () => {
-  const { error } = inChild(loadCuda, { CLIP_ES_LIBTORCH: undefined, CLIP_ES_CACHE: join(folder, 'cache') })
-  assert.is(error?.code, 'ERR_LIBTORCH')
-  assert.match(error?.message ?? '', "device 'cuda' needs a CUDA build of LibTorch")
-  assert.match(error?.message ?? '', 'npx clip-es setup --cuda')
-})
-
-const segmentOnce = `
-  const segmenter = await clip.Segmenter.load(undefined, { precision: PRECISION })
-  const classes = await segmenter.encodeClasses(['cat', 'dog'])
-  const { mask } = await segmenter.segment({ data: new Uint8Array(3 * 48 * 32).fill(99), width: 48, height: 32 }, classes)
-  await segmenter.close()
-  return [mask.length, /libtorch/.test(require('node:fs').readFileSync('/proc/self/maps', 'utf8'))]`
-
-test('a CPU without AMX segments without loading LibTorch, whatever $CLIP_ES_LIBTORCH says', () => {
-  const libtorch = installedLibTorch()?.folder
-  if (hasAmx()) return console.log('skipped: a CPU without AMX: this one has AMX')
-  for (const precision of ['float32', 'bfloat16', 'int8'])
-    for (const path of libtorch ? [libtorch, '/nowhere'] : ['/nowhere']) {
-      const { result, error } = inChild(segmentOnce.replace('PRECISION', `'${precision}'`), { CLIP_ES_LIBTORCH: path })
-      assert.equal([result, error], [[48 * 32, false], undefined])
-    }
 })
 
 test('an aborted signal rejects before anything is read, with its reason', async () => {

@@ -5,7 +5,8 @@ import type { ClassSet, Embeddings, EncodedImage, Segmenter } from '../../ts/ind
 import type { Jobs } from '../../ts/jobs.js'
 import type { NativeEncodedImage } from '../../ts/native.js'
 import { PhotoJobs } from '../../ts/photo_jobs.js'
-import { load, reasonOf, rejects, SavedClasses, type Scene, scene, temporaryFolder } from './support.js'
+import { SavedClasses } from './saved_classes.js'
+import { load, reasonOf, rejects, type Scene, scene, temporaryFolder } from './support.js'
 
 let segmenter: Segmenter
 let photo: Scene

@@ -7,6 +7,7 @@ import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { embeddedModel } from '../../ts/model_path.js'
+import { testIf } from '../test_if.js'
 import { main, root, scenes, Workplace } from './support.js'
 
 const place = new Workplace()
@@ -63,6 +64,9 @@ test('the page has examples of the kinds that are run here, and no others', () =
   assert.is((page.match(/^```/gm) ?? []).length, 2 * blocks.length)
 })
 
+const hasNumpy = spawnSync('python3', ['-c', 'import numpy']).status === 0
+const numpyTest = testIf(hasNumpy, 'the Python of the page: there is no python3 with numpy')
+
 for (const { language, title, text, line } of blocks) {
   if (language === 'json') test(`line ${line}: ${title}`, () => writeFileSync(place.path(title), text))
   if (language === 'console')
@@ -78,9 +82,7 @@ for (const { language, title, text, line } of blocks) {
         else assert.is(run.status, 0, run.stderr)
       })
   if (language === 'python')
-    test(`line ${line}: ${text.split('\n')[0]}`, () => {
-      if (spawnSync('python3', ['-c', 'import numpy']).status !== 0)
-        return console.log('  not run: there is no python3 with numpy')
+    numpyTest(`line ${line}: ${text.split('\n')[0]}`, () => {
       const run = spawnSync('python3', ['-c', text], { encoding: 'utf8', cwd: place.folder })
       assert.is(run.stdout, '[0 1]\n(2, 240, 320)\n', run.stderr)
     })

@@ -8,9 +8,8 @@ import { templatesNamed } from '../../cli/src/prompts/plan.js'
 import { sharpness, varianceToMean } from '../../cli/src/prompts/sharpness.js'
 import { rankingTable, textBar } from '../../cli/src/prompts/table.js'
 import { photoState } from '../../cli/src/results/journal.js'
-import type { Fusion } from '../../ts/index.js'
-import { competingTexts, textProbabilities } from '../../ts/text_scores.js'
-import { load, scene, temporaryFolder } from './support.js'
+import { textProbabilities } from '../../ts/text_scores.js'
+import { temporaryFolder } from './support.js'
 
 const near = (a: number, b: number, by = 1e-12) => assert.ok(Math.abs(a - b) <= by, `${a} against ${b}`)
 
@@ -48,28 +47,6 @@ test('small probabilities are not rounded to 0', () => {
   const texts = { rows: Float32Array.from([1, -1]), classes: 2, embedding: 1 }
   const found = textProbabilities(Float32Array.from([1]), texts, 100)
   assert.ok((found[1] as number) > 1e-88 && (found[1] as number) < 1e-86)
-})
-
-test('they are the scores of segment(), however synonyms are fused', async () => {
-  const segmenter = await load()
-  const photo = await scene('scene01')
-  const encoded = await segmenter.encode(photo)
-  const { image, logitScale } = await encoded.embeddings()
-  for (const fusion of ['sentence', 'feature', 'cam'] as Fusion[]) {
-    const specs = [{ name: 'elephant', synonyms: ['elephant', 'grey thing', 'cow'] }, 'television', 'panda']
-    const classes = await segmenter.encodeClasses(specs, { fusion, background: photo.background })
-    const { scores } = await encoded.segment(classes)
-    const found = textProbabilities(image, competingTexts(classes, 'with background'), logitScale)
-    for (const [k, score] of scores.entries()) near(found[k] as number, score, 1e-5)
-    const alone = textProbabilities(image, competingTexts(classes, 'classes alone'), logitScale)
-    near(
-      alone.reduce((a, b) => a + b),
-      1,
-    )
-    assert.is(alone.length, 3)
-    near((alone[0] as number) / (alone[1] as number), (found[0] as number) / (found[1] as number), 1e-9)
-  }
-  await segmenter.close()
 })
 
 // ---------------------------------------------------------------- candidates

@@ -10,6 +10,7 @@ import { encodeCams } from '../../cli/src/formats/npz.js'
 import { type CamRule, CamSearch, checkCams, cutoff, maskFromCams } from '../../cli/src/metrics/cam_rule.js'
 import { Confusion } from '../../cli/src/metrics/confusion.js'
 import { releasedCams } from '../released_cams.js'
+import { testIf } from '../test_if.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-'))
 test.after(() => rmSync(folder, { recursive: true }))
@@ -137,8 +138,7 @@ test('maps that are not scores, and keys that are not classes, are refused by ev
 })
 
 const numpy = spawnSync('python3', ['-c', 'import numpy']).status === 0
-const numpyTest: typeof test.skip = numpy ? test : test.skip
-if (!numpy) console.log('skipped: there is no python3 with numpy: files as people save them')
+const numpyTest = testIf(numpy, 'files as people save them: there is no python3 with numpy')
 
 numpyTest('files as people save them: keys as a list, None, other names', async () => {
   const values = {

@@ -10,18 +10,8 @@ import {
   type Segmenter,
   templates,
 } from '../../ts/index.js'
-import {
-  crop,
-  largestDifference,
-  load,
-  reasonOf,
-  rejects,
-  root,
-  SavedClasses,
-  type Scene,
-  scene,
-  temporaryFolder,
-} from './support.js'
+import { SavedClasses } from './saved_classes.js'
+import { crop, largestDifference, load, reasonOf, rejects, root, type Scene, scene, temporaryFolder } from './support.js'
 
 // Embeddings are not in the API: classes are compared by the scores they give a photo, and by the rows of their file.
 const folder = temporaryFolder()
