@@ -1,17 +1,16 @@
 import { readFileSync } from 'node:fs'
-import path from 'node:path'
+import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { invalid } from '../errors.js'
+import { packageFolder } from '../files/package_folder.js'
 import type { ClassFile } from '../types.js'
-
-const DATA = path.join(__dirname, '..', '..', 'data')
 
 function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) Object.values(value).forEach(freeze)
   return Object.freeze(value)
 }
 
-const shipped = (file: string): unknown => freeze(JSON.parse(readFileSync(path.join(DATA, file), 'utf8')))
+const shipped = (file: string): unknown => freeze(JSON.parse(readFileSync(join(packageFolder(), 'data', file), 'utf8')))
 
 /** The paper's class files: classes with their synonyms, background words, template, threshold. Frozen. */
 export const classSets = Object.freeze({

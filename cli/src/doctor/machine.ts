@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { packageRoot, packageVersion, physicalCores } from 'clip-es/support'
+import { packageFolder, packageVersion, physicalCores } from 'clip-es/support'
 import { glibcVersion } from '../setup/glibc.js'
 import { type Check, ok, warning, wrong } from './check.js'
 
@@ -14,7 +14,7 @@ const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`
 
 /** This package and the Node.js that runs it. */
 export function nodeCheck(): Check {
-  const { engines } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { engines: { node: string } }
+  const { engines } = JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as { engines: { node: string } }
   const oldest = engines.node.replace(/^>=/, '')
   const { node } = process.versions
   const values = { package: packageVersion(), node }
