@@ -1,3 +1,4 @@
+import { assumptions, warnOfAssumptions } from './assumptions.js'
 import { checkBoolean, checkOptions, checkSignal, checkText, wrong } from './check.js'
 import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
 import { readClassSet } from './class_set_file.js'
@@ -35,7 +36,7 @@ export class Segmenter {
   readonly #logitScale: number
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions, photosAtATime: number) {
-    const { patch, width, layers, resolution, embedding, context, device, precision } = model
+    const { patch, width, layers, heads, activation, resolution, embedding, context, device, precision } = model
     const demo = path === embeddedModel()
     this.model = Object.freeze({
       path,
@@ -43,6 +44,9 @@ export class Segmenter {
       patch,
       width,
       layers,
+      heads,
+      activation,
+      assumed: assumptions(model),
       resolution,
       embedding,
       context,
@@ -77,6 +81,7 @@ export class Segmenter {
     const native = { ...settings, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
     try {
       const model = await jobs.run(signal, (segmenter, id) => segmenter.open(id, libtorch, path, native))
+      warnOfAssumptions(model, path)
       return new Segmenter(model, path, jobs, resolved, photosAtATime)
     } catch (error) {
       await jobs.close()
