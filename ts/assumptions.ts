@@ -21,7 +21,7 @@ export function warnOfAssumptions(model: NativeModel, path: string): void {
   if (assumed.length === 0 || warned.has(path)) return
   warned.add(path)
   process.emitWarning(
-    `clip-es: ${path} is a bare state dict, which does not say its ${assumed.join(' and ')}; ${assumed.map((each) => words[each]).join(' and ')} as in OpenAI's models are assumed. Most open_clip weights need GELU: write an archive that says so with tools/export_archive.py`,
+    `clip-es: ${path} is a bare state dict, which does not say its ${assumed.join(' and ')}; ${assumed.map((each) => words[each]).join(' and ')} as in OpenAI's models are assumed.${assumed.includes('activation') ? ' Most open_clip weights need GELU.' : ''} Write an archive that says what is right with tools/export_archive.py`,
     { code: assumptionWarning },
   )
 }
