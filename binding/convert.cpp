@@ -83,6 +83,10 @@ Napi::Object to_js(Napi::Env env, const Model& model, Precision precision, const
   set("embedding", model.shape.embedding);
   set("context", model.shape.context);
   set("vocabulary", model.shape.vocabulary);
+  set("heads", model.image.heads);
+  out.Set("activation", model.image.activation == Activation::kGelu ? "gelu" : "quickgelu");
+  out.Set("assumedActivation", model.assumed_activation);
+  out.Set("assumedHeads", model.assumed_heads);
   out.Set("logitScale", model.logit_scale);
   out.Set("fingerprint", model.fingerprint_text());
   out.Set("precision", name_of(precision));

@@ -6,6 +6,15 @@
 #include "crf/dense_crf.h"
 
 namespace clip_es::binding {
+namespace {
+
+// At the end of a job, also if it throws: gives back memory that only an unusually large photo needed.
+struct TrimArena {
+  Arena& arena;
+  ~TrimArena() { arena.trim(); }
+};
+
+}  // namespace
 
 Napi::Function CrfWrap::define(Napi::Env env) {
   return DefineClass(env, "Crf", {InstanceMethod<&CrfWrap::queue_crf>("run"), InstanceMethod<&CrfWrap::cancel>("cancel")});
@@ -29,6 +38,7 @@ Napi::Value CrfWrap::queue_crf(const Napi::CallbackInfo& info) {
                mask = elements<uint8_t>(output.Get("mask")),
                confidence = elements<float>(output.Get("confidence"))](const JobContext& job_context) {
     const FlushDenormals flush;
+    const TrimArena trim{arena_};
     if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_);
     HostContext context{*pool_, arena_, &job_context.cancelled};
     dense_crf(context, {rgb.data(), width, height, scores.data(), labels}, settings,

@@ -36,6 +36,18 @@ void run_on(Device& device, Work work) {
   device.finish();
 }
 
+// At the end of a job, also if it throws: gives back memory that only an unusually large photo needed.
+struct TrimMemory {
+  Arena& host;
+  DeviceArena& device;
+  DeviceBuffer& encodings;
+  ~TrimMemory() {
+    encodings.trim();
+    device.trim();
+    host.trim();
+  }
+};
+
 bool is_out_of_memory(const std::exception_ptr& failure) {
   try {
     if (failure) std::rethrow_exception(failure);
@@ -83,6 +95,7 @@ void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> em
 }
 
 std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& times, const std::atomic<bool>* cancelled) {
+  const TrimMemory trim{arena_, device_->arena(), memory_};
   auto encoded = std::make_shared<EncodedImage>();
   photos_.photos = {image};
   clock_.clear();
@@ -107,6 +120,7 @@ void Segmenter::embeddings(const EncodedImage& encoded, std::span<float> image, 
 
 void Segmenter::segment(std::span<Request> requests, const std::atomic<bool>* cancelled) {
   if (requests.empty()) return;
+  const TrimMemory trim{arena_, device_->arena(), memory_};
   segment_batch(requests, cancelled);
   if (requests.size() == 1) return;
   for (Request& request : requests) {

@@ -1,8 +1,12 @@
 import { join, resolve } from 'node:path'
+import { packageFolder } from './files/package_folder.js'
 import { isFirstInProcess } from './native.js'
 
 /** The archive that ships with the package: it knows emoji scenes and not photographs. */
-export const embeddedModel = (): string => join(__dirname, '..', 'models', 'emoji-clip.pt')
+export const embeddedModel = (): string => outsideAsar(join(packageFolder(), 'models', 'emoji-clip.pt'))
+
+/** Where electron-builder puts a file that is not packed. Electron's fs finds it by its path in the archive, too, but native code does not. */
+export const outsideAsar = (path: string): string => path.replace(/([\\/][^\\/]+\.asar)(?=[\\/])/, '$1.unpacked')
 
 let warned = false
 

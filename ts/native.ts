@@ -1,5 +1,5 @@
-import { join } from 'node:path'
 import { ClipEsError, fromNative } from './errors.js'
+import { packageFolder } from './files/package_folder.js'
 import type { CrfOptions, Timings } from './types.js'
 
 /** Pixels as the add-on takes them: checked, with their layout. */
@@ -52,6 +52,11 @@ export interface NativeModel {
   logitScale: number
   context: number
   vocabulary: number
+  /** Of the image tower. */
+  heads: number
+  activation: 'quickgelu' | 'gelu'
+  assumedActivation: boolean
+  assumedHeads: boolean
   fingerprint: string
   precision: 'float32' | 'bfloat16' | 'int8'
   /** 'cpu' or 'cuda:N'. */
@@ -130,13 +135,11 @@ function loadAddon(): Addon {
   return addon
 }
 
-const folder = (): string => join(__dirname, '..')
-
 /** The file of the add-on that is loaded, or undefined if there is none for this platform. */
 export function addonFile(): string | undefined {
   const { resolve } = require('node-gyp-build') as { resolve(folder: string): string }
   try {
-    return resolve(folder())
+    return resolve(packageFolder())
   } catch {
     return undefined
   }
@@ -144,8 +147,9 @@ export function addonFile(): string | undefined {
 
 function openAddon(): Addon {
   const load = require('node-gyp-build') as (folder: string) => Addon
+  const folder = packageFolder()
   try {
-    return load(folder())
+    return load(folder)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
     const message =

@@ -1,4 +1,5 @@
 import { allocate } from './allocate.js'
+import { assumptions, warnOfAssumptions } from './assumptions.js'
 import { checkBoolean, checkOptions, checkSignal, wrong } from './check.js'
 import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
 import { readClassSet } from './class_set_file.js'
@@ -44,7 +45,7 @@ export class Segmenter {
   readonly #options: ResolvedLoadOptions
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions, photosAtATime: number) {
-    const { patch, width, layers, resolution, embedding, context, device, precision } = model
+    const { patch, width, layers, heads, activation, resolution, embedding, context, device, precision } = model
     const demo = path === embeddedModel()
     this.model = Object.freeze({
       path,
@@ -52,6 +53,9 @@ export class Segmenter {
       patch,
       width,
       layers,
+      heads,
+      activation,
+      assumed: assumptions(model),
       resolution,
       embedding,
       context,
@@ -86,6 +90,7 @@ export class Segmenter {
     const native = { ...settings, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
     try {
       const model = await jobs.run(signal, (segmenter, id) => segmenter.open(id, libtorch, path, native))
+      warnOfAssumptions(model, path)
       return new Segmenter(model, path, jobs, resolved, photosAtATime)
     } catch (error) {
       await jobs.close()

@@ -70,6 +70,11 @@ export interface ModelInfo {
   /** Of the image tower: channels and transformer blocks. */
   readonly width: number
   readonly layers: number
+  /** Attention heads of each block of the image tower. */
+  readonly heads: number
+  readonly activation: 'quickgelu' | 'gelu'
+  /** What a bare state dict does not say, and was assumed to be as in OpenAI's models. Empty for every other archive. */
+  readonly assumed: readonly ('activation' | 'heads')[]
   /** Side in pixels of the square images the model was trained on. */
   readonly resolution: number
   /** Length of a text's or an image's embedding. */

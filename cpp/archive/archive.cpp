@@ -227,6 +227,8 @@ std::string to_string(std::span<const int64_t> shape) {
 
 Archive::Archive(const std::string& path) : zip_(path) {
   const std::string root = find_root(zip_);
+  const auto code = zip_.entries().lower_bound(root + "code/");
+  is_torchscript_ = code != zip_.entries().end() && code->first.starts_with(root + "code/");
   const std::string byte_order = root + "byteorder";  // written by PyTorch 2.1 and newer
   if (zip_.find(byte_order) && as_text(zip_.read_whole(byte_order, 16)) != "little")
     fail(zip_, "it was written on a big-endian machine; write it again on a little-endian one");

@@ -43,11 +43,15 @@ class Archive {
   // The text of a file that torch.jit.save wrote from its `_extra_files`, or nothing when the archive has no such file.
   std::optional<std::string> extra_file(std::string_view name) const;
 
+  // Whether torch.jit.save wrote it, as all archives that OpenAI released. A file of torch.save has no code.
+  bool is_torchscript() const { return is_torchscript_; }
+
   // Identifies the archive by the names, sizes and checksums of all records. See ZipFile::fingerprint().
   uint64_t fingerprint() const { return zip_.fingerprint(); }
 
  private:
   ZipFile zip_;
+  bool is_torchscript_ = false;
   std::map<std::string, ArchiveTensor, std::less<>> tensors_;
 };
 

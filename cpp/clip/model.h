@@ -26,6 +26,8 @@ struct Model {
   uint64_t fingerprint;
   float logit_scale;               // exp of the stored value
   std::array<float, 3> mean, std;  // of the pixels, in [0, 1]
+  // The archive is a bare state dict that does not say them: they were assumed to be as in OpenAI's models.
+  bool assumed_activation, assumed_heads;
 
   TransformerShape image;
   int64_t last_hidden;                      // width of the last image block's hidden layer

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "archive/archive.h"
 #include "ops/ops.h"
@@ -9,7 +10,7 @@
 namespace clip_es {
 
 struct ModelConfig {
-  Activation activation = Activation::kQuickGelu;
+  std::optional<Activation> activation;                                                                         // nothing: QuickGELU
   int64_t image_heads = 0, text_heads = 0;                                                                      // 0: width / 64
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};  // CLIP's
 };

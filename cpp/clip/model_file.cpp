@@ -90,6 +90,8 @@ int64_t heads(const Parameters& p, const char* tower, int64_t width, int64_t con
   return count;
 }
 
+Activation activation_of(const ModelConfig& config) { return config.activation.value_or(Activation::kQuickGelu); }
+
 int64_t grid_side(const Parameters& p, int64_t positions) {
   const int64_t side = std::llround(std::sqrt(static_cast<double>(positions - 1)));
   if (side == 0 || side * side + 1 != positions)
@@ -106,7 +108,7 @@ void read_image_tower(const Parameters& p, const ModelConfig& config, Model& mod
   model.shape.layers = layers;
   model.shape.resolution = grid_side(p, positions) * patch;
   model.shape.embedding = embedding;
-  model.image = {width, heads(p, "image", width, config.image_heads), config.activation};
+  model.image = {width, heads(p, "image", width, config.image_heads), activation_of(config)};
   model.last_hidden = p.shape(kImageBlocks + std::to_string(layers - 1) + ".mlp.c_fc.weight", 2)[0];
   model.class_embedding = p.read("visual.class_embedding", {width});
   model.positional_embedding = p.read("visual.positional_embedding", {positions, width});
@@ -124,7 +126,7 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
              ", but text_projection says the embedding is " + std::to_string(projection[1]));
   model.shape.vocabulary = tokens[0];
   model.shape.context = p.shape("positional_embedding", 2)[0];
-  model.text = {width, heads(p, "text", width, config.text_heads), config.activation};
+  model.text = {width, heads(p, "text", width, config.text_heads), activation_of(config)};
   model.token_embedding = p.read("token_embedding.weight", tokens);
   model.text_positional_embedding = p.read("positional_embedding", {model.shape.context, width});
   model.ln_final = p.layer_norm("ln_final", width);
@@ -148,6 +150,8 @@ std::shared_ptr<const Model> read_model(const Archive& archive, const std::atomi
   model->fingerprint = archive.fingerprint();
   model->mean = config.mean;
   model->std = config.std;
+  model->assumed_activation = !archive.is_torchscript() && !config.activation;
+  model->assumed_heads = !archive.is_torchscript() && (!config.image_heads || !config.text_heads);
   read_image_tower(p, config, *model);
   read_text_tower(p, config, *model);
   model->logit_scale = read_logit_scale(p, archive);

@@ -19,6 +19,7 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kSmallestChunk = size_t{1} << 20;
 
 constexpr size_t kMostGrowth = size_t{64} << 20;
+constexpr size_t kLarge = size_t{16} << 20;  // allocations from here on are compared with the memory that is left
 
 // The memory of the machine or of this process's control group. Beyond it, Linux grants allocations and later kills the process.
 size_t memory_limit() {
@@ -31,6 +32,13 @@ size_t memory_limit() {
     return bytes;
   }();
   return limit;
+}
+
+// The memory that this process uses already.
+size_t resident_bytes() {
+  size_t all_pages = 0, resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> all_pages >> resident_pages;
+  return resident_pages * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
 }
 
 [[noreturn]] void fail(double bytes) {
@@ -53,7 +61,8 @@ void advise_huge_pages(void* p, size_t bytes) {
 void FreeAligned::operator()(void* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
 
 AlignedBytes allocate_aligned(size_t bytes) {
-  if (bytes > memory_limit()) fail(static_cast<double>(bytes));
+  const size_t used = bytes < kLarge ? 0 : resident_bytes();
+  if (bytes > memory_limit() - std::min(memory_limit(), used)) fail(static_cast<double>(bytes));
   void* p = ::operator new[](std::max<size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);
   if (!p) fail(static_cast<double>(bytes));
   advise_huge_pages(p, bytes);
@@ -87,6 +96,9 @@ std::byte* Arena::take_bytes(size_t count, size_t size) {
   }
   std::byte* p = chunks_[chunk_].bytes.get() + used_;
   used_ += bytes;
+  size_t in_use = used_;
+  for (size_t i = 0; i < chunk_; ++i) in_use += chunks_[i].size;
+  peak_ = std::max(peak_, in_use);
   return p;
 }
 
@@ -100,13 +112,23 @@ void Arena::release_to(size_t chunk, size_t used) {
   used_ = used;
   if (chunk_ != 0 || used_ != 0 || chunks_.size() < 2) return;
   // No memory is in use. One chunk of the whole size serves the next image without gaps.
-  const size_t whole = capacity();
+  replace_chunks(capacity());
+}
+
+void Arena::replace_chunks(size_t bytes) {
   chunks_.clear();
   try {
-    add_chunk(whole);
+    add_chunk(bytes);
   } catch (const Error&) {
     // Destructors of scopes call this, so it must not throw. The next take() allocates again and reports the error.
   }
+}
+
+void Arena::trim() {
+  if (peak_ == 0 || chunk_ != 0 || used_ != 0) return;
+  history_.add(peak_);
+  peak_ = 0;
+  if (capacity() > history_.worth_keeping()) replace_chunks(history_.worth_keeping());
 }
 
 }  // namespace clip_es

@@ -1,5 +1,5 @@
-// Scratch memory of a segmenter. Stages take memory in order and release it by scope, so taking it is an addition. The arena only
-// grows: after the first image of a size, further images of that size allocate nothing. Not thread-safe.
+// Scratch memory of a segmenter. Stages take memory in order and release it by scope, so taking it is an addition. After
+// the first image of a size, further images of that size allocate nothing. Not thread-safe.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +8,8 @@
 #include <span>
 #include <utility>
 #include <vector>
+
+#include "core/memory_history.h"
 
 namespace clip_es {
 
@@ -49,6 +51,9 @@ class Arena {
     size_t chunk_, used_;
   };
 
+  // Call it after each job, when no memory is in use: an arena that one huge image has enlarged gives back what is not worth keeping.
+  void trim();
+
   size_t capacity() const;                               // bytes of all chunks
   uint64_t allocations() const { return allocations_; }  // number of chunks allocated since construction
 
@@ -59,12 +64,15 @@ class Arena {
   };
   std::byte* take_bytes(size_t count, size_t size);
   void add_chunk(size_t bytes);
+  void replace_chunks(size_t bytes);
   void release_to(size_t chunk, size_t used);
 
   MemorySource source_;
   std::vector<Chunk> chunks_;
   size_t chunk_ = 0, used_ = 0;  // the current chunk and the bytes taken from it; earlier chunks are full
   uint64_t allocations_ = 0;
+  size_t peak_ = 0;  // most bytes in use since the last trim()
+  MemoryHistory history_;
 };
 
 }  // namespace clip_es

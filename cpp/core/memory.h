@@ -64,6 +64,8 @@ class DeviceArena {
     return DeviceAccess::span(arena_.take<T>(count).data(), count);
   }
 
+  void trim() { arena_.trim(); }  // see Arena
+
   class Scope {
    public:
     explicit Scope(DeviceArena& arena) : scope_(arena.arena_) {}
@@ -76,23 +78,33 @@ class DeviceArena {
   Arena& arena_;
 };
 
-// Memory of a device that outlives a call. It grows on demand and never shrinks.
+// Memory of a device that outlives a call. It grows on demand.
 class DeviceBuffer {
  public:
   // Makes room for at least `count` floats. What the buffer held is lost if it has to grow. Throws Error kOutOfMemory.
   void reserve(const MemorySource& source, size_t count) {
+    history_.add(count * sizeof(float));
     if (bytes_ >= count * sizeof(float)) return;
-    memory_ = nullptr;  // freed first: both at once might not fit
-    bytes_ = 0;
+    release();  // first: both at once might not fit
     memory_ = source.allocate(count * sizeof(float));
     bytes_ = count * sizeof(float);
+  }
+  // Call it after each job: a buffer that one huge photo has enlarged is released, until the next reserve().
+  void trim() {
+    if (bytes_ > history_.worth_keeping()) release();
   }
   DeviceSpan<float> floats() const { return DeviceAccess::span(reinterpret_cast<float*>(memory_.get()), bytes_ / sizeof(float)); }
   size_t bytes() const { return bytes_; }
 
  private:
+  void release() {
+    memory_ = nullptr;
+    bytes_ = 0;
+  }
+
   std::shared_ptr<std::byte> memory_;
   size_t bytes_ = 0;
+  MemoryHistory history_;
 };
 
 }  // namespace clip_es

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "core/error.h"
+#include "core/memory.h"
 
 using clip_es::Arena;
 using clip_es::ErrorCode;
@@ -176,6 +177,82 @@ TEST("a scope that ends while memory is exhausted does not throw, and the next t
   CHECK(arena.capacity() == kMegabyte);
 }
 
+namespace {
+
+// One job that needs this much memory. The memory is never written, so it costs nothing.
+void job(Arena& arena, size_t megabytes) {
+  {
+    Arena::Scope scope(arena);
+    arena.take<std::byte>(megabytes * kMegabyte);
+  }
+  arena.trim();
+}
+
+}  // namespace
+
+TEST("an arena gives back what one huge job needed, and keeps twice the median or 256 MB") {
+  TestSource memory;
+  Arena arena(memory.source(8192 * kMegabyte));
+  for (int i = 0; i < 3; ++i) job(arena, 20);
+  CHECK(arena.capacity() == 20 * kMegabyte);
+  job(arena, 2000);
+  CHECK(arena.capacity() == 256 * kMegabyte);
+  const uint64_t settled = arena.allocations();
+  for (int i = 0; i < 20; ++i) job(arena, 20 + 10 * i);
+  CHECK(arena.capacity() == 256 * kMegabyte);
+  CHECK(arena.allocations() == settled);
+  for (int i = 0; i < 16; ++i) job(arena, 200);
+  job(arena, 2000);
+  CHECK(arena.capacity() == 400 * kMegabyte);
+}
+
+TEST("an arena keeps all memory while huge jobs are usual, from the first one on") {
+  TestSource memory;
+  Arena arena(memory.source(8192 * kMegabyte));
+  job(arena, 2000);
+  const uint64_t settled = arena.allocations();
+  for (int i = 0; i < 40; ++i) job(arena, i % 2 ? 2000 : 1100);
+  CHECK(arena.allocations() == settled);
+  CHECK(arena.capacity() == 2000 * kMegabyte);
+}
+
+TEST("trim() leaves memory alone that is in use, and does not count a job that took none") {
+  TestSource memory;
+  Arena arena(memory.source(8192 * kMegabyte));
+  for (int i = 0; i < 3; ++i) job(arena, 20);
+  for (int i = 0; i < 40; ++i) arena.trim();
+  {
+    Arena::Scope scope(arena);
+    const auto taken = arena.take<std::byte>(500 * kMegabyte);
+    arena.trim();
+    std::fill(taken.end() - 100, taken.end(), std::byte{7});
+    CHECK(arena.capacity() >= 500 * kMegabyte);
+  }
+  arena.trim();
+  CHECK(arena.capacity() == 256 * kMegabyte);
+}
+
+TEST("a buffer is released after one huge job, and kept while its size is usual") {
+  TestSource memory;
+  const clip_es::MemorySource source = memory.source(8192 * kMegabyte);
+  clip_es::DeviceBuffer buffer;
+  const auto job = [&](size_t megabytes) {
+    buffer.reserve(source, megabytes * kMegabyte / sizeof(float));
+    buffer.trim();
+  };
+  for (int i = 0; i < 3; ++i) job(20);
+  CHECK(buffer.bytes() == 20 * kMegabyte);
+  job(2000);
+  CHECK(buffer.bytes() == 0);
+  job(30);
+  CHECK(buffer.bytes() == 30 * kMegabyte);
+  for (int i = 0; i < 16; ++i) job(2000);
+  const size_t allocated = memory.allocated;
+  for (int i = 0; i < 7; ++i) job(20);
+  job(2000);
+  CHECK(memory.allocated == allocated);
+}
+
 TEST("every error code has the name that users see") {
   const std::pair<ErrorCode, const char*> names[] = {
       {ErrorCode::kInvalidArg, "ERR_INVALID_ARG"},
@@ -193,4 +270,6 @@ TEST("more memory than the machine or the control group has is refused at once")
   const size_t limit = clip_es::host_memory().limit;
   CHECK(limit > 0);
   CHECK_ERROR(clip_es::allocate_aligned(limit + 1), ErrorCode::kOutOfMemory, "cannot allocate");
+  // This process uses some of it already.
+  CHECK_ERROR(clip_es::allocate_aligned(limit - kMegabyte), ErrorCode::kOutOfMemory, "cannot allocate");
 }

@@ -73,6 +73,7 @@ struct TestArchive {
       records.push_back({"data/" + key, fixture::bytes_of(parameter.values)});
     }
     records.push_back({"data.pkl", pickle + "."});
+    if (is_torchscript) records.push_back({"code/__torch__.py", "class Root(Module):\n  __parameters__ = []\n"});
     if (!config.empty()) records.push_back({"extra/clip-es.json", config});
     return fixture::make_zip(records);
   }
@@ -85,6 +86,7 @@ struct TestArchive {
 
   std::map<std::string, Parameter> parameters;
   std::string config;
+  bool is_torchscript = false;
 };
 
 }  // namespace
@@ -115,6 +117,32 @@ TEST("the configuration of an archive sets the heads of each tower, the activati
   CHECK(model.image.heads == 4 && model.text.heads == 2);
   CHECK(model.image.activation == Activation::kGelu && model.text.activation == Activation::kGelu);
   CHECK((model.mean == std::array{0.1f, 0.2f, 0.3f} && model.std == std::array{1.0f, 2.0f, 3.0f}));
+}
+
+TEST("a model tells what a bare state dict leaves unsaid, and nothing of other archives") {
+  struct Case {
+    bool is_torchscript;
+    const char* config;
+    bool activation, heads;  // what is assumed
+  };
+  const Case cases[] = {
+      {false, "", true, true},
+      {false, R"({"activation": "gelu"})", false, true},
+      {false, R"({"heads": {"image": 2}})", true, true},
+      {false, R"({"heads": {"image": 2, "text": 1}})", true, false},
+      {false, R"({"activation": "quick_gelu", "heads": {"image": 2, "text": 1}})", false, false},
+      {true, "", false, false},
+      {true, R"({"activation": "gelu"})", false, false},
+  };
+  for (const Case& c : cases) {
+    TestArchive archive;
+    archive.is_torchscript = c.is_torchscript;
+    archive.config = c.config;
+    const fixture::TemporaryFile file(archive.bytes());
+    const auto model = ModelFile(file.path()).model();
+    CHECK(model->assumed_activation == c.activation);
+    CHECK(model->assumed_heads == c.heads);
+  }
 }
 
 TEST("a width that does not divide into heads is refused, with and without a configured number of heads") {

@@ -46,7 +46,7 @@ function sharedFields({ name, method, crc32, unpacked, bytes }: Entry): Buffer {
 
 /** A model archive to change: records are replaced, and all checksums are right when it is written again. */
 export class Archive {
-  readonly #entries: Entry[]
+  #entries: Entry[]
 
   constructor(file = modelPath) {
     this.#entries = readEntries(readFileSync(file))
@@ -64,6 +64,11 @@ export class Archive {
     const old = this.record(name)
     const entry = this.#entries.find(({ bytes }) => bytes === old) as Entry
     entry.bytes = Buffer.from(text)
+  }
+
+  /** Leaves out all records of a folder, such as the code, without which the archive is a bare state dict. */
+  remove(folder: string): void {
+    this.#entries = this.#entries.filter(({ name }) => !name.includes(`/${folder}/`))
   }
 
   add(name: string, text: string): void {

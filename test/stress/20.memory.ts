@@ -50,6 +50,36 @@ test('a thousand images leave no memory behind', () => {
   assert.ok(late - early < limit, figures)
 })
 
+test('the memory that one huge photo needed is given back', () => {
+  const { before, after, most } = run(
+    async ({ load, words, photo, rss, sleep }) => {
+      const segmenter = await load({ maxSide: Number.POSITIVE_INFINITY })
+      const classes = await words(segmenter)
+      const small = photo(320, 240)
+      const times = async (count: number) => {
+        for (let i = 0; i < count; i++) await segmenter.segment(small, classes)
+      }
+      await times(3)
+      const before = rss()
+      let [most, done] = [0, false]
+      const huge = segmenter.segment(photo(1760, 1320), classes).then(() => {
+        done = true
+      })
+      for (; !done; await sleep(20)) most = Math.max(most, rss())
+      await huge
+      await times(3)
+      const after = rss()
+      await segmenter.close()
+      return { before, after, most }
+    },
+    { flags },
+  )
+  const figures = `resident memory before a huge photo ${before.toFixed(0)} MB, at most ${most.toFixed(0)} MB, afterwards ${after.toFixed(0)} MB`
+  console.log(figures)
+  assert.ok(most - before > 400, figures)
+  assert.ok(after - before < 100, figures)
+})
+
 test('encoded images that are forgotten are collected, without anybody asking for it', () => {
   const { size, most, settled, count } = run(
     async ({ load, photo, rss, sleep }) => {

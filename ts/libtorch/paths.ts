@@ -1,12 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
-
-/** The folder of this package's package.json; dist/libtorch and ts/libtorch are equally deep. */
-export const packageRoot = (): string => resolve(__dirname, '..', '..')
-
-export const packageVersion = (): string =>
-  (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }).version
 
 /** The folder in which set-up keeps what it fetches: $CLIP_ES_CACHE, else $XDG_CACHE_HOME/clip-es, else ~/.cache/clip-es. */
 export function cacheFolder(): string {

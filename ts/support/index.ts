@@ -4,6 +4,7 @@ export { show, unknownWord } from '../check.js'
 export { planClasses, planRows } from '../class_set.js'
 export { resolveCrfOptions } from '../crf_options.js'
 export { invalid } from '../errors.js'
+export { packageFolder, packageVersion } from '../files/package_folder.js'
 export { readRegular, readRegularSync } from '../files/read_regular.js'
 export { checkNameLength, replaceable, writeAllWhole, writeWhole } from '../files/write_whole.js'
 export { forEachInOrder, inOrder } from '../in_order.js'
@@ -19,7 +20,7 @@ export {
   type PythonRecord,
   readVersion,
 } from '../libtorch/find.js'
-export { cacheFolder, cudaFolder, cudaVersion, packageRoot, packageVersion, pythonRecord } from '../libtorch/paths.js'
+export { cacheFolder, cudaFolder, cudaVersion, pythonRecord } from '../libtorch/paths.js'
 export { physicalCores } from '../load_options.js'
 export { embeddedModel, resolveModelPath } from '../model_path.js'
 export { addonFile, hasAmx } from '../native.js'

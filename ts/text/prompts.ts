@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs'
-import path from 'node:path'
+import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { invalid } from '../errors.js'
+import { packageFolder } from '../files/package_folder.js'
 import type { ClassFile } from '../types.js'
-
-const DATA = path.join(__dirname, '..', '..', 'data')
 
 function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) Object.values(value).forEach(freeze)
@@ -15,7 +14,7 @@ function freeze<T>(value: T): T {
 function shipped<T>(file: string): () => T {
   let content: T | undefined
   return () => {
-    content ??= freeze(JSON.parse(readFileSync(path.join(DATA, file), 'utf8')) as T)
+    content ??= freeze(JSON.parse(readFileSync(join(packageFolder(), 'data', file), 'utf8')) as T)
     return content
   }
 }

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
-import path from 'node:path'
+import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 // The types of `@huggingface/tokenizers` are those of an ES module; its CommonJS build is required.
 import type * as HuggingFace from '@huggingface/tokenizers' with { 'resolution-mode': 'import' }
 import { invalid } from '../errors.js'
+import { packageFolder } from '../files/package_folder.js'
 import { clean } from './clean.js'
 
 export const START_OF_TEXT = 49406
@@ -13,7 +14,6 @@ export const END_OF_TEXT = 49407
 export const VOCABULARY_SIZE = 49408
 
 const MERGES = VOCABULARY_SIZE - 2 * 256 - 2
-const MERGES_FILE = path.join(__dirname, '..', '..', 'data', 'bpe_simple_vocab_16e6.txt.gz')
 const SPECIAL: ReadonlyMap<string, number> = new Map([
   ['<|startoftext|>', START_OF_TEXT],
   ['<|endoftext|>', END_OF_TEXT],
@@ -35,7 +35,7 @@ function byteSymbols(): string[] {
 /** CLIP's byte-pair encoding of one word. The library encodes bytes and merges; what a word is, is decided here. */
 function load(): HuggingFace.Tokenizer {
   const { Tokenizer } = require('@huggingface/tokenizers') as typeof HuggingFace
-  const merges = gunzipSync(readFileSync(MERGES_FILE))
+  const merges = gunzipSync(readFileSync(join(packageFolder(), 'data', 'bpe_simple_vocab_16e6.txt.gz')))
     .toString('utf8')
     .split('\n', MERGES + 1)
     .slice(1) // below a header

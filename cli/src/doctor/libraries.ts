@@ -7,7 +7,7 @@ import {
   type LibTorch,
   libraryFile,
   oldestVersion,
-  packageRoot,
+  packageFolder,
 } from 'clip-es/support'
 import { loadFailure } from '../setup/loads.js'
 import { type Check, ok, warning, wrong } from './check.js'
@@ -63,7 +63,7 @@ export function addonCheck(): Check {
       `there is none for ${process.platform} ${process.arch}`,
       'use a platform that the README lists, or build the add-on in a checkout with npm install',
     )
-  const path = relative(packageRoot(), file)
+  const path = relative(packageFolder(), file)
   const built = !path.startsWith('prebuilds')
   const values = { file, built }
   const detail = `${path}, ${built ? 'built on this machine' : 'as it was shipped'}`

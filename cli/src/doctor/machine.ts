@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { packageRoot, packageVersion, physicalCores } from 'clip-es/support'
+import { packageFolder, packageVersion, physicalCores } from 'clip-es/support'
 import { glibcVersion } from '../setup/glibc.js'
 import { type Check, ok, warning, wrong } from './check.js'
 
@@ -18,7 +18,7 @@ interface PackageFile {
 
 /** The versions of Node.js that package.json names, such as '^20.19.0 || >=24.0.0'. */
 function supportedVersions(): string {
-  return (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as PackageFile).engines.node
+  return (JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as PackageFile).engines.node
 }
 
 /** The parts of a range. Knows the two operators that package.json uses: ^ (the same major version) and >=. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { ClassEntry, ClassFile, ClassSpec, EncodeClassesOptions } from 'clip-es'
 import { readClassFile } from 'clip-es/photos'
-import { defaultLabelThreshold, embeddedModel, packageRoot, planClasses, unknownWord } from 'clip-es/support'
+import { defaultLabelThreshold, embeddedModel, packageFolder, planClasses, unknownWord } from 'clip-es/support'
 import { asUsage, UsageError } from '../usage.js'
 import type { SegmentArguments } from './options.js'
 
@@ -23,8 +23,8 @@ export interface AskedClasses {
 /** The class files that the package brings along, by name. */
 function shippedClassFile(name: string): string | undefined {
   const files: Record<string, string> = {
-    voc: join(packageRoot(), 'data/classes/voc.json'),
-    coco: join(packageRoot(), 'data/classes/coco.json'),
+    voc: join(packageFolder(), 'data/classes/voc.json'),
+    coco: join(packageFolder(), 'data/classes/coco.json'),
     emoji: join(dirname(embeddedModel()), 'emoji-classes.json'),
   }
   return Object.hasOwn(files, name) && !existsSync(name) ? files[name] : undefined
