@@ -51,7 +51,7 @@ terminalTest('on a terminal a bar shows count, rate and time left, then a summar
     env: place.env(),
   })
   assert.is(status, 0, stdout)
-  assert.match(stdout, / \d+ of 40 \| [\d.]+ (photos\/s|s a photo) \| \d+ (s|min) left/)
+  assert.match(stdout, / \d+ of 40 \| [\d.]+ (photos\/s|s per photo) \| \d+ (s|min) left/)
   assert.match(stdout, /40 of 40 photos done in \d+ s; results are in bar\r\n$/)
   assert.not.match(stdout, /many\/p00\.png/)
   assert.ok(stdout.lastIndexOf('\u001b[?25h') > stdout.lastIndexOf('\u001b[?25l'))
@@ -70,7 +70,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   ['no whole number', ['a', ...words, '--threads', '1.5'], /Expected a whole number from 1 to 1024/],
   ['an unknown precision', ['a', ...words, '--precision', 'half'], /Allowed choices are auto, float32, bfloat16/],
   ['an unknown device', ['a', ...words, '--device', 'gpu'], /Expected auto, cpu, cuda or cuda:N/],
-  ['an empty word', ['a', '--classes', 'cat,,dog'], /There is nothing between two of its commas/],
+  ['an empty word', ['a', '--classes', 'cat,,dog'], /A word is missing before or after a comma/],
   ['a class twice', ['a', '--classes', 'cat,dog,cat'], /classes has 'cat' twice/],
   ['an unknown label', ['a', ...words, '--labels', 'elefant'], /--labels: unknown class 'elefant'; did you mean 'elephant'\?/],
   ['a label twice', ['a', ...words, '--labels', 'panda,panda'], /--labels has panda twice/],
@@ -87,7 +87,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     ['a', '--class-file', 'mistake.json'],
     /mistake\.json: line 2: clases is not known \(did you mean classes\?\)/,
   ],
-  ['results among the photos', ['a', ...words, '-o', 'a'], /the results would lie among the photos of a/],
+  ['results among the photos', ['a', ...words, '-o', 'a'], /the results would be written among the photos of a/],
   ['a result in the photo’s place', ['a/x.png', ...words, '-o', '.'], /would overwrite the photo/],
 ]
 
@@ -107,7 +107,7 @@ test('a wrong command line ends with 2, says what is wrong and what is right, an
 test('without classes the examples are shown', () => {
   const { status, stderr } = place.run(['segment', 'a'])
   assert.is(status, 2)
-  assert.match(stderr, /there is nothing to look for/)
+  assert.match(stderr, /no classes are given/)
   assert.match(stderr, /clip-es segment photo\.jpg --classes cat,dog/)
   assert.match(stderr, /clip-es segment scene\.png --class-file emoji/)
 })
@@ -119,7 +119,7 @@ test('where there is no photo, that is the error, and no folder is made', () => 
   assert.is(stdout.split('\n').length, 3)
   assert.match(
     stderr,
-    /^clip-es: there is no photo to work on:\n {2}empty: there is no photo in it .+\n {2}absent\.png: there is no such file/,
+    /^clip-es: there are no photos to segment:\n {2}empty: there is no photo in it .+\n {2}absent\.png: there is no such file/,
   )
   assert.match(stderr, /Name photos, folders of photos, or globs in quotes/)
   assert.not.ok(place.files('.').some((path) => path.startsWith('none')))
@@ -241,7 +241,10 @@ test('a reader that leaves stops the work without a crash', async () => {
     child.stdout?.once('data', () => child.stdout?.destroy())
     const { status, stderr } = await ended
     assert.is(status, 1)
-    assert.match(stderr, /clip-es: nobody reads the standard output any more; \d+ of 40 photos done; results are in left\n$/)
+    assert.match(
+      stderr,
+      /clip-es: the program that reads standard output has ended; \d+ of 40 photos done; results are in left\n$/,
+    )
   }
 })
 

@@ -114,7 +114,10 @@ test('a label that could be each of two classes must be written as one of them i
   const index = new LabelIndex(['Mouse', 'mouse', 'cat'])
   assert.equal(index.resolve(['mouse']), [1])
   assert.equal(index.resolve(['Mouse']), [0])
-  refused(() => index.resolve(['MOUSE']), /'MOUSE' can be each of the classes 'Mouse', 'mouse'; write it as the class file does/)
+  refused(
+    () => index.resolve(['MOUSE']),
+    /'MOUSE' can mean each of the classes 'Mouse', 'mouse'; write it exactly as in the class file/,
+  )
   assert.equal(new LabelIndex(['caf\u00e9']).resolve(['cafe\u0301']), [0])
 })
 

@@ -62,7 +62,7 @@ function photoLine(outcome: Outcome): string {
 function rateText(done: number, seconds: number): string {
   const rate = done / seconds
   if (!Number.isFinite(rate) || rate === 0) return ''
-  return rate >= 1 ? `${rate.toFixed(1)} photos/s` : `${(1 / rate).toFixed(1)} s a photo`
+  return rate >= 1 ? `${rate.toFixed(1)} photos/s` : `${(1 / rate).toFixed(1)} s per photo`
 }
 
 /** 45 s, 12 min, 3 h 20 min. */
@@ -137,6 +137,6 @@ export function summary(photos: number, done: number, out: string, seconds?: num
 export function failureText(failures: readonly Failure[], photos: number): string {
   const lines = failures.map(({ path, error }) => `\n  ${oneLine(path)}: ${error.message}`).join('')
   if (photos === 0)
-    return `there is no photo to work on:${lines}\nName photos, folders of photos, or globs in quotes: clip-es segment 'photos/*.jpg' --classes cat,dog`
+    return `there are no photos to segment:${lines}\nName photos, folders of photos, or globs in quotes: clip-es segment 'photos/*.jpg' --classes cat,dog`
   return `${failures.length} failed, everything else is done:${lines}`
 }

@@ -54,7 +54,7 @@ function findPhoto(photos: PhotoIndex, name: string): string {
   const path = posix.normalize(name.replaceAll('\\', '/'))
   const found = photos.matches(path)
   if (found.length === 1) return found[0] as string
-  if (found.length) throw invalid(`the folder has ${found.join(' and ')}: name the one with its extension`)
+  if (found.length) throw invalid(`the folder has ${found.join(' and ')}: write the name with its extension`)
   const near = photos.paths.length > most ? undefined : nearest(path, photos.paths)
   throw invalid(`there is no such photo in the folder${near === undefined ? '' : `; did you mean ${near}?`}`)
 }
