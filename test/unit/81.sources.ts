@@ -355,7 +355,10 @@ test('a folder: what is missing, ambiguous or there twice is listed', () => {
   assert.match(ambiguous?.message ?? '', /the folder has b\/y\.jpg and b\/y\.png/)
   assert.match(taken?.message ?? '', /same names as those of b\/y\.jpg/)
   assert.match(twice?.message ?? '', /x\.jpg is in .* under two names/)
-  refused(() => readFolder(join(root, 'none'), join(root, 'own.csv'), index), /--folder: .* cannot be read/)
+  refused(
+    () => readFolder(join(root, 'none'), join(root, 'own.csv'), index),
+    /--folder: there is no folder .*none; name the folder of the photos/,
+  )
 })
 
 test('shards take each item exactly once', () => {

@@ -67,7 +67,7 @@ test('a damaged manifest is refused by name', () => {
   writeFileSync(join(out, 'manifest.json'), '{"format":1,')
   refused(() => readManifest(out), /manifest\.json: .*delete this file/)
   writeFileSync(join(out, 'manifest.json'), '{"format":2}')
-  refused(() => readManifest(out), /format 2; this version knows 1/)
+  refused(() => readManifest(out), /format is 2; this version reads format 1/)
 })
 
 test('a hash names settings', () => {

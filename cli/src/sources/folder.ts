@@ -27,8 +27,9 @@ export interface FolderPhotos {
  * @throws ERR_INVALID_ARG when the folder cannot be read
  */
 export function photosOfFolder(dir: string, out?: string): FolderPhotos {
+  const root = existingPath(dir)
+  if (root === undefined) throw invalid(`--folder: there is no folder ${dir}; name the folder of the photos`)
   try {
-    const root = existingPath(dir) ?? dir
     const { files, unreadable } = walk(root, out === undefined ? undefined : realFolder(out))
     const fromDir = (path: string) => relative(root, path).replaceAll(sep, '/')
     const leftOut: LeftOut = { own: [], unread: [] }
