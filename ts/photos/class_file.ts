@@ -184,14 +184,14 @@ export function readClassFile(path: string): ClassFile {
   let bytes: Uint8Array
   try {
     bytes = readRegularSync(path)
-  } catch (error) {
-    throw invalid(`${path}: cannot be read (${(error as Error).message}); give the path of a class file`)
+  } catch (cause) {
+    throw invalid(`${path}: cannot be read (${(cause as Error).message}); give the path of a class file`, { cause })
   }
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    throw invalid(`${path}: is not UTF-8 text; save it as UTF-8`)
+  } catch (cause) {
+    throw invalid(`${path}: is not UTF-8 text; save it as UTF-8`, { cause })
   }
   return parseClassFile(text, path)
 }
