@@ -4,7 +4,7 @@ import { type ClassFile, classSets } from 'clip-es'
 import { readClassFile } from 'clip-es/photos'
 import { embeddedModel } from 'clip-es/support'
 
-export const classFileHelp = "a class file, or one of the package's own: voc, coco, emoji"
+export const classFileHelp = 'a class file, or one of the package: voc, coco, emoji'
 
 /** What --class-file names. Throws ERR_INVALID_ARG. */
 export function classFileNamed(name: string): ClassFile {

@@ -22,9 +22,16 @@ export const maxSide = (text: string): number => (text === 'none' ? Number.POSIT
 /** Adds them to a command that goes over a data set. */
 export const addEngineOptions = (command: Command): Command =>
   command
-    .option('--model <file>', 'CLIP archive; default $CLIP_ES_MODEL, else the embedded demo model')
-    .addOption(new Option('--precision <name>', 'of the matrix products').choices(['auto', 'float32', 'bfloat16', 'int8']))
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N', device)
-    .option('--threads <n>', 'default: the physical cores', integerFrom(1, 1024))
-    .option('--concurrency <n>', 'photos computed side by side (default: 4, or as many as threads)', integerFrom(1, 64))
-    .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)
+    .option('--model <file>', 'CLIP model (default: $CLIP_ES_MODEL, else the embedded demo model)')
+    .addOption(
+      new Option('--precision <name>', 'number format of the matrix products (default: auto)').choices([
+        'auto',
+        'float32',
+        'bfloat16',
+        'int8',
+      ]),
+    )
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
+    .option('--threads <n>', 'number of threads (default: the physical cores)', integerFrom(1, 1024))
+    .option('--concurrency <n>', 'photos computed at the same time (default: 4, or as many as threads)', integerFrom(1, 64))
+    .option('--max-side <n>', "longest side of the image in the network, or 'none' for no limit (default: 1024)", maxSide)

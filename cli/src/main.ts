@@ -20,10 +20,11 @@ const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 // A command's file names its options and loads what it works with when it runs: `clip-es doctor` must be able to say that sharp
 // does not load, and --help must not wait for it.
 
-/** Errors of use reach run() as exceptions, from every command alike. */
-function prepare(command: Command): Command {
-  for (const child of command.commands) prepare(child)
+/** Errors of use reach run() as exceptions, from every command alike, and end with the way to the help. */
+function prepare(command: Command, name = command.name()): Command {
+  for (const child of command.commands) prepare(child, `${name} ${child.name()}`)
   refuseRepeats(command)
+  command.showHelpAfterError(`Run ${name} --help to see what it accepts.`)
   return command.exitOverride().configureOutput({ writeErr: (text) => void process.stderr.write(printable(text)) })
 }
 

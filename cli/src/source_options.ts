@@ -18,20 +18,20 @@ export interface SourceOptions {
 /** Adds them to a command: the same for every command that goes over a data set. `auto`: whether CLIP may find the labels. */
 export function addSourceOptions(command: Command, { auto }: { auto: boolean }): Command {
   command
-    .addOption(new Option('--voc <dir>', 'PASCAL VOC: the folder with JPEGImages').conflicts(['coco', 'folder']))
-    .option('--split <name>', 'which list of --voc: train, trainval, …')
+    .addOption(new Option('--voc <dir>', 'PASCAL VOC: the folder that contains JPEGImages').conflicts(['coco', 'folder']))
+    .option('--split <name>', 'with --voc: the list of photos, such as train or trainval')
     .addOption(new Option('--coco <dir>', 'COCO: the folder with the photos').conflicts(['voc', 'folder']))
-    .option('--annotations <file>', 'the instances_….json of --coco')
-    .addOption(new Option('--folder <dir>', 'your own photos, with folders inside').conflicts(['voc', 'coco']))
+    .option('--annotations <file>', 'with --coco: its file instances_….json')
+    .addOption(new Option('--folder <dir>', 'your own photos; subfolders are searched').conflicts(['voc', 'coco']))
     .option(
       '--labels <file>',
-      `what is in each photo (.csv, .json, .txt): needed by --folder; for --voc instead of its XML files${auto ? "; 'auto': CLIP finds out" : ''}`,
+      `file that says what is in each photo (.csv, .json, .txt); required with --folder, replaces the XML files of --voc${auto ? "; 'auto' lets CLIP find out" : ''}`,
     )
-    .option('--class-file <file>', `${classFileHelp}; default: the data set's, or with --folder the embedded model's`)
+    .option('--class-file <file>', `${classFileHelp} (default: the data set's; with --folder and the embedded model: emoji)`)
   if (!auto) return command
   return command.option(
     '--label-threshold <x>',
-    `of --labels auto: how sure CLIP must be, 0 to 1 (default: ${defaultLabelThreshold})`,
+    `with --labels auto: how certain CLIP must be, 0 to 1 (default: ${defaultLabelThreshold})`,
     numberFrom(0, 1),
   )
 }

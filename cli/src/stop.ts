@@ -59,7 +59,7 @@ function onOutputError(error: NodeJS.ErrnoException): void {
     complain(`clip-es: standard output cannot be written (${error.message})`)
     process.exit(1)
   }
-  if (graceful) controller.abort(new Stopped('nobody reads the standard output any more', 1))
+  if (graceful) controller.abort(new Stopped('the program that reads standard output has ended', 1))
 }
 
 /** To be called once, before any command runs. */

@@ -38,7 +38,7 @@ export function integerFrom(lowest: number, highest: number): (text: string) => 
 export function words(text: string): string[] {
   if (text.trim() === '') return []
   const list = splitQuoted(text)
-  if (list.includes('')) throw new InvalidArgumentError('There is nothing between two of its commas, or at an end.')
+  if (list.includes('')) throw new InvalidArgumentError('A word is missing before or after a comma.')
   return list
 }
 
@@ -49,7 +49,7 @@ function splitQuoted(text: string): string[] {
   const pattern = new RegExp(quotedWord)
   for (;;) {
     const match = pattern.exec(text)
-    if (!match) throw new InvalidArgumentError('A word with a comma stands in double quotes, and a quote in it is written twice.')
+    if (!match) throw new InvalidArgumentError('Put a word with a comma into double quotes, and write a quote in it twice.')
     const [, quoted, quotedEnd, plain, plainEnd] = match
     list.push((quoted?.replaceAll('""', '"') ?? plain ?? '').trim())
     if ((quotedEnd ?? plainEnd) === '') return list
@@ -59,7 +59,7 @@ function splitQuoted(text: string): string[] {
 /** One word or more between commas. */
 export function someWords(text: string): string[] {
   const list = words(text)
-  if (!list.length) throw new InvalidArgumentError('Expected words, with commas between them.')
+  if (!list.length) throw new InvalidArgumentError('Expected words, separated by commas.')
   return list
 }
 
@@ -86,4 +86,4 @@ export function refuseRepeats(command: Command): void {
 }
 
 /** `<words>` take several values at once. */
-const listHint = (option: Option): string => (option.flags.includes('<words>') ? ', with commas between the words' : '')
+const listHint = (option: Option): string => (option.flags.includes('<words>') ? ', with all its words separated by commas' : '')

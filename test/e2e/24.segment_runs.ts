@@ -70,7 +70,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   ['no whole number', ['a', ...words, '--threads', '1.5'], /Expected a whole number from 1 to 1024/],
   ['an unknown precision', ['a', ...words, '--precision', 'half'], /Allowed choices are auto, float32, bfloat16/],
   ['an unknown device', ['a', ...words, '--device', 'gpu'], /Expected auto, cpu, cuda or cuda:N/],
-  ['an empty word', ['a', '--classes', 'cat,,dog'], /There is nothing between two of its commas/],
+  ['an empty word', ['a', '--classes', 'cat,,dog'], /A word is missing before or after a comma/],
   ['a class twice', ['a', '--classes', 'cat,dog,cat'], /classes has 'cat' twice/],
   ['an unknown label', ['a', ...words, '--labels', 'elefant'], /--labels: unknown class 'elefant'; did you mean 'elephant'\?/],
   ['a label twice', ['a', ...words, '--labels', 'panda,panda'], /--labels has panda twice/],
@@ -87,7 +87,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     ['a', '--class-file', 'mistake.json'],
     /mistake\.json: line 2: clases is not known \(did you mean classes\?\)/,
   ],
-  ['results among the photos', ['a', ...words, '-o', 'a'], /the results would lie among the photos of a/],
+  ['results among the photos', ['a', ...words, '-o', 'a'], /the results would be written among the photos of a/],
   ['a result in the photo’s place', ['a/x.png', ...words, '-o', '.'], /would overwrite the photo/],
 ]
 
@@ -107,7 +107,7 @@ test('a wrong command line ends with 2, says what is wrong and what is right, an
 test('without classes the examples are shown', () => {
   const { status, stderr } = place.run(['segment', 'a'])
   assert.is(status, 2)
-  assert.match(stderr, /there is nothing to look for/)
+  assert.match(stderr, /no classes are given/)
   assert.match(stderr, /clip-es segment photo\.jpg --classes cat,dog/)
   assert.match(stderr, /clip-es segment scene\.png --class-file emoji/)
 })
@@ -246,7 +246,7 @@ test('a reader that leaves stops the work without a crash', async () => {
     child.stdout?.once('data', () => child.stdout?.destroy())
     const { status, stderr } = await ended
     assert.is(status, 1)
-    assert.match(stderr, /clip-es: nobody reads the standard output any more; \d+ of 40 photos done; results are in left\n$/)
+    assert.match(stderr, /clip-es: the program that reads standard output has ended; \d+ of 40 photos done; results are in left\n$/)
   }
 })
 

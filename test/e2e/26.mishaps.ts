@@ -205,7 +205,7 @@ test('pixels that are ignored are said, instead of nothing found', () => {
 test('an option that is given twice is refused, unless it makes a list', () => {
   const twice = place.run(['segment', scene, '--classes', 'elephant', '--classes', 'panda'])
   assert.is(twice.status, 2)
-  assert.match(twice.stderr, /segment: --classes is given twice; give it once, with commas between the words/)
+  assert.match(twice.stderr, /segment: --classes is given twice; give it once, with all its words separated by commas/)
   assert.match(place.run(['eval', '--out', 'a', '-o', 'b']).stderr, /eval: --out is given twice; give it once\n/)
   assert.is(segment(scene, '--template', 'a {}', '--template', 'the {}', '--json', '--json').status, 0)
 })
@@ -219,7 +219,10 @@ test('a class name with a comma stands in quotes', () => {
     ['panda, black', 'elephant', 'a "b"'],
   )
   for (const wrong of ['"cat,dog', '"cat"s,dog'])
-    assert.match(place.run(['segment', scene, '--classes', wrong]).stderr, /stands in double quotes, and a quote in it/)
+    assert.match(
+      place.run(['segment', scene, '--classes', wrong]).stderr,
+      /Put a word with a comma into double quotes, and write a quote in it twice/,
+    )
 })
 
 // ---------------------------------------------------------------- eval

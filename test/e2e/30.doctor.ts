@@ -16,7 +16,7 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const names = [
   'Node.js',
   'platform',
-  'processor',
+  'CPU',
   'memory',
   'variables',
   'cache',
@@ -120,7 +120,7 @@ test('without LibTorch nothing is wrong, and the line says what would use one', 
   const { status, check } = examine({ CLIP_ES_LIBTORCH: '', CLIP_ES_CACHE: place.path('no-cache') })
   assert.is(status, 0)
   assert.is(check('LibTorch').status, 'ok')
-  assert.match(check('LibTorch').detail, /^none, and the CPU needs none; device 'cuda' .*would use one$/)
+  assert.match(check('LibTorch').detail, /^none; the CPU needs none, but device 'cuda' .*would use one$/)
   assert.match(check('cache').detail, /no-cache, which does not exist yet$/)
 })
 

@@ -385,7 +385,7 @@ test('a wrong command line is said with what would be right', () => {
     [['--coco', 'x'], /--coco needs --annotations/],
     [['--folder', 'x', '--split', 'val', '--labels', 'y'], /--split cannot be used with --folder/],
     [['--folder', 'x', '--coco', 'y'], /cannot be used with option/],
-    [['--folder', photos, '--labels', 'none.csv'], /none\.csv: ENOENT/],
+    [['--folder', photos, '--labels', 'none.csv'], /there is no labels file .*none\.csv; name an existing one with --labels/],
     [['--folder', photos, '--labels', labelsFile, '--class-file', 'none.json'], /none\.json: cannot be read/],
     [['--folder', photos, '--labels', labelsFile, '--box-treshold', '1'], /Did you mean --box-threshold\?/],
   ] as [string[], RegExp][]) {

@@ -214,9 +214,9 @@ test('a wrong command line is said with what would be right', () => {
     [[...set, '--rank', 'fusions', '--fusion', 'cam'], /--fusion cannot be used with --rank fusions/],
     [[...set, '--rank', 'fusions', '--templates', 'imagenet'], /--templates cannot be used with --rank fusions/],
     [[...set, '--background', 'sky'], /--background needs --with-background/],
-    [[...set, '--with-background', '--background', 'sky', '--background', 'sea'], /--background is there 2 times/],
+    [[...set, '--with-background', '--background', 'sky', '--background', 'sea'], /--background is given 2 times/],
     [[...set, '--rank', 'fusions', '--template', `${'very '.repeat(80)}{}.`], /tokens/],
-    [[...set, '--cache', labelsFile], /labels\.csv \(it holds something else\)/],
+    [[...set, '--cache', labelsFile], /labels\.csv \(it does not contain embeddings of clip-es\)/],
     [[...set, '--plott', 'x.svg'], /Did you mean --plot\?/],
   ] as [string[], RegExp][]) {
     const { status, stderr, stdout } = run(...args)

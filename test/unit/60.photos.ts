@@ -121,7 +121,7 @@ test('what is not there is named with the reason', async () => {
   make('empty/n.txt', 'p/a.png')
   assert.equal(await reasons(['absent.jpg', 'p']), ['absent.jpg: there is no such file or folder'])
   assert.match((await reasons(['empty']))[0] as string, /^empty: there is no photo in it \(\.jpg, .+\)$/)
-  assert.match((await reasons(['empty/*.jpg']))[0] as string, /^empty\/\*\.jpg: no photo has a name like that \(\.jpg, .+\)$/)
+  assert.match((await reasons(['empty/*.jpg']))[0] as string, /^empty\/\*\.jpg: no photo matches this pattern \(\.jpg, .+\)$/)
   assert.match((await reasons(['p/a.png/b.png']))[0] as string, /b\.png: there is no such file or folder$/)
 })
 
@@ -225,7 +225,7 @@ test('results do not go among the photos of a folder that is walked', async () =
   ] as const)
     assert.match(
       await placeError([...args], out),
-      /^the results would lie among the photos of .+: choose another folder with --out$/,
+      /^the results would be written among the photos of .+: choose another folder with --out$/,
     )
   assert.equal(await masks(['a'], 'a/masks'), ['a/masks/a/b/y.png', 'a/masks/a/x.png'])
   assert.equal(await masks(['a'], '../out'), ['../out/a/b/y.png', '../out/a/x.png'])

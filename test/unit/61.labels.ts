@@ -84,13 +84,16 @@ test('a labels file that cannot be read as one is refused by name, and by line w
     () => readLabels(join(folder, 'labels.xml')),
     /labels\.xml: labels are read from \.csv, \.json, \.txt files; this one is '\.xml'/,
   )
-  refused(() => readLabels(join(folder, 'missing.csv')), /missing\.csv: ENOENT/)
+  refused(
+    () => readLabels(join(folder, 'missing.csv')),
+    /there is no labels file .*missing\.csv; name an existing one with --labels/,
+  )
   refused(() => read('e.csv', 'x,"cat\ny,dog'), /e\.csv: .*line/i)
   refused(() => read('e.json', '{"x": ["cat"'), /e\.json: is not JSON/)
   refused(() => read('f.json', '{"x": "cat"}'), /f\.json: 'x' has no list of labels/)
   refused(() => read('g.json', '[{"labels": ["cat"]}]'), /g\.json: \[0\] names no photo/)
-  refused(() => read('e.txt', '\n# nothing\n'), /e\.txt: there is no photo in it/)
-  refused(() => readLabels(file('l.txt', '').replace('l.txt', 'latin1.txt')), /ENOENT/)
+  refused(() => read('e.txt', '\n# nothing\n'), /e\.txt: it names no photo; write a line/)
+  refused(() => readLabels(file('l.txt', '').replace('l.txt', 'latin1.txt')), /there is no labels file/)
   writeFileSync(join(folder, 'latin1.txt'), Buffer.from('x café', 'latin1'))
   refused(() => readLabels(join(folder, 'latin1.txt')), /latin1\.txt: is not UTF-8 text/)
 })
@@ -114,7 +117,10 @@ test('a label that could be each of two classes must be written as one of them i
   const index = new LabelIndex(['Mouse', 'mouse', 'cat'])
   assert.equal(index.resolve(['mouse']), [1])
   assert.equal(index.resolve(['Mouse']), [0])
-  refused(() => index.resolve(['MOUSE']), /'MOUSE' can be each of the classes 'Mouse', 'mouse'; write it as the class file does/)
+  refused(
+    () => index.resolve(['MOUSE']),
+    /'MOUSE' can mean each of the classes 'Mouse', 'mouse'; write it exactly as in the class file/,
+  )
   assert.equal(new LabelIndex(['caf\u00e9']).resolve(['cafe\u0301']), [0])
 })
 

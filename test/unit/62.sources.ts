@@ -132,7 +132,7 @@ test('VOC: a folder, split or XML that is not there is said at once', async () =
   await rejected(readVoc(voc, 'trian', index), /--split: there is no trian\.txt .*; did you mean 'train'\? known: /)
   write('bare/JPEGImages/1.jpg')
   write('bare/ImageSets/Segmentation/train.txt', '1')
-  await rejected(readVoc(join(root, 'bare'), 'train', index), /has no Annotations.*--labels/)
+  await rejected(readVoc(join(root, 'bare'), 'train', index), /has no folder Annotations.*--labels/)
 })
 
 test('VOC: IDs with dots and blanks, photos of any extension, and lists of several columns', async () => {
@@ -281,7 +281,7 @@ test('COCO: labels from the objects, crowds among them; strays and missing photo
   )
   assert.match(failures[0]?.message ?? '', /^1 annotation of it, but it is not among the images/)
   assert.match(failures[1]?.message ?? '', /^there is no photo/)
-  assert.match(failures[2]?.message ?? '', /leads out of the folder/)
+  assert.match(failures[2]?.message ?? '', /points outside the folder/)
   assert.match(failures[3]?.message ?? '', /no class named 'category 99'/)
   assert.equal(notes, ['1 photo without objects left out'])
 })
@@ -355,7 +355,10 @@ test('a folder: what is missing, ambiguous or there twice is listed', () => {
   assert.match(ambiguous?.message ?? '', /the folder has b\/y\.jpg and b\/y\.png/)
   assert.match(taken?.message ?? '', /same names as those of b\/y\.jpg/)
   assert.match(twice?.message ?? '', /x\.jpg is in .* under two names/)
-  refused(() => readFolder(join(root, 'none'), join(root, 'own.csv'), index), /--folder: .* cannot be read/)
+  refused(
+    () => readFolder(join(root, 'none'), join(root, 'own.csv'), index),
+    /--folder: there is no folder .*none; name the folder of the photos/,
+  )
 })
 
 test('shards take each item exactly once', () => {

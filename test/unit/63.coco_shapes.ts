@@ -100,7 +100,7 @@ test('what is not a shape of the picture is refused, whatever it is, and nothing
 test('a shape of another size is refused with both', () => {
   assert.throws(
     () => drawn({ size: [2, 3], counts: [6] }, 2, 3),
-    /is a run-length code of \[ 2, 3 \] \(height, width\); its picture has the size \[3, 2\]/,
+    /is a run-length code of \[ 2, 3 \] \(height, width\); its picture is \[3, 2\]/,
   )
 })
 

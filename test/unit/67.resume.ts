@@ -65,9 +65,9 @@ test('the same settings may go on in a folder, others not unless they overwrite'
 
 test('a damaged manifest is refused by name', () => {
   writeFileSync(join(out, 'manifest.json'), '{"format":1,')
-  refused(() => readManifest(out), /manifest\.json: .*delete it/)
+  refused(() => readManifest(out), /manifest\.json: .*delete this file/)
   writeFileSync(join(out, 'manifest.json'), '{"format":2}')
-  refused(() => readManifest(out), /format 2; this version knows 1/)
+  refused(() => readManifest(out), /format is 2; this version reads format 1/)
 })
 
 test('a hash names settings', () => {
@@ -221,7 +221,8 @@ test('what a killed process left unfinished is cleared away', () => {
 })
 
 test('a name that leads out of the folder has no place', () => {
-  for (const id of ['../x', 'a/../../x', '/etc/x']) refused(() => resultFile(out, 'mask', id), /leads out of the folder/)
+  for (const id of ['../x', 'a/../../x', '/etc/x'])
+    refused(() => resultFile(out, 'mask', id), /points outside the results folder/)
 })
 
 test.run()

@@ -153,7 +153,10 @@ test('a line that was cut short counts for nothing, and the next one counts', ()
 
 test('a file that is something else is refused and left alone', () => {
   const { file, photo } = cachePlace()
-  assert.throws(() => new FeatureCache(photo, 'key', 3), /x\.jpg \(it holds something else\); name another file with --cache/)
+  assert.throws(
+    () => new FeatureCache(photo, 'key', 3),
+    /x\.jpg \(it does not contain embeddings of clip-es\); name another file with --cache/,
+  )
   assert.is(readFileSync(photo, 'utf8'), 'photo')
   assert.throws(() => new FeatureCache(join(photo, 'cache'), 'key', 3), /cannot be kept in .*x\.jpg\/cache/)
   assert.not(existsSync(file))

@@ -4,16 +4,16 @@ import type { Check, Status } from './check.js'
 
 const examples = `
 Examples:
-  clip-es doctor          # a line for everything that is needed or used: ok, warning, or wrong with the remedy
-  clip-es doctor --json   # the same for programs, or to go with a bug report
+  clip-es doctor          # one line for each thing that is needed or used: ok, warning or wrong, with the remedy
+  clip-es doctor --json   # the same for programs and bug reports
 
-Exit status: 0, or 1 when something is wrong.`
+Exit status: 0, or 1 if something is wrong.`
 
 /** `clip-es doctor`: what is installed, found, used and wrong. */
 export function doctorCommand(): Command {
   return new Command('doctor')
     .description('say what is installed, found, used and wrong')
-    .option('--json', 'one JSON object on standard output')
+    .option('--json', 'print one JSON object, and nothing else, to standard output')
     .addHelpText('after', examples)
     .action(async ({ json }: { json?: true }) => {
       if (!(await doctor(json ?? false))) process.exitCode = 1

@@ -1,6 +1,6 @@
 import type { Check } from './check.js'
 import { addonCheck, libTorchCheck } from './libraries.js'
-import { memoryCheck, nodeCheck, platformCheck, processorCheck } from './machine.js'
+import { cpuCheck, memoryCheck, nodeCheck, platformCheck } from './machine.js'
 import { chosenModelCheck, embeddedModelCheck, untriedCheck } from './model.js'
 import { cacheCheck, environmentCheck, gpuCheck, sharpCheck } from './surroundings.js'
 
@@ -8,7 +8,7 @@ import { cacheCheck, environmentCheck, gpuCheck, sharpCheck } from './surroundin
 export function* examine(): Generator<Check, void, undefined> {
   yield nodeCheck()
   yield platformCheck()
-  yield processorCheck()
+  yield cpuCheck()
   yield memoryCheck()
   yield environmentCheck()
   yield cacheCheck()

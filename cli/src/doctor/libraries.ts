@@ -11,7 +11,7 @@ import {
 } from 'clip-es/support'
 import { loadFailure } from '../setup/loads.js'
 import { type Check, ok, warning, wrong } from './check.js'
-import { processorFlags } from './machine.js'
+import { cpuFlags } from './machine.js'
 
 const origins = { environment: 'from $CLIP_ES_LIBTORCH', cache: "in set-up's cache", python: "Python's, found by set-up" }
 
@@ -30,7 +30,7 @@ function unfitness({ version, folder }: LibTorch): string | undefined {
 /** What would use a LibTorch here. */
 function usesOf(folder: string | undefined): string[] {
   const gpu = folder === undefined || hasCuda(folder) ? ["device 'cuda'"] : []
-  return processorFlags().has('amx_bf16') ? [...gpu, 'products in bfloat16 on this CPU (AMX)'] : gpu
+  return cpuFlags().has('amx_bf16') ? [...gpu, 'products in bfloat16 on this CPU (AMX)'] : gpu
 }
 
 /** The LibTorch that would be loaded, tried in a process of its own. It is optional, so nothing about it is wrong. */
@@ -43,7 +43,7 @@ export function libTorchCheck(): Check {
     const path = process.env.CLIP_ES_LIBTORCH
     return warning(name, `CLIP_ES_LIBTORCH is ${path}, which has no libtorch_cpu.so`, remedies.environment, { folder: path })
   }
-  if (!found) return ok(name, `none, and the CPU needs none; ${usesOf(undefined).join(' and ')} would use one`)
+  if (!found) return ok(name, `none; the CPU needs none, but ${usesOf(undefined).join(' and ')} would use one`)
   const { version, folder, source } = found
   const detail = `${version} at ${folder}, ${origins[source]}`
   const unfit = unfitness(found)

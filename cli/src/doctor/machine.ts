@@ -58,7 +58,7 @@ export function platformCheck(): Check {
       `the CPU works; for device 'cuda' LibTorch's builds need glibc ${oldestGlibc}: use a newer system`,
       values,
     )
-  if (arch !== 'x64') return warning('platform', detail, 'this version is tested on x64 alone; run npm test', values)
+  if (arch !== 'x64') return warning('platform', detail, 'this version is tested only on x64; run npm test', values)
   return ok('platform', detail, values)
 }
 
@@ -72,7 +72,7 @@ const extensions: Readonly<Record<string, string>> = {
 }
 
 /** The extensions that Linux reports for this CPU; empty on other systems. */
-export function processorFlags(): Set<string> {
+export function cpuFlags(): Set<string> {
   try {
     return new Set(
       readFileSync('/proc/cpuinfo', 'utf8')
@@ -85,21 +85,16 @@ export function processorFlags(): Set<string> {
   }
 }
 
-export function processorCheck(): Check {
-  const flags = processorFlags()
+export function cpuCheck(): Check {
+  const flags = cpuFlags()
   const has = Object.entries(extensions).flatMap(([flag, name]) => (flags.has(flag) ? [name] : []))
   const model = cpus()[0]?.model.trim() || 'unknown model'
   const [cores, threads] = [physicalCores(), cpus().length]
   const values = { model, cores, threads, extensions: has }
   const detail = `${model}, ${cores} cores used by default, ${threads} threads; ${has.join(', ') || 'no AVX2'}`
   if (process.arch === 'x64' && !flags.has('avx2'))
-    return warning(
-      'processor',
-      detail,
-      'without AVX2 everything works, many times slower: use a processor made after 2013',
-      values,
-    )
-  return ok('processor', detail, values)
+    return warning('CPU', detail, 'without AVX2 everything works, many times slower: use a CPU made after 2013', values)
+  return ok('CPU', detail, values)
 }
 
 export function memoryCheck(): Check {

@@ -25,7 +25,7 @@ export function environmentCheck(): Check {
 /** sharp, which reads photos and draws overlays: does it load, with every format? */
 export function sharpCheck(): Check {
   const name = 'sharp'
-  const remedy = 'install it anew: npm install --include=optional sharp'
+  const remedy = 'install it again: npm install --include=optional sharp'
   try {
     const sharp = require('sharp') as typeof import('sharp')
     const { jpeg, png, webp, heif, tiff } = sharp.format

@@ -119,7 +119,7 @@ export async function evaluate(results: string, options: EvalOptions): Promise<b
     const rule = isCams ? (search?.[0]?.rule ?? ruleOf(options)) : undefined
     await forEachInOrder(plan.ids, window, signal, (id) => attempt(id, () => addOne(plan, id, rule, evaluator)))
     progress.stop()
-    if (!evaluator.images) throw new UsageError('eval: nothing could be compared')
+    if (!evaluator.images) throw new UsageError('eval: nothing could be compared: the reasons are listed above')
     const evaluation: Evaluation = {
       format: 1,
       version: packageVersion(),

@@ -78,7 +78,8 @@ async function readNpz(file: Buffer): Promise<Map<string, NdArray>> {
           const chunks: Buffer[] = []
           for await (const chunk of await open(entry)) chunks.push(chunk as Buffer)
           const bytes = Buffer.concat(chunks)
-          if (crc32(bytes) !== entry.crc32) throw invalid(`${entry.fileName} is not what was written: its checksum differs`)
+          if (crc32(bytes) !== entry.crc32)
+            throw invalid(`${entry.fileName} is damaged: its checksum is wrong; write the file again`)
           arrays.set(entry.fileName.replace(/\.npy$/, ''), readNpy(bytes))
           zip.readEntry()
         }

@@ -30,7 +30,7 @@ export function readNumpyPickle(bytes: Buffer): unknown {
   try {
     return plain(machine.run())
   } catch (error) {
-    if (error instanceof RangeError) throw invalid('its pickle is cut short') // a read beyond the end
+    if (error instanceof RangeError) throw invalid('its pickle is cut short; save the file again') // a read beyond the end
     throw error
   }
 }
@@ -89,13 +89,13 @@ class Machine {
   }
 
   #pop(): unknown {
-    if (!this.#stack.length) throw invalid('its pickle is damaged')
+    if (!this.#stack.length) throw invalid('its pickle is damaged; save the file again')
     return this.#stack.pop()
   }
 
   #popToMark(): unknown[] {
     const at = this.#stack.lastIndexOf(mark)
-    if (at < 0) throw invalid('its pickle is damaged')
+    if (at < 0) throw invalid('its pickle is damaged; save the file again')
     const items = this.#stack.splice(at)
     return items.slice(1)
   }
@@ -173,13 +173,13 @@ class Machine {
 
   #append(items: unknown[]): void {
     const list = this.#stack.at(-1)
-    if (!Array.isArray(list)) throw invalid('its pickle is damaged')
+    if (!Array.isArray(list)) throw invalid('its pickle is damaged; save the file again')
     list.push(...items)
   }
 
   #set(items: unknown[]): void {
     const map = this.#stack.at(-1)
-    if (!(map instanceof Map)) throw invalid('its pickle is damaged')
+    if (!(map instanceof Map)) throw invalid('its pickle is damaged; save the file again')
     for (let i = 0; i + 1 < items.length; i += 2) map.set(items[i], items[i + 1])
   }
 
@@ -198,23 +198,23 @@ function reduce(callable: unknown, args: unknown): unknown {
     if (isScalar(callable)) return scalar(args)
     throw invalid(`its pickle calls ${callable.text}, which is not allowed; only dictionaries of arrays are read`)
   }
-  throw invalid('its pickle is damaged')
+  throw invalid('its pickle is damaged; save the file again')
 }
 
 /** One number of numpy, such as numpy.int64(3), as a number. */
 function scalar([dtype, data]: unknown[]): number {
-  if (!(dtype instanceof DType) || !Buffer.isBuffer(data)) throw invalid('its pickle has a damaged number')
+  if (!(dtype instanceof DType) || !Buffer.isBuffer(data)) throw invalid('its pickle has a damaged number; save the file again')
   return numbersOf(`${dtype.order}${dtype.code}`, [1], data).values[0] as number
 }
 
 /** The state of an array: (version, shape, dtype, in Fortran order?, its bytes or its list). */
 function build(target: Building, [, shape, dtype, fortran, data]: unknown[]): void {
-  if (!Array.isArray(shape) || !(dtype instanceof DType)) throw invalid('its pickle has a damaged array')
+  if (!Array.isArray(shape) || !(dtype instanceof DType)) throw invalid('its pickle has a damaged array; save the file again')
   if (Array.isArray(data)) {
     target.result = data
     return
   }
   if (fortran === true && shape.length > 1) throw invalid('its array is in Fortran order; save it with numpy.ascontiguousarray')
-  if (!Buffer.isBuffer(data)) throw invalid('its pickle has a damaged array')
+  if (!Buffer.isBuffer(data)) throw invalid('its pickle has a damaged array; save the file again')
   target.result = numbersOf(`${dtype.order}${dtype.code}`, shape as number[], data)
 }

@@ -20,7 +20,8 @@ const most = 2 ** 32 - 1 // what a place of 32 bits can name
  */
 export function storedZip(files: readonly StoredFile[]): Buffer {
   const total = files.reduce((sum, { name, size }) => sum + localHead + centralHead + 2 * name.length + size, endRecord)
-  if (total > most) throw invalid(`an archive of ${total} bytes; it holds ${most}: take fewer labels, or a smaller photo`)
+  if (total > most)
+    throw invalid(`the archive would have ${total} bytes, but at most ${most} are possible: use fewer labels or a smaller photo`)
   const zip = Buffer.allocUnsafe(total)
   const directory: Buffer[] = []
   let at = 0

@@ -21,12 +21,13 @@ const mostClasses = 254 // a mask has 0 for background and 255 for ignored
 export function checkCams({ keys, maps }: Cams): void {
   const isId = (value: number) => Number.isInteger(value) && value >= 0 && value < mostClasses
   const odd = keys.find((key) => !isId(key))
-  if (odd !== undefined) throw invalid(`its keys hold ${odd}; class ids are whole numbers from 0 to ${mostClasses - 1}`)
+  if (odd !== undefined)
+    throw invalid(`its keys contain ${odd}; expected class ids, which are whole numbers from 0 to ${mostClasses - 1}`)
   const twice = keys.find((key, i) => keys.indexOf(key) !== i)
-  if (twice !== undefined) throw invalid(`its keys hold ${twice} twice; each class has one map`)
+  if (twice !== undefined) throw invalid(`its keys contain ${twice} twice; expected one map per class`)
   for (let i = 0; i < maps.length; i++) {
     const value = maps[i] as number
-    if (!(value >= 0 && value <= 1)) throw invalid(`its maps hold ${value}; scores are from 0 to 1`)
+    if (!(value >= 0 && value <= 1)) throw invalid(`its maps contain ${value}; expected scores from 0 to 1`)
   }
 }
 
@@ -96,9 +97,12 @@ export class CamSearch {
   add(cams: Cams, truth: Uint8Array): void {
     const { size } = this
     if (truth.length !== cams.width * cams.height)
-      throw invalid(`maps of ${cams.width} x ${cams.height} pixels and a truth of ${truth.length}; they must be of one picture`)
+      throw invalid(`maps of ${cams.width} x ${cams.height} pixels and a truth of ${truth.length}; both must have the same size`)
     const key = cams.keys.find((k) => !(k >= 0 && k < size - 1))
-    if (key !== undefined) throw invalid(`the maps have the class id ${key}, but the ${size - 1} classes are 0 to ${size - 2}`)
+    if (key !== undefined)
+      throw invalid(
+        `the maps have the class id ${key}, but the ${size - 1} classes are 0 to ${size - 2}; evaluate with the class file of the maps`,
+      )
     checkValues(truth, size, 'the truth')
     const { value, score } = winners(cams)
     const stride = this.#cutoffs.length + 1

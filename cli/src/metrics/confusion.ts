@@ -31,7 +31,7 @@ export class Confusion {
   /** Counts a picture. Throws ERR_INVALID_ARG, having counted nothing, for maps of two sizes or with a value that is not a class. */
   add(mask: Uint8Array, truth: Uint8Array): void {
     if (mask.length !== truth.length)
-      throw invalid(`a mask of ${mask.length} pixels and a truth of ${truth.length}; they must be of one picture`)
+      throw invalid(`a mask of ${mask.length} pixels and a truth of ${truth.length}; both must have the same size`)
     const { size, counts } = this
     checkValues(mask, size, 'the mask')
     checkValues(truth, size, 'the truth')
@@ -104,6 +104,6 @@ export function checkValues(map: Uint8Array, size: number, what: string): void {
   for (const value of map) if (value > highest && value !== ignored) highest = value
   if (highest >= size)
     throw invalid(
-      `${what} has the value ${highest}, but background and ${size - 1} classes are 0 to ${size - 1}; evaluate with its own class file`,
+      `${what} has the value ${highest}, but background and ${size - 1} classes are 0 to ${size - 1}; evaluate with the class file of the masks`,
     )
 }

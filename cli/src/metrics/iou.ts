@@ -7,7 +7,7 @@ import { invalid } from 'clip-es/support'
  */
 export function iou(mask: Uint8Array, truth: Uint8Array, value: number): number {
   if (mask.length !== truth.length)
-    throw invalid(`iou(): a mask of ${mask.length} pixels and a truth of ${truth.length}; they must be of one picture`)
+    throw invalid(`iou(): a mask of ${mask.length} pixels and a truth of ${truth.length}; both must have the same size`)
   let both = 0
   let either = 0
   for (let i = 0; i < truth.length; i++) {

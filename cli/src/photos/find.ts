@@ -60,7 +60,7 @@ async function listPattern(pattern: string, results: string, leftOut: LeftOut): 
       listed.notFound.push(...unreadable)
     } else listed.paths.push(...photosAmong([path], leftOut))
   }
-  return listed.paths.length ? listed : nothing(pattern, `no photo has a name like that (${extensionsRead})`)
+  return listed.paths.length ? listed : nothing(pattern, `no photo matches this pattern (${extensionsRead})`)
 }
 
 /** A file that an argument names is a photo whatever it is called, but not one of ours: a shell's `*` names these, too. */

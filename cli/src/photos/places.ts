@@ -96,6 +96,6 @@ function checkApart(folder: string, out: string): void {
   if (results !== photos && isWithin(results, photos)) return
   if (!isWithin(realFolder(join(out, relativePath(resolve(folder)))), photos)) return
   throw invalid(
-    `the results would lie among the photos of ${folder}, and be taken for photos the next time: choose another folder with --out`,
+    `the results would be written among the photos of ${folder}, and the next run would segment them, too: choose another folder with --out`,
   )
 }

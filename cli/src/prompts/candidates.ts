@@ -28,8 +28,8 @@ export function candidatesOf(rank: Rank, file: ClassFile, base: Encoding, lists:
   if (candidates.length > 1) return candidates
   const remedy = {
     templates: 'name more of them with --templates',
-    synonyms: 'no class of the class file has synonyms; write some',
-    fusions: 'no class of the class file has two synonyms, so that all fusions are one; write some',
+    synonyms: 'no class of the class file has synonyms; add some',
+    fusions: 'no class of the class file has two synonyms, so all fusions are equal; add some',
     backgrounds: 'give other words with --background',
   }[rank]
   throw invalid(`there is nothing to compare: ${remedy}`)

@@ -10,9 +10,9 @@ Examples:
   clip-es prompts --folder photos --labels labels.csv --class-file my.json --rank synonyms
   clip-es prompts --coco coco --annotations instances.json --rank templates --templates mine.txt --plot templates.svg
 
-Sharpness is the paper's (arXiv 2212.09506, equation 9): over photos with two labels or more, the variance of the labels'
-probabilities over their mean; the lower, the sharper. The photos' embeddings are kept in a file: what is asked the second time
-needs no pass over the photos.`
+Sharpness is defined in the paper (arXiv 2212.09506, equation 9): the variance of the probabilities of a photo's labels, divided by
+their mean. Lower is sharper. Only photos with two labels or more count. The embeddings of the photos are stored in a file, so a second
+ranking does not encode the photos again.`
 
 /** `clip-es prompts`: which words to ask with. */
 export function promptsCommand(): Command {
@@ -26,26 +26,32 @@ export function promptsCommand(): Command {
   addSourceOptions(command.optionsGroup('Which photos:'), { auto: false })
   command
     .optionsGroup('What to compare:')
-    .option('--templates <which>', 'imagenet, paper, all (both), or a file: a JSON list, or a template a line', 'all')
+    .option('--templates <which>', 'imagenet, paper, all (both), or a file: a JSON list, or one template per line', 'all')
     .option(
       '--background <words>',
-      "with --rank backgrounds a list more, as often as you like; else instead of the class file's",
+      "with --rank backgrounds: one more list to compare, may be given more than once; else replaces the class file's",
       collecting(words),
     )
-    .optionsGroup('All else being equal:')
-    .option('--template <text>', "prompt with {} for the class, instead of the class file's")
-    .addOption(new Option('--fusion <way>', "of synonyms, instead of the class file's").choices(['sentence', 'feature', 'cam']))
+    .optionsGroup('What stays the same:')
+    .option('--template <text>', "prompt, with {} in place of the class (default: the class file's)")
+    .addOption(
+      new Option('--fusion <way>', "how the synonyms of a class are combined (default: the class file's)").choices([
+        'sentence',
+        'feature',
+        'cam',
+      ]),
+    )
     .option(
       '--with-background',
-      'let background words into the softmax, as segmentation does; --rank backgrounds always does',
+      'include background words in the softmax, as segmentation does; --rank backgrounds always includes them',
       false,
     )
     .optionsGroup('What to write:')
-    .option('--plot <file>', 'a bar for each candidate, as .svg')
-    .option('--json', 'one JSON object on standard output, and nothing else there', false)
+    .option('--plot <file>', 'write a bar chart of the ranking (.svg)')
+    .option('--json', 'print one JSON object, and nothing else, to standard output', false)
     .option(
       '--cache <file>',
-      "where the photos' embeddings are kept (default: a file for each data set in clip-es's cache folder)",
+      "where the embeddings of the photos are stored (default: a file for each data set in clip-es's cache folder)",
     )
   return addEngineOptions(command.optionsGroup('How:'))
     .optionsGroup('Help:')

@@ -61,7 +61,7 @@ export class FeatureCache {
 
   #read(text: string): void {
     const [first, ...lines] = text.split('\n')
-    if (first !== head && text !== '') throw invalid('it holds something else')
+    if (first !== head && text !== '') throw invalid('it does not contain embeddings of clip-es')
     if (text === '') appendFileSync(this.file, `${head}\n`)
     this.#torn = text !== '' && !text.endsWith('\n')
     for (const line of lines) {

@@ -17,7 +17,7 @@ export function templatesNamed(name: string): readonly string[] {
       .replace(/^\uFEFF/, '')
     const list: unknown =
       extname(name).toLowerCase() === '.json' ? JSON.parse(text) : text.split(/\r\n|\r|\n/).filter((line) => line.trim())
-    if (!Array.isArray(list) || !list.length) throw invalid('there is no list of templates in it')
+    if (!Array.isArray(list) || !list.length) throw invalid('it contains no list of templates')
     for (const template of list) fillTemplate(template, '')
     return list
   } catch (error) {
@@ -30,12 +30,12 @@ export function candidatesAsked(options: PromptsOptions, file: ClassFile): { can
   const { rank, background = [], withBackground } = options
   if (rank !== 'backgrounds' && background.length > 1)
     throw new UsageError(
-      `prompts: --background is there ${background.length} times; more than one list is for --rank backgrounds`,
+      `prompts: --background is given ${background.length} times; only --rank backgrounds compares several lists`,
     )
   if (rank !== 'backgrounds' && background.length && !withBackground)
     throw new UsageError('prompts: --background needs --with-background, because the softmax is over the classes only')
   if (rank !== 'templates' && options.templates !== 'all')
-    throw new UsageError(`prompts: --templates cannot be used with --rank ${rank}; name the template to ask with by --template`)
+    throw new UsageError(`prompts: --templates cannot be used with --rank ${rank}; choose the template with --template`)
   for (const [option, own] of [
     ['template', 'templates'],
     ['fusion', 'fusions'],

@@ -123,7 +123,7 @@ async function tell(rankings: readonly Ranking[], told: Told, { json, plot }: Pr
   if (json) say(JSON.stringify({ ...told, softmax, rankings }))
   else {
     say(
-      `${told.rank} by sharpness over ${counted(told.photos, 'photo')}: variance / mean of their labels' scores, the lower the sharper`,
+      `${told.rank} by sharpness over ${counted(told.photos, 'photo')}: variance / mean of their labels' scores, lower is sharper`,
     )
     say(`softmax over ${softmax}\n${tableHead}\n${rankingTable(rankings)}`)
   }

@@ -30,13 +30,13 @@ function header({ title, evaluation }: Report): string {
   return `<header>
 <p class="brand">clip-es report</p>
 <h1>${escapeXml(title)}</h1>
-<p class="lead">${made} from image-level labels only, compared with the ground truth of ${count(images)} ${images === 1 ? 'picture' : 'pictures'}. Pixels that the truth
-ignores (255) are not compared.</p>
+<p class="lead">${made} from image-level labels only, compared with the ground truth of ${count(images)} ${images === 1 ? 'picture' : 'pictures'}. Pixels with the value
+255 in the truth are not compared.</p>
 <dl class="stats">
-${stat(`${hundredths(miou)} %`, 'mIoU', `mean of ${known} labels, background among them`)}
+${stat(`${hundredths(miou)} %`, 'mIoU', `mean of ${known} labels, background included`)}
 ${stat(`${hundredths(boundaryMiou)} %`, 'Boundary mIoU', `within ${100 * boundaryRatio} % of the diagonal`)}
 ${stat(`${hundredths(pixelAccuracy)} %`, 'Pixel accuracy', `of ${count(pixels)} pixels`)}
-${stat(`${hundredths(ignored)} %`, 'Ignored', 'of the pixels, by the masks')}
+${stat(`${hundredths(ignored)} %`, 'Ignored', 'of the pixels are 255 in the masks')}
 </dl>
 </header>`
 }
@@ -51,7 +51,7 @@ ${[iou, boundaryIou, precision, recall].map((figure) => `<td>${hundredths(figure
 function table({ labels, miou, boundaryMiou }: Evaluation): string {
   const known = labels.filter(({ iou }) => iou !== null).sort((a, b) => (b.iou as number) - (a.iou as number))
   return `<section id="labels"><h2>Labels</h2>
-<p>In percent, pixels pooled over all pictures, the best first. Colours are those of the masks' palette.</p>
+<p>Percent, with the pixels of all pictures pooled. The best label comes first. The colours are those of the masks.</p>
 <div class="scroll"><table>
 <thead><tr><th>Label</th><th class="graph"></th><th>IoU</th><th>Boundary IoU</th><th>Precision</th><th>Recall</th><th>True pixels</th></tr></thead>
 <tbody>
@@ -67,14 +67,15 @@ function curves({ charts }: Report): string {
   const { pictures, thresholds, powers } = charts
   return `<section id="curves"><h2>Curves</h2>
 <div class="charts">
-${chart(pictures, 'How many pictures reach a mIoU of their own labels')}
-${chart(thresholds, 'CAMs, with a constant for background')}
-${chart(powers, 'CAMs, with background = (1 − largest map)<sup>power</sup>; the paper has power 1')}
+${chart(pictures, 'Share of the pictures that reach an mIoU (of the labels of the picture)')}
+${chart(thresholds, 'Masks from CAMs with a constant background')}
+${chart(powers, 'Masks from CAMs with background = (1 − largest map)<sup>power</sup>; the paper uses power 1')}
 </div></section>`
 }
 
-const confusion = ({ charts }: Report): string => `<section id="confusion"><h2>What is taken for what</h2>
-<p>Rows are the truth's labels, columns the masks': percent of a row's pixels. Of many labels, those with most pixels.</p>
+const confusion = ({ charts }: Report): string => `<section id="confusion"><h2>Confusions</h2>
+<p>A row is a label of the truth, a column a label of the masks. A number is the percentage of the row's pixels. If there are many labels, only those with the most
+pixels are shown.</p>
 <div class="scroll">${charts.confusion}</div></section>`
 
 function picture(source: string | undefined, caption: string, alt: string): string {
@@ -113,7 +114,7 @@ function settings({ manifest, evaluation }: Report): string {
       ['Model', manifest.model],
       ['Prompt', [template].flat().join(' | ')],
       ['Background words', background.join(', ') || 'none'],
-      ['Refined by attention', refine ? `yes, box threshold ${boxThreshold}` : 'no'],
+      ['Refined by attention (CAA)', refine ? `yes, box threshold ${boxThreshold}` : 'no'],
       ['Background', `(1 − largest map)^${backgroundPower}`],
       ['Ignored below', String(ignoreBelow)],
       ['CRF', crf ? 'yes' : 'no'],
@@ -121,7 +122,7 @@ function settings({ manifest, evaluation }: Report): string {
     )
   }
   const items = entries.map(([name, value]) => `<dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd>`)
-  return `<section id="settings"><h2>How they were made</h2><dl class="settings">${items.join('\n')}</dl></section>`
+  return `<section id="settings"><h2>Settings</h2><dl class="settings">${items.join('\n')}</dl></section>`
 }
 
 const mostFailures = 100
@@ -157,9 +158,9 @@ ${header(report)}
 ${[warnings(report.evaluation), table(report.evaluation), curves(report), examples('worst', 'Worst pictures', report.worst), examples('best', 'Best pictures', report.best), confusion(report), settings(report), failures(report)].filter((part) => part !== '').join('\n')}
 </main>
 <footer>
-<p>IoU: overlap of mask and truth over their union. Boundary IoU: the same of the bands along their outlines (Cheng et al., 2021). A
-picture's mIoU is the mean over the labels of its truth and its mask.</p>
-<p>Made by clip-es ${escapeXml(report.evaluation.version)}, after <a href="https://arxiv.org/abs/2212.09506">CLIP is Also an Efficient
+<p>IoU: the overlap of mask and truth, divided by their union. Boundary IoU: the same for bands along their outlines (Cheng et al., 2021). The mIoU
+of a picture is the mean over the labels of its truth and its mask.</p>
+<p>Made with clip-es ${escapeXml(report.evaluation.version)}, after <a href="https://arxiv.org/abs/2212.09506">CLIP is Also an Efficient
 Segmenter</a>.</p>
 </footer>
 </body>

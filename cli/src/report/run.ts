@@ -67,7 +67,8 @@ function photoFinder(results: string, photos: string | undefined): (id: string) 
     const journal = readJournal(results)
     return (id) => journal.get(id)?.photo
   }
-  if (!existsSync(photos)) throw new UsageError(`report: there is no folder ${photos} of photos`)
+  if (!existsSync(photos))
+    throw new UsageError(`report: there is no folder ${photos}; name the folder of the photos with --photos`)
   return (id) => {
     try {
       return photoOf(photos, id)

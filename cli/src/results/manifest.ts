@@ -54,9 +54,9 @@ export function readManifest(out: string): Manifest | undefined {
   try {
     const manifest = JSON.parse(readRegularSync(file).toString('utf8')) as Manifest
     if (manifest.format === 1 && Array.isArray(manifest.settings?.classes)) return manifest
-    throw invalid(`it is of the format ${manifest.format}; this version knows 1`)
+    throw invalid(`its format is ${manifest.format}; this version reads format 1`)
   } catch (error) {
-    throw invalid(`${file}: ${messageOf(error)}; choose another folder, or delete it`)
+    throw invalid(`${file}: ${messageOf(error)}; choose another folder, or delete this file`)
   }
 }
 

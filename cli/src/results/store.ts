@@ -15,7 +15,7 @@ const places: Readonly<Record<OutputKind, readonly [folder: string, extension: s
 export function resultFile(out: string, kind: OutputKind, id: string): string {
   const [folder, extension] = places[kind]
   const path = normalize(id)
-  if (isAbsolute(path) || path.split('/').includes('..')) throw invalid(`its name leads out of the folder of results: ${id}`)
+  if (isAbsolute(path) || path.split('/').includes('..')) throw invalid(`its name points outside the results folder: ${id}`)
   return join(out, folder, `${path}${extension}`)
 }
 

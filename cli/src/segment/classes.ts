@@ -32,13 +32,13 @@ function shippedClassFile(name: string): string | undefined {
 
 function explainClasses(model: string | undefined): UsageError {
   const lines = [
-    'there is nothing to look for. Name the classes, or a class file with synonyms and background words:',
+    'no classes are given. Name them, or a class file with synonyms and background words:',
     '  clip-es segment photo.jpg --classes cat,dog',
     '  clip-es segment photo.jpg --class-file voc',
   ]
   if (!model && !process.env.CLIP_ES_MODEL)
     lines.push(
-      'The embedded model only knows things drawn as emoji, those of the class file emoji:',
+      'The embedded model knows only things drawn as emoji. The class file emoji has their names:',
       '  clip-es segment scene.png --class-file emoji --labels cat,pizza',
     )
   return new UsageError(lines.join('\n'))
@@ -84,7 +84,7 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
     const { labels, labelThreshold } = askedLabels(given, names)
     if (labelThreshold !== undefined && !background.length)
       throw new UsageError(
-        '--labels auto needs background words, which say what is none of the classes; give some with --background',
+        '--labels auto needs background words, which stand for everything that is not a class; give some with --background',
       )
     const named = labels === 'auto' ? names : (labels ?? names)
     for (const label of named) if (!names.includes(label)) throw unknownWord('--labels', 'class', label, names)
@@ -92,7 +92,7 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
     if (repeated !== undefined) throw new UsageError(`--labels has ${repeated} twice; leave one out`)
     if (named.length + background.length < 2)
       throw new UsageError(
-        'one class and no background word: there is nothing to tell it from; give --background words or more classes',
+        'there is one class and no background word, so nothing competes with the class; give --background words or more classes',
       )
     return {
       specs,

@@ -77,9 +77,9 @@ export function cocoPhotos(
   for (const { id: number, file_name } of file.images) {
     const id = stemOf(file_name)
     const photo = existingPath(join(folder, file_name))
-    if (isAbsolute(id) || id.split('/').includes('..')) failures.push({ id, message: 'its file_name leads out of the folder' })
+    if (isAbsolute(id) || id.split('/').includes('..')) failures.push({ id, message: 'its file_name points outside the folder' })
     else if (taken.has(plainName(id)))
-      failures.push({ id: file_name, message: 'another image of the file has this name, without its extension' })
+      failures.push({ id: file_name, message: 'another image of the annotations has the same name without the extension' })
     else if (photo === undefined) failures.push({ id, message: `there is no photo ${join(folder, file_name)}` })
     else {
       taken.add(plainName(id))

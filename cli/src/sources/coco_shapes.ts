@@ -44,7 +44,7 @@ function checkedCounts(shape: Record<string, unknown>, width: number, height: nu
   const { size, counts: packed } = shape
   const [h, w] = Array.isArray(size) ? size : []
   if (h !== height || w !== width)
-    throw invalid(`is a run-length code of ${show(size)} (height, width); its picture has the size [${height}, ${width}]`)
+    throw invalid(`is a run-length code of ${show(size)} (height, width); its picture is [${height}, ${width}]`)
   const counts = typeof packed === 'string' ? unpack(packed, height, width) : packed
   if (!Array.isArray(counts)) throw invalid(`has the counts ${show(packed)}; a list of numbers or a packed text is expected`)
   const odd = counts.find((count) => !(Number.isInteger(count) && count >= 0))

@@ -27,8 +27,9 @@ export interface FolderPhotos {
  * @throws ERR_INVALID_ARG when the folder cannot be read
  */
 export function photosOfFolder(dir: string, out?: string): FolderPhotos {
+  const root = existingPath(dir)
+  if (root === undefined) throw invalid(`--folder: there is no folder ${dir}; name the folder of the photos`)
   try {
-    const root = existingPath(dir) ?? dir
     const { files, unreadable } = walk(root, out === undefined ? undefined : realFolder(out))
     const fromDir = (path: string) => relative(root, path).replaceAll(sep, '/')
     const leftOut: LeftOut = { own: [], unread: [] }
@@ -54,7 +55,7 @@ function findPhoto(photos: PhotoIndex, name: string): string {
   const path = posix.normalize(name.replaceAll('\\', '/'))
   const found = photos.matches(path)
   if (found.length === 1) return found[0] as string
-  if (found.length) throw invalid(`the folder has ${found.join(' and ')}: name the one with its extension`)
+  if (found.length) throw invalid(`the folder has ${found.join(' and ')}: write the name with its extension`)
   const near = photos.paths.length > most ? undefined : nearest(path, photos.paths)
   throw invalid(`there is no such photo in the folder${near === undefined ? '' : `; did you mean ${near}?`}`)
 }

@@ -42,7 +42,7 @@ export class LabelIndex {
     const several = this.#ambiguous.get(plain(word))
     if (exact === undefined && several)
       throw invalid(
-        `the label '${word}' can be each of the classes ${several.map((name) => `'${name}'`).join(', ')}; write it as the class file does`,
+        `the label '${word}' can mean each of the classes ${several.map((name) => `'${name}'`).join(', ')}; write it exactly as in the class file`,
       )
     return exact ?? this.#plain.get(plain(word)) ?? this.#plain.get(aliases.get(plain(word)) ?? '')
   }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { extname } from 'node:path'
 import { invalid, readRegularSync } from 'clip-es/support'
 import { CsvError, parse } from 'csv-parse/sync'
@@ -24,6 +25,7 @@ export function readLabels(path: string): LabelsFile {
   const reader = readers[extname(path).toLowerCase()]
   if (reader === undefined)
     throw invalid(`${path}: labels are read from ${Object.keys(readers).join(', ')} files; this one is '${extname(path)}'`)
+  if (!existsSync(path)) throw invalid(`there is no labels file ${path}; name an existing one with --labels`)
   const labels: LabelsFile = new Map()
   try {
     reader(readText(path), (photo, words) => {
@@ -34,7 +36,7 @@ export function readLabels(path: string): LabelsFile {
   } catch (error) {
     throw invalid(`${path}: ${messageOf(error)}`)
   }
-  if (!labels.size) throw invalid(`${path}: there is no photo in it`)
+  if (!labels.size) throw invalid(`${path}: it names no photo; write a line such as photo.jpg,cat for each photo`)
   return labels
 }
 

@@ -23,7 +23,10 @@ export function vocSplit(root: string, split: string): string[] {
   const photos = photosOf(root)
   const isPhoto = (stem: string) => photos.hasStem(stem)
   const sets = join(root, 'ImageSets')
-  if (!existsSync(sets)) throw invalid(`--voc: ${root} has no ImageSets, in which splits are listed`)
+  if (!existsSync(sets))
+    throw invalid(
+      `--voc: ${root} has no folder ImageSets, which contains the splits; name the folder that VOC2012 was unpacked to`,
+    )
   const kinds = readdirSync(sets, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   const folders = ['Segmentation', ...kinds.map(({ name }) => name).filter((name) => name !== 'Segmentation')]
   for (const folder of folders) {
@@ -86,7 +89,7 @@ function fromXml(root: string, notes: string[]): Words {
   const folder = join(root, 'Annotations')
   if (!existsSync(folder))
     throw invalid(
-      `--voc: ${root} has no Annotations, whose XML files say what is in a photo; name a file that does with --labels`,
+      `--voc: ${root} has no folder Annotations, whose XML files say what is in each photo; name a labels file with --labels`,
     )
   return async (id) => {
     const file = existingPath(join(folder, `${id}.xml`))

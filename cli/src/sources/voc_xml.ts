@@ -15,7 +15,7 @@ function textOf(bytes: Uint8Array): string {
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(bytes) // without a byte-order mark
   } catch {
-    throw invalid(`its text is not ${encoding.toUpperCase()}, as it says`)
+    throw invalid(`its text is not ${encoding.toUpperCase()}, although it says so`)
   }
 }
 
