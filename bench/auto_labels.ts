@@ -6,13 +6,13 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { demoClasses, demoScenes } from '../cli/src/demo/scenes.js'
 import { makeDemoSet } from '../test/e2e/demo_set.js'
-import { demoClasses, demoScenes } from '../ts/demo/scenes.js'
 import type { ClassSet, ImageData } from '../ts/index.js'
 import { Segmenter } from '../ts/index.js'
 import { largestValues, smoothPatches } from '../ts/labels/patches.js'
 import { defaultLabelThreshold } from '../ts/labels/threshold.js'
-import { decodePhoto } from '../ts/photos/decode.js'
+import { decodePhoto } from '../ts/photos/read_photo.js'
 import { competingTexts, textProbabilities } from '../ts/text_scores.js'
 
 interface Picture {

@@ -4,9 +4,9 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readCocoDataset } from '../ts/dataset/coco.js'
-import { LabelIndex } from '../ts/dataset/label_index.js'
-import { openTruth } from '../ts/evaluate/truth.js'
+import { openTruth } from '../cli/src/eval/truth.js'
+import { readCocoDataset } from '../cli/src/sources/coco.js'
+import { LabelIndex } from '../cli/src/sources/label_index.js'
 import { classSets } from '../ts/index.js'
 
 const [width, height, corners] = [640, 480, 29]

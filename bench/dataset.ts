@@ -1,17 +1,18 @@
 // node --import tsx bench/dataset.ts PHOTOS [MODEL] [COUNT] [ROUNDS]: how much of segmentAll's throughput is left when photos are read and results
-// written around it, as clip-es dataset does. Photos decoded beforehand go through segmentAll(); then the same through runItems(), all at
+// written around it, as clip-es dataset does. Photos decoded beforehand go through segmentAll(); then the same through the pipeline of clip-es dataset, all at
 // once and, for the sum of the stages, one after another; each with masks alone and with confidence and CAMs; in turns, so that other
 // load on the machine meets all of them. Prints medians, and what share of the throughput of segmentAll for the same outputs they are.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import sharp from 'sharp'
-import { Journal } from '../ts/dataset/journal.js'
-import { type RunParts, runItems } from '../ts/dataset/run.js'
-import { type OutputKind, ResultStore } from '../ts/dataset/store.js'
+import { type DatasetJob, datasetStages } from '../cli/src/dataset/photo.js'
+import { othersInWork, runPipeline } from '../cli/src/pipeline/pipeline.js'
+import { Progress } from '../cli/src/pipeline/progress.js'
+import { Journal } from '../cli/src/results/journal.js'
+import { type OutputKind, ResultStore } from '../cli/src/results/store.js'
 import { classSets, type ImageData, type ResultPart, Segmenter } from '../ts/index.js'
-import { maskPalette } from '../ts/palette.js'
-import { decodePhoto } from '../ts/photos/decode.js'
+import { decodePhoto } from '../ts/photos/read_photo.js'
 
 const labels = [7, 14] // cat, person
 const outputs: Readonly<Record<string, OutputKind[]>> = { masks: ['mask'], 'all outputs': ['mask', 'confidence', 'cams'] }
@@ -29,28 +30,29 @@ async function costOf(work: () => Promise<void>): Promise<Cost> {
   return { seconds: (performance.now() - start) / 1000, cpu: (user + system) / 1e6 }
 }
 
-type Engine = Pick<RunParts, 'segmenter' | 'classes'>
+type Engine = Pick<DatasetJob, 'segmenter' | 'classes'>
 
 async function alone({ segmenter, classes }: Engine, images: ImageData[], include: ResultPart[]): Promise<void> {
   for await (const _ of segmenter.segmentAll(images, classes, { labels, include })); // results are dropped
 }
 
-async function around(photos: string[], parts: Engine, kinds: OutputKind[], atOnce: boolean): Promise<void> {
+async function around(photos: string[], engine: Engine, outputs: OutputKind[], atOnce: boolean): Promise<void> {
   const out = mkdtempSync(join(tmpdir(), 'clip-es-bench-'))
   const [store, journal] = [new ResultStore(out, '1-of-1'), new Journal(out, '1-of-1')]
   const items = photos.map((photo, i) => ({ id: String(i), photo, labels }))
+  const include = outputs.filter((kind) => kind !== 'mask')
+  const job: DatasetJob = { ...engine, options: { include }, outputs, colours: [], maxPixels: 100e6, settings: '' }
   const run = {
-    ...{ segment: {}, outputs: new Set(kinds), palette: maskPalette(), maxPixels: 100e6, settings: '' },
+    window: atOnce ? engine.segmenter.model.photosAtATime + othersInWork : 1,
     signal: new AbortController().signal,
-  }
-  const listener = {
-    done: () => {},
-    failed: (_: unknown, message: string) => {
-      throw new Error(message)
+    progress: new Progress(items.length, 'none', Number.POSITIVE_INFINITY),
+    out,
+    describe(outcome: object) {
+      if ('error' in outcome) throw outcome.error
+      return { text: () => '', json: () => ({}) }
     },
   }
-  for (const part of atOnce ? [items] : items.map((item) => [item]))
-    await runItems(part, { ...parts, store, journal }, run, listener)
+  await runPipeline(items, datasetStages(job, { store, journal }), run)
   journal.close()
   rmSync(out, { recursive: true })
 }

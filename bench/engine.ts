@@ -7,7 +7,7 @@
 //   { jpeg, labels }                         a photo's file decoded and segmented
 import { createInterface } from 'node:readline'
 import { type ClassSet, type ImageData, type Precision, Segmenter } from '../ts/index.js'
-import { decodePhoto } from '../ts/photos/decode.js'
+import { decodePhoto } from '../ts/photos/read_photo.js'
 
 interface Request {
   width: number

@@ -1,7 +1,7 @@
 // npx tsx bench/precision.ts: what rounding costs. The embedded model on its scenes, in float32 and in the other precisions.
-import { demoClasses, demoScenes } from '../ts/demo/scenes.js'
+import { demoClasses, demoScenes } from '../cli/src/demo/scenes.js'
+import { Confusion, meanOfNumbers } from '../cli/src/metrics/confusion.js'
 import { type ClassSet, type Precision, Segmenter, type SegmentResult } from '../ts/index.js'
-import { Confusion, meanOfNumbers } from '../ts/metrics/confusion.js'
 import { embeddedModel } from '../ts/model_path.js'
 import { table } from './print.js'
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // prebuildify's --node-gyp: it asks for `node-gyp rebuild --target=… --arch=… --release`; the answer is this package's own
 // build by cmake-js. Node-API makes the target not matter, and only this machine's architecture can be built.
-import { spawnSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { arch } from 'node:os'
+import { ensureAddon } from './build_addon.mjs'
 
 const wanted = process.argv.find((argument) => argument.startsWith('--arch='))?.slice('--arch='.length) ?? arch()
 if (wanted !== arch()) {
@@ -11,5 +11,4 @@ if (wanted !== arch()) {
   process.exit(1)
 }
 rmSync('build', { recursive: true, force: true })
-const { status } = spawnSync(process.execPath, ['dist/cli/main.js', 'setup', '--build'], { stdio: 'inherit' })
-process.exit(status ?? 1)
+await ensureAddon()

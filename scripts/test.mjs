@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
+import { ensureAddon } from './build_addon.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 process.chdir(root)
@@ -124,7 +125,7 @@ async function cpp() {
   console.log('\nC++ tests')
   const built = await node('scripts/build_native.mjs')
   if (built.status !== 0) return failed(built.output.trim().split('\n').at(-1))
-  const folder = require('../dist/setup/find.js').installedLibTorch()?.folder
+  const folder = require('../dist/libtorch/find.js').installedLibTorch()?.folder
   const libtorch = folder ? ['--libtorch', folder] : []
   const part = async (runner, args) => {
     const result = await runner('build-native/clip_es_test', [...libtorch, ...args])
@@ -152,11 +153,14 @@ async function cpp() {
 
 /** Makes dist/ and the add-on as new as their sources. A failure is counted, and what can run still runs. */
 async function build(needsAddon) {
-  const compiled = await node(tsc, '-p', 'tsconfig.json')
-  const counted = compiled.status === 0 ? nothing : failed(`the TypeScript does not compile (${compiled.how})`)
-  if (!needsAddon || !existsSync('dist/setup/addon.js')) return counted
+  let counted = nothing
+  for (const project of ['tsconfig.json', 'cli/tsconfig.json']) {
+    const { status, how } = await node(tsc, '-p', project)
+    if (status !== 0) counted = add(counted, failed(`the TypeScript of ${project} does not compile (${how})`))
+  }
+  if (!needsAddon || !existsSync('dist/index.js')) return counted
   try {
-    await require('../dist/setup/addon.js').ensureAddon({ say: console.log })
+    await ensureAddon()
     return counted
   } catch (error) {
     console.error(error.message)

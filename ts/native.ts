@@ -130,15 +130,29 @@ function loadAddon(): Addon {
   return addon
 }
 
+const folder = (): string => join(__dirname, '..')
+
+/** The file of the add-on that is loaded, or undefined if there is none for this platform. */
+export function addonFile(): string | undefined {
+  const { resolve } = require('node-gyp-build') as { resolve(folder: string): string }
+  try {
+    return resolve(folder())
+  } catch {
+    return undefined
+  }
+}
+
 function openAddon(): Addon {
   const load = require('node-gyp-build') as (folder: string) => Addon
   try {
-    return load(join(__dirname, '..'))
+    return load(folder())
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
-    throw new ClipEsError('ERR_LIBTORCH', `the native add-on is not there or does not load (${why}): run npx clip-es setup`, {
-      cause,
-    })
+    const message =
+      addonFile() === undefined
+        ? `there is no native add-on for ${process.platform} ${process.arch}: use a platform that the README lists, or build the add-on in a checkout with npm install`
+        : `the native add-on does not load (${why}): install clip-es again, or run npx clip-es doctor, which says what is missing`
+    throw new ClipEsError('ERR_LIBTORCH', message, { cause })
   }
 }
 

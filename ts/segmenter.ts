@@ -8,6 +8,7 @@ import { checkFile } from './file_argument.js'
 import { checkImage } from './image.js'
 import { Jobs, type WhenFull } from './jobs.js'
 import { segmentFound } from './labels/segment_found.js'
+import { libTorchFor } from './libtorch/find.js'
 import { type ResolvedLoadOptions, resolveLoadArguments } from './load_options.js'
 import { embeddedModel, resolveModelPath } from './model_path.js'
 import { create, hasAmx, type NativeEncodedImage, type NativeModel } from './native.js'
@@ -15,7 +16,6 @@ import { type Caller, type Photo, PhotoJobs } from './photo_jobs.js'
 import { planItems, resultsInOrder, segmentItem } from './segment_all.js'
 import { segmentLabels } from './segment_labels.js'
 import { prepareOutputs, resolveSegmentOptions } from './segment_options.js'
-import { libTorchFor } from './setup/find.js'
 import { encodePrompt } from './text/tokenizer.js'
 import type {
   ClassSpec,
@@ -42,7 +42,6 @@ export class Segmenter {
   readonly #jobs: Jobs
   readonly #photos: PhotoJobs
   readonly #options: ResolvedLoadOptions
-  readonly #fingerprint: string
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions, photosAtATime: number) {
     const { patch, width, layers, resolution, embedding, context, device, precision } = model
@@ -59,11 +58,11 @@ export class Segmenter {
       device,
       precision,
       photosAtATime,
+      fingerprint: model.fingerprint,
     })
     this.#jobs = jobs
     this.#photos = new PhotoJobs(jobs, model, photosAtATime + options.maxBatch + 1)
     this.#options = options
-    this.#fingerprint = model.fingerprint
   }
 
   /**
@@ -118,7 +117,7 @@ export class Segmenter {
     const { names, background, droppedBackground, templates, fusion } = plan
     return ClassSet.create({
       ...{ names, background, droppedBackground, templates, fusion, firstRow, embedding },
-      fingerprint: this.#fingerprint,
+      fingerprint: this.model.fingerprint,
       rows: means.subarray(0, end),
       backgroundRows: means.subarray(end),
     })
@@ -232,7 +231,7 @@ export class Segmenter {
 
   #checkClasses(call: string, classes: ClassSet): void {
     if (!(classes instanceof ClassSet)) throw wrong(call, 'classes', classes, 'what encodeClasses() or loadClasses() gives')
-    if (ClassSet.fingerprint(classes) === this.#fingerprint) return
+    if (ClassSet.fingerprint(classes) === this.model.fingerprint) return
     throw new ClipEsError(
       'ERR_INVALID_ARG',
       `${call}: these classes were encoded by another model; encode them with this segmenter (${this.model.path})`,

@@ -81,6 +81,8 @@ export interface ModelInfo {
   readonly precision: 'float32' | 'bfloat16' | 'int8'
   /** Photos that are computed at a time when several wait: LoadOptions.concurrency times maxBatch. */
   readonly photosAtATime: number
+  /** Identifies the weights: archives with equal weights have equal fingerprints, whatever their names. */
+  readonly fingerprint: string
 }
 
 /** A class: its name, or its name with the words that stand for it in prompts. */

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { iou } from '../../ts/metrics.js'
-import { decodeLabels } from '../../ts/render/png.js'
+import { iou } from '../../cli/src/metrics/iou.js'
+import { decodeLabels } from '../../ts/photos/png.js'
 
 const root = join(__dirname, '../..')
-const main = join(root, 'dist/cli/main.js')
+const main = join(root, 'cli/dist/main.js')
 const scenes = join(root, 'models/scenes')
 
 interface Scene {

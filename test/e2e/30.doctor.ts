@@ -4,8 +4,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Check } from '../../ts/doctor/check.js'
-import { installedLibTorch } from '../../ts/setup/find.js'
+import type { Check } from '../../cli/src/doctor/check.js'
+import { installedLibTorch } from '../../ts/libtorch/find.js'
 import { main, root, Workplace } from './support.js'
 
 const place = new Workplace()

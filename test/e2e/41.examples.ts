@@ -154,7 +154,7 @@ test('docs/errors.md has a heading for every code, and every sentence of it stan
     [...text.matchAll(/^## (ERR_\w+)$/gm)].map(([, code]) => code),
     codes,
   )
-  const sources = spawnSync('git', ['ls-files', 'ts', 'cpp', 'binding'], { cwd: root, encoding: 'utf8' })
+  const sources = spawnSync('git', ['ls-files', 'ts', 'cli/src', 'scripts', 'cpp', 'binding'], { cwd: root, encoding: 'utf8' })
     .stdout.trim()
     .split('\n')
   const source = sources.map((file) => readFileSync(join(root, file), 'utf8')).join('\n')

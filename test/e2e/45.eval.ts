@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Evaluation } from '../../ts/evaluate/evaluation.js'
-import { maskPalette } from '../../ts/palette.js'
-import { encodeCams } from '../../ts/render/npz.js'
-import { encodeLabels } from '../../ts/render/png.js'
+import type { Evaluation } from '../../cli/src/eval/evaluation.js'
+import { encodeCams } from '../../cli/src/formats/npz.js'
+import { maskPalette } from '../../ts/photos/palette.js'
+import { encodeLabels } from '../../ts/photos/png.js'
 import { randomNumbers } from './demo_set.js'
 
-const main = join(__dirname, '../../dist/cli/main.js')
+const main = join(__dirname, '../../cli/dist/main.js')
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-eval-'))
 const classFile = join(folder, 'classes.json')
 const classes = ['cat', 'dog', 'ice cream', 'bus', 'never there']

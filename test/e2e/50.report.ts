@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { makeDemoSet } from './demo_set.js'
 
 const root = join(__dirname, '../..')
-const main = join(root, 'dist/cli/main.js')
+const main = join(root, 'cli/dist/main.js')
 delete process.env.CLIP_ES_MODEL // the tester's own is not the one that knows these scenes
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-report-'))
 const clipEs = (...args: string[]): SpawnSyncReturns<string> =>

@@ -7,7 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 const root = join(__dirname, '../..')
-const main = join(root, 'dist/cli/main.js')
+const main = join(root, 'cli/dist/main.js')
 delete process.env.CLIP_ES_MODEL // the tester's own is not the one that knows these scenes
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-worked-'))
 const python = process.env.CLIP_ES_TEST_PYTHON || 'python3'

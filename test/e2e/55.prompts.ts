@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { demoClasses } from '../../ts/demo/scenes.js'
+import { demoClasses } from '../../cli/src/demo/scenes.js'
 import { type EncodeClassesOptions, Segmenter, templates } from '../../ts/index.js'
-import { decodePhoto } from '../../ts/photos/decode.js'
+import { decodePhoto } from '../../ts/photos/read_photo.js'
 import { SavedClasses } from '../unit/support.js'
 import { emojiNames, makeDemoSet } from './demo_set.js'
 
-const main = join(__dirname, '../../dist/cli/main.js')
+const main = join(__dirname, '../../cli/dist/main.js')
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-prompts-'))
 const photos = join(folder, 'photos')
 const labelsFile = join(folder, 'labels.csv')

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCams } from '../../ts/arrays/cam_file.js'
-import { decodeLabels } from '../../ts/render/png.js'
+import { readCams } from '../../cli/src/formats/cam_file.js'
+import { decodeLabels } from '../../ts/photos/png.js'
 import { emojiNames, makeDemoSet } from './demo_set.js'
 
 const root = join(__dirname, '../..')
-const main = join(root, 'dist/cli/main.js')
+const main = join(root, 'cli/dist/main.js')
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-auto-'))
 const photos = join(folder, 'photos')
 const count = 48

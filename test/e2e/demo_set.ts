@@ -1,8 +1,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
-import { maskPalette } from '../../ts/palette.js'
-import { decodeLabels, encodeLabels } from '../../ts/render/png.js'
+import { maskPalette } from '../../ts/photos/palette.js'
+import { decodeLabels, encodeLabels } from '../../ts/photos/png.js'
 
 const root = join(__dirname, '../..')
 const scenesFolder = join(root, 'models/scenes')

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { installedLibTorch, type LibTorch, readVersion } from '../../ts/setup/find.js'
+import { installedLibTorch, type LibTorch, readVersion } from '../../ts/libtorch/find.js'
 
 const root = resolve(__dirname, '../..')
 const second = process.env.CLIP_ES_SECOND_LIBTORCH ? resolve(process.env.CLIP_ES_SECOND_LIBTORCH) : undefined

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export const root = join(__dirname, '../..')
-export const main = join(root, 'dist/cli/main.js')
+export const main = join(root, 'cli/dist/main.js')
 export const scenes = join(root, 'models/scenes')
 
 /** What a run of the command left. */

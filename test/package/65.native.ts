@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Segmenter } from '../../ts/index.js'
-import { installedLibTorch } from '../../ts/setup/find.js'
+import { installedLibTorch } from '../../ts/libtorch/find.js'
 import { root, Workplace } from '../e2e/support.js'
 import { agreement, crop, modelPath, otherModelPath, scene } from '../unit/support.js'
 

@@ -14,9 +14,10 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { glibcVersion } from '../../ts/setup/glibc.js'
+import { glibcVersion } from '../../cli/src/setup/glibc.js'
 import { root } from '../e2e/support.js'
 
 const largestTarball = 20e6 // bytes
@@ -26,7 +27,7 @@ test.after(() => {
   rmSync(folder, { recursive: true, force: true })
   if (hadPrebuilds) return
   rmSync(join(root, 'prebuilds'), { recursive: true, force: true })
-  spawnSync(process.execPath, ['dist/cli/main.js', 'setup', '--quiet'], { cwd: root, stdio: 'inherit' }) // prebuildify moved the add-on
+  spawnSync('npm', ['run', '--silent', 'build:native'], { cwd: root, stdio: 'inherit' }) // prebuildify moved the add-on
 })
 
 const hasTools = ['cmake', 'c++', 'objdump'].every((tool) => spawnSync(tool, ['--version']).error === undefined)
@@ -95,37 +96,50 @@ packageTest('the prebuild needs the C library alone, and no newer one than the R
   assert.ok(newest <= Number(documented), `glibc 2.${newest} is needed, the README says 2.${documented}`)
 })
 
-let tarball = ''
+const tarballs = { library: '', command: '' }
 
-packageTest('npm pack: what runs and builds the package, and is under 20 MB', () => {
-  const { stdout } = succeeds(run(root, 'npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder]))
+function pack(workspace: string): { file: string; paths: string[] } {
+  const args = ['pack', '--json', '--ignore-scripts', '--workspace', workspace, '--pack-destination', folder]
+  const { stdout } = succeeds(run(root, 'npm', args))
   const [packed] = JSON.parse(stdout) as { filename: string; files: { path: string }[] }[]
-  tarball = join(folder, packed?.filename as string)
-  assert.ok(statSync(tarball).size < largestTarball, `${statSync(tarball).size} bytes`)
-  const paths = packed?.files.map(({ path }) => path) ?? []
+  return { file: join(folder, packed?.filename as string), paths: packed?.files.map(({ path }) => path) ?? [] }
+}
+
+packageTest('npm pack of the library: what runs it, without sources, tests and the command, under 20 MB', () => {
+  const { file, paths } = pack('clip-es')
+  tarballs.library = file
+  assert.ok(statSync(file).size < largestTarball, `${statSync(file).size} bytes`)
   for (const path of [
     'dist/index.js',
     'dist/index.d.ts',
     'dist/esm.mjs',
     'dist/esm.d.mts',
-    'dist/cli/main.js',
+    'dist/photos/index.js',
     'prebuilds/linux-x64/clip-es.glibc.node',
     'models/emoji-clip.pt',
     'data/bpe_simple_vocab_16e6.txt.gz',
-    'cpp/segmenter.cpp',
-    'binding/addon.cpp',
-    'binding/exports.map',
-    'CMakeLists.txt',
-    'scripts/install.cjs',
     'tools/export_archive.py',
-    'examples/native/main.cpp',
     'docs/errors.md',
     'README.md',
     'LICENSE',
+    'CHANGELOG.md',
   ])
     assert.ok(paths.includes(path), `${path} is not packed`)
-  const strays = paths.filter((path) => /^(ts|test|node_modules|build|bench|\.)/.test(path) || /\.(pyc|log|tgz)$/.test(path))
-  assert.equal(strays, [])
+  const strays = /^(ts|cli|server|cpp|binding|test|node_modules|build|bench|scripts|\.)|\.(pyc|log|tgz)$/
+  assert.equal(
+    paths.filter((path) => strays.test(path)),
+    [],
+  )
+})
+
+packageTest('npm pack of the command: its compiled files only', () => {
+  const { file, paths } = pack('clip-es-cli')
+  tarballs.command = file
+  assert.ok(paths.includes('dist/main.js') && paths.includes('LICENSE') && paths.includes('README.md'), String(paths))
+  assert.equal(
+    paths.filter((path) => !/^(dist\/.*\.(js|css)|package\.json|README\.md|LICENSE)$/.test(path)),
+    [],
+  )
 })
 
 function project(name: string): string {
@@ -135,25 +149,34 @@ function project(name: string): string {
   return at
 }
 
+// A scene's pixels, which the programs below read without sharp: the library does not bring it.
+const pixels = join(folder, 'pixels')
+test.before(async () => {
+  const { data, info } = await sharp(join(root, 'models/scenes/scene01.png'))
+    .removeAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+  assert.equal([info.width, info.height], [320, 240])
+  writeFileSync(pixels, data)
+})
+
 const use = `
-async function use({ Segmenter }, scene) {
-  const sharp = require('sharp')
-  const { data, info } = await sharp(scene).removeAlpha().raw().toBuffer({ resolveWithObject: true })
+async function use({ Segmenter }) {
+  const { readFileSync } = require('node:fs')
   const segmenter = await Segmenter.load()
   const classes = await segmenter.encodeClasses(['elephant', 'television', 'panda'])
-  const { mask } = await segmenter.segment({ data, width: info.width, height: info.height }, classes)
+  const { mask } = await segmenter.segment({ data: readFileSync(${JSON.stringify(pixels)}), width: 320, height: 240 }, classes)
   await segmenter.close()
-  const maps = require('node:fs').readFileSync('/proc/self/maps', 'utf8')
-  const [, addon] = maps.match(/ (\\/.*clip[-_]es[^/]*\\.node)$/m)
+  const [, addon] = readFileSync('/proc/self/maps', 'utf8').match(/ (\\/.*clip[-_]es[^/]*\\.node)$/m)
   const hash = require('node:crypto').createHash('sha256').update(mask).digest('hex')
   console.log(JSON.stringify({ hash, addon }))
 }`
-const commonJs = `${use}\nuse(require('clip-es'), require.resolve('clip-es/package.json').replace('package.json', 'models/scenes/scene01.png'))`
+const commonJs = `${use}\nuse(require('clip-es'))`
 const esModule = `import { createRequire } from 'node:module'
 import * as clip from 'clip-es'
 const require = createRequire(import.meta.url)
 ${use}
-await use(clip, new URL('./node_modules/clip-es/models/scenes/scene01.png', import.meta.url).pathname.replaceAll('%20', ' '))`
+await use(clip)`
 
 function usePackage(at: string, env: NodeJS.ProcessEnv): { hash: string; addon: string }[] {
   writeFileSync(join(at, 'use.cjs'), commonJs)
@@ -161,49 +184,51 @@ function usePackage(at: string, env: NodeJS.ProcessEnv): { hash: string; addon: 
   return ['use.cjs', 'use.mjs'].map((file) => JSON.parse(succeeds(run(at, process.execPath, [file], env)).stdout))
 }
 
-let first = ''
+const most = { packages: 5, bytes: 25e6 }
 
-packageTest('npm install without a compiler, CMake and LibTorch; require and import', () => {
-  first = project('a project')
-  const { stdout } = succeeds(run(first, 'npm', ['install', '--foreground-scripts', '--prefer-offline', tarball], bare()))
-  assert.match(stdout, /clip-es is set up: add-on prebuilds\/linux-x64\/clip-es\.glibc\.node$/m)
-  const [required, imported] = usePackage(first, bare())
-  assert.match(required?.addon ?? '', /a project\/node_modules\/clip-es\/prebuilds\/linux-x64\/clip-es\.glibc\.node$/)
-  assert.equal(imported, required)
+packageTest(
+  'the library installs without scripts, compiler and LibTorch, with few packages; require and import give the same',
+  () => {
+    const at = project('a project')
+    succeeds(run(at, 'npm', ['install', '--prefer-offline', '--ignore-scripts', tarballs.library], bare()))
+    const [required, imported] = usePackage(at, bare())
+    assert.match(required?.addon ?? '', /a project\/node_modules\/clip-es\/prebuilds\/linux-x64\/clip-es\.glibc\.node$/)
+    assert.equal(imported, required)
+    const { stdout } = succeeds(run(at, 'npm', ['ls', '--all', '--parseable'], bare()))
+    const packages = stdout.trim().split('\n').length - 1 // the first line is the project
+    const files = readdirSync(join(at, 'node_modules'), { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    )
+    const bytes = files.reduce((sum, entry) => sum + statSync(join(entry.parentPath ?? entry.path, entry.name)).size, 0)
+    console.log(`  ${packages} packages, ${(bytes / 1e6).toFixed(1)} MB`)
+    assert.ok(packages <= most.packages && bytes <= most.bytes, `${packages} packages, ${bytes} bytes`)
+  },
+)
+
+packageTest('clip-es/photos without sharp says what to install', () => {
+  const script =
+    "require('clip-es/photos').decodePhoto('package.json', 1e6).catch((error) => console.log(error.code, error.message))"
+  const { stdout } = succeeds(run(join(folder, 'a project'), process.execPath, ['-e', script], bare()))
+  assert.match(stdout, /^ERR_IO .*run npm install sharp$/m)
 })
 
-packageTest('the installed command works there, and the doctor finds nothing wrong', () => {
-  const doctor = run(first, 'npx', ['clip-es', 'doctor'], bare())
+packageTest('the command installs without scripts, works, and its doctor finds nothing wrong', () => {
+  const at = project('another project')
+  succeeds(run(at, 'npm', ['install', '--prefer-offline', '--ignore-scripts', tarballs.library, tarballs.command], bare()))
+  const doctor = run(at, 'npx', ['clip-es', 'doctor'], bare())
   assert.is(doctor.status, 0, doctor.stdout + doctor.stderr)
   assert.match(doctor.stdout, /^Everything works/m)
   const photo = 'node_modules/clip-es/models/scenes/scene01.png'
-  succeeds(run(first, 'npx', ['clip-es', 'segment', photo, '--classes', 'panda,television', '-o', 'masks'], bare()))
-  assert.ok(existsSync(join(first, 'masks', photo)))
+  succeeds(run(at, 'npx', ['clip-es', 'segment', photo, '--classes', 'panda,television', '-o', 'masks'], bare()))
+  assert.ok(existsSync(join(at, 'masks', photo)))
 })
 
-packageTest('npm install without any network and without scripts: it works', () => {
-  const second = project('another project')
-  succeeds(run(second, 'npm', ['install', '--offline', '--ignore-scripts', tarball], bare()))
-  const [required] = usePackage(second, bare())
-  assert.is(required?.hash, usePackage(first, bare())[0]?.hash)
-})
-
-packageTest('an install that cannot build the add-on says why and what to do, and leaves the project installed', () => {
-  const third = project('a third project')
-  const without = join(folder, 'without prebuild.tgz')
-  const unpacked = join(folder, 'unpacked')
-  mkdirSync(unpacked)
-  succeeds(run(folder, 'tar', ['-xzf', tarball, '-C', unpacked]))
-  rmSync(join(unpacked, 'package/prebuilds'), { recursive: true })
-  succeeds(run(unpacked, 'tar', ['-czf', without, 'package']))
-  const { status, stdout, stderr } = run(third, 'npm', ['install', '--foreground-scripts', '--offline', without], bare())
-  assert.is(status, 0, stdout + stderr)
-  assert.match(stderr, /clip-es: the add-on has to be built, and this is missing: cmake/)
-  assert.match(
-    stderr,
-    /clip-es: installed, but the add-on could not be built\. Remove the cause above, then run npx clip-es setup/,
-  )
-  assert.ok(existsSync(join(third, 'node_modules/clip-es/dist/index.js')))
+packageTest('where there is no add-on for the platform, loading a model says so and what to do', () => {
+  const at = join(folder, 'a project')
+  rmSync(join(at, 'node_modules/clip-es/prebuilds'), { recursive: true })
+  const script = "require('clip-es').Segmenter.load().catch((error) => console.log(error.code, error.message))"
+  const { stdout } = succeeds(run(at, process.execPath, ['-e', script], bare()))
+  assert.match(stdout, /^ERR_LIBTORCH there is no native add-on for linux x64: use a platform that the README lists, or build/m)
 })
 
 test.run()

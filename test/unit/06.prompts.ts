@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseClassFile } from '../../ts/class_file.js'
+import { parseClassFile } from '../../ts/photos/class_file.js'
 import { backgrounds, classSets, fillTemplate, templates } from '../../ts/text/prompts.js'
 
 test('a word goes where the braces are', () => {

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseClassFile, readClassFile } from '../../ts/class_file.js'
 import { nearest } from '../../ts/nearest.js'
+import { parseClassFile, readClassFile } from '../../ts/photos/class_file.js'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clip-es-'))
 test.after(() => rmSync(folder, { recursive: true }))

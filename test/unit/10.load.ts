@@ -15,12 +15,12 @@ import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { demoClasses, demoScenes } from '../../cli/src/demo/scenes.js'
+import { Confusion, meanOfNumbers } from '../../cli/src/metrics/confusion.js'
 import { autoPrecision } from '../../ts/auto_precision.js'
-import { demoClasses, demoScenes } from '../../ts/demo/scenes.js'
 import { ClipEsError, type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
-import { Confusion, meanOfNumbers } from '../../ts/metrics/confusion.js'
+import { installedLibTorch } from '../../ts/libtorch/find.js'
 import { hasAmx } from '../../ts/native.js'
-import { installedLibTorch } from '../../ts/setup/find.js'
 import {
   Archive,
   agreement,
@@ -68,7 +68,9 @@ async function answers(segmenter: Segmenter) {
 
 test('the embedded model says what it is, and cannot be told otherwise', async () => {
   const segmenter = await load()
-  assert.equal(segmenter.model, {
+  const { fingerprint, ...model } = segmenter.model
+  assert.match(fingerprint, /^[0-9a-f]+$/)
+  assert.equal(model, {
     path: modelPath,
     demo: true,
     patch: 16,
@@ -309,14 +311,22 @@ test("device 'auto' is the CPU, and the model says so", async () => {
 })
 
 test("device 'cuda' without CUDA is refused with the reason and the remedy, and the CPU is there as before", async () => {
-  // This LibTorch computes on the CPU alone, or there is no driver: what a machine with a GPU does is tools/gpu_check.sh's to see.
+  // tools/gpu_check.sh tests machines with a GPU.
   if (existsSync('/dev/nvidiactl')) return
+  const [code, reason] = installedLibTorch()
+    ? (['ERR_DEVICE_UNAVAILABLE', 'cannot be used'] as const)
+    : (['ERR_LIBTORCH', 'needs a CUDA build of LibTorch'] as const)
   for (const [device, name] of [
     ['cuda', 'cuda:0'],
     ['cuda:0', 'cuda:0'],
     ['cuda:17', 'cuda:17'],
   ] as const)
-    await rejects(load(modelPath, { device }), 'ERR_DEVICE_UNAVAILABLE', `device '${name}' cannot be used`, "or use device 'cpu'")
+    await rejects(
+      load(modelPath, { device }),
+      code,
+      `device '${installedLibTorch() ? name : device}' ${reason}`,
+      "or use device 'cpu'",
+    )
   const again = await load(modelPath, { device: 'cpu' })
   assert.is(again.model.device, 'cpu')
   await again.close()

@@ -4,7 +4,7 @@ import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClassSet, ImageData, Segmenter, SegmentOptions, SegmentResult } from '../../ts/index.js'
-import { decodeLabels } from '../../ts/render/png.js'
+import { decodeLabels } from '../../ts/photos/png.js'
 import { agreement, crop, largestDifference, load, reasonOf, rejects, root, type Scene, scene } from './support.js'
 
 let segmenter: Segmenter

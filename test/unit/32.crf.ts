@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readClassFile } from '../../ts/class_file.js'
+import { iou } from '../../cli/src/metrics/iou.js'
 import { type ClassSet, type CrfOptions, type DenseCrfInput, denseCrf, type Segmenter } from '../../ts/index.js'
-import { iou } from '../../ts/metrics.js'
-import { decodeLabels } from '../../ts/render/png.js'
+import { readClassFile } from '../../ts/photos/class_file.js'
+import { decodeLabels } from '../../ts/photos/png.js'
 import { largestDifference, load, reasonOf, rejects, root, type Scene, scene } from './support.js'
 
 let segmenter: Segmenter

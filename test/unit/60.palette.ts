@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClipEsError } from '../../ts/errors.js'
-import { hexColour, maskPalette, parseColour, vividColour, vocColour } from '../../ts/palette.js'
+import { hexColour, maskPalette, parseColour, vividColour, vocColour } from '../../ts/photos/palette.js'
 
 test("the colours of VOC's first labels, its last and its border are VOC's", () => {
   const known: Record<number, number[]> = {

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { encodeConfidence } from '../../cli/src/formats/confidence.js'
 import { ClipEsError } from '../../ts/errors.js'
-import { maskPalette, vocColour } from '../../ts/palette.js'
-import { encodeConfidence } from '../../ts/render/confidence.js'
-import { decodeLabels, encodeLabels } from '../../ts/render/png.js'
+import { maskPalette, vocColour } from '../../ts/photos/palette.js'
+import { decodeLabels, encodeLabels } from '../../ts/photos/png.js'
 
 const scenes = join(__dirname, '../../models/scenes')
 

@@ -6,8 +6,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClipEsError } from '../../ts/errors.js'
 import { writeWhole } from '../../ts/files/write_whole.js'
-import { escapeXml, legend, percent } from '../../ts/render/legend.js'
-import { type OverlayLabel, type OverlayOptions, renderOverlay } from '../../ts/render/overlay.js'
+import { escapeXml, legend, percent } from '../../ts/photos/legend.js'
+import { type OverlayLabel, type OverlayOptions, renderOverlay } from '../../ts/photos/overlay.js'
 import type { ImageData } from '../../ts/types.js'
 
 const [width, height] = [60, 40]

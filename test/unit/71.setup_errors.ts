@@ -1,16 +1,16 @@
-// What set-up says when something is missing: one sentence with the problem and the remedy.
+// What set-up and the build of the add-on say when something is missing: one sentence with the problem and the remedy.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { addonFile } from '../../ts/setup/addon.js'
-import { loadFailure } from '../../ts/setup/loads.js'
+import { loadFailure } from '../../cli/src/setup/loads.js'
+import { addonFile } from '../../ts/native.js'
 import { fakeLibTorch } from './setup_support.js'
 import { root, temporaryFolder } from './support.js'
 
 const folder = temporaryFolder()
-const main = join(root, 'ts/cli/main.ts')
+const main = join(root, 'cli/src/main.ts')
 
 /** An environment with only the named tools and an empty cache. */
 function environment(tools: string[], more: Record<string, string> = {}): NodeJS.ProcessEnv {
@@ -36,18 +36,19 @@ function errorOf({ status, stderr }: SpawnSyncReturns<string>): string {
 }
 
 const hasTools = ['cmake', 'g++', 'ninja'].every((tool) => spawnSync(tool, ['--version']).error === undefined)
-if (!hasTools) console.log('skipped: set-up without a compiler or CMake: there is none to leave out')
+if (!hasTools) console.log('skipped: the build without a compiler or CMake: there is none to leave out')
 const toolTest: typeof test.skip = hasTools ? test : test.skip
 
 toolTest('without compiler, CMake or both, those are named, and how to get them', () => {
-  const remedy = /apt-get install cmake g\+\+ ninja-build; Fedora: .+ Then run npx clip-es setup again$/
+  const remedy = /apt-get install cmake g\+\+ ninja-build; Fedora: .+ Then run npm install again$/
   for (const [tools, missing] of [
     [[], 'cmake, a C++ compiler (g++), ninja or make (ninja-build)'],
     [['cmake', 'ninja'], 'a C++ compiler (g++)'],
     [['g++', 'ninja'], 'cmake'],
   ] as const) {
-    const error = errorOf(setup(environment([...tools]), '--build'))
-    assert.ok(error.startsWith(`the add-on has to be built, and this is missing: ${missing}. Debian`), error)
+    const builder = [join(root, 'scripts/build_addon.mjs'), '--force']
+    const error = errorOf(spawnSync(process.execPath, builder, { encoding: 'utf8', cwd: root, env: environment([...tools]) }))
+    assert.ok(error.startsWith(`the add-on must be built, and this is missing: ${missing}. Debian`), error)
     assert.match(error, remedy)
   }
 })

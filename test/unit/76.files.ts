@@ -15,18 +15,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { oneLine, printable } from '../../ts/cli/say.js'
-import { ResultStore, resultFile } from '../../ts/dataset/store.js'
-import { existingPath } from '../../ts/files/existing.js'
+import { existingPath } from '../../cli/src/files/existing.js'
+import { walk } from '../../cli/src/files/walk.js'
+import { encodeConfidence } from '../../cli/src/formats/confidence.js'
+import { ResultStore, resultFile } from '../../cli/src/results/store.js'
+import { oneLine, printable } from '../../cli/src/say.js'
 import { readRegular, readRegularSync } from '../../ts/files/read_regular.js'
-import { walk } from '../../ts/files/walk.js'
 import { checkNameLength, writeAllWhole, writeWhole } from '../../ts/files/write_whole.js'
-import { maskPalette } from '../../ts/palette.js'
-import { decodePhoto } from '../../ts/photos/decode.js'
-import { encodeConfidence } from '../../ts/render/confidence.js'
-import { ownPicture, photoOfMask, sourceOfMask } from '../../ts/render/mark.js'
-import { renderOverlay } from '../../ts/render/overlay.js'
-import { encodeLabels } from '../../ts/render/png.js'
+import { ownPicture, photoOfMask, sourceOfMask } from '../../ts/photos/mark.js'
+import { renderOverlay } from '../../ts/photos/overlay.js'
+import { maskPalette } from '../../ts/photos/palette.js'
+import { encodeLabels } from '../../ts/photos/png.js'
+import { decodePhoto } from '../../ts/photos/read_photo.js'
 import { isDevice, makeDevice } from '../device.js'
 
 let folder = ''
@@ -94,7 +94,7 @@ test('what is not a regular file is never replaced, whether it is named or linke
       : []),
   ] as const) {
     assert.throws(() => writeWhole(path, 'x'), `${path} is ${kind}; only regular files are replaced`)
-    assert.throws(() => writeAllWhole(folder, [[path, Buffer.from('x')]]), `${path} is ${kind}; only regular files are replaced`)
+    assert.throws(() => writeAllWhole([[path, Buffer.from('x')]], folder), `${path} is ${kind}; only regular files are replaced`)
   }
   assert.ok(lstatSync(at('pipe')).isFIFO())
   if (hasDevice) assert.ok(isDevice(at('null')))

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { LabelIndex } from '../../ts/dataset/label_index.js'
-import { readLabels } from '../../ts/dataset/labels.js'
+import { LabelIndex } from '../../cli/src/sources/label_index.js'
+import { readLabels } from '../../cli/src/sources/labels.js'
 import { classSets } from '../../ts/text/prompts.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-'))

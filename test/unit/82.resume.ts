@@ -4,9 +4,9 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isDone, Journal, type JournalEntry, photoState, readJournal } from '../../ts/dataset/journal.js'
-import { claimFolder, type Manifest, type RunSettings, readManifest, settingsHash } from '../../ts/dataset/manifest.js'
-import { ResultStore, resultFile } from '../../ts/dataset/store.js'
+import { isDone, Journal, type JournalEntry, photoState, readJournal } from '../../cli/src/results/journal.js'
+import { claimFolder, type Manifest, type RunSettings, readManifest, settingsHash } from '../../cli/src/results/manifest.js'
+import { ResultStore, resultFile } from '../../cli/src/results/store.js'
 
 let out: string
 test.before.each(() => {

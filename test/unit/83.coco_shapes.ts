@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type CocoShape, eachPixel } from '../../ts/dataset/coco_shapes.js'
+import { type CocoShape, eachPixel } from '../../cli/src/sources/coco_shapes.js'
 
 /** The pixels of a shape, a row a word. */
 function drawn(shape: CocoShape, width: number, height: number): string {

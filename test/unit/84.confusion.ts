@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BoundaryCounts, boundaryWidth } from '../../ts/metrics/boundary.js'
-import { Confusion, meanOfNumbers } from '../../ts/metrics/confusion.js'
+import { BoundaryCounts, boundaryWidth } from '../../cli/src/metrics/boundary.js'
+import { Confusion, meanOfNumbers } from '../../cli/src/metrics/confusion.js'
 
 const map = (text: string): Uint8Array =>
   Uint8Array.from(text.replace(/\s/g, ''), (digit) => (digit === 'x' ? 255 : Number(digit)))

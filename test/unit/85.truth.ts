@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Evaluator } from '../../ts/evaluate/evaluation.js'
-import { fittingTruth, openTruth } from '../../ts/evaluate/truth.js'
+import { Evaluator } from '../../cli/src/eval/evaluation.js'
+import { fittingTruth, openTruth } from '../../cli/src/eval/truth.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-truth-'))
 test.after(() => rmSync(folder, { recursive: true, force: true }))

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Evaluator } from '../../ts/evaluate/evaluation.js'
-import { drawCharts } from '../../ts/report/charts.js'
+import { Evaluator } from '../../cli/src/eval/evaluation.js'
+import { drawCharts } from '../../cli/src/report/charts.js'
 
 /** Figures of one picture in which every label has a few pixels, and some are taken for the next. */
 function evaluationOf(names: readonly string[]) {

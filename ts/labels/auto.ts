@@ -1,5 +1,6 @@
 import { checkAttached } from '../check.js'
 import type { ClassSet } from '../class_set.js'
+import { inOrder } from '../in_order.js'
 import type { NativeEncodedImage, NativeImage } from '../native.js'
 import type { Caller, PhotoJobs } from '../photo_jobs.js'
 import { type CompetingTexts, competingTexts, textProbabilities, textProbabilitiesInTurns } from '../text_scores.js'
@@ -49,18 +50,15 @@ export async function findPresence(
   const atPatches = largestValues(smooth, texts.classes)
   const candidates = [...atPatches.keys()].filter((c) => (atPatches[c] as number) >= leastAtPatches)
   const found: Found = { presence: new Float64Array(texts.classes), timings: [] }
-  const outcomes = await Promise.allSettled(
-    candidates.map((c) =>
-      jobs.crops.use(caller.signal, async () => {
-        checkAttached(caller.call, 'image.data', image.data)
-        const crop = cropToPatches(image, classBox(smooth, grid, texts.classes, c, shareOfPeak), grid)
-        const { probabilities: inCrop, timings } = await probabilitiesOf(jobs, crop, texts, caller)
-        found.presence[c] = Math.sqrt((atPatches[c] as number) * (inCrop[c] as number))
-        found.timings.push(timings)
-      }),
-    ),
-  )
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  const closer = inOrder(candidates, jobs.window, caller.signal, async (c) => {
+    checkAttached(caller.call, 'image.data', image.data)
+    const crop = cropToPatches(image, classBox(smooth, grid, texts.classes, c, shareOfPeak), grid)
+    return { c, ...(await jobs.crops.use(caller.signal, () => probabilitiesOf(jobs, crop, texts, caller))) }
+  })
+  for await (const { c, probabilities: inCrop, timings } of closer) {
+    found.presence[c] = Math.sqrt((atPatches[c] as number) * (inCrop[c] as number))
+    found.timings.push(timings)
+  }
   return found
 }
 

@@ -33,11 +33,11 @@ const Functions& load_functions(int index) {
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library)
     unavailable(index, std::string("the CUDA kernels cannot be loaded (") + dlerror() +
-                           "); build them on a machine with CUDA's nvcc by CLIP_ES_CUDA=ON npx clip-es setup --build");
+                           "); build them on a machine with CUDA's nvcc by CLIP_ES_CUDA=ON npm run build:native -- --force");
   const auto entry = reinterpret_cast<decltype(&clip_es_cuda_functions)>(dlsym(library, "clip_es_cuda_functions"));
   const Functions* functions = entry ? entry(kVersion) : nullptr;
   if (!functions)
-    unavailable(index, file + " belongs to another version of clip-es; build it again by CLIP_ES_CUDA=ON npx clip-es setup --build");
+    unavailable(index, file + " belongs to another version of clip-es; build it again by CLIP_ES_CUDA=ON npm run build:native -- --force");
   return *functions;
 }
 

@@ -1,0 +1,74 @@
+import { readdirSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { type CrfOptions, denseCrf, ignored } from 'clip-es'
+import { decodePhoto, ownPicture } from 'clip-es/photos'
+import { allocate, invalid } from 'clip-es/support'
+import { readCamsOf } from '../eval/files.js'
+import { turnedNote } from '../eval/truth.js'
+import { existingPath } from '../files/existing.js'
+import type { Cams } from '../metrics/cam_rule.js'
+import { isPhotoName } from '../photos/names.js'
+import type { Segmented } from '../pipeline/outputs.js'
+import { PhotoIndex } from '../sources/photo_index.js'
+
+/** What a mask is made with, besides its photo and maps. */
+export interface RefineOptions {
+  crf: CrfOptions
+  backgroundPower: number
+  ignoreBelow: number
+  /** Whether maps and photo are compared as the camera held it or as its file stores it. */
+  orientation: 'obeyed' | 'ignored'
+  maxPixels: number
+  signal: AbortSignal
+}
+
+/** The photo that an id's maps are of: id.jpg and the like, or the id itself. Throws ERR_INVALID_ARG. */
+export function photoOf(folder: string, id: string): string {
+  const parent = existingPath(dirname(join(folder, id)))
+  const names = parent === undefined ? [] : readdirSync(parent).filter(isPhotoName)
+  const photos = names.filter((name) => ownPicture(join(parent as string, name)) === undefined)
+  const found = new PhotoIndex(photos).matches(basename(id))
+  if (found.length === 1) return join(parent as string, found[0] as string)
+  if (found.length) throw invalid(`${found.join(' and ')} in ${parent} have that name; keep one of them`)
+  throw invalid(`there is no photo of that name in ${dirname(join(folder, id))}; name the photos' folder with --photos`)
+}
+
+/** [background = (1 - largest map)^power, maps]. */
+export function scoresOf({ keys, maps, width, height }: Cams, power: number): Float32Array {
+  const pixels = width * height
+  const scores = allocate('crf: the scores', Float32Array, (keys.length + 1) * pixels)
+  scores.set(maps, pixels)
+  for (let i = 0; i < pixels; i++) {
+    let largest = 0
+    for (let at = i; at < maps.length; at += pixels) largest = Math.max(largest, maps[at] as number)
+    scores[i] = (1 - largest) ** power
+  }
+  return scores
+}
+
+/** Reads a photo and its maps from the folder `maps`, and makes the mask. Rejects with the signal's reason when stopped. */
+export async function refine(maps: string, id: string, file: string, options: RefineOptions): Promise<Segmented> {
+  const { file: mapsFile, cams } = await readCamsOf(maps, id)
+  const photo = await decodePhoto(file, options.maxPixels, options.orientation)
+  const { width, height } = photo
+  if (cams.width !== width || cams.height !== height)
+    throw invalid(
+      `${mapsFile} has maps of ${cams.width} x ${cams.height}; ${file} is ${width} x ${height}${cams.width === height && cams.height === width ? turnedNote : ''}`,
+    )
+  const scores = scoresOf(cams, options.backgroundPower)
+  const { signal, ignoreBelow } = options
+  const input = { rgb: rgbOf(photo.data, width * height), width, height, scores, labels: cams.keys.length + 1 }
+  const { mask, confidence } = await denseCrf(input, { ...options.crf, signal })
+  const values = Uint8Array.from([0, ...cams.keys.map((key) => key + 1)])
+  for (let i = 0; i < mask.length; i++)
+    mask[i] = (confidence[i] as number) < ignoreBelow ? ignored : (values[mask[i] as number] as number)
+  return { photo, mask, confidence, labels: cams.keys }
+}
+
+/** A grey photo's levels three times. */
+function rgbOf(data: Uint8Array | Uint8ClampedArray, pixels: number): Uint8Array | Uint8ClampedArray {
+  if (data.length !== pixels) return data
+  const rgb = new Uint8Array(3 * pixels)
+  for (let i = 0; i < rgb.length; i++) rgb[i] = data[Math.floor(i / 3)] as number
+  return rgb
+}

@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs'
+import { cpus, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { packageRoot, packageVersion, physicalCores } from 'clip-es/support'
+import { glibcVersion } from '../setup/glibc.js'
+import { type Check, ok, warning, wrong } from './check.js'
+
+const oldestGlibc = '2.28' // of LibTorch's own builds (manylinux_2_28)
+const leastMemory = 2e9 // bytes: the paper's ViT-B/16 with a photo of 1024 pixels, and room to spare
+
+const isOlder = (version: string, than: string): boolean => version.localeCompare(than, 'en', { numeric: true }) < 0
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`
+
+/** This package and the Node.js that runs it. */
+export function nodeCheck(): Check {
+  const { engines } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { engines: { node: string } }
+  const oldest = engines.node.replace(/^>=/, '')
+  const { node } = process.versions
+  const values = { package: packageVersion(), node }
+  if (isOlder(node, oldest))
+    return wrong('Node.js', `${node}, older than ${oldest}`, `install Node.js ${oldest} or newer`, values)
+  return ok('Node.js', `${node} at ${process.execPath}`, values)
+}
+
+export function platformCheck(): Check {
+  const { platform, arch } = process
+  const glibc = platform === 'linux' ? glibcVersion() : undefined
+  const values = { platform, arch, glibc }
+  const detail = `${platform} ${arch}${glibc ? `, glibc ${glibc}` : ''}`
+  if (platform !== 'linux') return wrong('platform', detail, 'use Linux: this version is for no other system', values)
+  if (!glibc)
+    return wrong('platform', `${detail}, not glibc`, 'use a system with glibc, such as Debian, Ubuntu or Fedora', values)
+  if (isOlder(glibc, oldestGlibc))
+    return warning(
+      'platform',
+      detail,
+      `the CPU works; for device 'cuda' LibTorch's builds need glibc ${oldestGlibc}: use a newer system`,
+      values,
+    )
+  if (arch !== 'x64') return warning('platform', detail, 'this version is tested on x64 alone; run npm test', values)
+  return ok('platform', detail, values)
+}
+
+/** Extensions that make a difference, by their names in /proc/cpuinfo. */
+const extensions: Readonly<Record<string, string>> = {
+  avx2: 'AVX2',
+  avx512f: 'AVX-512',
+  avx512_vnni: 'AVX-512 VNNI',
+  avx512_bf16: 'AVX-512 bf16',
+  amx_bf16: 'AMX bf16',
+}
+
+/** The extensions that Linux reports for this CPU; empty on other systems. */
+export function processorFlags(): Set<string> {
+  try {
+    return new Set(
+      readFileSync('/proc/cpuinfo', 'utf8')
+        .match(/^flags\s*:(.*)$/m)?.[1]
+        ?.trim()
+        .split(/\s+/),
+    )
+  } catch {
+    return new Set()
+  }
+}
+
+export function processorCheck(): Check {
+  const flags = processorFlags()
+  const has = Object.entries(extensions).flatMap(([flag, name]) => (flags.has(flag) ? [name] : []))
+  const model = cpus()[0]?.model.trim() || 'unknown model'
+  const [cores, threads] = [physicalCores(), cpus().length]
+  const values = { model, cores, threads, extensions: has }
+  const detail = `${model}, ${cores} cores used by default, ${threads} threads; ${has.join(', ') || 'no AVX2'}`
+  if (process.arch === 'x64' && !flags.has('avx2'))
+    return warning(
+      'processor',
+      detail,
+      'without AVX2 everything works, many times slower: use a processor made after 2013',
+      values,
+    )
+  return ok('processor', detail, values)
+}
+
+export function memoryCheck(): Check {
+  const [total, available] = [process.constrainedMemory() || totalmem(), process.availableMemory()]
+  // Without a limit the kernel reports one beyond any memory.
+  const values = { total: Math.min(total, totalmem()), available }
+  const detail = `${gigabytes(values.total)}, ${gigabytes(available)} available`
+  if (available >= leastMemory) return ok('memory', detail, values)
+  return warning('memory', detail, 'close other programs, or use a smaller model and a smaller --max-side', values)
+}

@@ -1,0 +1,30 @@
+import type { Device, Precision } from 'clip-es'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { integerFrom } from './usage.js'
+
+/** What a command line says of the model and of how it runs. */
+export interface EngineOptions {
+  model?: string
+  precision?: Precision
+  device?: Device
+  threads?: number
+  concurrency?: number
+  maxSide?: number
+}
+
+export function device(text: string): Device {
+  if (/^(auto|cpu|cuda(:\d+)?)$/.test(text)) return text as Device
+  throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.')
+}
+
+export const maxSide = (text: string): number => (text === 'none' ? Number.POSITIVE_INFINITY : integerFrom(1, 2 ** 31 - 1)(text))
+
+/** Adds them to a command that goes over a data set. */
+export const addEngineOptions = (command: Command): Command =>
+  command
+    .option('--model <file>', 'CLIP archive; default $CLIP_ES_MODEL, else the embedded demo model')
+    .addOption(new Option('--precision <name>', 'of the matrix products').choices(['auto', 'float32', 'bfloat16', 'int8']))
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N', device)
+    .option('--threads <n>', 'default: the physical cores', integerFrom(1, 1024))
+    .option('--concurrency <n>', 'photos computed side by side (default: 4, or as many as threads)', integerFrom(1, 64))
+    .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)

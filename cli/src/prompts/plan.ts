@@ -1,0 +1,55 @@
+import { extname } from 'node:path'
+import { backgrounds, type ClassFile, templates } from 'clip-es'
+import { fillTemplate, invalid, readRegularSync } from 'clip-es/support'
+import { messageOf } from '../sources/dataset.js'
+import { UsageError } from '../usage.js'
+import { type Candidate, candidatesOf, type Encoding } from './candidates.js'
+import type { PromptsOptions } from './options.js'
+import type { Softmax } from './rank.js'
+
+/** Templates by the name of a list, or of a file: a JSON list, or one a line. Throws ERR_INVALID_ARG. */
+export function templatesNamed(name: string): readonly string[] {
+  const known = { paper: [templates.clip_es], imagenet: templates.imagenet, all: [templates.clip_es, ...templates.imagenet] }
+  if (Object.hasOwn(known, name)) return known[name as keyof typeof known]
+  try {
+    const text = readRegularSync(name)
+      .toString('utf8')
+      .replace(/^\uFEFF/, '')
+    const list: unknown =
+      extname(name).toLowerCase() === '.json' ? JSON.parse(text) : text.split(/\r\n|\r|\n/).filter((line) => line.trim())
+    if (!Array.isArray(list) || !list.length) throw invalid('there is no list of templates in it')
+    for (const template of list) fillTemplate(template, '')
+    return list
+  } catch (error) {
+    throw invalid(`--templates: ${name}: ${messageOf(error)}; known by name: ${Object.keys(known).join(', ')}`)
+  }
+}
+
+/** What the command line asks to compare. Throws UsageError, ERR_INVALID_ARG. */
+export function candidatesAsked(options: PromptsOptions, file: ClassFile): { candidates: Candidate[]; softmax: Softmax } {
+  const { rank, background = [], withBackground } = options
+  if (rank !== 'backgrounds' && background.length > 1)
+    throw new UsageError(
+      `prompts: --background is there ${background.length} times; more than one list is for --rank backgrounds`,
+    )
+  if (rank !== 'backgrounds' && background.length && !withBackground)
+    throw new UsageError('prompts: --background needs --with-background, because the softmax is over the classes only')
+  if (rank !== 'templates' && options.templates !== 'all')
+    throw new UsageError(`prompts: --templates cannot be used with --rank ${rank}; name the template to ask with by --template`)
+  for (const [option, own] of [
+    ['template', 'templates'],
+    ['fusion', 'fusions'],
+  ] as const)
+    if (rank === own && options[option] !== undefined)
+      throw new UsageError(`prompts: --${option} cannot be used with --rank ${own}, which compares them`)
+  const base: Encoding = {
+    template: options.template ?? file.template ?? templates.clip_es,
+    background: (rank === 'backgrounds' ? undefined : background[0]) ?? file.background ?? backgrounds.voc,
+    fusion: options.fusion ?? file.fusion ?? 'sentence',
+  }
+  const lists = { templates: templatesNamed(options.templates), backgrounds: background }
+  return {
+    candidates: candidatesOf(rank, file, base, lists),
+    softmax: withBackground || rank === 'backgrounds' ? 'with background' : 'classes alone',
+  }
+}

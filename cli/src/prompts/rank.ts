@@ -1,0 +1,96 @@
+import type { ClassFile, ClassSpec, Segmenter } from 'clip-es'
+import { type CompetingTexts, competingTexts, encodePrompt, planClasses, planRows, textProbabilities } from 'clip-es/support'
+import type { LabelledItem } from '../sources/dataset.js'
+import type { Candidate, Encoding } from './candidates.js'
+import type { PhotoEmbedding } from './feature_cache.js'
+import { type Sharpness, sharpness } from './sharpness.js'
+
+/**
+ * Throws ERR_INVALID_ARG for what cannot be encoded, before the photos are: words that stand twice, a prompt longer than the model's
+ * context.
+ */
+export function checkCandidates(candidates: readonly Candidate[], file: ClassFile, context: number): void {
+  for (const { encoding } of candidates) {
+    const { rows, backgroundRows } = planRows(planClasses(specsOf(file), encoding))
+    for (const prompt of [...rows, ...backgroundRows].flat()) encodePrompt(prompt, context)
+  }
+}
+
+const specsOf = ({ classes }: ClassFile): ClassSpec[] =>
+  classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
+
+/** What softmax runs over. */
+export type Softmax = 'with background' | 'classes alone'
+
+/** A candidate and how sharp it is. */
+export interface Ranked extends Sharpness {
+  name: string
+}
+
+/** Candidates of one question, the sharpest first. */
+export interface Ranking {
+  /** Whose synonyms they are. */
+  class?: string
+  candidates: Ranked[]
+}
+
+/** Photos with at least two labels, and their embeddings. */
+export type EncodedPhotos = ReadonlyMap<LabelledItem, PhotoEmbedding>
+
+/** What a ranking is made with. */
+export interface RankParts {
+  segmenter: Segmenter
+  file: ClassFile
+  photos: EncodedPhotos
+  softmax: Softmax
+  signal: AbortSignal
+}
+
+/** Ranks candidates; those with words of their own by class, over the photos that show it. `step` is called after each candidate. */
+export async function rankCandidates(candidates: readonly Candidate[], parts: RankParts, step: () => void): Promise<Ranking[]> {
+  const groups = new Map<number | undefined, Ranked[]>()
+  const texts = textsMaker(parts)
+  for (const candidate of candidates) {
+    const index = candidate.words?.index
+    const shown = [...parts.photos].filter(([{ labels }]) => index === undefined || labels.includes(index))
+    if (shown.length) {
+      const targets = targetProbabilities(shown, await texts(candidate))
+      groups.set(index, [...(groups.get(index) ?? []), { name: candidate.name, ...sharpness(targets) }])
+    }
+    step()
+  }
+  return [...groups].map(([index, ranked]) => ({
+    ...(index === undefined ? {} : { class: parts.file.classes[index]?.name as string }),
+    candidates: ranked.sort((a, b) => a.mean - b.mean),
+  }))
+}
+
+/** Per photo, the probabilities of its labels. */
+function targetProbabilities(photos: readonly (readonly [LabelledItem, PhotoEmbedding])[], texts: CompetingTexts): number[][] {
+  return photos.map(([{ labels }, { image, logitScale }]) => {
+    const probabilities = textProbabilities(image, texts, logitScale)
+    return labels.map((label) => probabilities[label] as number)
+  })
+}
+
+/** Encodes candidates. Those with words of their own have one row of their own; the rest is encoded once. */
+function textsMaker({ segmenter, file, softmax, signal }: RankParts): (candidate: Candidate) => Promise<CompetingTexts> {
+  let base: { encoding: Encoding; texts: CompetingTexts } | undefined
+  const specs = specsOf(file)
+  const whole = async (encoding: Encoding): Promise<CompetingTexts> => {
+    const background = softmax === 'with background' ? encoding.background : []
+    return competingTexts(await segmenter.encodeClasses(specs, { ...encoding, background, signal }), softmax)
+  }
+  return async ({ encoding, words }) => {
+    if (!words) return await whole(encoding)
+    if (base?.encoding !== encoding) base = { encoding, texts: await whole(encoding) }
+    const own = await segmenter.encodeClasses([{ name: 'own', synonyms: words.synonyms }], {
+      ...encoding,
+      background: [],
+      signal,
+    })
+    const rows = base.texts.rows.slice()
+    rows.set(competingTexts(own, 'classes alone').rows, words.index * base.texts.embedding)
+    return { ...base.texts, rows }
+  }
+}

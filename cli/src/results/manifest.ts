@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import type { ClassEntry, CrfOptions } from 'clip-es'
+import { invalid, readRegularSync, writeWhole } from 'clip-es/support'
+import { messageOf } from '../sources/dataset.js'
+
+/** Everything that a result depends on but its photo and labels. */
+export interface RunSettings {
+  /** 'voc train', 'coco instances_train2014.json', 'folder'. */
+  set: string
+  /** The model's fingerprint. */
+  model: string
+  precision: string
+  /** A number, or 'Infinity', which JSON cannot hold as one. */
+  maxSide: string
+  classes: readonly ClassEntry[]
+  template: string | readonly string[]
+  fusion: string
+  background: readonly string[]
+  boxThreshold: number
+  backgroundPower: number
+  ignoreBelow: number
+  refine: boolean
+  /** Its settings, where `clip-es crf` made the masks. */
+  crf: boolean | CrfOptions
+  /** Where CLIP finds the labels: from which presence on. */
+  labelThreshold?: number
+}
+
+/** `manifest.json` in the folder of a data set's results: how they were made. */
+export interface Manifest {
+  format: 1
+  /** Of clip-es. */
+  version: string
+  /** The model's path, for people; settings.model identifies it. */
+  model: string
+  /** Where the photos and their annotations were at the last run. */
+  source: Readonly<Record<string, string>>
+  settings: RunSettings
+}
+
+const fileOf = (out: string): string => join(out, 'manifest.json')
+
+/** Names settings in the journal: equal for equal settings. */
+export const settingsHash = (settings: RunSettings): string =>
+  createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16)
+
+/** The manifest of a folder, or undefined where there is none. */
+export function readManifest(out: string): Manifest | undefined {
+  const file = fileOf(out)
+  if (!existsSync(file)) return undefined
+  try {
+    const manifest = JSON.parse(readRegularSync(file).toString('utf8')) as Manifest
+    if (manifest.format === 1 && Array.isArray(manifest.settings?.classes)) return manifest
+    throw invalid(`it is of the format ${manifest.format}; this version knows 1`)
+  } catch (error) {
+    throw invalid(`${file}: ${messageOf(error)}; choose another folder, or delete it`)
+  }
+}
+
+function differences(was: RunSettings, now: RunSettings): string[] {
+  const short = (value: unknown): string => {
+    const text = JSON.stringify(value) ?? 'nothing'
+    return text.length > 60 ? `${text.slice(0, 57)}...` : text
+  }
+  return ([...new Set([...Object.keys(now), ...Object.keys(was)])] as (keyof RunSettings)[])
+    .filter((key) => !isDeepStrictEqual(was[key], now[key]))
+    .map((key) => {
+      const [a, b] = [short(was[key]), short(now[key])]
+      return a === b ? `${key} differ` : `${key} was ${a} and is ${b}`
+    })
+}
+
+/**
+ * Leaves the folder's manifest saying what is done now.
+ * @param discard removes results of other settings; called before they are forgotten, so that a process killed meanwhile forgets none
+ * @throws ERR_INVALID_ARG when there are such results and `overwrite` is false
+ */
+export function claimFolder(out: string, manifest: Manifest, overwrite: boolean, discard: () => void): void {
+  const before = readManifest(out)
+  // Compared as they are read back: a default that is undefined does not stand in a file.
+  const changed = before === undefined ? [] : differences(before.settings, JSON.parse(JSON.stringify(manifest.settings)))
+  if (changed.length && !overwrite)
+    throw invalid(
+      `${out} holds results of other settings: ${changed.join('; ')}. Choose another folder with --out, or replace them with --overwrite`,
+    )
+  if (changed.length) discard()
+  writeWhole(fileOf(out), `${JSON.stringify(manifest, null, 1)}\n`)
+}

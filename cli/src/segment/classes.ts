@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { ClassEntry, ClassFile, ClassSpec, EncodeClassesOptions } from 'clip-es'
+import { readClassFile } from 'clip-es/photos'
+import { defaultLabelThreshold, embeddedModel, packageRoot, planClasses, unknownWord } from 'clip-es/support'
+import { asUsage, UsageError } from '../usage.js'
+import type { SegmentArguments } from './options.js'
+
+/** What to look for, from flags and class file. */
+export interface AskedClasses {
+  specs: ClassSpec[]
+  encoding: EncodeClassesOptions
+  names: string[]
+  /** Undefined: all of them. 'auto': CLIP finds the labels of each photo. */
+  labels: string[] | 'auto' | undefined
+  /** With 'auto': how sure it must be. */
+  labelThreshold: number | undefined
+  boxThreshold: number | undefined
+  /** As the class file writes them, by class. */
+  colours: (string | undefined)[]
+}
+
+/** The class files that the package brings along, by name. */
+function shippedClassFile(name: string): string | undefined {
+  const files: Record<string, string> = {
+    voc: join(packageRoot(), 'data/classes/voc.json'),
+    coco: join(packageRoot(), 'data/classes/coco.json'),
+    emoji: join(dirname(embeddedModel()), 'emoji-classes.json'),
+  }
+  return Object.hasOwn(files, name) && !existsSync(name) ? files[name] : undefined
+}
+
+function explainClasses(model: string | undefined): UsageError {
+  const lines = [
+    'there is nothing to look for. Name the classes, or a class file with synonyms and background words:',
+    '  clip-es segment photo.jpg --classes cat,dog',
+    '  clip-es segment photo.jpg --class-file voc',
+  ]
+  if (!model && !process.env.CLIP_ES_MODEL)
+    lines.push(
+      'The embedded model only knows things drawn as emoji, those of the class file emoji:',
+      '  clip-es segment scene.png --class-file emoji --labels cat,pizza',
+    )
+  return new UsageError(lines.join('\n'))
+}
+
+/** The classes asked for: of a class file those that `--classes` names, with their synonyms and colours. */
+function entriesOf(names: string[] | undefined, file: ClassFile | undefined, path: string): readonly ClassEntry[] {
+  if (!file) return (names ?? []).map((name) => ({ name }))
+  if (!names) return file.classes
+  const known = file.classes.map(({ name }) => name)
+  return names.map((name) => {
+    const entry = file.classes.find((other) => other.name === name)
+    if (!entry) throw unknownWord('--classes', `class of ${path}`, name, known)
+    return entry
+  })
+}
+
+/** `--labels auto` asks CLIP, unless a class is called so. */
+function askedLabels(
+  { labels, labelThreshold }: SegmentArguments,
+  names: readonly string[],
+): Pick<AskedClasses, 'labels' | 'labelThreshold'> {
+  if (labels?.length === 1 && labels[0] === 'auto' && !names.includes('auto'))
+    return { labels: 'auto', labelThreshold: labelThreshold ?? defaultLabelThreshold }
+  if (labelThreshold !== undefined) throw new UsageError('--label-threshold needs --labels auto')
+  return { labels, labelThreshold }
+}
+
+/** Reads and checks what the command line says about classes, before a model is loaded. Throws UsageError. */
+export async function askedClasses(given: SegmentArguments): Promise<AskedClasses> {
+  const { classes, classFile, model } = given
+  if (!classes && classFile === undefined) throw explainClasses(model)
+  return await asUsage(() => {
+    const file = classFile === undefined ? undefined : readClassFile(shippedClassFile(classFile) ?? classFile)
+    const entries = entriesOf(classes, file, classFile ?? '')
+    const specs = entries.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
+    const encoding: EncodeClassesOptions = {
+      template: given.template ?? file?.template,
+      background: given.background ?? file?.background,
+      fusion: given.fusion ?? file?.fusion,
+    }
+    const { names, background } = planClasses(specs, encoding)
+    const { labels, labelThreshold } = askedLabels(given, names)
+    if (labelThreshold !== undefined && !background.length)
+      throw new UsageError(
+        '--labels auto needs background words, which say what is none of the classes; give some with --background',
+      )
+    const named = labels === 'auto' ? names : (labels ?? names)
+    for (const label of named) if (!names.includes(label)) throw unknownWord('--labels', 'class', label, names)
+    const repeated = named.find((label, i) => named.indexOf(label) !== i)
+    if (repeated !== undefined) throw new UsageError(`--labels has ${repeated} twice; leave one out`)
+    if (named.length + background.length < 2)
+      throw new UsageError(
+        'one class and no background word: there is nothing to tell it from; give --background words or more classes',
+      )
+    return {
+      specs,
+      encoding,
+      names,
+      labels,
+      labelThreshold,
+      boxThreshold: given.boxThreshold ?? file?.boxThreshold,
+      colours: entries.map(({ colour }) => colour),
+    }
+  })
+}

@@ -1,0 +1,102 @@
+import { type ClassSet, Segmenter, type SegmentOptions } from 'clip-es'
+import sharp from 'sharp'
+import { makeOutFolder } from '../out_folder.js'
+import { findPhotos, type NotFound } from '../photos/find.js'
+import { type Placed, placeResults } from '../photos/places.js'
+import { leftOutNotes } from '../photos/sort_out.js'
+import type { OutputKind } from '../pipeline/outputs.js'
+import { othersInWork, runPipeline, withProgress } from '../pipeline/pipeline.js'
+import { endText, Progress } from '../pipeline/progress.js'
+import { complain } from '../say.js'
+import { stopSignal } from '../stop.js'
+import { asUsage } from '../usage.js'
+import { type AskedClasses, askedClasses } from './classes.js'
+import type { SegmentArguments } from './options.js'
+import { type Job, segmentStages } from './photo.js'
+import { describe, failure } from './report.js'
+
+/** Segments what the arguments name. False when something failed, after the rest was done. */
+export async function segmentPhotos(args: readonly string[], given: SegmentArguments): Promise<boolean> {
+  const signal = stopSignal()
+  const asked = await askedClasses(given)
+  const { photos, notFound, walked, leftOut } = await findPhotos(args, given.out)
+  for (const note of leftOutNotes(leftOut)) complain(`clip-es: ${note}`)
+  const placed = await asUsage(() => placeResults(photos, walked, given.out))
+  if (placed.length) makeOutFolder('segment', given.out)
+  return await work(placed, notFound, given, asked, signal)
+}
+
+const remedy = "Name photos, folders of photos, or globs in quotes: clip-es segment 'photos/*.jpg' --classes cat,dog"
+
+/** Loads the model, if there are photos, and works through them. */
+async function work(
+  placed: readonly Placed[],
+  notFound: readonly NotFound[],
+  given: SegmentArguments,
+  asked: AskedClasses,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { out, json } = given
+  if (!placed.length) {
+    listFailures(new Progress(0, json ? 'json' : 'text'), notFound)
+    complain(`clip-es: there is no photo to work on. ${remedy}`)
+    return false
+  }
+  const { segmenter, job } = await load(given, asked, signal).catch((error: unknown) => {
+    throw withProgress(error, 0, placed.length, out)
+  })
+  const progress = new Progress(placed.length, json ? 'json' : 'text', 2)
+  try {
+    listFailures(progress, notFound)
+    const window = segmenter.model.photosAtATime + othersInWork
+    await runPipeline(placed, segmentStages(job), { window, signal, progress, describe, out })
+  } finally {
+    progress.stop()
+    await segmenter.close()
+  }
+  // The lines of a pipe are the photos'. A bar, and failures above it, need a last line.
+  if (progress.hasBar || progress.failures) complain(`clip-es: ${endText(progress)}; results are in ${out}`)
+  return progress.failures === 0
+}
+
+function listFailures(progress: Progress, notFound: readonly NotFound[]): void {
+  for (const { path, reason } of notFound) progress.listFailure(failure(path, 'ENOENT', reason))
+}
+
+async function load(
+  given: SegmentArguments,
+  asked: AskedClasses,
+  signal: AbortSignal,
+): Promise<{ segmenter: Segmenter; job: Job }> {
+  sharp.concurrency(1) // the cores belong to the engine
+  const { model, device, precision, threads, concurrency, maxSide } = given
+  const segmenter = await Segmenter.load({ model, device, precision, threads, concurrency, maxSide, signal })
+  try {
+    const classes = await encodeClasses(segmenter, asked, signal)
+    return { segmenter, job: { segmenter, classes, ...settings(given, asked, signal) } }
+  } catch (error) {
+    await segmenter.close()
+    throw error
+  }
+}
+
+async function encodeClasses(segmenter: Segmenter, { specs, encoding }: AskedClasses, signal: AbortSignal): Promise<ClassSet> {
+  const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encoding, signal }))
+  const dropped = classes.droppedBackground.join(', ')
+  if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
+  return classes
+}
+
+/** What to ask the engine for, and what to write: the mask last. */
+function settings(
+  given: SegmentArguments,
+  { labels, labelThreshold, boxThreshold, colours }: AskedClasses,
+  signal: AbortSignal,
+): Pick<Job, 'options' | 'kinds' | 'colours'> {
+  const { refine, crf = false, backgroundPower, ignoreBelow } = given
+  const include: SegmentOptions['include'] = (['confidence', 'cams'] as const).filter((part) => given[part])
+  const kinds: OutputKind[] = (['cams', 'confidence', 'overlay'] as const).filter((kind) => given[kind])
+  const options: SegmentOptions = { refine, crf, boxThreshold, backgroundPower, ignoreBelow, include, signal }
+  const asked = labelThreshold === undefined ? { labels } : { labels: 'auto' as const, labelThreshold }
+  return { options: { ...options, ...asked }, kinds: [...kinds, 'mask'], colours }
+}

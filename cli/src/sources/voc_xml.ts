@@ -1,0 +1,54 @@
+import { invalid } from 'clip-es/support'
+import { messageOf } from './dataset.js'
+
+/** The encoding that a byte-order mark, the first bytes or the declaration tell of (XML 1.0, appendix F). */
+function encodingOf(bytes: Uint8Array): string {
+  const [a, b] = bytes
+  if ((a === 0xff && b === 0xfe) || (a === 0x3c && b === 0)) return 'utf-16le'
+  if ((a === 0xfe && b === 0xff) || (a === 0 && b === 0x3c)) return 'utf-16be'
+  const declaration = Buffer.from(bytes.subarray(0, 200)).toString('latin1')
+  return /^(?:\xef\xbb\xbf)?<\?xml[^>]*\bencoding\s*=\s*["']([\w.-]+)["']/.exec(declaration)?.[1] ?? 'utf-8'
+}
+
+function textOf(bytes: Uint8Array): string {
+  const encoding = encodingOf(bytes)
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes) // without a byte-order mark
+  } catch {
+    throw invalid(`its text is not ${encoding.toUpperCase()}, as it says`)
+  }
+}
+
+/** The objects of an annotation: the names of those that have one, and how many have none. */
+export interface VocObjects {
+  names: string[]
+  nameless: number
+}
+
+/**
+ * Reads a VOC annotation. The parts of objects (head, hand) have names too, which are not labels.
+ * @throws ERR_INVALID_ARG for XML that is not well-formed or not an annotation
+ */
+export async function vocObjects(bytes: Uint8Array): Promise<VocObjects> {
+  const { DOMParser } = await import('@xmldom/xmldom')
+  const text = textOf(bytes)
+  const root = parse(text, DOMParser)
+  if (root?.localName !== 'annotation') throw invalid('it is not a VOC annotation: <annotation> … </annotation> is expected')
+  const children = (node: ParentNode, name: string) => [...node.childNodes].filter((child) => child.localName === name)
+  const objects = children(root, 'object')
+  const names = objects.map((object) => children(object, 'name')[0]?.textContent?.trim() ?? '').filter((name) => name !== '')
+  return { names, nameless: objects.length - names.length }
+}
+
+type ParentNode = import('@xmldom/xmldom').Node
+
+function parse(text: string, DOMParser: typeof import('@xmldom/xmldom').DOMParser): ParentNode | null {
+  const onError = (level: string, message: string) => {
+    if (level !== 'warning') throw invalid(message)
+  }
+  try {
+    return new DOMParser({ onError }).parseFromString(text, 'text/xml').documentElement
+  } catch (error) {
+    throw invalid(`it is not well-formed XML (${messageOf(error).split('\n')[0]})`)
+  }
+}

@@ -1,0 +1,89 @@
+import { ClipEsError } from 'clip-es'
+import { type Command, InvalidArgumentError, type Option } from 'commander'
+
+/** A command line that asks for something impossible: exit status 2. */
+export class UsageError extends Error {}
+
+/** What `work` gives; an ERR_INVALID_ARG of it came from the command line and is a UsageError. */
+export async function asUsage<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof ClipEsError && error.code === 'ERR_INVALID_ARG') throw new UsageError(error.message)
+    throw error
+  }
+}
+
+/** Reads an option's number, commander's way: throws what commander reports. */
+export function numberFrom(lowest: number, highest: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (text.trim() !== '' && value >= lowest && value <= highest) return value
+    throw new InvalidArgumentError(`Expected a number from ${lowest} to ${highest}.`)
+  }
+}
+
+export function integerFrom(lowest: number, highest: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (text.trim() !== '' && Number.isInteger(value) && value >= lowest && value <= highest) return value
+    throw new InvalidArgumentError(`Expected a whole number from ${lowest} to ${highest}.`)
+  }
+}
+
+/**
+ * Words between commas; none for an empty text. A word with a comma stands in quotes, as in CSV: `"black cat, white paws",dog`. A quote inside
+ * quotes is written twice.
+ */
+export function words(text: string): string[] {
+  if (text.trim() === '') return []
+  const list = splitQuoted(text)
+  if (list.includes('')) throw new InvalidArgumentError('There is nothing between two of its commas, or at an end.')
+  return list
+}
+
+const quotedWord = /\s*"((?:[^"]|"")*)"\s*(,|$)|\s*([^",][^,]*?|)\s*(,|$)/y
+
+function splitQuoted(text: string): string[] {
+  const list: string[] = []
+  const pattern = new RegExp(quotedWord)
+  for (;;) {
+    const match = pattern.exec(text)
+    if (!match) throw new InvalidArgumentError('A word with a comma stands in double quotes, and a quote in it is written twice.')
+    const [, quoted, quotedEnd, plain, plainEnd] = match
+    list.push((quoted?.replaceAll('""', '"') ?? plain ?? '').trim())
+    if ((quotedEnd ?? plainEnd) === '') return list
+  }
+}
+
+/** One word or more between commas. */
+export function someWords(text: string): string[] {
+  const list = words(text)
+  if (!list.length) throw new InvalidArgumentError('Expected words, with commas between them.')
+  return list
+}
+
+type Parser = (text: string, before?: unknown) => unknown
+const collectors = new WeakSet<Parser>()
+
+/** For an option that may be given more than once: each value is added to the list. */
+export function collecting<T>(parse: (text: string) => T): (text: string, before?: T[]) => T[] {
+  const collect = (text: string, before: T[] = []) => [...before, parse(text)]
+  collectors.add(collect as Parser)
+  return collect
+}
+
+/** Makes it an error to give an option with a value twice: commander would silently drop the first value. */
+export function refuseRepeats(command: Command): void {
+  for (const option of command.options) {
+    if (!(option.required || option.optional) || collectors.has(option.parseArg as Parser)) continue
+    let seen = false
+    command.on(`option:${option.name()}`, () => {
+      if (seen) throw new UsageError(`${command.name()}: --${option.name()} is given twice; give it once${listHint(option)}`)
+      seen = true
+    })
+  }
+}
+
+/** `<words>` take several values at once. */
+const listHint = (option: Option): string => (option.flags.includes('<words>') ? ', with commas between the words' : '')

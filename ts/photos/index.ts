@@ -1,0 +1,8 @@
+export { readClassFile } from './class_file.js'
+export { escapeXml, percent } from './legend.js'
+export { markChunks, ownPicture, photoOfMask, sourceOfMask } from './mark.js'
+export { type OverlayLabel, renderOverlay } from './overlay.js'
+export { type Colour, hexColour, maskPalette, parseColour, vividColour, vocColour } from './palette.js'
+export { decodeLabels, encodeLabels, type LabelMap } from './png.js'
+export { colourType, pixelChunk, pngFile, rowFilter } from './png_file.js'
+export { decodePhoto, type Photo } from './read_photo.js'

@@ -1,0 +1,30 @@
+// What the command `clip-es` and the server need of the library in addition to its main entry point.
+export { allocate } from '../allocate.js'
+export { show, unknownWord } from '../check.js'
+export { planClasses, planRows } from '../class_set.js'
+export { resolveCrfOptions } from '../crf_options.js'
+export { invalid } from '../errors.js'
+export { readRegular, readRegularSync } from '../files/read_regular.js'
+export { checkNameLength, writeAllWhole, writeWhole } from '../files/write_whole.js'
+export { forEachInOrder, inOrder } from '../in_order.js'
+export { defaultLabelThreshold } from '../labels/threshold.js'
+export {
+  hasCuda,
+  installedCudaFolder,
+  installedLibTorch,
+  isTooOld,
+  type LibTorch,
+  libraryFile,
+  oldestVersion,
+  type PythonRecord,
+  readVersion,
+} from '../libtorch/find.js'
+export { cacheFolder, cudaFolder, cudaVersion, packageRoot, packageVersion, pythonRecord } from '../libtorch/paths.js'
+export { physicalCores } from '../load_options.js'
+export { embeddedModel, resolveModelPath } from '../model_path.js'
+export { addonFile, hasAmx } from '../native.js'
+export { nearest } from '../nearest.js'
+export { resolveSegmentOptions } from '../segment_options.js'
+export { fillTemplate } from '../text/prompts.js'
+export { encodePrompt } from '../text/tokenizer.js'
+export { type CompetingTexts, competingTexts, textProbabilities } from '../text_scores.js'
