@@ -85,9 +85,11 @@ test('an abort rejects with its reason', async () => {
   const reason = new Error('enough')
   assert.is(await reasonOf(encoded.embeddings({ signal: AbortSignal.abort(reason) })), reason)
   const controller = new AbortController()
+  const before = Array.from({ length: 4 }, () => segmenter.segment(photo, classes)) // more than run at a time
   const pending = encoded.embeddings({ patches: true, signal: controller.signal })
   controller.abort(reason)
   assert.is(await reasonOf(pending), reason)
+  await Promise.all(before)
 })
 
 test('embeddings that cannot be allocated are ERR_OUT_OF_MEMORY with the cause, and no job starts', async () => {
