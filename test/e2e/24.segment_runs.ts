@@ -246,7 +246,10 @@ test('a reader that leaves stops the work without a crash', async () => {
     child.stdout?.once('data', () => child.stdout?.destroy())
     const { status, stderr } = await ended
     assert.is(status, 1)
-    assert.match(stderr, /clip-es: the program that reads standard output has ended; \d+ of 40 photos done; results are in left\n$/)
+    assert.match(
+      stderr,
+      /clip-es: the program that reads standard output has ended; \d+ of 40 photos done; results are in left\n$/,
+    )
   }
 })
 
