@@ -14,8 +14,8 @@ import {
   vividColour,
 } from 'clip-es/photos'
 import { checkNameLength, invalid, type LabelFinder, segmentFound, writeWhole } from 'clip-es/support'
+import { encodeCams } from '../formats/cam_file.js'
 import { encodeConfidence } from '../formats/confidence.js'
-import { encodeCams } from '../formats/npz.js'
 import { realFolder } from '../photos/names.js'
 import type { Places, ResultKind } from '../photos/places.js'
 
