@@ -25,7 +25,8 @@ export class ClipEsError extends Error {
 }
 
 /** A wrong argument. */
-export const invalid = (message: string): ClipEsError => new ClipEsError('ERR_INVALID_ARG', message)
+export const invalid = (message: string, options?: ErrorOptions): ClipEsError =>
+  new ClipEsError('ERR_INVALID_ARG', message, options)
 
 /** Wraps an error of the add-on, which has only a code, and keeps it as the cause. Returns anything else unchanged. */
 export function fromNative(error: unknown): unknown {

@@ -1,5 +1,5 @@
 import { SingleBar } from 'cli-progress'
-import { percent } from 'clip-es/photos'
+import { percent } from 'clip-es/support'
 import { complain, hasBar, oneLine, say } from './say.js'
 
 /** '2 h 05 min', '3 min 20 s', '12 s'; '–' for what is not known yet. */

@@ -7,7 +7,7 @@ import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { iou } from '../../cli/src/metrics/iou.js'
-import { decodeLabels } from '../../ts/photos/png.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 
 const root = join(__dirname, '../..')
 const main = join(root, 'cli/dist/main.js')
@@ -68,8 +68,8 @@ test('the table has every object with an IoU within 0.01 of the reference, their
 
 test('the masks hold class numbers, and judged again they have the IoU of the reference', async () => {
   for (const [name, { labels, iou_caa }] of Object.entries(truths)) {
-    const mask = (await decodeLabels(readFileSync(join(out, `${name}_mask.png`)))).data
-    const truth = (await decodeLabels(readFileSync(join(scenes, `${name}_mask.png`)))).data
+    const mask = (await readMask(readFileSync(join(out, `${name}_mask.png`)))).data
+    const truth = (await readMask(readFileSync(join(scenes, `${name}_mask.png`)))).data
     const values = labels.map((label) => classNames.indexOf(label) + 1)
     assert.equal(
       [...new Set(mask)].filter((value) => value !== 0 && !values.includes(value)),

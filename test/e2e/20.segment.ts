@@ -9,8 +9,8 @@ import { toFloat16 } from '../../cli/src/formats/float16.js'
 import { readZip } from '../../cli/src/formats/zip.js'
 import { Segmenter, type SegmentResult } from '../../ts/index.js'
 import { readClassFile } from '../../ts/photos/class_file.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { maskPalette } from '../../ts/photos/palette.js'
-import { decodeLabels } from '../../ts/photos/png.js'
 import { jsonLines, root, scenes, Workplace } from './support.js'
 
 const place = new Workplace()
@@ -29,7 +29,7 @@ test.before(async () => {
 })
 test.after(() => place.remove())
 
-const mask = async (path: string) => await decodeLabels(readFileSync(place.path(path)))
+const mask = async (path: string) => await readMask(readFileSync(place.path(path)))
 
 test('one photo, everything written: the names, one JSON object, and one notice about the embedded model', () => {
   const flags = ['--classes', names.join(), '--labels', labels.join(), '--overlay', '--cams', '--confidence', '--json']

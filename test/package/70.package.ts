@@ -206,8 +206,7 @@ packageTest(
 )
 
 packageTest('clip-es/photos without sharp says what to install', () => {
-  const script =
-    "require('clip-es/photos').decodePhoto('package.json', 1e6).catch((error) => console.log(error.code, error.message))"
+  const script = "require('clip-es/photos').readPhoto('package.json').catch((error) => console.log(error.code, error.message))"
   const { stdout } = succeeds(run(join(folder, 'a project'), process.execPath, ['-e', script], bare()))
   assert.match(stdout, /^ERR_IO .*run npm install sharp$/m)
 })

@@ -11,8 +11,7 @@ import { LabelIndex } from '../../cli/src/sources/label_index.js'
 import { listFolder, listVoc } from '../../cli/src/sources/unlabelled.js'
 import { readVoc } from '../../cli/src/sources/voc.js'
 import { vocObjects } from '../../cli/src/sources/voc_xml.js'
-import { maskPalette } from '../../ts/photos/palette.js'
-import { encodeLabels } from '../../ts/photos/png.js'
+import { encodeMask } from '../../ts/photos/mask_png.js'
 
 const root = mkdtempSync(join(tmpdir(), 'clip-es-'))
 test.after(() => rmSync(root, { recursive: true }))
@@ -231,7 +230,7 @@ test('a folder: links are followed, results of earlier runs are left out, and wh
   for (const path of ['mine/x.jpg', 'linked/y.jpg', 'mine/run/masks/x.png', 'mine/z.heic', 'mine/out/masks/w.png']) write(path)
   write('mine/run/journal/1-of-1.jsonl')
   symlinkSync('../linked', join(root, 'mine/more'))
-  const mask = await encodeLabels({ data: new Uint8Array(1), width: 1, height: 1 }, maskPalette())
+  const mask = await encodeMask(new Uint8Array(1), { width: 1, height: 1 })
   writeFileSync(join(root, 'mine/x_mask.png'), mask)
   const { items, notes } = listFolder(join(root, 'mine'), join(root, 'mine/out'))
   assert.equal(

@@ -25,8 +25,8 @@ export function readRegularSync(file: string): Buffer {
   return readFileSync(file)
 }
 
-/** The same without blocking. */
-export async function readRegular(file: string): Promise<Buffer> {
+/** The same without blocking. An abort rejects with an AbortError. */
+export async function readRegular(file: string, signal?: AbortSignal): Promise<Buffer> {
   checkRegular(await stat(file))
-  return await readFile(file)
+  return await readFile(file, { signal })
 }

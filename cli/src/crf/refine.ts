@@ -1,15 +1,15 @@
 import { readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { type CrfOptions, denseCrf, ignored } from 'clip-es'
-import { decodePhoto, encodeLabels, ownPicture } from 'clip-es/photos'
-import { allocate, invalid } from 'clip-es/support'
+import { encodeConfidence, encodeMask } from 'clip-es/photos'
+import { allocate, invalid, ownPicture } from 'clip-es/support'
 import { readCamsOf } from '../eval/files.js'
 import { turnedNote } from '../eval/truth.js'
 import { existingPath } from '../files/existing.js'
-import { encodeConfidence } from '../formats/confidence.js'
 import type { Cams } from '../metrics/cam_rule.js'
 import { ignoredShare } from '../metrics/iou.js'
 import { isPhotoName } from '../photos/names.js'
+import { readPhotoOf } from '../photos/read.js'
 import type { OutputKind } from '../results/store.js'
 import { PhotoIndex } from '../sources/photo_index.js'
 
@@ -58,20 +58,20 @@ export async function refine(
   photo: string,
   options: RefineOptions,
 ): Promise<{ keys: number[]; ignored: number; files: Map<OutputKind, Uint8Array> }> {
+  const { maxPixels, orientation, signal, ignoreBelow } = options
   const { file, cams } = await readCamsOf(maps, id)
-  const { data, width, height } = await decodePhoto(photo, options.maxPixels, options.orientation)
+  const { data, width, height } = await readPhotoOf(photo, { maxPixels, orientation, signal })
   if (cams.width !== width || cams.height !== height)
     throw invalid(
       `${file} has maps of ${cams.width} x ${cams.height}; ${photo} is ${width} x ${height}${cams.width === height && cams.height === width ? turnedNote : ''}`,
     )
   const scores = scoresOf(cams, options.backgroundPower)
-  const { signal, ignoreBelow } = options
   const input = { rgb: rgbOf(data, width * height), width, height, scores, labels: cams.keys.length + 1 }
   const { mask, confidence } = await denseCrf(input, { ...options.crf, signal })
   const values = Uint8Array.from([0, ...cams.keys.map((key) => key + 1)])
   for (let i = 0; i < mask.length; i++)
     mask[i] = (confidence[i] as number) < ignoreBelow ? ignored : (values[mask[i] as number] as number)
-  const files = new Map<OutputKind, Uint8Array>([['mask', await encodeLabels({ data: mask, width, height }, options.palette)]])
+  const files = new Map<OutputKind, Uint8Array>([['mask', await encodeMask(mask, { width, height, palette: options.palette })]])
   if (options.confidence) files.set('confidence', await encodeConfidence(confidence, width, height))
   signal.throwIfAborted()
   return { keys: cams.keys, ignored: ignoredShare(mask), files }

@@ -1,10 +1,10 @@
 import type { ClassSet, ImageData, Segmenter, SegmentOptions, SegmentResult } from 'clip-es'
-import { decodePhoto, encodeLabels } from 'clip-es/photos'
+import { encodeConfidence, encodeMask } from 'clip-es/photos'
 import { type LabelFinder, segmentFound } from 'clip-es/support'
 import { encodeCams } from '../formats/cam_file.js'
-import { encodeConfidence } from '../formats/confidence.js'
 import { inLanes } from '../lanes.js'
 import { ignoredShare } from '../metrics/iou.js'
+import { readPhotoOf } from '../photos/read.js'
 import { type Journal, photoState } from '../results/journal.js'
 import type { OutputKind, ResultStore } from '../results/store.js'
 import { type DatasetItem, type LabelledItem, messageOf } from '../sources/dataset.js'
@@ -80,7 +80,7 @@ async function runItem(
   const { outputs, signal } = options
   store.check(item.id, outputs)
   const state = photoState(item.photo) // before it is read: a photo replaced meanwhile is done again
-  const image = await decodePhoto(item.photo, options.maxPixels, 'ignored')
+  const image = await readPhotoOf(item.photo, { maxPixels: options.maxPixels, orientation: 'ignored', signal })
   const include = [...outputs].filter((kind) => kind !== 'mask')
   const { result, labels, presence } = await segment(image, item.labels, parts, { ...options, include })
   const files = await encode(result, labels, outputs, options.palette)
@@ -122,7 +122,7 @@ async function encode(
 ): Promise<Map<OutputKind, Uint8Array>> {
   const { mask, confidence, cams, width, height } = result
   const files = new Map<OutputKind, Uint8Array>()
-  if (outputs.has('mask')) files.set('mask', await encodeLabels({ data: mask, width, height }, palette))
+  if (outputs.has('mask')) files.set('mask', await encodeMask(mask, { width, height, palette }))
   if (confidence) files.set('confidence', await encodeConfidence(confidence, width, height))
   if (cams) files.set('cams', encodeCams(labels, cams, width, height))
   return files

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import { type ClassSet, Segmenter } from 'clip-es'
-import { encodeLabels, maskPalette, renderOverlay, vividColour } from 'clip-es/photos'
+import { drawOverlay, encodeMask, vividColour } from 'clip-es/photos'
 import { embeddedModel, writeWhole } from 'clip-es/support'
 import { iou } from '../metrics/iou.js'
 import { makeOutFolder } from '../out_folder.js'
@@ -55,9 +55,9 @@ async function writeImages(out: string, { scene, mask, objects }: DemoResult): P
   const { name, image, file, truth } = scene
   const { width, height } = image
   writeWhole(join(out, `${name}.png`), file)
-  writeWhole(join(out, `${name}_mask.png`), await encodeLabels({ data: mask, width, height }, maskPalette()))
-  writeWhole(join(out, `${name}_truth.png`), await renderOverlay(image, truth, objects, { legend: false }))
-  writeWhole(join(out, `${name}_overlay.png`), await renderOverlay(image, mask, objects))
+  writeWhole(join(out, `${name}_mask.png`), await encodeMask(mask, { width, height }))
+  writeWhole(join(out, `${name}_truth.png`), await drawOverlay(image, truth, objects, { legend: false }))
+  writeWhole(join(out, `${name}_overlay.png`), await drawOverlay(image, mask, objects))
 }
 
 const row = (scene: string, label: string, ...figures: string[]): string =>

@@ -2,22 +2,12 @@ import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ClassSet, Segmenter, SegmentOptions, SegmentResult } from 'clip-es'
 import { ignored } from 'clip-es'
-import {
-  decodePhoto,
-  encodeLabels,
-  maskPalette,
-  type Photo,
-  parseColour,
-  photoOfMask,
-  renderOverlay,
-  sourceOfMask,
-  vividColour,
-} from 'clip-es/photos'
-import { checkNameLength, invalid, type LabelFinder, segmentFound, writeWhole } from 'clip-es/support'
+import { drawOverlay, encodeConfidence, encodeMask, maskPalette, type Photo, parseColour, vividColour } from 'clip-es/photos'
+import { checkNameLength, invalid, type LabelFinder, photoOfMask, segmentFound, sourceOfMask, writeWhole } from 'clip-es/support'
 import { encodeCams } from '../formats/cam_file.js'
-import { encodeConfidence } from '../formats/confidence.js'
 import { realFolder } from '../photos/names.js'
 import type { Places, ResultKind } from '../photos/places.js'
+import { readPhotoOf } from '../photos/read.js'
 
 const maxPixels = 100e6 // as the engine's default
 const fullLegend = 8 // more labels than this, and the legend names only those that were found
@@ -84,7 +74,7 @@ interface Segmented {
 
 async function encode(kind: ResultKind, { photo, result, labels, source }: Segmented, job: Job): Promise<Buffer> {
   const { width, height, mask } = result
-  if (kind === 'mask') return await encodeLabels({ data: mask, width, height }, maskPalette(job.colours), source)
+  if (kind === 'mask') return await encodeMask(mask, { width, height, palette: maskPalette(job.colours), photo: source })
   if (kind === 'confidence') return await encodeConfidence(result.confidence as Float32Array, width, height)
   const keys = labels.map(({ value }) => value - 1)
   if (kind === 'cams') return encodeCams(keys, result.cams as Float32Array, width, height)
@@ -93,7 +83,7 @@ async function encode(kind: ResultKind, { photo, result, labels, source }: Segme
     // Without a colour of its own, by its place among the labels: neighbours there have the colours that differ most.
     return { name, value, probability: score, share, colour: own === undefined ? vividColour(i) : parseColour(own) }
   })
-  return await renderOverlay(
+  return await drawOverlay(
     photo,
     mask,
     drawn.filter(({ share }) => drawn.length <= fullLegend || share > 0),
@@ -116,7 +106,7 @@ export async function segmentPhoto(file: string, places: Places, job: Job): Prom
   const { segmenter, classes, finder, options, kinds, signal } = job
   signal.throwIfAborted()
   checkPlaces(file, places, kinds)
-  const photo = await decodePhoto(file, maxPixels)
+  const photo = await readPhotoOf(file, { maxPixels, signal })
   const result = finder
     ? await segmentFound(photo, classes, finder, { ...options, signal })
     : await segmenter.segment(photo, classes, { ...options, signal })

@@ -1,5 +1,5 @@
 import { SingleBar } from 'cli-progress'
-import { percent } from 'clip-es/photos'
+import { percent } from 'clip-es/support'
 import { ignoredText } from '../run_progress.js'
 import { complain, hasBar, oneLine, say } from '../say.js'
 import type { FoundLabel, PhotoResult } from './photo.js'
