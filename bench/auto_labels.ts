@@ -1,5 +1,5 @@
 // node --import tsx bench/auto_labels.ts [PICTURES]
-// Precision and recall of labels that CLIP finds by itself (ts/labels/auto.ts), by the embedded model: on the shipped scenes, and on
+// Precision and recall of labels that CLIP finds by itself (labels: 'auto'), by the embedded model: on the shipped scenes, and on
 // pictures generated from them. Each way of asking is judged at the threshold that is best for the pictures made of the other half of
 // the scenes, so that no picture is judged by a threshold that it had a part in choosing; the way that is used (looked at closely)
 // also at fixed thresholds.
@@ -10,7 +10,6 @@ import { demoClasses, demoScenes } from '../cli/src/demo/scenes.js'
 import { makeDemoSet } from '../test/e2e/demo_set.js'
 import type { ClassSet, ImageData } from '../ts/index.js'
 import { Segmenter } from '../ts/index.js'
-import { LabelFinder } from '../ts/labels/auto.js'
 import { largestValues, smoothPatches } from '../ts/labels/patches.js'
 import { defaultLabelThreshold } from '../ts/labels/threshold.js'
 import { readPhoto } from '../ts/photos/read_photo.js'
@@ -43,18 +42,17 @@ async function generated(folder: string, count: number): Promise<Picture[]> {
 }
 
 async function judge(segmenter: Segmenter, classes: ClassSet, pictures: readonly Picture[]): Promise<Record<Way, Judged[]>> {
-  const finder = new LabelFinder(segmenter, classes, defaultLabelThreshold)
   const texts = competingTexts(classes, 'with background')
   const judged = Object.fromEntries(ways.map((way) => [way, [] as Judged[]])) as Record<Way, Judged[]>
   for (const { image, labels, half } of pictures) {
     const encoded = await segmenter.encode(image)
     const { image: whole, patches, logitScale } = await encoded.embeddings({ patches: true })
     const ofPatches = textProbabilities(patches as Float32Array, texts, logitScale)
-    const presence: Record<Way, Float64Array> = {
+    const presence: Record<Way, Float64Array | Float32Array> = {
       'photo as a whole': textProbabilities(whole, texts, logitScale),
       'best patch': largestValues(ofPatches, texts.rows.length / texts.embedding),
       'best 3 x 3 patches': largestValues(smoothPatches(ofPatches, encoded.grid, texts.classes), texts.classes),
-      'looked at closely': await finder.presence(image, encoded),
+      'looked at closely': (await encoded.segment(classes, { labels: 'auto', labelThreshold: 0 })).presence as Float32Array,
     }
     encoded.dispose()
     for (const way of ways)

@@ -95,3 +95,8 @@ export function checkMemory(call: string, name: string, array: ArrayBufferView):
     throw invalid(`${call}: ${name} lies in a resizable ArrayBuffer, which may shrink while it is in use; copy it first`)
   if (buffer.detached) throw invalid(`${call}: ${name} lies in a detached ArrayBuffer: it was transferred away`)
 }
+
+/** Memory that was checked before may have been transferred away since. */
+export function checkAttached(call: string, name: string, { byteLength }: ArrayBufferView): void {
+  if (byteLength === 0) throw invalid(`${call}: ${name} was transferred away before the call ended; wait for the result first`)
+}

@@ -2,6 +2,7 @@ import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUniq
 import { type ClassSetData, mostClasses } from './class_set_data.js'
 import { writeClassSet } from './class_set_file.js'
 import { invalid } from './errors.js'
+import { checkFile } from './file_argument.js'
 import type { NativeTexts } from './native.js'
 import { clean } from './text/clean.js'
 import { backgrounds, fillTemplate, templates } from './text/prompts.js'
@@ -18,8 +19,7 @@ export class ClassSet {
   readonly droppedBackground: readonly string[]
   readonly #data: ClassSetData
 
-  /** @internal Made by `Segmenter.encodeClasses` and `Segmenter.loadClasses`. */
-  constructor(data: ClassSetData) {
+  private constructor(data: ClassSetData) {
     this.#data = data
     this.names = Object.freeze([...data.names])
     this.background = Object.freeze([...data.background])
@@ -27,9 +27,21 @@ export class ClassSet {
     Object.freeze(this)
   }
 
-  /** Writes names and embeddings to a safetensors file, which `segmenter.loadClasses` and the C++ engine read. */
-  async save(file: string): Promise<void> {
-    await writeClassSet(checkText('save()', 'file', file), this.#data)
+  /** @internal For `Segmenter.encodeClasses` and `Segmenter.loadClasses`. */
+  static create(data: ClassSetData): ClassSet {
+    return new ClassSet(data)
+  }
+
+  /**
+   * Writes names and embeddings to a safetensors file, which `segmenter.loadClasses` and the C++ engine read.
+   * @param file A path or a file URL.
+   * @throws ERR_INVALID_ARG, ERR_IO, or the signal's reason, if it has aborted before.
+   */
+  async save(file: string | URL, options?: { signal?: AbortSignal }): Promise<void> {
+    const path = checkFile('save()', 'file', file)
+    const { signal } = checkOptions<{ signal?: AbortSignal }>('save()', options, ['signal'])
+    checkSignal('save()', signal)?.throwIfAborted()
+    writeClassSet(path, this.#data)
   }
 
   /** @internal The texts of a softmax over these classes and the background. */

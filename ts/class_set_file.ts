@@ -16,7 +16,7 @@ interface Entry {
 type Header = Record<string, Entry> & { __metadata__?: Record<string, string> }
 
 /** A reader never sees half of the file. */
-export async function writeClassSet(file: string, data: ClassSetData): Promise<void> {
+export function writeClassSet(file: string, data: ClassSetData): void {
   const { embedding, rows, firstRow, backgroundRows } = data
   const arrays = { rows, first_row: firstRow, background: backgroundRows }
   const shapes = {
@@ -48,21 +48,28 @@ export async function writeClassSet(file: string, data: ClassSetData): Promise<v
   try {
     writeWhole(file, Buffer.concat(bytes))
   } catch (cause) {
-    throw new ClipEsError('ERR_IO', `save(): cannot write ${file}: ${(cause as Error).message}`, { cause })
+    const remedy = 'check that its folder exists, that you may write there, and that the disk has room'
+    throw new ClipEsError('ERR_IO', `save(): cannot write ${file}: ${(cause as Error).message}; ${remedy}`, { cause })
   }
 }
 
-async function readBytes(file: string): Promise<Buffer> {
+async function readBytes(file: string, signal: AbortSignal | undefined): Promise<Buffer> {
+  signal?.throwIfAborted()
   try {
-    return await readRegular(file)
+    return await readRegular(file, signal)
   } catch (cause) {
-    throw new ClipEsError('ERR_MODEL_READ', `loadClasses(): cannot read ${file}: ${(cause as Error).message}`, { cause })
+    signal?.throwIfAborted()
+    throw new ClipEsError(
+      'ERR_MODEL_READ',
+      `loadClasses(): cannot read ${file}: ${(cause as Error).message}; check the path and the permissions`,
+      { cause },
+    )
   }
 }
 
-/** Reads a file of save(). Throws ERR_MODEL_READ, or ERR_MODEL_FORMAT for anything that is not one. */
-export async function readClassSet(file: string): Promise<ClassSetData> {
-  const bytes = await readBytes(file)
+/** Reads a file of save(). Throws ERR_MODEL_READ, ERR_MODEL_FORMAT for anything that is not one, or the signal's reason. */
+export async function readClassSet(file: string, signal?: AbortSignal): Promise<ClassSetData> {
+  const bytes = await readBytes(file, signal)
   try {
     return parse(bytes)
   } catch (cause) {

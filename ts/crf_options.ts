@@ -13,11 +13,12 @@ const defaults: NativeCrfSettings = {
   released: false,
 }
 
+export const crfOptionNames = Object.keys(defaults) as (keyof CrfOptions & string)[]
+
 /** Every setting, checked. A sigma or weight may be any number above 0 or from 0 on. */
 export function resolveCrfOptions(call: string, options: CrfOptions | undefined): NativeCrfSettings {
-  const names = Object.keys(defaults) as (keyof CrfOptions & string)[]
-  const settings = { ...defaults, ...checkOptions<CrfOptions>(call, options, names) } as NativeCrfSettings
-  for (const name of names) {
+  const settings = { ...defaults, ...checkOptions<CrfOptions>(call, options, crfOptionNames) } as NativeCrfSettings
+  for (const name of crfOptionNames) {
     const value = settings[name]
     if (value === undefined) throw wrong(call, name, value, 'a value, or nothing for the default')
     if (name === 'rounds') checkInteger(call, name, value, 0, 1000)

@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import { allocate } from './allocate.js'
-import { checkInteger, checkMemory, checkSignal, wrong } from './check.js'
-import { resolveCrfOptions } from './crf_options.js'
+import { checkInteger, checkMemory, checkOptions, checkSignal, wrong } from './check.js'
+import { crfOptionNames, resolveCrfOptions } from './crf_options.js'
 import { invalid } from './errors.js'
 import { checkImage } from './image.js'
 import { Jobs } from './jobs.js'
@@ -22,6 +22,8 @@ export interface DenseCrfInput {
 }
 
 export interface DenseCrfOptions extends CrfOptions {
+  /** Threads of the call. Default: the physical cores. Calls with the same number share them, one after another. */
+  threads?: number
   signal?: AbortSignal
 }
 
@@ -35,9 +37,30 @@ export interface DenseCrfResult {
 }
 
 const call = 'denseCrf()'
+const optionNames = [...crfOptionNames, 'threads', 'signal'] as const
 
-// One engine for all calls, so that its memory is reused. It keeps no process alive.
-let jobs: Jobs<NativeCrf> | undefined
+const maxQueue = 256
+const mostEngines = 4
+
+/** By number of threads, the least recently used first: calls reuse an engine's threads and memory. An idle engine keeps no process alive. */
+const engines = new Map<number, Jobs<NativeCrf>>()
+
+function engineFor(threads: number): Jobs<NativeCrf> {
+  const known = engines.get(threads)
+  const engine =
+    known ??
+    new Jobs(
+      create((addon) => new addon.Crf(threads)),
+      maxQueue,
+      1,
+      'jobs wait already; await some results of denseCrf() before you call it again',
+    )
+  engines.delete(threads)
+  engines.set(threads, engine)
+  // The garbage collector ends the threads of one that is forgotten, once its jobs have ended.
+  for (const oldest of engines.keys()) if (engines.size > mostEngines) engines.delete(oldest)
+  return engine
+}
 
 function checkScores(input: DenseCrfInput, pixels: number): void {
   const { scores, labels } = input
@@ -49,32 +72,35 @@ function checkScores(input: DenseCrfInput, pixels: number): void {
     )
 }
 
+function allocateResult(pixels: number, labels: number): DenseCrfResult {
+  return {
+    mask: allocate(`${call}: mask`, Uint8Array, pixels),
+    confidence: allocate(`${call}: confidence`, Float32Array, pixels),
+    marginals: allocate(`${call}: marginals`, Float32Array, pixels * labels),
+  }
+}
+
 /**
- * A fully connected CRF (Krähenbühl and Koltun 2011) by itself: scores of labels become marginals that follow the photo's edges.
- * @throws ERR_INVALID_ARG, ERR_OUT_OF_MEMORY, ERR_LIBTORCH when the add-on is not there, or the signal's reason.
+ * A fully connected CRF (Krähenbühl and Koltun 2011) by itself: scores of labels become marginals that follow the photo's edges. While the
+ * promise is pending, native code reads `rgb` and `scores`: do not change or transfer them.
+ * @throws ERR_INVALID_ARG, ERR_OUT_OF_MEMORY, ERR_QUEUE_FULL while 256 calls wait, ERR_LIBTORCH when the add-on is not there, or the
+ * signal's reason
  */
 export async function denseCrf(input: DenseCrfInput, options: DenseCrfOptions = {}): Promise<DenseCrfResult> {
   if (typeof input !== 'object' || input === null) throw wrong(call, 'input', input, '{ rgb, width, height, scores, labels }')
   const { rgb, width, height, scores, labels } = input
-  const { signal, ...settings } = typeof options === 'object' && options !== null ? options : ({ options } as never)
+  const { threads = physicalCores(), signal, ...settings } = checkOptions<DenseCrfOptions>(call, options, optionNames)
   const image = checkImage(call, { data: rgb, width, height }, 2 ** 31)
   if (image.channels !== 3)
     throw invalid(`${call}: rgb has ${rgb.length} bytes; ${width} x ${height} needs ${3 * width * height} (RGB)`)
   checkInteger(call, 'labels', labels, 1, 255)
   checkScores(input, width * height)
   const checked = resolveCrfOptions(call, settings)
-  const pixels = width * height
-  const result = {
-    mask: allocate(`${call}: mask`, Uint8Array, pixels),
-    confidence: allocate(`${call}: confidence`, Float32Array, pixels),
-    marginals: allocate(`${call}: marginals`, Float32Array, scores.length),
-  }
-  jobs ??= new Jobs(
-    create((addon) => new addon.Crf(physicalCores())),
-    1e6,
-  )
-  await jobs.run(checkSignal(call, signal), (native, id) =>
-    native.run(id, { rgb, width, height, scores, labels }, checked, result),
-  )
-  return result
+  const checkedSignal = checkSignal(call, signal)
+  const engine = engineFor(checkInteger(call, 'threads', threads, 1, 1024))
+  return await engine.run(checkedSignal, async (native, id) => {
+    const result = allocateResult(width * height, labels)
+    await native.run(id, { rgb, width, height, scores, labels }, checked, result)
+    return result
+  })
 }

@@ -5,11 +5,16 @@ import type { Embeddings, EmbeddingsOptions, SegmentOptions, SegmentResult, Timi
 
 /** @internal What an encoded image asks of the segmenter that made it. */
 export interface EncodedImageOwner {
-  segment(image: EncodedImage, native: NativeEncodedImage, classes: ClassSet, options?: SegmentOptions): Promise<SegmentResult>
-  embeddings(image: EncodedImage, native: NativeEncodedImage, options?: EmbeddingsOptions): Promise<Embeddings>
+  segment(native: NativeEncodedImage, classes: ClassSet, options?: SegmentOptions): Promise<SegmentResult>
+  embeddings(native: NativeEncodedImage, options?: EmbeddingsOptions): Promise<Embeddings>
 }
 
-/** A photo's features, kept so that new words cost milliseconds. Holds native memory until dispose(), or until it is collected. */
+/**
+ * A photo's features, kept so that new words cost milliseconds. Holds native memory until dispose(), or until it is collected.
+ *
+ * It also refers to the image's `data`, which labels 'auto' reads crops from: width * height * channels bytes that are not copied. Do not
+ * change or transfer them before the last call with labels 'auto' has ended. Other calls do not read them.
+ */
 export class EncodedImage {
   readonly width: number
   readonly height: number
@@ -20,9 +25,9 @@ export class EncodedImage {
   readonly #native: NativeEncodedImage
   readonly #owner: EncodedImageOwner
   #disposed = false
+  #calls = 0
 
-  /** @internal Made by `Segmenter.encode`. */
-  constructor(size: { width: number; height: number }, native: NativeEncodedImage, owner: EncodedImageOwner) {
+  private constructor(size: { width: number; height: number }, native: NativeEncodedImage, owner: EncodedImageOwner) {
     this.width = size.width
     this.height = size.height
     this.grid = Object.freeze({ width: native.gridWidth, height: native.gridHeight })
@@ -31,19 +36,24 @@ export class EncodedImage {
     this.#owner = owner
   }
 
+  /** @internal For `Segmenter.encode`. */
+  static create(size: { width: number; height: number }, native: NativeEncodedImage, owner: EncodedImageOwner): EncodedImage {
+    return new EncodedImage(size, native, owner)
+  }
+
   /** As `Segmenter.segment`, without encoding the photo again. */
   async segment(classes: ClassSet, options?: SegmentOptions): Promise<SegmentResult> {
-    return await this.#owner.segment(this, this.#usable(), classes, options)
+    return await this.#use((native) => this.#owner.segment(native, classes, options))
   }
 
   /** The photo in the space of texts: as a whole, the way scores pool it, and patch by patch when asked for. */
   async embeddings(options?: EmbeddingsOptions): Promise<Embeddings> {
-    return await this.#owner.embeddings(this, this.#usable(), options)
+    return await this.#use((native) => this.#owner.embeddings(native, options))
   }
 
-  /** Gives the memory back, once jobs that read it have ended. Does nothing the second time. */
+  /** Gives the memory back, once calls that use it have ended. Does nothing the second time. */
   dispose(): void {
-    if (!this.#disposed) this.#native.dispose()
+    if (!this.#disposed && this.#calls === 0) this.#native.dispose()
     this.#disposed = true
   }
 
@@ -51,8 +61,15 @@ export class EncodedImage {
     this.dispose()
   }
 
-  #usable(): NativeEncodedImage {
+  /** A call may run several jobs, so the features must stay until it has ended. */
+  async #use<T>(call: (native: NativeEncodedImage) => Promise<T>): Promise<T> {
     if (this.#disposed) throw new ClipEsError('ERR_CLOSED', 'this encoded image was disposed; encode the photo again')
-    return this.#native
+    this.#calls++
+    try {
+      return await call(this.#native)
+    } finally {
+      this.#calls--
+      if (this.#disposed && this.#calls === 0) this.#native.dispose()
+    }
   }
 }

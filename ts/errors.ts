@@ -28,9 +28,31 @@ export class ClipEsError extends Error {
 export const invalid = (message: string, options?: ErrorOptions): ClipEsError =>
   new ClipEsError('ERR_INVALID_ARG', message, options)
 
-/** Wraps an error of the add-on, which has only a code, and keeps it as the cause. Returns anything else unchanged. */
-export function fromNative(error: unknown): unknown {
-  const code = (error as { code?: unknown } | undefined)?.code
-  const isOurs = typeof code === 'string' && code.startsWith('ERR_') && !(error instanceof ClipEsError)
-  return isOurs ? new ClipEsError(code as ErrorCode, (error as Error).message, { cause: error }) : error
+// An object, so that the compiler sees when one is missing.
+const codes: Readonly<Record<ErrorCode, true>> = {
+  ERR_INVALID_ARG: true,
+  ERR_MODEL_READ: true,
+  ERR_MODEL_FORMAT: true,
+  ERR_LIBTORCH: true,
+  ERR_DEVICE_UNAVAILABLE: true,
+  ERR_OUT_OF_MEMORY: true,
+  ERR_QUEUE_FULL: true,
+  ERR_CLOSED: true,
+  ERR_IO: true,
+  ERR_INTERNAL: true,
+}
+
+/**
+ * The error of a job as callers see it. The add-on's errors have only a code, and are kept as the cause. Whatever else is thrown is a bug
+ * of this package.
+ */
+export function fromNative(error: unknown): ClipEsError {
+  if (error instanceof ClipEsError) return error
+  const { code, message = String(error) } = (error ?? {}) as { code?: unknown; message?: string }
+  if (typeof code === 'string' && Object.hasOwn(codes, code)) return new ClipEsError(code as ErrorCode, message, { cause: error })
+  return new ClipEsError(
+    'ERR_INTERNAL',
+    `This is a bug in clip-es: ${message}; please report it with this message and the call that failed`,
+    { cause: error },
+  )
 }

@@ -25,15 +25,25 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
   readonly native: Native
   readonly #maxQueue: number
   readonly #running: number
+  readonly #whenFull: string
   #pending = 0
   #nextId = 0
   #closing: Promise<void> | undefined
   readonly #waiters = new Set<() => void>()
-  /** running: how many jobs native code does at a time. */
-  constructor(native: Native, maxQueue: number, running = 1) {
+  /**
+   * @param running how many jobs native code does at a time
+   * @param whenFull the error when the queue is full, behind the number of jobs
+   */
+  constructor(
+    native: Native,
+    maxQueue: number,
+    running = 1,
+    whenFull = 'jobs wait already; await some results first, use segmentAll(), or raise maxQueue',
+  ) {
     this.native = native
     this.#maxQueue = maxQueue
     this.#running = running
+    this.#whenFull = whenFull
   }
 
   /**
@@ -49,11 +59,7 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
     // From here to the job's start nothing is awaited, so that a free place cannot be taken by another call.
     signal?.throwIfAborted()
     if (this.#closing) throw closedError()
-    if (this.#isFull())
-      throw new ClipEsError(
-        'ERR_QUEUE_FULL',
-        `${this.#maxQueue} jobs wait already; await some results first, use segmentAll(), or raise maxQueue`,
-      )
+    if (this.#isFull()) throw new ClipEsError('ERR_QUEUE_FULL', `${this.#maxQueue} ${this.#whenFull}`)
     const id = this.#takeId()
     const forget = signal && whenAborted(signal, () => this.native.cancel(id))
     this.#pending++

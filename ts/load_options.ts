@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { autoPrecision } from './auto_precision.js'
-import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, checkText, wrong } from './check.js'
+import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, wrong } from './check.js'
 import { invalid } from './errors.js'
+import { checkFile } from './file_argument.js'
 import type { Device, LoadOptions, Precision } from './types.js'
 
 const call = 'load()'
@@ -55,19 +56,22 @@ function checkPrecision(value: unknown, device: Device): ResolvedLoadOptions['pr
   return device === 'cpu' ? autoPrecision() : 'bfloat16'
 }
 
-export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLoadOptions {
-  const given = checkOptions<LoadOptions>(call, options, [
-    'device',
-    'precision',
-    'threads',
-    'concurrency',
-    'maxBatch',
-    'maxDelay',
-    'maxQueue',
-    'maxPixels',
-    'maxSide',
-    'signal',
-  ])
+const loadOptionNames = [
+  'model',
+  'device',
+  'precision',
+  'threads',
+  'concurrency',
+  'maxBatch',
+  'maxDelay',
+  'maxQueue',
+  'maxPixels',
+  'maxSide',
+  'signal',
+] as const
+
+/** Every option but `model`, checked and completed. */
+export function resolveLoadOptions(given: LoadOptions): ResolvedLoadOptions {
   const {
     device = 'auto',
     precision = 'auto',
@@ -95,12 +99,27 @@ export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLo
   }
 }
 
-/** A path that the caller gave, or undefined for the default model. */
-export function checkModelPath(path: unknown): string | undefined {
-  if (path === undefined) return undefined
-  if (typeof path === 'object')
-    throw wrong(call, 'modelPath', path, 'a path; options stand second: load(undefined, { … }) takes the default model')
-  const text = checkText(call, 'modelPath', path)
-  if (text.includes('\0')) throw wrong(call, 'modelPath', path, 'a path without a zero byte, at which it would end')
-  return text
+/** The arguments of load(options) and load(model, options), checked. Without a path the default model is meant. */
+export function resolveLoadArguments(
+  first: unknown,
+  second: unknown,
+): { path: string | undefined; options: ResolvedLoadOptions } {
+  const oneObject = typeof first === 'object' && first !== null && !(first instanceof URL) && !Array.isArray(first)
+  if (oneObject && second !== undefined)
+    throw wrong(
+      call,
+      'model',
+      first,
+      'a path or a file URL before the options, or one object with all options: load({ model, … })',
+    )
+  const { model: named, ...options } = checkOptions<LoadOptions>(
+    call,
+    (oneObject ? first : second) as LoadOptions,
+    loadOptionNames,
+  )
+  const model = oneObject || first === undefined ? named : first
+  if (!oneObject && first !== undefined && named !== undefined)
+    throw invalid(`${call}: model is given twice, by itself and among the options; leave one out`)
+  const path = model === undefined ? undefined : checkFile(call, 'model', model)
+  return { path, options: resolveLoadOptions(options) }
 }

@@ -4,16 +4,20 @@ import { isFirstInProcess } from './native.js'
 /** The archive that ships with the package: it knows emoji scenes and not photographs. */
 export const embeddedModel = (): string => join(__dirname, '..', 'models', 'emoji-clip.pt')
 
-let noticed = false
+let warned = false
 
-/** The path given, else $CLIP_ES_MODEL, else the embedded model, with one notice on stderr in a process. */
+/** The code of the warning that the embedded model is in use, for listeners of the process's 'warning' event. */
+const demoModelWarning = 'CLIP_ES_DEMO_MODEL'
+
+/** The path given, else $CLIP_ES_MODEL, else the embedded model, with one warning in a process. */
 export function resolveModelPath(path: string | undefined): string {
   const chosen = path ?? (process.env.CLIP_ES_MODEL || undefined)
   if (chosen) return resolve(chosen)
-  if (!noticed && isFirstInProcess())
-    process.stderr.write(
-      'clip-es: using the embedded demo model, which knows emoji scenes and not photographs; for photos pass the path of a CLIP archive\n',
+  if (!warned && isFirstInProcess())
+    process.emitWarning(
+      'clip-es: using the embedded demo model, which knows emoji scenes and not photographs; for photos pass the path of a CLIP archive',
+      { code: demoModelWarning },
     )
-  noticed = true
+  warned = true
   return embeddedModel()
 }

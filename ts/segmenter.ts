@@ -1,15 +1,20 @@
-import { checkBoolean, checkOptions, checkSignal, checkText, wrong } from './check.js'
+import { allocate } from './allocate.js'
+import { checkBoolean, checkOptions, checkSignal, wrong } from './check.js'
 import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
 import { readClassSet } from './class_set_file.js'
 import { EncodedImage } from './encoded_image.js'
-import { ClipEsError, invalid } from './errors.js'
+import { ClipEsError } from './errors.js'
+import { checkFile } from './file_argument.js'
 import { checkImage } from './image.js'
 import { Jobs, type WhenFull } from './jobs.js'
+import { segmentFound } from './labels/segment_found.js'
 import { libTorchFor } from './libtorch/find.js'
-import { checkModelPath, type ResolvedLoadOptions, resolveLoadOptions } from './load_options.js'
+import { type ResolvedLoadOptions, resolveLoadArguments } from './load_options.js'
 import { embeddedModel, resolveModelPath } from './model_path.js'
-import { create, hasAmx, type NativeEncodedImage, type NativeImage, type NativeModel } from './native.js'
-import { segmentInOrder } from './segment_all.js'
+import { create, hasAmx, type NativeEncodedImage, type NativeModel } from './native.js'
+import { type Caller, type Photo, PhotoJobs } from './photo_jobs.js'
+import { planItems, resultsInOrder, segmentItem } from './segment_all.js'
+import { segmentLabels } from './segment_labels.js'
 import { prepareOutputs, resolveSegmentOptions } from './segment_options.js'
 import { encodePrompt } from './text/tokenizer.js'
 import type {
@@ -17,9 +22,14 @@ import type {
   Embeddings,
   EmbeddingsOptions,
   EncodeClassesOptions,
+  FailedItem,
   ImageData,
+  KeyOf,
   LoadOptions,
   ModelInfo,
+  SegmentAllOptions,
+  SegmentedItem,
+  SegmentItem,
   SegmentOptions,
   SegmentResult,
   SharpImage,
@@ -30,9 +40,8 @@ export class Segmenter {
   /** What was loaded. */
   readonly model: ModelInfo
   readonly #jobs: Jobs
+  readonly #photos: PhotoJobs
   readonly #options: ResolvedLoadOptions
-  readonly #fingerprint: string
-  readonly #logitScale: number
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions, photosAtATime: number) {
     const { patch, width, layers, resolution, embedding, context, device, precision } = model
@@ -49,21 +58,21 @@ export class Segmenter {
       device,
       precision,
       photosAtATime,
+      fingerprint: model.fingerprint,
     })
     this.#jobs = jobs
+    this.#photos = new PhotoJobs(jobs, model, photosAtATime + options.maxBatch + 1)
     this.#options = options
-    this.#fingerprint = model.fingerprint
-    this.#logitScale = model.logitScale
   }
 
   /**
    * Loads a CLIP-ViT from a TorchScript archive, such as OpenAI's ViT-B-16.pt.
-   * @param modelPath Default: $CLIP_ES_MODEL, else the embedded demo model, which knows emoji scenes and not photographs.
    * @throws ERR_INVALID_ARG, ERR_MODEL_READ, ERR_MODEL_FORMAT, ERR_LIBTORCH, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY, or the signal's reason.
    */
-  static async load(modelPath?: string, options?: LoadOptions): Promise<Segmenter> {
-    const given = checkModelPath(modelPath)
-    const resolved = resolveLoadOptions(options)
+  static async load(options?: LoadOptions): Promise<Segmenter>
+  static async load(model?: string | URL, options?: Omit<LoadOptions, 'model'>): Promise<Segmenter>
+  static async load(modelOrOptions?: string | URL | LoadOptions, options?: LoadOptions): Promise<Segmenter> {
+    const { path: given, options: resolved } = resolveLoadArguments(modelOrOptions, options)
     const { signal, maxQueue, maxPixels: _, maxSide, ...settings } = resolved
     signal?.throwIfAborted()
     const path = resolveModelPath(given)
@@ -94,9 +103,10 @@ export class Segmenter {
     const { context, embedding } = this.model
     const all = [...rows, ...backgroundRows]
     const prompts = all.flat()
-    const tokens = new Int32Array(prompts.length * context)
+    const remedy = 'take fewer classes, synonyms or templates'
+    const tokens = allocate('encodeClasses(): tokens', Int32Array, prompts.length * context, remedy)
     for (const [i, prompt] of prompts.entries()) tokens.set(encodePrompt(prompt, context), i * context)
-    const embeddings = new Float32Array(prompts.length * embedding)
+    const embeddings = allocate('encodeClasses(): embeddings', Float32Array, prompts.length * embedding, remedy)
     await this.#jobs.run(plan.signal, (native, id) => native.encodeText(id, tokens, embeddings))
     const means = meanRows(
       embeddings,
@@ -105,9 +115,9 @@ export class Segmenter {
     )
     const end = rows.length * embedding
     const { names, background, droppedBackground, templates, fusion } = plan
-    return new ClassSet({
+    return ClassSet.create({
       ...{ names, background, droppedBackground, templates, fusion, firstRow, embedding },
-      fingerprint: this.#fingerprint,
+      fingerprint: this.model.fingerprint,
       rows: means.subarray(0, end),
       backgroundRows: means.subarray(end),
     })
@@ -115,16 +125,19 @@ export class Segmenter {
 
   /**
    * Reads a class set that `ClassSet.save` wrote with this model.
-   * @throws ERR_INVALID_ARG for another model's, ERR_MODEL_READ, ERR_MODEL_FORMAT.
+   * @param file A path or a file URL.
+   * @throws ERR_INVALID_ARG for another model's, ERR_MODEL_READ, ERR_MODEL_FORMAT, or the signal's reason.
    */
-  async loadClasses(file: string): Promise<ClassSet> {
-    const data = await readClassSet(checkText('loadClasses()', 'file', file))
-    const classes = new ClassSet(data)
+  async loadClasses(file: string | URL, options?: { signal?: AbortSignal }): Promise<ClassSet> {
+    const path = checkFile('loadClasses()', 'file', file)
+    const given = checkOptions<{ signal?: AbortSignal }>('loadClasses()', options, ['signal'])
+    const data = await readClassSet(path, checkSignal('loadClasses()', given.signal))
+    const classes = ClassSet.create(data)
     this.#checkClasses('loadClasses()', classes)
     if (data.embedding !== this.model.embedding)
       throw new ClipEsError(
         'ERR_MODEL_FORMAT',
-        `${file} is damaged: its embeddings have ${data.embedding} numbers, the model's ${this.model.embedding}; save the classes again`,
+        `${path} is damaged: its embeddings have ${data.embedding} numbers, the model's ${this.model.embedding}; save the classes again`,
       )
     return classes
   }
@@ -135,7 +148,7 @@ export class Segmenter {
    */
   async segment(image: ImageData | SharpImage, classes: ClassSet, options?: SegmentOptions): Promise<SegmentResult> {
     const checked = checkImage('segment()', image, this.#options.maxPixels)
-    return await this.#segment(checked, checked, classes, options)
+    return await this.#segment('segment()', { image: checked }, classes, options)
   }
 
   /** Encodes a photo once, so that new words cost milliseconds. */
@@ -143,30 +156,44 @@ export class Segmenter {
     const checked = checkImage('encode()', image, this.#options.maxPixels)
     const given = checkOptions<{ signal?: AbortSignal }>('encode()', options, ['signal'])
     const signal = checkSignal('encode()', given.signal)
-    const native = await this.#jobs.run(signal, (segmenter, id) => segmenter.encode(id, checked))
-    return new EncodedImage(checked, native, {
-      segment: (...args) => this.#segment(...args),
+    const native = await this.#photos.encode(checked, { call: 'encode()', signal, whenFull: 'reject' })
+    return EncodedImage.create(checked, native, {
+      segment: (encoded, ...rest) => this.#segment('segment()', { image: checked, encoded }, ...rest),
       embeddings: (...args) => this.#embeddings(...args),
     })
   }
 
-  /** Results in the order of the images, with bounded memory. A bad image rejects the iterator; leaving the loop cancels what is in flight. */
-  async *segmentAll(
-    images: Iterable<ImageData | SharpImage> | AsyncIterable<ImageData | SharpImage>,
+  /**
+   * Results in the order of the items, with bounded memory. An item that fails ends the loop, or gives `{ key, error }` with
+   * `onError: 'yield'`. Leaving the loop cancels what is in flight.
+   */
+  segmentAll<Item extends SegmentItem>(
+    items: Iterable<Item> | AsyncIterable<Item>,
     classes: ClassSet,
-    options?: Omit<SegmentOptions, 'output'>,
-  ): AsyncGenerator<SegmentResult, void, undefined> {
+    options?: SegmentAllOptions & { onError?: 'throw' },
+  ): AsyncGenerator<SegmentedItem<KeyOf<Item>>, void, undefined>
+  segmentAll<Item extends SegmentItem>(
+    items: Iterable<Item> | AsyncIterable<Item>,
+    classes: ClassSet,
+    options?: SegmentAllOptions,
+  ): AsyncGenerator<SegmentedItem<KeyOf<Item>> | FailedItem<KeyOf<Item>>, void, undefined>
+  async *segmentAll(
+    items: Iterable<SegmentItem> | AsyncIterable<SegmentItem>,
+    classes: ClassSet,
+    options?: SegmentAllOptions,
+  ): AsyncGenerator<SegmentedItem<unknown> | FailedItem<unknown>, void, undefined> {
     const call = 'segmentAll()'
-    if (typeof images !== 'object' || images === null || !(Symbol.iterator in images || Symbol.asyncIterator in images))
-      throw wrong(call, 'images', images, 'an iterable or async iterable of { data, width, height }')
+    if (typeof items !== 'object' || items === null || !(Symbol.iterator in items || Symbol.asyncIterator in items))
+      throw wrong(call, 'items', items, 'an iterable or async iterable of images, or of { image, labels?, key? }')
     this.#checkClasses(call, classes)
-    const { signal, output } = resolveSegmentOptions(call, options, classes)
-    if (Object.keys(output).length) throw invalid(`${call}: output cannot be filled by more than one image; use segment()`)
-    const segment = async (image: ImageData | SharpImage, both: AbortSignal) => {
+    const plan = planItems(options)
+    const { signal } = resolveSegmentOptions(call, plan.options, classes)
+    const segment = async (image: ImageData | SharpImage, own: SegmentOptions) => {
       const checked = checkImage(call, image, this.#options.maxPixels)
-      return await this.#segment(checked, checked, classes, { ...options, signal: both }, 'wait')
+      return await this.#segment(call, { image: checked }, classes, own, 'wait')
     }
-    yield* segmentInOrder(images, segment, signal, this.#inFlight)
+    const work = (item: SegmentItem, index: number, both: AbortSignal) => segmentItem(item, index, both, plan, segment)
+    yield* resultsInOrder(items, work, signal, this.#photos.window)
   }
 
   /** Waiting jobs reject with ERR_CLOSED, running ones end, then all memory is given back. */
@@ -178,60 +205,33 @@ export class Segmenter {
     await this.close()
   }
 
-  /** Photos that keep native code busy: those it computes, a batch that waits, and one that is being handed out. More would only hold memory. */
-  get #inFlight(): number {
-    return this.model.photosAtATime + this.#options.maxBatch + 1
-  }
-
   async #segment(
-    size: { width: number; height: number },
-    image: NativeImage | NativeEncodedImage,
+    call: string,
+    photo: Photo,
     classes: ClassSet,
     options: SegmentOptions | undefined,
-    whenFull?: WhenFull,
+    whenFull: WhenFull = 'reject',
   ): Promise<SegmentResult> {
-    const call = 'segment()'
     this.#checkClasses(call, classes)
     const resolved = resolveSegmentOptions(call, options, classes)
-    const { width, height } = size
-    const { labels, settings, signal } = resolved
-    const { scores, ...parts } = prepareOutputs(call, resolved, width * height, 'data' in image ? image.data : undefined)
-    const texts = ClassSet.texts(classes, labels)
-    const timings = await this.#jobs.run(
-      signal,
-      (native, id) => native.segment(id, image, texts, settings, { scores, ...parts }),
-      whenFull,
-    )
-    return {
-      width,
-      height,
-      labels: labels.map((label) => classes.names[label] as string),
-      scores,
-      ...(parts as { mask: Uint8Array }),
-      timings,
-    }
+    const { labels, signal } = resolved
+    const { data, width, height } = photo.image
+    const outputs = prepareOutputs(call, resolved, width * height, photo.encoded && labels !== 'auto' ? undefined : data)
+    const caller: Caller = { call, signal, whenFull }
+    if (labels === 'auto') return await segmentFound(this.#photos, photo, classes, resolved, outputs, caller)
+    return await segmentLabels(this.#photos, photo, classes, labels, resolved, outputs, caller)
   }
 
-  async #embeddings(
-    image: EncodedImage,
-    native: NativeEncodedImage,
-    options: EmbeddingsOptions | undefined,
-  ): Promise<Embeddings> {
+  async #embeddings(encoded: NativeEncodedImage, options: EmbeddingsOptions | undefined): Promise<Embeddings> {
     const call = 'embeddings()'
     const given = checkOptions<EmbeddingsOptions>(call, options, ['patches', 'signal'])
-    const size = this.model.embedding
-    const out: Embeddings = { logitScale: this.#logitScale, image: new Float32Array(size) }
-    if (checkBoolean(call, 'patches', given.patches ?? false))
-      out.patches = new Float32Array(image.grid.height * image.grid.width * size)
-    await this.#jobs.run(checkSignal(call, given.signal), (segmenter, id) =>
-      segmenter.embeddings(id, native, out.image, out.patches),
-    )
-    return out
+    const patches = checkBoolean(call, 'patches', given.patches ?? false)
+    return await this.#photos.embeddings(encoded, patches, { call, signal: checkSignal(call, given.signal), whenFull: 'reject' })
   }
 
   #checkClasses(call: string, classes: ClassSet): void {
     if (!(classes instanceof ClassSet)) throw wrong(call, 'classes', classes, 'what encodeClasses() or loadClasses() gives')
-    if (ClassSet.fingerprint(classes) === this.#fingerprint) return
+    if (ClassSet.fingerprint(classes) === this.model.fingerprint) return
     throw new ClipEsError(
       'ERR_INVALID_ARG',
       `${call}: these classes were encoded by another model; encode them with this segmenter (${this.model.path})`,

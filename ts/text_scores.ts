@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { ClassSet } from './class_set.js'
 
 /** The texts of a softmax: classes first, background words behind them. */
@@ -48,6 +49,28 @@ export function textProbabilities(embeddings: Float32Array, texts: CompetingText
       logits[c] = logitScale * sum
     }
     softmax(logits)
+  }
+  return out
+}
+
+/** How many numbers are multiplied before the event loop runs: a few milliseconds. */
+const productsPerTurn = 4e6
+
+/** The same, in slices between which the event loop runs. Rejects with the signal's reason. */
+export async function textProbabilitiesInTurns(
+  embeddings: Float32Array,
+  texts: CompetingTexts,
+  logitScale: number,
+  signal: AbortSignal | undefined,
+): Promise<Float64Array> {
+  const { rows, embedding } = texts
+  const count = rows.length / embedding
+  const slice = Math.ceil(productsPerTurn / rows.length) * embedding
+  const out = new Float64Array((embeddings.length / embedding) * count)
+  for (let at = 0; at < embeddings.length; at += slice) {
+    if (at > 0) await setImmediate()
+    signal?.throwIfAborted()
+    out.set(textProbabilities(embeddings.subarray(at, at + slice), texts, logitScale), (at / embedding) * count)
   }
   return out
 }

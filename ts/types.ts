@@ -1,3 +1,5 @@
+import type { ClipEsError } from './errors.js'
+
 /** The order of a pixel's bytes. Alpha is dropped. */
 export type Channels = 'grey' | 'rgb' | 'rgba' | 'bgra'
 
@@ -23,6 +25,11 @@ export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
 export type Precision = 'auto' | 'float32' | 'bfloat16' | 'int8'
 
 export interface LoadOptions {
+  /**
+   * The model's archive, such as OpenAI's ViT-B-16.pt: a path or a file URL. Default: $CLIP_ES_MODEL, else the embedded demo model, which
+   * knows emoji scenes and not photographs; a process warning says so.
+   */
+  model?: string | URL
   /** Where to compute. Default 'auto': the CPU, as results on GPUs have not been measured yet. */
   device?: Device
   /**
@@ -74,6 +81,8 @@ export interface ModelInfo {
   readonly precision: 'float32' | 'bfloat16' | 'int8'
   /** Photos that are computed at a time when several wait: LoadOptions.concurrency times maxBatch. */
   readonly photosAtATime: number
+  /** Identifies the weights: archives with equal weights have equal fingerprints, whatever their names. */
+  readonly fingerprint: string
 }
 
 /** A class: its name, or its name with the words that stand for it in prompts. */
@@ -127,7 +136,8 @@ export interface Embeddings {
   patches?: Float32Array
 }
 
-export type ResultPart = 'mask' | 'confidence' | 'cams'
+/** What a result has besides the mask, if it is asked for. */
+export type ResultPart = 'confidence' | 'cams'
 
 /** Settings of the dense CRF; the defaults are the paper's. */
 export interface CrfOptions {
@@ -145,8 +155,13 @@ export interface CrfOptions {
 }
 
 export interface SegmentOptions {
-  /** The image-level labels, as names or indices: which classes are there. Unique, at least one. Default: all. */
-  labels?: readonly (string | number)[]
+  /**
+   * The image-level labels, as names or indices: which classes are there. Unique, at least one. Default: all. With 'auto', CLIP decides
+   * for each photo which classes are there, maybe none; the class set needs background words.
+   */
+  labels?: readonly (string | number)[] | 'auto'
+  /** For labels 'auto': a class is found whose presence is at least this, from 0 to 1. Default 0.15. */
+  labelThreshold?: number
   /** Sharpen the maps by the ViT's own attention (CAA). Default true. */
   refine?: boolean
   /** Threshold of the boxes that CAA draws evidence from, as a fraction of a map's maximum: 0.4 (VOC, default), 0.7 for COCO. */
@@ -157,14 +172,14 @@ export interface SegmentOptions {
   crf?: boolean | CrfOptions
   /** Pixels with a confidence under this become 255. Default 0. */
   ignoreBelow?: number
-  /** What to give beside the mask. Default ['mask']. */
+  /** What the result has besides the mask. Default: nothing. */
   include?: readonly ResultPart[]
   /** Your own memory to fill, each part exactly as long as its result; a part given here need not be in `include`. */
   output?: { mask?: Uint8Array; confidence?: Float32Array; cams?: Float32Array }
   signal?: AbortSignal
 }
 
-/** Milliseconds that each stage took. */
+/** Milliseconds that each stage took. With labels 'auto', those of the photo and of the crops that were encoded to find them are added. */
 export interface Timings {
   /** Waiting for earlier jobs. */
   queue: number
@@ -185,10 +200,12 @@ export interface Timings {
 export interface SegmentResult {
   width: number
   height: number
-  /** The labels asked for, K of them. */
+  /** The labels asked for or found, K of them. */
   labels: string[]
   /** Their probabilities (K) in the softmax over them and the background texts. */
   scores: Float32Array
+  /** With labels 'auto' only: how sure it is that each of the K labels is there, in [0, 1]. */
+  presence?: Float32Array
   /** height * width: 0 background, c + 1 the class `classes.names[c]`, 255 ignored. Always there. */
   mask: Uint8Array
   /** height * width: the winning score of background and maps. */
@@ -196,4 +213,44 @@ export interface SegmentResult {
   /** K * height * width, in [0, 1]: the maps the mask is made from. */
   cams?: Float32Array
   timings: Timings
+}
+
+/** An image with its own labels and its own name in the results. */
+export interface LabelledImage<Key = unknown> {
+  image: ImageData | SharpImage
+  /** Instead of the options' labels. */
+  labels?: SegmentOptions['labels']
+  /** What the result is called, such as a file name. Default: the item's index. */
+  key?: Key
+}
+
+/** What `Segmenter.segmentAll` takes. */
+export type SegmentItem = ImageData | SharpImage | LabelledImage
+
+/** The key that an item's result has: its own, else its index. */
+export type KeyOf<Item> = Item extends LabelledImage
+  ? Item extends { key: infer Key }
+    ? Exclude<Key, undefined> | (undefined extends Key ? number : never)
+    : 'key' extends keyof Item
+      ? Exclude<Item['key'], undefined> | number
+      : number
+  : number
+
+export interface SegmentAllOptions extends Omit<SegmentOptions, 'output'> {
+  /**
+   * What to do when an item fails, for example because its image is wrong or memory runs out. 'throw' ends the loop with the error;
+   * 'yield' gives `{ key, error }` and goes on. An abort, a closed segmenter and an error of the source always end the loop. Default 'throw'.
+   */
+  onError?: 'throw' | 'yield'
+}
+
+/** The result of an item. */
+export interface SegmentedItem<Key = number> extends SegmentResult {
+  key: Key
+}
+
+/** The failure of an item; `'error' in result` tells it from a result. */
+export interface FailedItem<Key = number> {
+  key: Key
+  error: ClipEsError
 }

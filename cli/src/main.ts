@@ -55,7 +55,14 @@ function report(error: unknown): number {
   return exitStatus.failed
 }
 
+/** As the command's other lines: Node adds a process id, and a hint for programmers. */
+function printWarnings(): void {
+  process.removeAllListeners('warning')
+  process.on('warning', ({ message }) => complain(message))
+}
+
 async function run(): Promise<void> {
+  printWarnings()
   listenForStops()
   await program().parseAsync()
 }

@@ -51,8 +51,8 @@ terminalTest('on a terminal a bar shows count, rate and time left, then a summar
     env: place.env(),
   })
   assert.is(status, 0, stdout)
-  assert.match(stdout, / \d+ of 40 \| [\d.]+ (photos\/s|s a photo) \| \d+ (s|min) left/)
-  assert.match(stdout, /40 of 40 photos done in \d+ s; results are in bar\r\n$/)
+  assert.match(stdout, / \d+\/40 \| [\d.]+\/(s|min) \| \d+ (s|min) left \| 0 failed/)
+  assert.match(stdout, /clip-es: 40 photos done in \d+ s \([\d.]+\/s\); results are in bar\r\n$/)
   assert.not.match(stdout, /many\/p00\.png/)
   assert.ok(stdout.lastIndexOf('\u001b[?25h') > stdout.lastIndexOf('\u001b[?25l'))
 })
@@ -116,10 +116,10 @@ test('where there is no photo, that is the error, and no folder is made', () => 
   mkdirSync(place.path('empty'))
   const { status, stdout, stderr } = place.run(['segment', 'empty', 'absent.png', ...words, '-o', 'none'])
   assert.is(status, 1)
-  assert.is(stdout.split('\n').length, 3)
+  assert.is(stdout, '')
   assert.match(
     stderr,
-    /^clip-es: there is no photo to work on:\n {2}empty: there is no photo in it .+\n {2}absent\.png: there is no such file/,
+    /^clip-es: empty: there is no photo in it .+\nclip-es: absent\.png: there is no such file or folder\nclip-es: there is no photo to work on\. /,
   )
   assert.match(stderr, /Name photos, folders of photos, or globs in quotes/)
   assert.not.ok(place.files('.').some((path) => path.startsWith('none')))
@@ -137,7 +137,7 @@ test('models that cannot be used end with 1 and say why', () => {
   if (!existsSync('/dev/nvidiactl')) {
     const cuda = run('--device', 'cuda')
     assert.equal([cuda.status, cuda.stdout], [1, ''])
-    assert.match(cuda.stderr, /device 'cuda:0' cannot be used: .*use device 'cpu'/)
+    assert.match(cuda.stderr, /device 'cuda(:0)?' (cannot be used|needs a CUDA build of LibTorch).*use device 'cpu'/)
   }
   const fromVariable = place.run(['segment', 'a', ...words], { CLIP_ES_MODEL: place.path('absent.pt') })
   assert.is(fromVariable.status, 1)
@@ -165,7 +165,10 @@ test('a result that cannot be written fails its photo alone', () => {
   mkdirSync(place.path('blocked/a/x.png/full'), { recursive: true }) // a folder where the mask should be
   const { status, stderr } = place.run(['segment', 'a', 'b', ...words, '-o', 'blocked'])
   assert.is(status, 1)
-  assert.match(stderr, /1 failed, everything else is done:\n {2}a\/x\.png: .* is a folder; only regular files are replaced/)
+  assert.match(
+    stderr,
+    /clip-es: a\/x\.png: .* is a folder; only regular files are replaced\nclip-es: 2 photos done in .+, 1 failed: listed above; results are in blocked\n$/,
+  )
   assert.equal(place.files('blocked'), ['b/deep/y.png', 'b/x.png'])
 })
 
@@ -181,7 +184,7 @@ fullTest('a full disk ends the work at once, with whole files only', async () =>
   assert.is(status, 1)
   assert.match(
     stderr,
-    /clip-es: ENOSPC: .+; \d of 40 photos done; results are in small\. Make room, or choose another folder with --out\n$/,
+    /clip-es: ENOSPC: .+; \d of 40 photos done; results are in small\. Make room and run the same command again, or choose another folder with --out\n$/,
   )
   assert.equal(
     files.filter((path) => path.includes('.tmp')),

@@ -3,21 +3,24 @@ import { expectAssignable, expectError, expectNotAssignable, expectType } from '
 import {
   backgrounds,
   type ClassFile,
-  type ClassSet,
+  ClassSet,
   type ClassSpec,
   ClipEsError,
   classSets,
   type Device,
   type EncodeClassesOptions,
-  type EncodedImage,
+  EncodedImage,
   type ErrorCode,
+  type FailedItem,
   type Fusion,
   type ImageData,
   type LoadOptions,
   type ModelInfo,
   type Precision,
   type ResultPart,
+  type SegmentedItem,
   Segmenter,
+  type SegmentItem,
   type SegmentOptions,
   type SegmentResult,
   type Timings,
@@ -43,7 +46,13 @@ expectType<Promise<Segmenter>>(
   }),
 )
 expectNotAssignable<new () => Segmenter>(Segmenter) // made by load() alone
-expectError(Segmenter.load({ threads: 2 }))
+expectType<Promise<Segmenter>>(Segmenter.load(new URL('file:///ViT-B-16.pt'), { threads: 2 }))
+expectType<Promise<Segmenter>>(Segmenter.load({ threads: 2 }))
+expectType<Promise<Segmenter>>(Segmenter.load({ model: 'ViT-B-16.pt', signal }))
+expectType<Promise<Segmenter>>(Segmenter.load({ model: new URL('file:///ViT-B-16.pt') }))
+expectError(Segmenter.load({ model: 3 }))
+expectError(Segmenter.load({ treads: 2 }))
+expectError(Segmenter.load('ViT-B-16.pt', { model: 'ViT-L-14.pt' })) // given twice
 expectError(Segmenter.load(null))
 expectError(Segmenter.load('ViT-B-16.pt', { treads: 2 }))
 expectError(Segmenter.load('ViT-B-16.pt', { threads: '2' }))
@@ -100,11 +109,16 @@ expectType<readonly string[]>(classes.background)
 expectType<readonly string[]>(classes.droppedBackground)
 expectType<Promise<void>>(classes.save('classes.safetensors'))
 expectType<Promise<ClassSet>>(segmenter.loadClasses('classes.safetensors'))
+expectType<Promise<ClassSet>>(segmenter.loadClasses(new URL('file:///classes.safetensors'), { signal }))
+expectType<Promise<void>>(classes.save(new URL('file:///classes.safetensors'), { signal }))
 expectError(classes.names.push('cat'))
 expectError(() => {
   classes.names = []
 })
 expectError(classes.save())
+expectNotAssignable<new () => ClassSet>(ClassSet) // made by encodeClasses() alone
+expectError(ClassSet.create) // internal
+expectError(ClassSet.texts) // internal
 expectError(segmenter.loadClasses())
 expectNotAssignable<ClassSet>({ names: ['cat'], background: [], droppedBackground: [], save: async () => {} }) // made by encodeClasses() alone
 
@@ -134,7 +148,7 @@ expectType<Promise<SegmentResult>>(
     backgroundPower: 2,
     crf: false,
     ignoreBelow: 0.5,
-    include: ['mask', 'confidence', 'cams'],
+    include: ['confidence', 'cams'],
     output: { mask: Buffer.alloc(4), confidence: new Float32Array(4), cams: new Float32Array(8) },
     signal,
   }),
@@ -143,13 +157,16 @@ expectError(segmenter.segment(image))
 expectError(segmenter.segment(image, ['cat']))
 expectError(segmenter.segment('photo.jpg', classes))
 expectError(segmenter.segment(image, segmenter.encodeClasses(['cat']))) // a promise: await is missing
+expectType<Promise<SegmentResult>>(segmenter.segment(image, classes, { labels: 'auto', labelThreshold: 0.2 }))
 expectError(segmenter.segment(image, classes, { labels: 'cat' }))
+expectError(segmenter.segment(image, classes, { labels: 'auto', labelThreshold: '0.2' }))
 expectError(segmenter.segment(image, classes, { refine: 'yes' }))
 expectError(segmenter.segment(image, classes, { include: ['scores'] }))
+expectError(segmenter.segment(image, classes, { include: ['mask'] })) // always there
 expectError(segmenter.segment(image, classes, { output: { mask: new Float32Array(4) } }))
 expectError(segmenter.segment(image, classes, { output: { confidence: new Uint8Array(4) } }))
 expectError(segmenter.segment(image, classes, { threshold: 0.4 }))
-expectType<'mask' | 'confidence' | 'cams'>({} as ResultPart)
+expectType<'confidence' | 'cams'>({} as ResultPart)
 expectAssignable<SegmentOptions>({})
 
 declare const result: SegmentResult
@@ -160,6 +177,7 @@ expectType<Float32Array>(result.scores)
 expectType<Uint8Array>(result.mask)
 expectType<Float32Array | undefined>(result.confidence)
 expectType<Float32Array | undefined>(result.cams)
+expectType<Float32Array | undefined>(result.presence)
 expectType<Timings>(result.timings)
 expectType<Record<'queue' | 'preprocess' | 'encode' | 'gradcam' | 'refine' | 'mask' | 'crf', number>>({ ...result.timings })
 expectError(result.logits)
@@ -169,6 +187,7 @@ expectType<Promise<EncodedImage>>(segmenter.encode(image))
 expectType<Promise<EncodedImage>>(segmenter.encode(image, { signal }))
 expectError(segmenter.encode(image, { labels: ['cat'] }))
 declare const encoded: EncodedImage
+expectNotAssignable<new () => EncodedImage>(EncodedImage) // made by encode() alone
 expectType<Readonly<Timings>>(encoded.timings)
 expectType<number>(encoded.width)
 expectType<number>(encoded.height)
@@ -181,17 +200,34 @@ expectError(() => {
 })
 
 // segmentAll
-expectType<AsyncGenerator<SegmentResult, void, undefined>>(segmenter.segmentAll([image], classes))
-expectType<AsyncGenerator<SegmentResult, void, undefined>>(
-  segmenter.segmentAll(new Set([image]), classes, { labels: [0], signal }),
-)
+type Results<Key> = AsyncGenerator<SegmentedItem<Key>, void, undefined>
+expectType<Results<number>>(segmenter.segmentAll([image], classes))
+expectType<Results<number>>(segmenter.segmentAll(new Set([image]), classes, { labels: [0], signal }))
 async function* photos() {
   yield image
 }
-expectType<AsyncGenerator<SegmentResult, void, undefined>>(segmenter.segmentAll(photos(), classes))
+expectType<Results<number>>(segmenter.segmentAll(photos(), classes))
+expectType<Results<number>>(segmenter.segmentAll([{ image, labels: ['cat'] }], classes, { onError: 'throw' }))
+expectType<Results<string>>(segmenter.segmentAll([{ image, key: 'photo.jpg' }], classes, { labels: 'auto', labelThreshold: 0.2 }))
+declare const named: { image: ImageData; key?: string }[]
+expectType<Results<string | number>>(segmenter.segmentAll(named, classes))
+export async function told() {
+  for await (const result of segmenter.segmentAll([{ image, key: 'photo.jpg' }], classes, { onError: 'yield' })) {
+    expectType<string>(result.key)
+    expectError(result.mask) // perhaps it failed
+    if ('error' in result) expectType<ClipEsError>(result.error)
+    else expectType<Uint8Array>(result.mask)
+  }
+}
+expectAssignable<SegmentItem>(image)
+expectAssignable<SegmentItem>({ image, labels: 'auto' as const, key: 7 })
+expectAssignable<SegmentResult>({} as SegmentedItem)
+expectNotAssignable<SegmentResult>({} as FailedItem)
 expectError(segmenter.segmentAll(image, classes))
 expectError(segmenter.segmentAll(['photo.jpg'], classes))
+expectError(segmenter.segmentAll([{ image: 'photo.jpg' }], classes))
 expectError(segmenter.segmentAll([image], classes, { output: { mask: new Uint8Array(4) } }))
+expectError(segmenter.segmentAll([image], classes, { onError: 'skip' }))
 
 // close
 expectType<Promise<void>>(segmenter.close())

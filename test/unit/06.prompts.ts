@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'uvu'
@@ -52,6 +53,41 @@ test('the class sets are class files', () => {
     const file = path.join(__dirname, '..', '..', 'data', 'classes', `${name}.json`)
     assert.equal(parseClassFile(readFileSync(file, 'utf8'), file), classSets[name])
   }
+})
+
+test('importing the package reads no data, and each file is read once, at the first access', () => {
+  const script = `
+    const fs = require('node:fs')
+    const read = []
+    for (const name of ['readFileSync', 'openSync', 'readFile', 'open']) {
+      const original = fs[name]
+      fs[name] = (file, ...rest) => {
+        if (/[.](json|gz|pt)$/.test(String(file))) read.push(require('node:path').basename(String(file)))
+        return original(file, ...rest)
+      }
+    }
+    const clip = require(process.argv[1])
+    const after = (access) => { access(); return read.splice(0) }
+    console.log(JSON.stringify([
+      after(() => undefined),
+      after(() => [Object.keys(clip.classSets), Object.keys(clip.backgrounds), Object.keys(clip.templates)]),
+      after(() => clip.backgrounds.coco),
+      after(() => [clip.classSets.coco, clip.backgrounds.coco]),
+      after(() => clip.classSets.voc),
+      after(() => clip.templates.imagenet),
+      after(() => clip.templates.clip_es),
+    ]))`
+  const packageMain = path.join(__dirname, '..', '..', 'dist', 'index.js')
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', script, packageMain], { encoding: 'utf8' })
+  assert.is(stderr, '')
+  assert.equal(JSON.parse(stdout), [[], [], ['coco.json'], [], ['voc.json'], ['templates.json'], []])
+})
+
+test('the shipped values look like plain objects', () => {
+  assert.equal(Object.keys(classSets), ['voc', 'coco'])
+  assert.equal(JSON.parse(JSON.stringify(backgrounds)).coco, backgrounds.coco)
+  assert.is({ ...templates }.clip_es, templates.clip_es)
+  assert.is(classSets.voc, classSets.voc)
 })
 
 test('nothing of what is shipped can be changed by a caller', () => {

@@ -12,6 +12,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { demoClasses, demoScenes } from '../../cli/src/demo/scenes.js'
@@ -67,7 +68,9 @@ async function answers(segmenter: Segmenter) {
 
 test('the embedded model says what it is, and cannot be told otherwise', async () => {
   const segmenter = await load()
-  assert.equal(segmenter.model, {
+  const { fingerprint, ...model } = segmenter.model
+  assert.match(fingerprint, /^[0-9a-f]+$/)
+  assert.equal(model, {
     path: modelPath,
     demo: true,
     patch: 16,
@@ -119,12 +122,28 @@ const loadTwice = (path: string) => `
   await Promise.all([first.close(), second.close()])
   return second.model.path`
 
-test('the embedded model is announced once on stderr, and only when nothing else was named', () => {
-  const unnamed = inChild(loadTwice('undefined'), { CLIP_ES_MODEL: undefined })
-  assert.is(unnamed.result, modelPath)
-  assert.match(unnamed.stderr, /^clip-es: using the embedded demo model, [^\n]*not photographs[^\n]*\n$/)
-  const empty = inChild(loadTwice('undefined'), { CLIP_ES_MODEL: '' })
-  assert.equal(empty, unnamed)
+test('the embedded model gives one process warning, and only when nothing else was named', () => {
+  const withWarnings = `
+    const warnings = []
+    process.on('warning', ({ name, code, message }) => warnings.push({ name, code, message }))
+    const path = await (async () => { ${loadTwice('undefined')} })()
+    return { path, warnings }`
+  type Warned = { path: string; warnings: { name: string; code: string; message: string }[] }
+  for (const unnamed of [undefined, '']) {
+    const { result, stderr } = inChild(withWarnings, { CLIP_ES_MODEL: unnamed })
+    const { path, warnings } = result as Warned
+    assert.is(path, modelPath)
+    assert.equal(
+      warnings.map(({ name, code }) => [name, code]),
+      [['Warning', 'CLIP_ES_DEMO_MODEL']],
+    )
+    assert.match(warnings[0]?.message ?? '', /^clip-es: using the embedded demo model, .*not photographs/)
+    assert.match(stderr, /^\(node:\d+\) \[CLIP_ES_DEMO_MODEL\] Warning: clip-es: using the embedded demo model/)
+  }
+  assert.equal(inChild(loadTwice('undefined'), { CLIP_ES_MODEL: undefined, NODE_NO_WARNINGS: '1' }), {
+    result: modelPath,
+    stderr: '',
+  })
   const named = inChild(loadTwice(JSON.stringify(modelPath)), { CLIP_ES_MODEL: undefined })
   assert.equal(named, { result: modelPath, stderr: '' })
 })
@@ -163,7 +182,7 @@ test('an option that is wrong is named with its value and with what it takes', a
     [
       { gpu: true },
       "unknown option 'gpu'",
-      'known: device, precision, threads, concurrency, maxBatch, maxDelay, maxQueue, maxPixels, maxSide, signal',
+      'known: model, device, precision, threads, concurrency, maxBatch, maxDelay, maxQueue, maxPixels, maxSide, signal',
     ],
     [{ device: 'gpu' }, "device is 'gpu'", "'auto', 'cpu', 'cuda' or 'cuda:N'"],
     [{ device: 'CPU' }, "device is 'CPU'", "'cpu'"],
@@ -225,18 +244,64 @@ test('an option that is wrong is named with its value and with what it takes', a
     await rejects(Segmenter.load(modelPath, options as LoadOptions), 'ERR_INVALID_ARG', 'load(): ', ...parts)
 })
 
-test('a path that is none is refused with itself, options in its place with where they stand', async () => {
+test('the model is a path or a file URL, by itself or among the options', async () => {
+  const url = pathToFileURL(otherModelPath)
+  const options = { threads: 1, precision: 'float32' } as const
+  const segmenters = await Promise.all([
+    Segmenter.load({ model: otherModelPath, ...options }),
+    Segmenter.load({ model: url, ...options }),
+    Segmenter.load(url, options),
+    Segmenter.load(undefined, { model: url, ...options } as LoadOptions),
+  ])
+  for (const segmenter of segmenters) {
+    assert.is(segmenter.model.path, otherModelPath)
+    assert.is(segmenter.model.photosAtATime, 1)
+    await segmenter.close()
+  }
+})
+
+test('one object with options and no model loads the default model, as no argument does', async () => {
+  const own = await Segmenter.load({ threads: 1, model: undefined })
+  assert.is(own.model.path, process.env.CLIP_ES_MODEL ?? modelPath)
+  assert.is(own.model.photosAtATime, 1)
+  await own.close()
+})
+
+test('a file URL with escaped characters names the file', async () => {
+  const path = join(folder, 'with space # and %.pt')
+  copyFileSync(otherModelPath, path)
+  const segmenter = await Segmenter.load({ model: pathToFileURL(path), threads: 1 })
+  assert.is(segmenter.model.path, path)
+  await segmenter.close()
+})
+
+test('a model that is neither a path nor a file URL is refused with the value and the remedy', async () => {
   const table: [unknown, ...string[]][] = [
-    ['', "modelPath is ''", 'a text that is not empty'],
-    [' ', "modelPath is ' '", 'a text that is not empty'],
-    [3, 'modelPath is 3', 'a text'],
-    [true, 'modelPath is true', 'a text'],
-    [null, 'modelPath is null', 'load(undefined, {'],
-    [{ threads: 2 }, 'modelPath is { threads: 2 }', 'options stand second: load(undefined, { … })'],
-    [new URL('file:///model.pt'), 'modelPath is URL', 'a path'],
+    ['', "model is ''", 'a text that is not empty'],
+    [' ', "model is ' '", 'a text that is not empty'],
+    [3, 'model is 3', 'a path or a file URL'],
+    [true, 'model is true', 'a path or a file URL'],
+    [null, 'model is null', 'a path or a file URL'],
     [`${modelPath}\0.png`, '\\x00', 'a path without a zero byte'],
+    [new URL('file:///model%00.pt'), 'a path without a zero byte'],
+    [new URL('https://example.org/a.pt'), "model is 'https://example.org/a.pt'", "scheme 'https'", 'download the file'],
+    ['HTTPS://example.org/a.pt', "scheme 'HTTPS'", 'download the file'],
+    ['file:///a.pt', "model is the text 'file:///a.pt'", 'new URL('],
+    [new URL('file://server/a.pt'), "model is 'file://server/a.pt', which names no local file", 'write file:///path'],
+    [new URL('data:,a'), "scheme 'data'", 'download the file'],
   ]
-  for (const [path, ...parts] of table) await rejects(Segmenter.load(path as string), 'ERR_INVALID_ARG', 'load(): ', ...parts)
+  for (const [model, ...parts] of table) {
+    await rejects(Segmenter.load(model as string, {}), 'ERR_INVALID_ARG', 'load(): ', ...parts)
+    await rejects(Segmenter.load({ model: model as string }), 'ERR_INVALID_ARG', 'load(): ', ...parts)
+  }
+  const cases: [unknown, unknown, string][] = [
+    [{ threads: 1 }, {}, 'model is { threads: 1 }; expected a path or a file URL before the options, or one object'],
+    [[], undefined, 'model is []; expected a path or a file URL'],
+    [modelPath, { model: modelPath }, 'model is given twice'],
+    [{ modle: modelPath }, undefined, "unknown option 'modle'; did you mean 'model'?"],
+  ]
+  for (const [first, second, part] of cases)
+    await rejects(Segmenter.load(first as string, second as LoadOptions), 'ERR_INVALID_ARG', 'load(): ', part)
 })
 
 test("device 'auto' is the CPU, and the model says so", async () => {

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { resolveLoadOptions } from '../../ts/load_options.js'
 
 test('queue, pixels and side have their documented defaults', () => {
-  const { maxQueue, maxPixels, maxSide } = resolveLoadOptions(undefined)
+  const { maxQueue, maxPixels, maxSide } = resolveLoadOptions({})
   assert.equal([maxQueue, maxPixels, maxSide], [256, 100e6, 1024])
 })
 

@@ -1,10 +1,21 @@
-import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClassSet, type ClassSpec, ClipEsError, type Segmenter } from '../../ts/index.js'
 import { isDevice, makeDevice } from '../device.js'
-import { crop, load, otherModelPath, rejects, SavedClasses, type Scene, scene, temporaryFolder } from './support.js'
+import { crop, load, otherModelPath, reasonOf, rejects, SavedClasses, type Scene, scene, temporaryFolder } from './support.js'
 
 const folder = temporaryFolder()
 const file = join(folder, 'classes.safetensors')
@@ -122,6 +133,32 @@ test('a file that cannot be read is ERR_MODEL_READ, one that is no class set ERR
     await rejects(segmenter.loadClasses(write(name, content)), 'ERR_MODEL_FORMAT', join(folder, name), 'class set')
   for (const path of ['', 3, null, undefined, {}])
     await rejects(segmenter.loadClasses(path as string), 'ERR_INVALID_ARG', 'loadClasses(): file is')
+})
+
+test('file URLs name files, and other URLs are refused', async () => {
+  const url = pathToFileURL(join(folder, 'a name # with %.safetensors'))
+  await classes.save(url)
+  assert.equal(readFileSync(url), bytes)
+  assert.equal(await results(await segmenter.loadClasses(url)), await results(classes))
+  const remote = new URL('https://example.org/classes.safetensors')
+  await rejects(segmenter.loadClasses(remote), 'ERR_INVALID_ARG', 'loadClasses(): file is', "scheme 'https'", 'download the file')
+  await rejects(classes.save(remote), 'ERR_INVALID_ARG', 'save(): file is', "scheme 'https'")
+})
+
+test('an abort rejects with its reason, and nothing is written', async () => {
+  const reason = new Error('enough')
+  const signal = AbortSignal.abort(reason)
+  const path = join(folder, 'never.safetensors')
+  assert.is(await reasonOf(classes.save(path, { signal })), reason)
+  assert.not(existsSync(path))
+  assert.is(await reasonOf(segmenter.loadClasses(file, { signal })), reason)
+  const controller = new AbortController()
+  const loading = segmenter.loadClasses(file, { signal: controller.signal })
+  controller.abort(reason)
+  assert.is(await reasonOf(loading), reason)
+  await rejects(segmenter.loadClasses(file, { signal: 3 } as never), 'ERR_INVALID_ARG', 'loadClasses(): signal is 3')
+  await rejects(classes.save(path, { signal: 3 } as never), 'ERR_INVALID_ARG', 'save(): signal is 3')
+  await rejects(classes.save(path, { sginal: signal } as never), 'ERR_INVALID_ARG', "did you mean 'signal'?")
 })
 
 test('a file cut off at any place is ERR_MODEL_FORMAT', async () => {

@@ -68,7 +68,7 @@ test('the masks of a scene are where its objects are', async () => {
 })
 
 test('confidence and cams come when asked for, at the size of the photo', async () => {
-  const { confidence, cams, mask } = await segment({ include: ['mask', 'confidence', 'cams'] })
+  const { confidence, cams, mask } = await segment({ include: ['confidence', 'cams'] })
   assert.instance(confidence, Float32Array)
   assert.is(confidence?.length, 80 * 56)
   assert.instance(cams, Float32Array)
@@ -359,7 +359,7 @@ test('an option that is wrong is named with its value and with what it takes', a
     ['panda', "options is 'panda'", 'an object'],
     [['panda'], "options is [ 'panda' ]", 'an object'],
     [{ label: ['panda'] }, "unknown option 'label'", "did you mean 'labels'?"],
-    [{ threshold: 0.4 }, "unknown option 'threshold'", 'known: labels, refine, boxThreshold'],
+    [{ threshold: 0.4 }, "unknown option 'threshold'", 'known: labels, labelThreshold, refine, boxThreshold'],
     [{ labels: 'panda' }, "labels is 'panda'", 'an array'],
     [{ labels: [] }, 'labels has 0 elements; expected 1 or more'],
     [{ labels: ['pandas'] }, "unknown label 'pandas'", "did you mean 'panda'?", 'known: elephant, television, panda, cat'],
@@ -389,8 +389,9 @@ test('an option that is wrong is named with its value and with what it takes', a
     [{ crf: 'yes' }, "options is 'yes'; expected an object"],
     [{ include: 'cams' }, "include is 'cams'", 'an array'],
     [{ include: ['cam'] }, "unknown include 'cam'", "did you mean 'cams'?"],
-    [{ include: ['scores'] }, "unknown include 'scores'", 'known: mask, confidence, cams'],
-    [{ include: [1] }, 'include is 1', "'mask' or 'confidence' or 'cams'"],
+    [{ include: ['scores'] }, "unknown include 'scores'", 'known: confidence, cams'],
+    [{ include: ['mask'] }, "include has 'mask', but a result always has the mask; leave it out"],
+    [{ include: [1] }, 'include is 1', "'confidence' or 'cams'"],
     [{ signal: new AbortController() }, 'signal is AbortController', 'an AbortSignal'],
   ]
   for (const [options, ...parts] of table) await refused(small, options, ...parts)

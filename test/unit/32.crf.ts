@@ -160,6 +160,31 @@ test('wrong input is refused with the value and what is needed, and the next cal
     await rejects(segmenter.segment(photo, classes, { crf }), 'ERR_INVALID_ARG', 'segment(): crf')
 })
 
+test('any number of threads gives the same result, also those of more engines than are kept', async () => {
+  const scores = Float32Array.from({ length: 2 * photo.width * photo.height }, (_, i) => (i % 7) / 7)
+  const { mask, marginals } = await denseCrf(input(scores, 2), { rounds: 2 })
+  const counts = [1, 2, 3, 4, 5, 6, 1, 2]
+  const all = await Promise.all(counts.map((threads) => denseCrf(input(scores, 2), { rounds: 2, threads })))
+  for (const [i, result] of all.entries()) {
+    assert.equal(result.mask, mask, `${counts[i]} threads`)
+    assert.is(largestDifference(result.marginals, marginals), 0, `${counts[i]} threads`)
+  }
+  for (const threads of [0, 1.5, 1025, '2', null])
+    await rejects(denseCrf(input(scores, 2), { threads: threads as number }), 'ERR_INVALID_ARG', 'denseCrf(): threads is')
+  await rejects(denseCrf(input(scores, 2), { treads: 2 } as never), 'ERR_INVALID_ARG', "did you mean 'threads'?")
+  await rejects(denseCrf(input(scores, 2), null as never), 'ERR_INVALID_ARG', 'options is null')
+})
+
+test('at most 256 calls wait; the next one is refused, and all others end well', async () => {
+  const small = { rgb: new Uint8Array(12), width: 2, height: 2, scores: new Float32Array(8).fill(0.5), labels: 2 }
+  const outcomes = await Promise.allSettled(Array.from({ length: 300 }, () => denseCrf(small, { threads: 1 })))
+  const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []))
+  assert.is(refused.length, 300 - 256 - 1)
+  for (const reason of refused)
+    await rejects(Promise.reject(reason), 'ERR_QUEUE_FULL', '256 jobs wait already', 'before you call it again')
+  assert.is((await denseCrf(small, { threads: 1 })).mask.length, 4)
+})
+
 test('an abort ends it with the signal’s reason', async () => {
   const scores = new Float32Array(21 * photo.width * photo.height).fill(0.5)
   const controller = new AbortController()
@@ -181,7 +206,7 @@ test('results that cannot be allocated are ERR_OUT_OF_MEMORY', () => {
   )
   assert.match(
     stdout,
-    /^ClipEsError ERR_OUT_OF_MEMORY denseCrf\(\): (mask|confidence|marginals): .* take a smaller photo or fewer labels RangeError\n$/,
+    /^ClipEsError ERR_OUT_OF_MEMORY denseCrf\(\): (mask|confidence|marginals) needs .* take a smaller photo or fewer labels RangeError\n$/,
     stderr,
   )
 })

@@ -2,7 +2,10 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClassSet, Embeddings, EncodedImage, Segmenter } from '../../ts/index.js'
-import { load, rejects, SavedClasses, type Scene, scene, temporaryFolder } from './support.js'
+import type { Jobs } from '../../ts/jobs.js'
+import type { NativeEncodedImage } from '../../ts/native.js'
+import { PhotoJobs } from '../../ts/photo_jobs.js'
+import { load, reasonOf, rejects, SavedClasses, type Scene, scene, temporaryFolder } from './support.js'
 
 let segmenter: Segmenter
 let photo: Scene
@@ -75,6 +78,24 @@ test('wrong options and a disposed image are refused, and the segmenter works on
   other.dispose()
   await rejects(other.embeddings(), 'ERR_CLOSED', 'disposed')
   assert.is((await encoded.embeddings()).image.length, segmenter.model.embedding)
+})
+
+test('an abort rejects with its reason', async () => {
+  const reason = new Error('enough')
+  assert.is(await reasonOf(encoded.embeddings({ signal: AbortSignal.abort(reason) })), reason)
+  const controller = new AbortController()
+  const pending = encoded.embeddings({ patches: true, signal: controller.signal })
+  controller.abort(reason)
+  assert.is(await reasonOf(pending), reason)
+})
+
+test('embeddings that cannot be allocated are ERR_OUT_OF_MEMORY with the cause, and no job starts', async () => {
+  const jobs = { run: () => assert.unreachable() } as unknown as Jobs
+  const photos = new PhotoJobs(jobs, { embedding: 128, logitScale: 100 }, 1)
+  const huge = { gridWidth: 2 ** 22, gridHeight: 2 ** 22 } as NativeEncodedImage
+  const failing = photos.embeddings(huge, true, { call: 'embeddings()', signal: undefined, whenFull: 'reject' })
+  await rejects(failing, 'ERR_OUT_OF_MEMORY', 'embeddings(): patches needs 2251799813685248 elements', 'a smaller maxSide')
+  assert.instance(((await reasonOf(failing)) as Error).cause, RangeError)
 })
 
 test.run()

@@ -295,7 +295,9 @@ test('every promise settles with a result, the reason of its signal, or an error
         () => encoded.segment(classes, { signal }),
         () => own.encode(small, { signal }),
         () => own.segmentAll([small, small], classes, { signal }).next(),
-      ][(i * 7 + round) % 5]?.() as Promise<unknown>
+        () => own.segment(photo, classes, { labels: 'auto', signal }),
+        () => encoded.embeddings({ patches: true, signal }),
+      ][(i * 5 + round) % 7]?.() as Promise<unknown>
       if (i % 3 === 0) setTimeout(() => controller.abort(new Error('aborted')), (i * 5 + round) % 11)
       return { signal, outcome: Promise.allSettled([started]) }
     })

@@ -10,7 +10,7 @@ let photo: Scene
 let photos: ImageData[]
 const options: SegmentOptions = { include: ['confidence', 'cams'] }
 
-const withoutTimings = ({ timings, ...rest }: SegmentResult) => rest
+const withoutTimings = ({ timings, key, ...rest }: SegmentResult & { key?: number }) => rest
 
 test.before(async () => {
   one = await load(undefined, { concurrency: 1 })

@@ -1,7 +1,17 @@
 import { setTimeout as delay, setImmediate as nextIteration } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ClassSet, ImageData, LoadOptions, Segmenter, SegmentOptions, SegmentResult } from '../../ts/index.js'
+import {
+  type ClassSet,
+  ClipEsError,
+  type ImageData,
+  type LoadOptions,
+  type SegmentAllOptions,
+  type SegmentedItem,
+  type Segmenter,
+  type SegmentOptions,
+  type SegmentResult,
+} from '../../ts/index.js'
 import { crop, load, reasonOf, rejects, type Scene, scene } from './support.js'
 
 let segmenter: Segmenter
@@ -19,12 +29,12 @@ test.before(async () => {
 test.after(() => segmenter.close())
 
 const widths = (from: { width: number }[]) => from.map(({ width }) => width)
-const withoutTimings = ({ timings, ...rest }: SegmentResult) => rest
+const withoutTimings = ({ timings, key, ...rest }: SegmentResult & { key?: number }) => rest
 
 type Images = Iterable<ImageData> | AsyncIterable<ImageData>
 
-async function collect(from: Images, options?: SegmentOptions, by = segmenter): Promise<SegmentResult[]> {
-  const results = []
+async function collect(from: Images, options?: SegmentAllOptions & { onError?: 'throw' }, by = segmenter) {
+  const results: SegmentedItem[] = []
   for await (const result of by.segmentAll(from, classes, options)) results.push(result)
   return results
 }
@@ -32,12 +42,12 @@ async function collect(from: Images, options?: SegmentOptions, by = segmenter): 
 /** The results before the loop fails, and the reason. */
 async function until(
   from: Images,
-  options?: SegmentOptions,
+  options?: SegmentAllOptions,
   by = segmenter,
 ): Promise<{ results: SegmentResult[]; reason: unknown }> {
   const results: SegmentResult[] = []
   const loop = async () => {
-    for await (const result of by.segmentAll(from, classes, options)) results.push(result)
+    for await (const result of by.segmentAll(from, classes, options)) if (!('error' in result)) results.push(result)
   }
   return { reason: await reasonOf(loop()), results }
 }
@@ -251,22 +261,136 @@ test('the iterator is done after an error', async () => {
   assert.equal(await iterator.next(), { done: true, value: undefined })
 })
 
+/** Items that fail, each with a part of its message. */
+const failing = (): [unknown, string][] => [
+  [{ ...photo, width: 321 }, 'image.data has 230400 bytes'],
+  [{ image: { ...photo, width: 321 }, key: 'wide' }, 'image.data has 230400 bytes'],
+  [undefined, 'image is undefined'],
+  [{ image: undefined, key: 'none' }, 'image is undefined'],
+  [{ image: photo, labels: ['pandas'] }, "unknown label 'pandas'"],
+  [{ image: photo, lables: ['panda'] }, "did you mean 'labels'?"],
+  [{ image: photo, labels: [] }, 'labels has 0 elements'],
+]
+
+test('each result has the key of its item, or the index', async () => {
+  const small = images[0] as ImageData
+  const items = [small, { image: small, key: 'cat.jpg' }, { image: small }, { image: small, key: undefined }]
+  const keys = []
+  for await (const { key, ...result } of segmenter.segmentAll(items, classes)) {
+    keys.push(key)
+    assert.equal(Object.keys(result).sort(), ['height', 'labels', 'mask', 'scores', 'timings', 'width'])
+  }
+  assert.equal(keys, [0, 'cat.jpg', 2, 3])
+  const row = { id: 7 }
+  for await (const { key } of segmenter.segmentAll([{ image: small, key: row }], classes)) assert.is(key.id, 7)
+})
+
+test('labels of an item stand for those of the options', async () => {
+  const small = images[0] as ImageData
+  const items = [
+    { image: small },
+    { image: small, labels: ['panda'] },
+    { image: small, labels: [0] },
+    { image: small, labels: 'auto' as const },
+  ]
+  const found = []
+  for await (const { labels } of segmenter.segmentAll(items, classes, { labels: ['elephant', 'panda'] })) found.push(labels)
+  assert.equal(found.slice(0, 3), [['elephant', 'panda'], ['panda'], [classes.names[0]]])
+  const one = await segmenter.segment(small, classes, { labels: 'auto' })
+  assert.equal(found[3], one.labels)
+  const none = []
+  for await (const { labels } of segmenter.segmentAll(items.slice(0, 2), classes, { labels: 'auto', labelThreshold: 1 }))
+    none.push(labels)
+  assert.equal(none, [[], ['panda']])
+})
+
+test("with onError 'yield' an item that fails gives its error, and the others their results", async () => {
+  const bad = failing()
+  const good = { image: images[0] as ImageData, key: 'good' }
+  const items = bad.flatMap(([item]) => [item as ImageData, good])
+  const seen = []
+  for await (const result of segmenter.segmentAll(items, classes, { onError: 'yield' })) {
+    if ('error' in result) {
+      assert.instance(result.error, ClipEsError)
+      assert.is(result.error.code, 'ERR_INVALID_ARG')
+      assert.match(result.error.message, 'segmentAll(): ')
+      assert.equal(Object.keys(result), ['key', 'error'])
+      seen.push([result.key, result.error.message])
+    } else {
+      assert.is(result.key, 'good')
+      assert.is(result.mask.length, 40 * (result.height as number))
+      seen.push(undefined)
+    }
+  }
+  assert.is(seen.length, items.length)
+  for (const [i, [, part]] of bad.entries()) {
+    const [key, message] = seen[2 * i] as [unknown, string]
+    assert.is(key, (items[2 * i] as { key?: string } | undefined)?.key ?? 2 * i)
+    assert.match(message, part)
+    assert.is(seen[2 * i + 1], undefined)
+  }
+})
+
+test("by default, and with onError 'throw', the first of them rejects", async () => {
+  for (const options of [undefined, { onError: 'throw' } as const])
+    for (const [item, part] of failing())
+      await rejects(collect([images[0] as ImageData, item as ImageData], options), 'ERR_INVALID_ARG', part)
+})
+
+test("an abort, close() and a source that throws reject also with onError 'yield'", async () => {
+  const options = { onError: 'yield' } as const
+  const reason = new Error('enough')
+  const controller = new AbortController()
+  const source = function* () {
+    yield photo
+    yield photo
+    controller.abort(reason)
+    yield photo
+  }
+  assert.is((await until(source(), { ...options, signal: controller.signal })).reason, reason)
+  const failure = new Error('the disk is gone')
+  const broken = function* () {
+    yield photo
+    throw failure
+  }
+  const { results, reason: thrown } = await until(broken(), options)
+  assert.is(thrown, failure)
+  assert.is(results.length, 1)
+  const own = await load()
+  const endless = function* () {
+    while (true) yield photo
+  }
+  const closed = until(endless(), options, own)
+  await delay(50)
+  await own.close()
+  await rejects(Promise.reject((await closed).reason), 'ERR_CLOSED')
+})
+
 test('output is refused, because its memory holds only one result', async () => {
   const output = { mask: new Uint8Array(40 * 48) }
-  await rejects(collect(images, { output }), 'ERR_INVALID_ARG', 'segmentAll(): output', 'more than one image', 'segment()')
+  await rejects(
+    collect(images, { output } as SegmentAllOptions as object),
+    'ERR_INVALID_ARG',
+    'segmentAll(): output',
+    'more than one image',
+    'segment()',
+  )
 })
 
 test('a wrong argument rejects the first result, and the source is not read', async () => {
   const wrong: [unknown, unknown, unknown, ...string[]][] = [
-    [undefined, classes, {}, 'images is undefined', 'an iterable or async iterable'],
-    [null, classes, {}, 'images is null', 'an iterable'],
-    ['photos/', classes, {}, "images is 'photos/'", 'an iterable'],
-    [images[0], classes, {}, 'images is {', 'an iterable'],
+    [undefined, classes, {}, 'items is undefined', 'an iterable or async iterable'],
+    [null, classes, {}, 'items is null', 'an iterable'],
+    ['photos/', classes, {}, "items is 'photos/'", 'an iterable'],
+    [images[0], classes, {}, 'items is {', 'an iterable'],
     [images, ['panda'], {}, 'classes is', 'encodeClasses()'],
     [images, classes, { labels: ['pandas'] }, "unknown label 'pandas'", "did you mean 'panda'?"],
     [images, classes, { refine: 1 }, 'refine is 1', 'true or false'],
     [images, classes, null, 'options is null', 'an object'],
     [images, classes, { signal: {} }, 'signal is {}', 'an AbortSignal'],
+    [images, classes, { onError: 'skip' }, "unknown onError 'skip'", 'known: throw, yield'],
+    [images, classes, { onErorr: 'yield' }, "unknown option 'onErorr'", "did you mean 'onError'?"],
+    [images, classes, { labelThreshold: 0.2 }, 'labelThreshold is 0.2', "only for labels: 'auto'"],
   ]
   for (const [source, set, options, ...parts] of wrong) {
     const iterator = segmenter.segmentAll(source as ImageData[], set as ClassSet, options as SegmentOptions)

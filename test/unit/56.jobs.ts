@@ -2,9 +2,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { whenAborted } from '../../ts/abort.js'
+import { ClipEsError } from '../../ts/errors.js'
 import { Jobs } from '../../ts/jobs.js'
-import { segmentInOrder } from '../../ts/segment_all.js'
+import { Places } from '../../ts/places.js'
+import { resultsInOrder } from '../../ts/segment_all.js'
 import type { SegmentResult } from '../../ts/types.js'
+import { reasonOf } from './support.js'
 
 /** Jobs that end when the test says so, or when they are cancelled. */
 function standIn() {
@@ -53,7 +56,7 @@ test('any number of jobs, waiting or not, put one listener on their signal, and 
   const one = { data: new Uint8Array(1), width: 1, height: 1 }
   const loops = Array.from({ length: 30 }, async () => {
     const result = {} as SegmentResult
-    for await (const found of segmentInOrder([one, one], async () => result, signal, 2)) assert.is(found, result)
+    for await (const found of resultsInOrder([one, one], async () => result, signal, 2)) assert.is(found, result)
   })
   for (let id = 1; id <= 30; id++) {
     while (!ends.has(id)) await soon()
@@ -79,6 +82,63 @@ test('an abort cancels all running jobs of the signal, and no others', async () 
   assert.equal(await Promise.all(mine), ['stop', 'stop'])
   ends.get(3)?.resolve()
   assert.is(await other, 'done')
+})
+
+test('errors of the add-on keep their code and are the cause; whatever else is thrown is reported as a bug', async () => {
+  const jobs = new Jobs({ cancel: () => {} }, 1)
+  const outcome = (error: unknown) => reasonOf(jobs.run(undefined, () => Promise.reject(error))) as Promise<ClipEsError>
+  const known = Object.assign(new Error('memory ran out'), { code: 'ERR_OUT_OF_MEMORY' })
+  const translated = await outcome(known)
+  assert.instance(translated, ClipEsError)
+  assert.equal([translated.code, translated.message, translated.cause], ['ERR_OUT_OF_MEMORY', 'memory ran out', known])
+  const own = new ClipEsError('ERR_INVALID_ARG', 'wrong')
+  assert.is(await outcome(own), own)
+  const nodes = Object.assign(new TypeError('not a string'), { code: 'ERR_INVALID_ARG_TYPE' })
+  for (const unexpected of [nodes, new Error('no reason'), 'text', undefined]) {
+    const bug = await outcome(unexpected)
+    assert.is(bug.code, 'ERR_INTERNAL')
+    assert.match(
+      bug.message,
+      /^This is a bug in clip-es: (not a string|no reason|text|undefined); please report it with this message/,
+    )
+    assert.is(bug.cause, unexpected)
+  }
+})
+
+test('places are handed on in order, and given back by work that fails; an abort ends the wait', async () => {
+  const places = new Places(2)
+  const ends: (() => void)[] = []
+  const log: string[] = []
+  const work =
+    (name: string, fails = false) =>
+    async () => {
+      log.push(name)
+      await new Promise<void>((resolve) => ends.push(resolve))
+      if (fails) throw new Error(name)
+      return name
+    }
+  const controller = new AbortController()
+  const first = places.use(undefined, work('a', true))
+  const second = places.use(undefined, work('b'))
+  const third = places.use(controller.signal, work('c'))
+  const later = [places.use(controller.signal, work('d')), places.use(undefined, work('e'))]
+  await soon()
+  assert.equal(log, ['a', 'b'])
+  ends.shift()?.()
+  assert.is(((await reasonOf(first)) as Error).message, 'a')
+  await soon()
+  assert.equal(log, ['a', 'b', 'c'])
+  controller.abort('stop')
+  assert.is(await reasonOf(later[0] as Promise<string>), 'stop')
+  for (let i = 0; i < 3; i++, await soon()) ends.shift()?.()
+  assert.equal(await Promise.all([second, third, later[1]]), ['b', 'c', 'e'])
+  assert.equal(log, ['a', 'b', 'c', 'e'])
+  const fresh = [places.use(undefined, work('f')), places.use(undefined, work('g')), places.use(undefined, work('h'))]
+  await soon()
+  assert.equal(log.slice(4), ['f', 'g'])
+  for (let i = 0; i < 3; i++, await soon()) ends.shift()?.()
+  await Promise.all(fresh)
+  assert.is(await reasonOf(places.use(AbortSignal.abort('before'), work('i'))), 'before')
 })
 
 test('a callback is called once, and not after it was taken away, whatever the others do', () => {

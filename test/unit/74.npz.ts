@@ -5,7 +5,6 @@ import { fromBufferPromise } from 'yauzl'
 import { encodeCams } from '../../cli/src/formats/cam_file.js'
 import { toFloat16 } from '../../cli/src/formats/float16.js'
 import { type StoredFile, storedZip } from '../../cli/src/formats/zip.js'
-import { inOrder } from '../../cli/src/in_order.js'
 
 /** The number that half-precision bits stand for, by the definition of binary16. */
 function fromFloat16(bits: number): number {
@@ -83,53 +82,6 @@ test('a zip of stored files is read by another reader, with every fact of theirs
 test('more than a zip holds is refused before memory is asked for', () => {
   const huge = { name: 'huge', size: 2 ** 32 - 100, fill: () => assert.unreachable() }
   assert.throws(() => storedZip([huge]), /an archive of 4294967302 bytes; it holds 4294967295: take fewer labels/)
-})
-
-const sleep = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds))
-
-test('results come in the order of the items, with no more in work than the window', async () => {
-  let [inWork, most] = [0, 0]
-  const results: number[] = []
-  const work = async (i: number) => {
-    most = Math.max(most, ++inWork)
-    await sleep(i % 3 ? 1 : 15)
-    inWork--
-    return i
-  }
-  for await (const i of inOrder([0, 1, 2, 3, 4, 5, 6, 7], 3, work)) results.push(i)
-  assert.equal(results, [0, 1, 2, 3, 4, 5, 6, 7])
-  assert.is(most, 3)
-})
-
-test('a failure ends it after the results before it, and nothing is left in work', async () => {
-  let inWork = 0
-  const results: number[] = []
-  const work = async (i: number) => {
-    inWork++
-    await sleep(i === 2 ? 1 : 10)
-    inWork--
-    if (i === 2) throw new Error('two')
-    return i
-  }
-  const run = async () => {
-    for await (const i of inOrder([0, 1, 2, 3, 4, 5], 3, work)) results.push(i)
-  }
-  const error = await run().catch((reason: Error) => reason.message)
-  assert.is(error, 'two')
-  assert.equal(results, [0, 1])
-  assert.is(inWork, 0)
-})
-
-test('leaving the loop waits for what is in work', async () => {
-  let inWork = 0
-  const work = async (i: number) => {
-    inWork++
-    await sleep(5)
-    inWork--
-    return i
-  }
-  for await (const i of inOrder([0, 1, 2, 3, 4, 5], 4, work)) if (i === 1) break
-  assert.is(inWork, 0)
 })
 
 test.run()

@@ -1,7 +1,8 @@
 // Work on several items at a time.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { inLanes } from '../../cli/src/lanes.js'
+import { forEachInOrder, inOrder } from '../../ts/in_order.js'
 
 const soon = () => new Promise((done) => setImmediate(done))
 const noSignal = new AbortController().signal
@@ -33,26 +34,26 @@ function watch(promise: Promise<void>): { state: string; reason?: unknown } {
   return watched
 }
 
-test('each item is worked on once, in order, and never more at a time than there are lanes', async () => {
+test('each item is worked on once, in order, and never more at a time than the window', async () => {
   const { begun, work, end } = gate()
-  const all = watch(inLanes([1, 2, 3, 4, 5], 2, noSignal, work))
+  const all = watch(forEachInOrder([1, 2, 3, 4, 5], 2, noSignal, work))
   await soon()
   assert.equal(begun, [1, 2])
-  end(2)
+  end(1)
   await soon()
   assert.equal(begun, [1, 2, 3])
-  for (const item of [1, 3, 4, 5]) {
+  for (const item of [2, 3, 4, 5]) {
     end(item)
     await soon()
   }
   assert.equal(begun, [1, 2, 3, 4, 5])
   assert.is(all.state, 'done')
-  await inLanes([], 3, noSignal, work)
+  await forEachInOrder([], 3, noSignal, work)
 })
 
 test('after a failure no item begins, and what goes on is waited for before the failure is thrown', async () => {
   const { begun, work, end, fail } = gate()
-  const all = watch(inLanes([1, 2, 3, 4, 5], 3, noSignal, work))
+  const all = watch(forEachInOrder([1, 2, 3, 4, 5], 3, noSignal, work))
   await soon()
   fail(2, 'broken')
   await soon()
@@ -60,7 +61,7 @@ test('after a failure no item begins, and what goes on is waited for before the 
   assert.is(all.state, 'pending', 'two items are still in work')
   end(1)
   await soon()
-  assert.equal(begun, [1, 2, 3], 'the lane that got free begins nothing')
+  assert.equal(begun, [1, 2, 3], 'the free place is not taken')
   assert.is(all.state, 'pending')
   end(3)
   await soon()
@@ -70,7 +71,7 @@ test('after a failure no item begins, and what goes on is waited for before the 
 test('after an abort no item begins, and its reason is thrown once the rest has ended', async () => {
   const { begun, work, end, fail } = gate()
   const controller = new AbortController()
-  const all = watch(inLanes([1, 2, 3, 4], 2, controller.signal, work))
+  const all = watch(forEachInOrder([1, 2, 3, 4], 2, controller.signal, work))
   await soon()
   controller.abort('stop')
   fail(1, 'failed because it was stopped')
@@ -84,10 +85,55 @@ test('after an abort no item begins, and its reason is thrown once the rest has 
 
 test('work that is aborted before it begins takes no item', async () => {
   const { begun, work } = gate()
-  const all = watch(inLanes([1], 1, AbortSignal.abort('early'), work))
+  const all = watch(forEachInOrder([1], 1, AbortSignal.abort('early'), work))
   await soon()
   assert.equal(begun, [])
   assert.equal(all, { state: 'failed', reason: 'early' })
+})
+
+test('results come in the order of the items, with no more in work than the window', async () => {
+  let [inWork, most] = [0, 0]
+  const results: number[] = []
+  const work = async (i: number) => {
+    most = Math.max(most, ++inWork)
+    await sleep(i % 3 ? 1 : 15)
+    inWork--
+    return i
+  }
+  for await (const i of inOrder([0, 1, 2, 3, 4, 5, 6, 7], 3, noSignal, work)) results.push(i)
+  assert.equal(results, [0, 1, 2, 3, 4, 5, 6, 7])
+  assert.is(most, 3)
+})
+
+test('a failure ends it after the results before it, and nothing is left in work', async () => {
+  let inWork = 0
+  const results: number[] = []
+  const work = async (i: number) => {
+    inWork++
+    await sleep(i === 2 ? 1 : 10)
+    inWork--
+    if (i === 2) throw new Error('two')
+    return i
+  }
+  const run = async () => {
+    for await (const i of inOrder([0, 1, 2, 3, 4, 5], 3, noSignal, work)) results.push(i)
+  }
+  const error = await run().catch((reason: Error) => reason.message)
+  assert.is(error, 'two')
+  assert.equal(results, [0, 1])
+  assert.is(inWork, 0)
+})
+
+test('leaving the loop waits for what is in work', async () => {
+  let inWork = 0
+  const work = async (i: number) => {
+    inWork++
+    await sleep(5)
+    inWork--
+    return i
+  }
+  for await (const i of inOrder([0, 1, 2, 3, 4, 5], 4, noSignal, work)) if (i === 1) break
+  assert.is(inWork, 0)
 })
 
 test.run()

@@ -93,7 +93,7 @@ test('what is not a regular file is never replaced, whether it is named or linke
       : []),
   ] as const) {
     assert.throws(() => writeWhole(path, 'x'), `${path} is ${kind}; only regular files are replaced`)
-    assert.throws(() => writeAllWhole(folder, [[path, Buffer.from('x')]]), `${path} is ${kind}; only regular files are replaced`)
+    assert.throws(() => writeAllWhole([[path, Buffer.from('x')]], folder), `${path} is ${kind}; only regular files are replaced`)
   }
   assert.ok(lstatSync(at('pipe')).isFIFO())
   if (hasDevice) assert.ok(isDevice(at('null')))

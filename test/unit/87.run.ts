@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type RunParts, runItems } from '../../cli/src/dataset/items.js'
+import { type DatasetJob, datasetStages } from '../../cli/src/dataset/photo.js'
+import { runPipeline } from '../../cli/src/pipeline/pipeline.js'
+import { Progress } from '../../cli/src/pipeline/progress.js'
 import { isDone, Journal, photoState, readJournal } from '../../cli/src/results/journal.js'
 import { type OutputKind, ResultStore, resultFile } from '../../cli/src/results/store.js'
-import { maskPalette } from '../../ts/photos/palette.js'
 
 const [width, height] = [4, 3]
 let folder = ''
@@ -22,31 +23,31 @@ test.after.each(() => rmSync(folder, { recursive: true, force: true }))
 
 /** Runs one photo; `during` happens while the engine works on it. */
 async function run(id: string, during: () => void, mask = new Uint8Array(width * height)) {
-  const photo = join(folder, 'a.png')
   const out = join(folder, 'out')
   const journal = new Journal(out, '1-of-1')
-  const segmenter = {
-    model: { photosAtATime: 1 },
-    segment: async () => {
-      during()
-      return { width, height, labels: ['cat'], scores: Float32Array.of(0.5), mask, timings: {} }
-    },
+  const segment = async () => {
+    during()
+    return { width, height, labels: ['cat'], scores: Float32Array.of(0.5), mask, timings: {} }
   }
-  const parts = { segmenter, classes: {}, store: new ResultStore(out, '1-of-1'), journal } as unknown as RunParts
-  const outputs: ReadonlySet<OutputKind> = new Set(['mask'] as const)
-  const options = {
-    segment: {},
+  const outputs: OutputKind[] = ['mask']
+  const job = {
+    segmenter: { segment },
+    classes: { names: ['cat'] },
+    options: {},
     outputs,
-    palette: maskPalette(),
+    colours: [],
     maxPixels: 1e6,
     settings: 's',
-    signal: new AbortController().signal,
   }
+  const stages = datasetStages(job as unknown as DatasetJob, { store: new ResultStore(out, '1-of-1'), journal })
   const heard: string[] = []
-  const item = { id, photo, labels: [0] }
-  await runItems([item], parts, options, {
-    done: ({ id: done }, ignored) => heard.push(`done ${done} ${ignored}`),
-    failed: ({ id: failed }, message) => heard.push(`failed ${failed}: ${message}`),
+  const item = { id, photo: join(folder, 'a.png'), labels: [0] }
+  await runPipeline([item], stages, {
+    ...{ window: 1, signal: new AbortController().signal, progress: new Progress(1, 'none'), out },
+    describe(outcome) {
+      heard.push('error' in outcome ? `failed ${id}: ${outcome.error.message}` : `done ${id} ${outcome.summary.ignored}`)
+      return { text: () => '', json: () => ({}) }
+    },
   })
   journal.close()
   return { heard, item, out, entry: readJournal(out).get(id) }

@@ -1,10 +1,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { LabelFinder } from '../../ts/labels/auto.js'
+import type { ClassSet, ImageData, Segmenter, SegmentResult } from '../../ts/index.js'
 import { cropToPatches } from '../../ts/labels/crop.js'
 import { classBox, largestValues, smoothPatches } from '../../ts/labels/patches.js'
-import { segmentFound } from '../../ts/labels/segment_found.js'
-import { load, scene } from './support.js'
+import type { NativeImage } from '../../ts/native.js'
+import { textProbabilities, textProbabilitiesInTurns } from '../../ts/text_scores.js'
+import { load, reasonOf, rejects, type Scene, scene } from './support.js'
 
 const near = (found: Float64Array, wanted: readonly number[]) => {
   assert.is(found.length, wanted.length)
@@ -54,87 +55,213 @@ test('a box does not run over the right edge into the next row', () => {
   assert.equal(classBox(turned, grid, 1, 0, 0.4), { left: 0, top: 1, right: 2, bottom: 3 })
 })
 
-test('a part of a photo grows to whole pixels on all sides', () => {
-  const data = Uint8Array.from({ length: 25 }, (_, i) => i)
-  const image = { data, width: 5, height: 5 }
+/** An image's layout, whose pixels are 0, 1, 2, … */
+const counted = (width: number, height: number, channels: number, padding = 0) => {
+  const rowBytes = width * channels + padding
+  const data = Uint8Array.from({ length: rowBytes * height }, (_, i) => i)
+  return { data, width, height, channels, rowBytes, blueFirst: false }
+}
+
+/** The bytes of a crop, row by row. */
+const bytesOf = ({ data, width, height, channels, rowBytes }: NativeImage): number[] =>
+  Array.from({ length: height }, (_, y) => [...data.subarray(y * rowBytes, y * rowBytes + width * channels)]).flat()
+
+test('a crop grows to whole pixels on all sides', () => {
+  const image = counted(5, 5, 1)
   const first = cropToPatches(image, { left: 0, top: 0, right: 1, bottom: 1 }, { width: 2, height: 2 })
   assert.equal([first.width, first.height], [3, 3])
-  assert.equal([...first.data], [0, 1, 2, 5, 6, 7, 10, 11, 12])
+  assert.equal(bytesOf(first), [0, 1, 2, 5, 6, 7, 10, 11, 12])
   const last = cropToPatches(image, { left: 1, top: 1, right: 2, bottom: 2 }, { width: 2, height: 2 })
-  assert.equal([...last.data], [12, 13, 14, 17, 18, 19, 22, 23, 24])
+  assert.equal(bytesOf(last), [12, 13, 14, 17, 18, 19, 22, 23, 24])
 })
 
-test('a part of a photo: the pixels that its patches cover, whatever the channels', () => {
-  for (const channels of [1, 3, 4]) {
-    const data = Uint8Array.from({ length: 5 * 4 * channels }, (_, i) => i)
-    const part = cropToPatches({ data, width: 5, height: 4 }, { left: 1, top: 1, right: 2, bottom: 2 }, { width: 2, height: 2 })
-    assert.equal([part.width, part.height], [3, 2])
-    const pixels = [12, 13, 14, 17, 18, 19]
+test('a crop has the pixels that its patches cover, whatever the channels and the padding, and copies none', () => {
+  for (const channels of [1, 3, 4])
+    for (const padding of [0, 5]) {
+      const image = counted(5, 4, channels, padding)
+      const crop = cropToPatches(image, { left: 1, top: 1, right: 2, bottom: 2 }, { width: 2, height: 2 })
+      assert.equal([crop.width, crop.height], [3, 2])
+      const expected = [2, 3].flatMap((y) =>
+        Array.from({ length: 3 * channels }, (_, i) => (y * image.rowBytes + 2 * channels + i) % 256),
+      )
+      assert.equal(bytesOf(crop), expected)
+      assert.is(crop.data.buffer, image.data.buffer)
+    }
+})
+
+const names = ['cat', 'bus', 'key', 'soccer ball']
+let segmenter: Segmenter
+let photo: Scene
+let classes: ClassSet
+
+test.before(async () => {
+  segmenter = await load()
+  photo = await scene('scene02')
+  classes = await segmenter.encodeClasses(names, { background: photo.background })
+})
+
+test.after(() => segmenter.close())
+
+const auto = { labels: 'auto' } as const
+
+test('what is found is segmented as if it were asked for', async () => {
+  const found = await segmenter.segment(photo, classes, { ...auto, include: ['cams'] })
+  assert.equal(found.labels, ['bus', 'soccer ball'])
+  assert.is(found.presence?.length, 2)
+  assert.ok(found.presence?.every((p) => p >= 0.15 && p <= 1))
+  const asked = await segmenter.segment(photo, classes, { labels: ['bus', 'soccer ball'], include: ['cams'] })
+  for (const part of ['mask', 'scores', 'cams'] as const) assert.equal(found[part], asked[part])
+  assert.is(asked.presence, undefined)
+})
+
+test('where nothing is found all is background, also in the memory of the caller', async () => {
+  const output = { mask: new Uint8Array(320 * 240).fill(7), confidence: new Float32Array(320 * 240) }
+  const none = await segmenter.segment(photo, classes, { ...auto, labelThreshold: 1, include: ['cams'], output })
+  assert.equal([none.labels, none.scores.length, none.presence?.length, none.cams?.length], [[], 0, 0, 0])
+  assert.is(none.mask, output.mask)
+  assert.is(none.confidence, output.confidence)
+  assert.ok(none.mask.every((value) => value === 0) && none.confidence?.every((value) => value === 1))
+  const plain = await segmenter.segment(photo, classes, { ...auto, labelThreshold: 1 })
+  assert.equal(Object.keys(plain).sort(), ['height', 'labels', 'mask', 'presence', 'scores', 'timings', 'width'])
+  assert.equal(plain.mask, none.mask)
+})
+
+test('segment(), segmentAll() and an encoded photo find the same, for every layout of the pixels', async () => {
+  const expected = await segmenter.segment(photo, classes, { ...auto, include: ['confidence'] })
+  const same = ({ labels, presence, mask, confidence }: SegmentResult) => {
+    assert.equal([labels, presence, mask, confidence], [expected.labels, expected.presence, expected.mask, expected.confidence])
+  }
+  const bgra = new Uint8Array(320 * 240 * 4)
+  for (let i = 0; i < 320 * 240; i++) for (let c = 0; c < 3; c++) bgra[4 * i + c] = photo.data[3 * i + 2 - c] as number
+  const rowBytes = 3 * 320 + 11
+  const padded = new Uint8Array(rowBytes * 240).fill(99)
+  for (let y = 0; y < 240; y++) padded.set(photo.data.subarray(3 * 320 * y, 3 * 320 * (y + 1)), y * rowBytes)
+  const images: ImageData[] = [
+    photo,
+    { data: bgra, width: 320, height: 240, channels: 'bgra' },
+    { data: padded, width: 320, height: 240, channels: 'rgb', rowBytes },
+  ]
+  for (const image of images) {
+    same(await segmenter.segment(image, classes, { ...auto, include: ['confidence'] }))
+    using encoded = await segmenter.encode(image)
+    same(await encoded.segment(classes, { ...auto, include: ['confidence'] }))
+  }
+  let count = 0
+  for await (const result of segmenter.segmentAll(images, classes, { ...auto, include: ['confidence'] })) {
+    same(result)
+    count++
+  }
+  assert.is(count, images.length)
+})
+
+test('the threshold decides what is found, and 0 finds everything', async () => {
+  using encoded = await segmenter.encode(photo)
+  const all = await encoded.segment(classes, { ...auto, labelThreshold: 0 })
+  assert.equal(all.labels, names)
+  const presence = [...(all.presence as Float32Array)]
+  for (const labelThreshold of [0.05, 0.3, 0.6]) {
+    const { labels } = await encoded.segment(classes, { ...auto, labelThreshold })
     assert.equal(
-      [...part.data],
-      pixels.flatMap((pixel) => Array.from({ length: channels }, (_, c) => pixel * channels + c)),
+      labels,
+      names.filter((_, c) => (presence[c] as number) >= labelThreshold),
     )
   }
 })
 
-test('every part that is encoded to find labels is given back, also when reading it fails', async () => {
-  const segmenter = await load()
-  const photo = await scene('scene02')
-  const classes = await segmenter.encodeClasses(['cat', 'bus', 'key', 'soccer ball'], { background: photo.background })
-  let [encoded, disposed, fails] = [0, 0, false]
-  const counting = {
-    async encode(...args: Parameters<typeof segmenter.encode>) {
-      const part = await segmenter.encode(...args)
-      encoded++
-      return {
-        embeddings: async (options: object) => {
-          if (fails) throw new Error('no embedding')
-          return await part.embeddings(options)
-        },
-        dispose() {
-          disposed++
-          part.dispose()
-        },
-      }
-    },
-  } as unknown as typeof segmenter
-  const whole = await segmenter.encode(photo)
-  const finder = new LabelFinder(counting, classes, 0.15)
-  assert.equal((await finder.find(photo, whole)).labels, [1, 3])
-  assert.ok(encoded >= 2)
-  assert.is(disposed, encoded)
-  fails = true
-  await finder.find(photo, whole).then(
-    () => assert.unreachable(),
-    (error: Error) => assert.is(error.message, 'no embedding'),
+test('one place in the queue is enough: the crops of a call wait for each other and for others', async () => {
+  const own = await load(undefined, { threads: 1, maxQueue: 1 })
+  const expected = await segmenter.segment(photo, classes, auto)
+  const other = await own.encodeClasses(names, { background: photo.background })
+  const calls = await Promise.all([own.segment(photo, other, auto), own.segment(photo, other, auto)])
+  for (const { labels, mask } of calls) assert.equal([labels, mask], [expected.labels, expected.mask])
+  const first = [1, 2, 3].map(() => own.segment(photo, other, auto))
+  const outcomes = await Promise.allSettled(first)
+  assert.equal(
+    outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason.code : 'done')),
+    ['done', 'done', 'ERR_QUEUE_FULL'],
   )
-  assert.is(disposed, encoded)
-  whole.dispose()
-  await segmenter.close()
+  await own.close()
 })
 
-test('labels cannot be found without background words', async () => {
-  const segmenter = await load()
-  const classes = await segmenter.encodeClasses(['cat', 'dog'], { background: [] })
-  assert.throws(() => new LabelFinder(segmenter, classes, 0.2), /cannot be found without background words/)
-  await segmenter.close()
+test('its times are those of all its jobs', async () => {
+  const { timings } = await segmenter.segment(photo, classes, auto)
+  using encoded = await segmenter.encode(photo)
+  const again = await encoded.segment(classes, auto)
+  assert.ok(again.timings.encode > 0, 'of the crops')
+  assert.ok(timings.encode > 0 && timings.preprocess > 0 && timings.gradcam > 0)
+  assert.equal(Object.keys(timings), Object.keys(encoded.timings))
 })
 
-test('what is found is segmented as if it were asked for; where nothing is found, all is background', async () => {
-  const segmenter = await load()
-  const photo = await scene('scene02')
-  const classes = await segmenter.encodeClasses(['cat', 'bus', 'key', 'soccer ball'], { background: photo.background })
-  const found = await segmentFound(photo, classes, new LabelFinder(segmenter, classes, 0.15), {})
-  assert.equal(found.labels, ['bus', 'soccer ball'])
-  assert.equal(found.found.labels, [1, 3])
-  const asked = await segmenter.segment(photo, classes, { labels: ['bus', 'soccer ball'] })
-  assert.equal(found.mask, asked.mask)
-  assert.equal(found.scores, asked.scores)
-  const none = await segmentFound(photo, classes, new LabelFinder(segmenter, classes, 1), { include: ['confidence', 'cams'] })
-  assert.equal([none.labels.length, none.scores.length, none.cams?.length], [0, 0, 0])
-  assert.ok(none.mask.every((value) => value === 0) && none.confidence?.every((value) => value === 1))
-  assert.is(none.mask.length, 320 * 240)
-  await segmenter.close()
+test('an encoded photo that is disposed during a call gives its memory back when that has ended', async () => {
+  const expected = await segmenter.segment(photo, classes, auto)
+  const encoded = await segmenter.encode(photo)
+  const pending = encoded.segment(classes, auto)
+  encoded.dispose()
+  assert.equal((await pending).mask, expected.mask)
+  await rejects(encoded.segment(classes, auto), 'ERR_CLOSED', 'disposed')
+})
+
+test('pixels or memory that were transferred away are an error, not a crash', async () => {
+  const data = Uint8Array.from(photo.data)
+  using encoded = await segmenter.encode({ ...photo, data })
+  structuredClone(data.buffer, { transfer: [data.buffer] })
+  await rejects(encoded.segment(classes, auto), 'ERR_INVALID_ARG', 'image.data was transferred away')
+  assert.equal((await encoded.segment(classes, { labels: ['bus'] })).labels, ['bus']) // does not read them
+  const mask = new Uint8Array(320 * 240)
+  const pending = segmenter.segment(photo, classes, { ...auto, output: { mask } })
+  structuredClone(mask.buffer, { transfer: [mask.buffer] })
+  await rejects(pending, 'ERR_INVALID_ARG', 'output.mask was transferred away')
+})
+
+test('an abort and close() end it', async () => {
+  const reason = new Error('enough')
+  const own = await load()
+  const other = await own.encodeClasses(names, { background: photo.background })
+  for (const delay of [0, 10, 40]) {
+    const controller = new AbortController()
+    const pending = own.segment(photo, other, { ...auto, signal: controller.signal })
+    setTimeout(() => controller.abort(reason), delay)
+    const outcome = await pending.catch((error: unknown) => error)
+    assert.ok(outcome === reason || (outcome as SegmentResult).labels.length === 2)
+  }
+  const pending = own.segment(photo, other, auto)
+  const closing = own.close()
+  await rejects(pending, 'ERR_CLOSED')
+  await closing
+})
+
+test('what cannot be used with it is refused', async () => {
+  const call = (options: object) => segmenter.segment(photo, classes, options)
+  await rejects(call({ labelThreshold: 0.2 }), 'ERR_INVALID_ARG', "labelThreshold is 0.2, but it is only for labels: 'auto'")
+  await rejects(call({ labels: ['bus'], labelThreshold: 0.2 }), 'ERR_INVALID_ARG', "only for labels: 'auto'")
+  for (const labelThreshold of [-0.1, 1.1, Number.NaN, '0.2'])
+    await rejects(call({ ...auto, labelThreshold }), 'ERR_INVALID_ARG', 'labelThreshold is', 'a number from 0 to 1')
+  await rejects(call({ labels: 'all' }), 'ERR_INVALID_ARG', "labels is 'all'; expected an array of names or indices, or 'auto'")
+  const cams = new Float32Array(320 * 240)
+  await rejects(call({ ...auto, output: { cams } }), 'ERR_INVALID_ARG', 'output.cams', "include: ['cams']")
+  const shared = { mask: new Uint8Array(photo.data.buffer, photo.data.byteOffset, 320 * 240) }
+  using encoded = await segmenter.encode(photo)
+  await rejects(encoded.segment(classes, { ...auto, output: shared }), 'ERR_INVALID_ARG', 'overlap in memory')
+  const bare = await segmenter.encodeClasses(['cat', 'dog'], { background: [] })
+  await rejects(segmenter.segment(photo, bare, auto), 'ERR_INVALID_ARG', "labels 'auto' cannot be used without background words")
+})
+
+test('a class that is called auto is a label like others', async () => {
+  const set = await segmenter.encodeClasses(['auto', 'bus'], { background: photo.background })
+  assert.equal((await segmenter.segment(photo, set, { labels: ['auto'] })).labels, ['auto'])
+})
+
+test('probabilities that are computed in slices are those that are computed at once', async () => {
+  const texts = { rows: Float32Array.from({ length: 40 * 512 }, (_, i) => Math.sin(i)), classes: 30, embedding: 512 }
+  const embeddings = Float32Array.from({ length: 700 * 512 }, (_, i) => Math.cos(i * 7))
+  const expected = textProbabilities(embeddings, texts, 0.1)
+  let turns = 0
+  const timer = setInterval(() => turns++, 0)
+  assert.equal(await textProbabilitiesInTurns(embeddings, texts, 0.1, undefined), expected)
+  clearInterval(timer)
+  assert.ok(turns > 0, 'the event loop ran in between')
+  const signal = AbortSignal.abort(new Error('enough'))
+  assert.is(await reasonOf(textProbabilitiesInTurns(embeddings, texts, 0.1, signal)), signal.reason)
 })
 
 test.run()

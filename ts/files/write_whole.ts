@@ -50,38 +50,31 @@ export function replaceable(file: string): string {
 }
 
 /** A short name, so that a target's name may be as long as the file system takes. */
-const temporaryName = (): string => `.clip-es-${process.pid}-${threadId}.tmp`
+const temporaryName = (index: number): string => `.clip-es-${process.pid}-${threadId}-${index}.tmp`
 
 /**
  * Writes a whole file or none: under another name in the same folder first, then renamed. Synchronous: an interrupt is handled between two
  * turns of the event loop and therefore finds neither half a file nor the temporary one.
  * @throws ERR_INVALID_ARG where something stands that is not a regular file, or the error of the file system
  */
-export function writeWhole(file: string, data: string | Uint8Array): void {
-  const target = replaceable(file)
-  const temporary = join(dirname(target), temporaryName())
-  try {
-    writeFileSync(temporary, data)
-    renameSync(temporary, target)
-  } catch (error) {
-    removeQuietly(temporary)
-    throw error
-  }
-}
+export const writeWhole = (file: string, data: string | Uint8Array): void => writeAllWhole([[file, data]])
 
 /**
- * Writes several files whole: all are written to `folder` first and renamed then, so a disk that gets full leaves none of them.
- * @param folder for unfinished files, in the file system of the targets
+ * Writes several files whole: all are written under other names first and renamed then, in their order, so a disk that gets full leaves none of
+ * them.
+ * @param folder for unfinished files, in the file system of the targets. Default: the folder of each target. Missing folders of targets are
+ * created only with `folder`.
  */
-export function writeAllWhole(folder: string, files: readonly (readonly [file: string, data: Uint8Array])[]): void {
+export function writeAllWhole(files: readonly (readonly [file: string, data: string | Uint8Array])[], folder?: string): void {
   const moves: [from: string, to: string][] = []
   try {
     for (const [i, [file, data]] of files.entries()) {
-      const from = join(folder, String(i))
-      moves.push([from, replaceable(file)])
+      const to = replaceable(file)
+      const from = join(folder ?? dirname(to), temporaryName(i))
+      moves.push([from, to])
       writeFileSync(from, data)
     }
-    for (const [, to] of moves) mkdirSync(dirname(to), { recursive: true })
+    if (folder !== undefined) for (const [, to] of moves) mkdirSync(dirname(to), { recursive: true })
     for (const [from, to] of moves) moveWhole(from, to)
   } finally {
     for (const [from] of moves) removeQuietly(from)

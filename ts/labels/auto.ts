@@ -1,9 +1,10 @@
+import { checkAttached } from '../check.js'
 import type { ClassSet } from '../class_set.js'
-import type { EncodedImage } from '../encoded_image.js'
-import { invalid } from '../errors.js'
-import type { Segmenter } from '../segmenter.js'
-import { type CompetingTexts, competingTexts, textProbabilities } from '../text_scores.js'
-import type { ImageData } from '../types.js'
+import { inOrder } from '../in_order.js'
+import type { NativeEncodedImage, NativeImage } from '../native.js'
+import type { Caller, PhotoJobs } from '../photo_jobs.js'
+import { type CompetingTexts, competingTexts, textProbabilities, textProbabilitiesInTurns } from '../text_scores.js'
+import type { Timings } from '../types.js'
 import { cropToPatches } from './crop.js'
 import { classBox, largestValues, smoothPatches } from './patches.js'
 
@@ -12,67 +13,67 @@ const leastAtPatches = 0.12
 /** Of a class's largest value at any patch: what belongs to the same thing. */
 const shareOfPeak = 0.4
 
-/** Classes that were found in a photo. */
-export interface FoundLabels {
-  /** Indices of classes, ascending; none where nothing was found. */
-  labels: number[]
-  /** How sure: their presence, in [0, 1]. */
-  presence: number[]
+export interface Found {
+  /** Of each class, in [0, 1]. */
+  presence: Float64Array
+  /** Of the crops that were encoded. */
+  timings: Readonly<Timings>[]
+}
+
+const textsOf = new WeakMap<ClassSet, CompetingTexts>()
+
+function competing(classes: ClassSet): CompetingTexts {
+  const known = textsOf.get(classes)
+  const texts = known ?? competingTexts(classes, 'with background')
+  if (!known) textsOf.set(classes, texts)
+  return texts
 }
 
 /**
  * Decides by CLIP itself which classes are in a photo. Beyond CLIP-ES, which is given them; after TagCLIP (arXiv 2312.12828), which asks
  * the patches first, since in a photo's one embedding large things drown small ones, and then looks at each class again by itself.
+ *
+ * A class's presence is the geometric mean of its largest probability at any patch, and of its probability in a crop of the photo around
+ * that patch, encoded by itself. It is 0 for classes that no patch speaks for. The crops of all other classes are encoded side by side.
  */
-export class LabelFinder {
-  readonly #texts: CompetingTexts
-
-  /** @throws ERR_INVALID_ARG for classes without background words: there, every patch would be one of the classes */
-  constructor(
-    readonly segmenter: Segmenter,
-    classes: ClassSet,
-    readonly threshold: number,
-  ) {
-    if (!classes.background.length)
-      throw invalid('labels cannot be found without background words, which say what is none of the classes; give some')
-    this.#texts = competingTexts(classes, 'with background')
+export async function findPresence(
+  jobs: PhotoJobs,
+  { image, encoded }: { image: NativeImage; encoded: NativeEncodedImage },
+  classes: ClassSet,
+  caller: Caller,
+): Promise<Found> {
+  const texts = competing(classes)
+  const grid = { width: encoded.gridWidth, height: encoded.gridHeight }
+  const { patches, logitScale } = await jobs.embeddings(encoded, true, caller)
+  const probabilities = await textProbabilitiesInTurns(patches as Float32Array, texts, logitScale, caller.signal)
+  const smooth = smoothPatches(probabilities, grid, texts.classes)
+  const atPatches = largestValues(smooth, texts.classes)
+  const candidates = [...atPatches.keys()].filter((c) => (atPatches[c] as number) >= leastAtPatches)
+  const found: Found = { presence: new Float64Array(texts.classes), timings: [] }
+  const closer = inOrder(candidates, jobs.window, caller.signal, async (c) => {
+    checkAttached(caller.call, 'image.data', image.data)
+    const crop = cropToPatches(image, classBox(smooth, grid, texts.classes, c, shareOfPeak), grid)
+    return { c, ...(await jobs.crops.use(caller.signal, () => probabilitiesOf(jobs, crop, texts, caller))) }
+  })
+  for await (const { c, probabilities: inCrop, timings } of closer) {
+    found.presence[c] = Math.sqrt((atPatches[c] as number) * (inCrop[c] as number))
+    found.timings.push(timings)
   }
+  return found
+}
 
-  /** The classes whose presence is not below the threshold. */
-  async find(image: ImageData, encoded: EncodedImage, signal?: AbortSignal): Promise<FoundLabels> {
-    const presence = await this.presence(image, encoded, signal)
-    const labels = [...presence.keys()].filter((c) => (presence[c] as number) >= this.threshold)
-    return { labels, presence: labels.map((c) => presence[c] as number) }
-  }
-
-  /**
-   * Every class's presence: the geometric mean of its largest probability at any patch, and of its probability in the part of the photo
-   * around that patch, cut out and encoded by itself. 0 for classes that no patch speaks for.
-   * @param encoded the same image's
-   */
-  async presence(image: ImageData, encoded: EncodedImage, signal?: AbortSignal): Promise<Float64Array> {
-    const { patches, logitScale } = await encoded.embeddings({ patches: true, signal })
-    const { grid } = encoded
-    const { classes } = this.#texts
-    const smooth = smoothPatches(textProbabilities(patches as Float32Array, this.#texts, logitScale), grid, classes)
-    const atPatches = largestValues(smooth, classes)
-    const presence = new Float64Array(classes)
-    for (const [c, largest] of atPatches.entries()) {
-      if (largest < leastAtPatches) continue
-      const part = cropToPatches(image, classBox(smooth, grid, classes, c, shareOfPeak), grid)
-      presence[c] = Math.sqrt(largest * ((await this.#probabilities(part, signal))[c] as number))
-    }
-    return presence
-  }
-
-  /** Of an image as a whole. */
-  async #probabilities(image: ImageData, signal: AbortSignal | undefined): Promise<Float64Array> {
-    const encoded = await this.segmenter.encode(image, { signal })
-    try {
-      const { image: whole, logitScale } = await encoded.embeddings({ signal })
-      return textProbabilities(whole, this.#texts, logitScale)
-    } finally {
-      encoded.dispose()
-    }
+/** Of an image as a whole. */
+async function probabilitiesOf(
+  jobs: PhotoJobs,
+  image: NativeImage,
+  texts: CompetingTexts,
+  caller: Caller,
+): Promise<{ probabilities: Float64Array; timings: Readonly<Timings> }> {
+  const encoded = await jobs.encode(image, caller)
+  try {
+    const { image: whole, logitScale } = await jobs.embeddings(encoded, false, caller)
+    return { probabilities: textProbabilities(whole, texts, logitScale), timings: encoded.timings }
+  } finally {
+    encoded.dispose()
   }
 }

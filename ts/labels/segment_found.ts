@@ -1,36 +1,58 @@
 import type { ClassSet } from '../class_set.js'
-import type { ImageData, SegmentOptions, SegmentResult } from '../types.js'
-import type { FoundLabels, LabelFinder } from './auto.js'
+import type { Caller, Photo, PhotoJobs } from '../photo_jobs.js'
+import { segmentLabels } from '../segment_labels.js'
+import type { Outputs, ResolvedSegmentOptions } from '../segment_options.js'
+import type { SegmentResult, Timings } from '../types.js'
+import { findPresence } from './auto.js'
 
-/** Finds out what is in a photo and segments that, with the finder's segmenter and classes. Where nothing is found, all is background. */
+/**
+ * Finds out which classes are in a photo, and segments those. Where nothing is found, all is background. Only the first job of a call can
+ * be refused by a full queue; the others wait.
+ */
 export async function segmentFound(
-  image: ImageData,
+  jobs: PhotoJobs,
+  photo: Photo,
   classes: ClassSet,
-  finder: LabelFinder,
-  options: Omit<SegmentOptions, 'labels' | 'output'>,
-): Promise<SegmentResult & { found: FoundLabels }> {
-  const { signal, include = [] } = options
-  const begin = performance.now()
-  const encoded = await finder.segmenter.encode(image, { signal })
+  options: ResolvedSegmentOptions,
+  outputs: Outputs,
+  caller: Caller,
+): Promise<SegmentResult> {
+  const waiting: Caller = { ...caller, whenFull: 'wait' }
+  const encoded = photo.encoded ?? (await jobs.encode(photo.image, caller))
   try {
-    const found = await finder.find(image, encoded, signal)
-    const milliseconds = performance.now() - begin
-    const result = found.labels.length
-      ? await encoded.segment(classes, { ...options, labels: found.labels })
-      : nothingFound(image, include)
-    // Its own wait in the queue included: encode() does not tell them apart.
-    return { ...result, timings: { ...result.timings, encode: milliseconds }, found }
+    const found = await findPresence(jobs, { ...photo, encoded }, classes, waiting)
+    const labels = [...found.presence.keys()].filter((c) => (found.presence[c] as number) >= options.labelThreshold)
+    const result = labels.length
+      ? await segmentLabels(jobs, { ...photo, encoded }, classes, labels, options, outputs, waiting)
+      : nothingFound(photo.image, options, outputs)
+    const before = [...(photo.encoded ? [] : [encoded.timings]), ...found.timings]
+    return {
+      ...result,
+      presence: Float32Array.from(labels, (c) => found.presence[c] as number),
+      timings: sum([result.timings, ...before]),
+    }
   } finally {
-    encoded.dispose()
+    if (!photo.encoded) encoded.dispose()
   }
 }
 
 /** What the formulas give without any map: background = (1 - 0)^power = 1 everywhere. */
-function nothingFound({ width, height }: ImageData, include: readonly string[]): SegmentResult {
+function nothingFound(
+  { width, height }: { width: number; height: number },
+  { include }: ResolvedSegmentOptions,
+  { mask, confidence }: Outputs,
+): SegmentResult {
   return {
-    ...{ width, height, labels: [], scores: new Float32Array(), mask: new Uint8Array(width * height) },
-    ...(include.includes('confidence') ? { confidence: new Float32Array(width * height).fill(1) } : {}),
-    ...(include.includes('cams') ? { cams: new Float32Array() } : {}),
-    timings: { queue: 0, preprocess: 0, encode: 0, gradcam: 0, refine: 0, mask: 0, crf: 0 },
+    ...{ width, height, labels: [], scores: new Float32Array(), mask: mask.fill(0) },
+    ...(confidence ? { confidence: confidence.fill(1) } : {}),
+    ...(include.has('cams') ? { cams: new Float32Array() } : {}),
+    timings: sum([]),
   }
+}
+
+/** Of several jobs of one call. */
+function sum(all: readonly Readonly<Timings>[]): Timings {
+  const total: Timings = { queue: 0, preprocess: 0, encode: 0, gradcam: 0, refine: 0, mask: 0, crf: 0 }
+  for (const timings of all) for (const stage of Object.keys(total) as (keyof Timings)[]) total[stage] += timings[stage]
+  return total
 }

@@ -6,8 +6,7 @@ export { resolveCrfOptions } from '../crf_options.js'
 export { invalid } from '../errors.js'
 export { readRegular, readRegularSync } from '../files/read_regular.js'
 export { checkNameLength, writeAllWhole, writeWhole } from '../files/write_whole.js'
-export { LabelFinder } from '../labels/auto.js'
-export { segmentFound } from '../labels/segment_found.js'
+export { forEachInOrder, inOrder } from '../in_order.js'
 export { defaultLabelThreshold } from '../labels/threshold.js'
 export {
   hasCuda,

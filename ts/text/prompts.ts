@@ -11,21 +11,53 @@ function freeze<T>(value: T): T {
   return Object.freeze(value)
 }
 
-const shipped = (file: string): unknown => freeze(JSON.parse(readFileSync(path.join(DATA, file), 'utf8')))
+/** Reads a file of the package at the first call. */
+function shipped<T>(file: string): () => T {
+  let content: T | undefined
+  return () => {
+    content ??= freeze(JSON.parse(readFileSync(path.join(DATA, file), 'utf8')) as T)
+    return content
+  }
+}
 
-/** The paper's class files: classes with their synonyms, background words, template, threshold. Frozen. */
-export const classSets = Object.freeze({
+const voc = shipped<Required<ClassFile>>('classes/voc.json')
+const coco = shipped<Required<ClassFile>>('classes/coco.json')
+const allTemplates = shipped<{ clip_es: string; imagenet: readonly string[] }>('templates.json')
+
+/** The paper's class files: classes with their synonyms, background words, template, threshold. Frozen; read at the first access. */
+export const classSets: {
   /** PASCAL VOC 2012: 20 classes. */
-  voc: shipped('classes/voc.json') as Required<ClassFile>,
+  readonly voc: Required<ClassFile>
   /** COCO 2014: 80 classes. */
-  coco: shipped('classes/coco.json') as Required<ClassFile>,
+  readonly coco: Required<ClassFile>
+} = Object.freeze({
+  get voc() {
+    return voc()
+  },
+  get coco() {
+    return coco()
+  },
 })
 
-/** The paper's background words, which classes compete with: 25 for VOC, 23 for COCO. Frozen. */
-export const backgrounds = Object.freeze({ voc: classSets.voc.background, coco: classSets.coco.background })
+/** The paper's background words, which classes compete with: 25 for VOC, 23 for COCO. Frozen; read at the first access. */
+export const backgrounds: { readonly voc: readonly string[]; readonly coco: readonly string[] } = Object.freeze({
+  get voc() {
+    return voc().background
+  },
+  get coco() {
+    return coco().background
+  },
+})
 
-/** Prompt templates: CLIP-ES's own, and the 80 that CLIP averages for ImageNet (openai/CLIP, notebooks). Frozen. */
-export const templates = shipped('templates.json') as { readonly clip_es: string; readonly imagenet: readonly string[] }
+/** Prompt templates: CLIP-ES's own, and the 80 that CLIP averages for ImageNet (openai/CLIP, notebooks). Frozen; read at the first access. */
+export const templates: { readonly clip_es: string; readonly imagenet: readonly string[] } = Object.freeze({
+  get clip_es() {
+    return allTemplates().clip_es
+  },
+  get imagenet() {
+    return allTemplates().imagenet
+  },
+})
 
 /**
  * The template with the word in the place of `{}`.

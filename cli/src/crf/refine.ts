@@ -1,16 +1,14 @@
 import { readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { type CrfOptions, denseCrf, ignored } from 'clip-es'
-import { encodeConfidence, encodeMask } from 'clip-es/photos'
 import { allocate, invalid, ownPicture } from 'clip-es/support'
 import { readCamsOf } from '../eval/files.js'
 import { turnedNote } from '../eval/truth.js'
 import { existingPath } from '../files/existing.js'
 import type { Cams } from '../metrics/cam_rule.js'
-import { ignoredShare } from '../metrics/iou.js'
 import { isPhotoName } from '../photos/names.js'
 import { readPhotoOf } from '../photos/read.js'
-import type { OutputKind } from '../results/store.js'
+import type { Segmented } from '../pipeline/outputs.js'
 import { PhotoIndex } from '../sources/photo_index.js'
 
 /** What a mask is made with, besides its photo and maps. */
@@ -18,9 +16,6 @@ export interface RefineOptions {
   crf: CrfOptions
   backgroundPower: number
   ignoreBelow: number
-  confidence: boolean
-  /** 256 * 3 bytes. */
-  palette: Uint8Array
   /** Whether maps and photo are compared as the camera held it or as its file stores it. */
   orientation: 'obeyed' | 'ignored'
   maxPixels: number
@@ -51,36 +46,21 @@ export function scoresOf({ keys, maps, width, height }: Cams, power: number): Fl
   return scores
 }
 
-/** Reads a photo and its maps from the folder `maps`, and makes the files of the mask. Rejects with the signal's reason when stopped. */
-export async function refine(
-  maps: string,
-  id: string,
-  photo: string,
-  options: RefineOptions,
-): Promise<{ keys: number[]; ignored: number; files: Map<OutputKind, Uint8Array> }> {
+/** Reads a photo and its maps from the folder `maps`, and makes the mask. Rejects with the signal's reason when stopped. */
+export async function refine(maps: string, id: string, file: string, options: RefineOptions): Promise<Segmented> {
   const { maxPixels, orientation, signal, ignoreBelow } = options
-  const { file, cams } = await readCamsOf(maps, id)
-  const { data, width, height } = await readPhotoOf(photo, { maxPixels, orientation, signal })
+  const { file: mapsFile, cams } = await readCamsOf(maps, id)
+  const photo = await readPhotoOf(file, { maxPixels, orientation, signal })
+  const { width, height } = photo
   if (cams.width !== width || cams.height !== height)
     throw invalid(
-      `${file} has maps of ${cams.width} x ${cams.height}; ${photo} is ${width} x ${height}${cams.width === height && cams.height === width ? turnedNote : ''}`,
+      `${mapsFile} has maps of ${cams.width} x ${cams.height}; ${file} is ${width} x ${height}${cams.width === height && cams.height === width ? turnedNote : ''}`,
     )
   const scores = scoresOf(cams, options.backgroundPower)
-  const input = { rgb: rgbOf(data, width * height), width, height, scores, labels: cams.keys.length + 1 }
+  const input = { rgb: photo.data, width, height, scores, labels: cams.keys.length + 1 }
   const { mask, confidence } = await denseCrf(input, { ...options.crf, signal })
   const values = Uint8Array.from([0, ...cams.keys.map((key) => key + 1)])
   for (let i = 0; i < mask.length; i++)
     mask[i] = (confidence[i] as number) < ignoreBelow ? ignored : (values[mask[i] as number] as number)
-  const files = new Map<OutputKind, Uint8Array>([['mask', await encodeMask(mask, { width, height, palette: options.palette })]])
-  if (options.confidence) files.set('confidence', await encodeConfidence(confidence, width, height))
-  signal.throwIfAborted()
-  return { keys: cams.keys, ignored: ignoredShare(mask), files }
-}
-
-/** A grey photo's levels three times. */
-function rgbOf(data: Uint8Array | Uint8ClampedArray, pixels: number): Uint8Array | Uint8ClampedArray {
-  if (data.length !== pixels) return data
-  const rgb = new Uint8Array(3 * pixels)
-  for (let i = 0; i < rgb.length; i++) rgb[i] = data[Math.floor(i / 3)] as number
-  return rgb
+  return { photo, mask, confidence, labels: cams.keys }
 }

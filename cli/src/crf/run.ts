@@ -1,21 +1,21 @@
 import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { maskPalette } from 'clip-es/photos'
 import { packageVersion, resolveCrfOptions } from 'clip-es/support'
 import sharp from 'sharp'
 import { classFileNamed } from '../class_sets.js'
 import { listIds } from '../eval/files.js'
 import { camExtensions } from '../formats/cam_file.js'
-import { inLanes } from '../lanes.js'
 import { makeOutFolder } from '../out_folder.js'
 import { realFolder } from '../photos/names.js'
+import { encodeOutputs, ignoredShare, type Segmented } from '../pipeline/outputs.js'
+import { type Outcome, runPipeline, type Stages } from '../pipeline/pipeline.js'
+import { type Event, failureEvent, figuresText, ignoredText, Progress, sayEnd, sayStart } from '../pipeline/progress.js'
 import { isDone, Journal, type JournalEntry, photoState, readJournal } from '../results/journal.js'
 import { claimFolder, type Manifest, readManifest } from '../results/manifest.js'
 import { type OutputKind, ResultStore, resultFolder } from '../results/store.js'
-import { duration, ignoredText, RunProgress, rateText } from '../run_progress.js'
-import { say } from '../say.js'
-import { counted, messageOf } from '../sources/dataset.js'
+import { oneLine } from '../say.js'
+import { counted } from '../sources/dataset.js'
 import { stopSignal } from '../stop.js'
 import { asUsage, UsageError } from '../usage.js'
 import { photoOf, type RefineOptions, refine } from './refine.js'
@@ -38,7 +38,7 @@ export interface CrfArguments {
   json: boolean
 }
 
-const lanes = 3 // one computes, one reads, one writes
+const window = 3 // one photo computes, one is read, one is written
 const maxPixels = 100e6 // as the engine's default
 const shard = 'crf'
 
@@ -49,6 +49,9 @@ interface Plan {
   ids: string[]
   photo: (id: string) => string
   refine: RefineOptions
+  outputs: readonly OutputKind[]
+  /** Of the classes, for masks. */
+  colours: readonly (string | undefined)[]
   /** Names the settings in the journal. */
   settings: string
   /** Says how the results were made, where the maps' folder says how these were. */
@@ -78,11 +81,12 @@ function planOf(folder: string, options: CrfArguments, signal: AbortSignal): Pla
     ...{ maps, ids },
     photo: (id) => (options.photos === undefined && known.get(id)?.photo) || photoOf(options.photos ?? '.', id),
     refine: {
-      ...{ crf, backgroundPower, ignoreBelow, confidence, maxPixels, signal },
-      palette: maskPalette(classes?.map(({ colour }) => colour)),
+      ...{ crf, backgroundPower, ignoreBelow, maxPixels, signal },
       // As the maps were made: `segment` obeys EXIF orientation; data sets, and the released code, do not.
       orientation: source || existsSync(join(maps, `${ids[0]}.npy`)) ? 'ignored' : 'obeyed',
     },
+    outputs: confidence ? ['mask', 'confidence'] : ['mask'],
+    colours: classes?.map(({ colour }) => colour) ?? [],
     settings: createHash('sha256').update(JSON.stringify(made)).digest('hex').slice(0, 16),
     manifest: source && {
       ...source,
@@ -105,7 +109,7 @@ export async function crf(folder: string, options: CrfArguments): Promise<boolea
     if (plan.manifest) claimFolder(options.out, plan.manifest, true, () => undefined)
     const store = new ResultStore(options.out, shard)
     try {
-      return await work(plan, { store, journal, before }, options)
+      return await work(plan, { store, journal, before }, options, signal)
     } finally {
       store.close()
     }
@@ -136,47 +140,60 @@ function madeWith({ maps, settings }: Plan, id: string): string {
   return `${settings} ${bytes} ${modified}`
 }
 
-async function work(plan: Plan, { store, journal, before }: Parts, options: CrfArguments): Promise<boolean> {
-  const outputs: OutputKind[] = options.confidence ? ['mask', 'confidence'] : ['mask']
+type PhotoState = ReturnType<typeof photoState> & { settings: string; photo: string }
+type Made = Segmented & { labels: readonly number[] }
+
+/** A photo's maps became a mask. */
+interface Summary {
+  maps: readonly number[]
+  ignored: number
+}
+
+/** The steps of `clip-es crf`: maps instead of a model. */
+function crfStages(plan: Plan, { store, journal }: Parts): Stages<string, PhotoState, Made, Summary> {
+  const { outputs, colours } = plan
+  return {
+    prepare(id) {
+      store.check(id, outputs)
+      const photo = plan.photo(id)
+      return { ...photoState(photo), photo, settings: madeWith(plan, id) }
+    },
+    segment: async (id) => await refine(plan.maps, id, plan.photo(id), plan.refine),
+    encode: (made) => encodeOutputs(outputs, made, { names: [], colours }),
+    save(files, { labels, mask }, id, state) {
+      store.save(id, files as ReadonlyMap<OutputKind, Uint8Array>)
+      journal.add({ id, labels: [...labels], ...state })
+      return { maps: labels, ignored: ignoredShare(mask) }
+    },
+  }
+}
+
+function describe(outcome: Outcome<string, Summary>): Event {
+  const id = outcome.item
+  if ('error' in outcome) return failureEvent(id, outcome.error.message, { event: 'failed', id, message: outcome.error.message })
+  const { maps, ignored } = outcome.summary
+  const words = [counted(maps.length, 'map'), ...ignoredText(ignored)].join(', ')
+  return {
+    text: (figures) => `${oneLine(id)}: ${words} (${figuresText(figures)})`,
+    json: ({ ended, total, perSecond }) => ({ event: 'done', id, labels: maps, ignored, ended, total, perSecond }),
+  }
+}
+
+async function work(plan: Plan, parts: Parts, { overwrite, json, out }: CrfArguments, signal: AbortSignal): Promise<boolean> {
+  const { store, before } = parts
   const isLeft = (id: string) => {
     const entry = before.get(id)
-    return options.overwrite || !entry || !store.has(id, outputs) || !isDone(entry, entry, madeWith(plan, id))
+    return overwrite || !entry || !store.has(id, plan.outputs) || !isDone(entry, entry, madeWith(plan, id))
   }
   const left = plan.ids.filter(isLeft)
   const already = plan.ids.length - left.length
-  const tell = (line: string) => options.json || say(line)
-  tell(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(options.out)}`)
-  const progress = new RunProgress(left.length, options.json ? 'json' : 'text')
-  const { signal } = plan.refine
+  sayStart(left.length, already, out, json)
+  const progress = new Progress(left.length, json ? 'json' : 'text')
   try {
-    await inLanes(left, lanes, signal, async (id) => {
-      const settings = madeWith(plan, id)
-      try {
-        const photo = plan.photo(id)
-        const state = photoState(photo)
-        store.check(id, outputs)
-        const { keys, ignored, files } = await refine(plan.maps, id, photo, plan.refine)
-        store.save(id, files)
-        journal.add({ id, photo, labels: keys, ...state, settings })
-        progress.done(id, { labels: keys, ignored }, [counted(keys.length, 'map'), ...ignoredText(ignored)].join(', '))
-      } catch (error) {
-        if (!signal.aborted) progress.failed(id, messageOf(error))
-      }
-    })
+    await runPipeline(left, crfStages(plan, parts), { window, signal, progress, describe, out })
   } finally {
     progress.stop()
   }
-  return end(progress, left.length, already, options)
-}
-
-/** Says what was done. */
-function end({ seconds, failures }: RunProgress, tried: number, already: number, { json }: CrfArguments): boolean {
-  const done = tried - failures
-  if (json) say(JSON.stringify({ event: 'end', done, already, failed: failures, seconds: Number(seconds.toFixed(3)) }))
-  else {
-    const rate = done ? ` (${rateText(done / seconds)})` : ''
-    const failed = failures ? `, ${failures} failed: listed above` : ''
-    say(`${counted(done, 'photo')} done in ${duration(seconds)}${rate}${failed}`)
-  }
-  return failures === 0
+  sayEnd(progress, already, json)
+  return progress.failures === 0
 }

@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import { backgrounds, type ClassFile, ClassSet, type EncodeClassesOptions, type Segmenter, templates } from 'clip-es'
+import { backgrounds, type ClassFile, type EncodeClassesOptions, type Segmenter, templates } from 'clip-es'
 import { defaultLabelThreshold } from 'clip-es/support'
 import { findsLabels, type Kind } from '../dataset_source.js'
 import type { RunSettings } from '../results/manifest.js'
@@ -15,17 +15,11 @@ export function encodingOf(options: DatasetOptions, file: ClassFile): Required<O
 }
 
 /** Everything that results depend on but photos and labels, with every default filled in. */
-export function settingsOf(
-  kind: Kind,
-  options: DatasetOptions,
-  file: ClassFile,
-  segmenter: Segmenter,
-  classes: ClassSet,
-): RunSettings {
+export function settingsOf(kind: Kind, options: DatasetOptions, file: ClassFile, segmenter: Segmenter): RunSettings {
   const { split, annotations = '', maxSide = 1024, backgroundPower, ignoreBelow, refine, crf } = options
   return {
     set: { voc: `voc ${split}`, coco: `coco ${basename(annotations)}`, folder: 'folder' }[kind],
-    model: ClassSet.fingerprint(classes),
+    model: segmenter.model.fingerprint,
     precision: segmenter.model.precision,
     maxSide: String(maxSide),
     classes: file.classes,

@@ -1,22 +1,21 @@
 import { existsSync, realpathSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { type ClassFile, type LoadOptions, Segmenter } from 'clip-es'
-import { maskPalette } from 'clip-es/photos'
-import { LabelFinder, packageVersion, resolveModelPath, resolveSegmentOptions } from 'clip-es/support'
+import { type ClassFile, Segmenter, type SegmentOptions } from 'clip-es'
+import { packageVersion, resolveModelPath, resolveSegmentOptions } from 'clip-es/support'
 import sharp from 'sharp'
 import { classesFor, type Kind, kindOf, readDataset, sourceOf } from '../dataset_source.js'
 import { makeOutFolder } from '../out_folder.js'
+import { othersInWork, runPipeline } from '../pipeline/pipeline.js'
+import { failureEvent, Progress, sayEnd, sayStart } from '../pipeline/progress.js'
 import { isDone, Journal, type JournalEntry, readJournal } from '../results/journal.js'
 import { claimFolder, type Manifest, settingsHash } from '../results/manifest.js'
-import { type OutputKind, ResultStore } from '../results/store.js'
-import { duration, ignoredText, RunProgress, rateText } from '../run_progress.js'
+import { ResultStore } from '../results/store.js'
 import { complain, say } from '../say.js'
-import { counted, type Dataset, type DatasetItem, type Failure, shardOf } from '../sources/dataset.js'
+import { type Dataset, type DatasetItem, type Failure, shardOf } from '../sources/dataset.js'
 import { writeFoundLabels } from '../sources/labels_file.js'
 import { stopSignal } from '../stop.js'
 import { asUsage } from '../usage.js'
-import { type RunOptions, type RunParts, runItems } from './items.js'
 import type { DatasetOptions } from './options.js'
+import { type DatasetJob, datasetStages, describe, type Results } from './photo.js'
 import { encodingOf, settingsOf } from './plan.js'
 
 const maxPixels = 100e6 // as the engine's default
@@ -31,26 +30,19 @@ export async function dataset(options: DatasetOptions): Promise<boolean> {
   makeOutFolder('dataset', options.out)
   sharp.concurrency(1) // the cores belong to the engine
   const { precision, threads, concurrency, maxSide, device } = options
-  const segmenter = await Segmenter.load(model, {
-    precision,
-    threads,
-    concurrency,
-    maxSide,
-    device,
-    signal,
-  } satisfies LoadOptions)
+  const segmenter = await Segmenter.load({ model, precision, threads, concurrency, maxSide, device, signal })
   try {
     const plan = await prepare(segmenter, kind, options, file, signal)
-    return await runShard(plan, found, options)
+    return await runShard(plan, found, options, signal)
   } finally {
     await segmenter.close()
   }
 }
 
-/** What a run needs besides photos and a place. */
-interface Plan extends Pick<RunParts, 'segmenter' | 'classes'> {
+/** How the photos are segmented, and what the folder of results says of it. */
+interface Plan {
   manifest: Manifest
-  run: RunOptions
+  job: DatasetJob
 }
 
 async function prepare(
@@ -64,15 +56,13 @@ async function prepare(
   const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encodingOf(options, file), signal }))
   const dropped = classes.droppedBackground.join(', ')
   if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
-  const settings = settingsOf(kind, options, file, segmenter, classes)
+  const settings = settingsOf(kind, options, file, segmenter)
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
-  const segment = { boxThreshold, backgroundPower, ignoreBelow, refine, crf }
+  const include = (['confidence', 'cams'] as const).filter((output) => options[output])
+  const auto = labelThreshold === undefined ? {} : { labels: 'auto' as const, labelThreshold }
+  const segment: SegmentOptions = { boxThreshold, backgroundPower, ignoreBelow, refine, crf, include, ...auto, signal }
   await asUsage(() => resolveSegmentOptions('dataset', segment, classes))
-  const finder =
-    labelThreshold === undefined ? {} : { finder: await asUsage(() => new LabelFinder(segmenter, classes, labelThreshold)) }
-  const outputs: OutputKind[] = ['mask', ...(['confidence', 'cams'] as const).filter((output) => options[output])]
   return {
-    ...{ segmenter, classes },
     manifest: {
       format: 1,
       version: packageVersion(),
@@ -80,20 +70,18 @@ async function prepare(
       source: sourceOf(kind, options),
       settings,
     },
-    run: {
-      segment,
-      outputs: new Set(outputs),
-      ...finder,
-      palette: maskPalette(file.classes.map(({ colour }) => colour)),
-      maxPixels,
+    job: {
+      ...{ segmenter, classes, maxPixels },
+      options: segment,
+      outputs: ['mask', ...include],
+      colours: file.classes.map(({ colour }) => colour),
       settings: settingsHash(settings),
-      signal,
     },
   }
 }
 
 /** Finds out what is left to do in the folder of results, and does it. */
-async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Promise<boolean> {
+async function runShard(plan: Plan, found: Dataset, options: DatasetOptions, signal: AbortSignal): Promise<boolean> {
   const { out, overwrite } = options
   const { part, of } = options.shard ?? { part: 1, of: 1 }
   const shard = `${part}-of-${of}`
@@ -106,7 +94,7 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
         for (const { id, failed } of before.values()) if (failed === undefined) store.remove(id)
       }
       await asUsage(() => claimFolder(out, plan.manifest, overwrite, discard))
-      const { outputs, settings } = plan.run
+      const { outputs, settings } = plan.job
       const mine = shardOf(found.items, part, of)
       const others = overwrite ? [] : mine.filter((item) => isOfOtherPhoto(before.get(item.id), item))
       const isLeft = (item: DatasetItem) =>
@@ -119,10 +107,12 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions): Pr
         left,
         mine.length - left.length - others.length,
         { ...told, failures },
-        { ...plan, store, journal },
+        plan.job,
+        { store, journal },
         options,
+        signal,
       ).finally(() => {
-        if (plan.run.finder) writeFoundLabels(out, plan.classes.names, settings)
+        if (plan.job.options.labels === 'auto') writeFoundLabels(out, plan.job.classes.names, settings)
       })
     } finally {
       store.close()
@@ -150,31 +140,22 @@ async function work(
   left: readonly DatasetItem[],
   already: number,
   { failures, notes }: Dataset,
-  { run, ...parts }: Plan & RunParts,
+  job: DatasetJob,
+  results: Results,
   { out, json }: DatasetOptions,
+  signal: AbortSignal,
 ): Promise<boolean> {
-  const tell = (line: string) => json || say(line)
-  tell(`${counted(left.length, 'photo')} to do${already ? `, ${already} done before` : ''}; results in ${resolve(out)}`)
-  for (const note of notes) tell(note)
-  const progress = new RunProgress(left.length, json ? 'json' : 'text')
+  sayStart(left.length, already, out, json)
+  for (const note of notes) if (!json) say(note)
+  const progress = new Progress(left.length, json ? 'json' : 'text')
   try {
-    for (const { id, message } of failures) progress.listFailure(id, message)
-    await runItems(left, parts, run, {
-      done: ({ id, labels }, ignored) => {
-        const names = labels.map((label) => parts.classes.names[label] as string)
-        const words = [...(names.length ? names : ['nothing found']), ...ignoredText(ignored)]
-        progress.done(id, { labels: names, ignored }, words.join(', '))
-      },
-      failed: ({ id }, message) => progress.failed(id, message),
-    })
+    for (const { id, message } of failures) progress.listFailure(failureEvent(id, message, { event: 'failed', id, message }))
+    const window = job.segmenter.model.photosAtATime + othersInWork
+    const stages = datasetStages(job, results)
+    await runPipeline(left, stages, { window, signal, progress, out, describe: (outcome) => describe(job.classes, outcome) })
   } finally {
     progress.stop()
   }
-  const { seconds, failures: failed } = progress
-  const done = left.length + failures.length - failed
-  if (json) say(JSON.stringify({ event: 'end', done, already, failed, seconds: Number(seconds.toFixed(3)) }))
-  tell(
-    `${counted(done, 'photo')} done in ${duration(seconds)}${done ? ` (${rateText(done / seconds)})` : ''}${failed ? `, ${failed} failed: listed above` : ''}`,
-  )
-  return failed === 0
+  sayEnd(progress, already, json)
+  return progress.failures === 0
 }

@@ -1,15 +1,14 @@
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { packageVersion } from 'clip-es/support'
+import { forEachInOrder, packageVersion } from 'clip-es/support'
 import { classFileNamed } from '../class_sets.js'
 import { camExtensions } from '../formats/cam_file.js'
-import { inLanes } from '../lanes.js'
 import { type CamRule, CamSearch, type RuleScore } from '../metrics/cam_rule.js'
 import { meanOfNumbers } from '../metrics/confusion.js'
 import { writeOutput } from '../out_folder.js'
+import { failureEvent, Progress } from '../pipeline/progress.js'
 import { type Manifest, readManifest } from '../results/manifest.js'
 import { resultFolder } from '../results/store.js'
-import { RunProgress } from '../run_progress.js'
 import { complain, say } from '../say.js'
 import { messageOf } from '../sources/dataset.js'
 import { vocRoot, vocSplit } from '../sources/voc.js'
@@ -35,7 +34,7 @@ export interface EvalOptions {
   json: boolean
 }
 
-const lanes = 4
+const window = 4 // files in work at the same time
 
 /** What to compare with what. */
 interface Plan {
@@ -101,16 +100,16 @@ export async function evaluate(results: string, options: EvalOptions): Promise<b
   const isCams = options.cams || options.search || options.threshold !== undefined || options.backgroundPower !== undefined
   const plan = await asUsage(() => planOf(results, options, isCams ? 'cams' : 'mask'))
   const signal = stopSignal()
-  const progress = new RunProgress(plan.ids.length * (options.search ? 2 : 1), 'quiet')
+  const progress = new Progress(plan.ids.length * (options.search ? 2 : 1), 'none')
   const failures: Evaluation['failures'] = []
   const attempt = async (id: string, work: () => Promise<void>) => {
     try {
       await work()
-      progress.done(id, {}, '')
+      progress.done()
     } catch (error) {
       if (failures.some((failure) => failure.id === id)) return // in the first pass of two
       failures.push({ id, message: messageOf(error) })
-      progress.failed(id, messageOf(error))
+      progress.failed(failureEvent(id, messageOf(error), {}))
     }
   }
   const evaluator = new Evaluator(plan.names, options.boundary)
@@ -118,7 +117,7 @@ export async function evaluate(results: string, options: EvalOptions): Promise<b
   try {
     if (options.search) search = await searchRules(plan, options, signal, attempt)
     const rule = isCams ? (search?.[0]?.rule ?? ruleOf(options)) : undefined
-    await inLanes(plan.ids, lanes, signal, (id) => attempt(id, () => addOne(plan, id, rule, evaluator)))
+    await forEachInOrder(plan.ids, window, signal, (id) => attempt(id, () => addOne(plan, id, rule, evaluator)))
     progress.stop()
     if (!evaluator.images) throw new UsageError('eval: nothing could be compared')
     const evaluation: Evaluation = {
@@ -161,7 +160,7 @@ async function searchRules(
 ): Promise<RuleScore[]> {
   const rules: CamRule[] = [...thresholds.map((threshold) => ({ threshold })), ...powers.map((power) => ({ power }))]
   const search = new CamSearch(names.length, rules)
-  await inLanes(ids, lanes, signal, (id) =>
+  await forEachInOrder(ids, window, signal, (id) =>
     attempt(id, async () => {
       const { file, cams } = await readCamsOf(results, id)
       search.add(cams, await fittingTruth(truth.of, id, { file, ...cams }))

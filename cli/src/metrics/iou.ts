@@ -19,10 +19,3 @@ export function iou(mask: Uint8Array, truth: Uint8Array, value: number): number 
   }
   return both / either
 }
-
-/** The share of a map's pixels that are ignored (255). */
-export function ignoredShare(map: Uint8Array): number {
-  let count = 0
-  for (const value of map) if (value === ignored) count++
-  return count / map.length
-}

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Segmenter } from 'clip-es'
-import { inLanes } from '../lanes.js'
+import { forEachInOrder } from 'clip-es/support'
 import { readPhotoOf } from '../photos/read.js'
 import { photoState } from '../results/journal.js'
 import { type DatasetItem, messageOf } from '../sources/dataset.js'
@@ -34,7 +34,7 @@ export async function encodePhotos<T extends DatasetItem>(
   }
   const left = items.filter((item) => !embeddings.has(item))
   const listener = start(embeddings.size, left.length)
-  await inLanes(left, segmenter.model.photosAtATime + others, signal, async (item) => {
+  await forEachInOrder(left, segmenter.model.photosAtATime + others, signal, async (item) => {
     const state = photoState(item.photo) // before it is read: a photo replaced meanwhile is encoded again
     const embedding = await embed(item).catch((error: unknown) => {
       if (!signal.aborted) listener.failed(item, messageOf(error))

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path'
-import { ClassSet, ClipEsError, Segmenter } from 'clip-es'
+import { ClipEsError, Segmenter } from 'clip-es'
 import { resolveModelPath } from 'clip-es/support'
 import sharp from 'sharp'
 import { classesFor, findsLabels, kindOf, readDataset, sourceOf } from '../dataset_source.js'
 import { writeOutput } from '../out_folder.js'
-import { RunProgress } from '../run_progress.js'
+import { failureEvent, Progress } from '../pipeline/progress.js'
 import { complain, oneLine, say } from '../say.js'
 import { counted, type Dataset, type LabelledItem } from '../sources/dataset.js'
 import { stopSignal } from '../stop.js'
@@ -45,9 +45,9 @@ export async function prompts(options: PromptsOptions): Promise<boolean> {
     const cache = await asUsage(() => openCache(segmenter, options, sourceOf(kind, options)[kind] as string))
     const { photos, ...counts } = await embed(items, found, segmenter, cache, signal)
     if (!photos.size) throw new ClipEsError('ERR_INVALID_ARG', 'prompts: no photo could be read: listed above')
-    const progress = new RunProgress(candidates.length, 'quiet')
+    const progress = new Progress(candidates.length, 'none')
     const parts = { segmenter, file, photos, softmax, signal }
-    const rankings = await rankCandidates(candidates, parts, () => progress.done('', {}, '')).finally(() => progress.stop())
+    const rankings = await rankCandidates(candidates, parts, () => progress.done()).finally(() => progress.stop())
     await tell(rankings, { rank: options.rank, softmax, photos: photos.size, ...counts, cache: cache.file }, options)
     return counts.failed.length === 0
   } finally {
@@ -64,10 +64,9 @@ function multiLabel({ items }: Dataset): LabelledItem[] {
   )
 }
 
-async function openCache(segmenter: Segmenter, { cache, maxSide = 1024 }: PromptsOptions, source: string): Promise<FeatureCache> {
-  const { embedding, precision, device } = segmenter.model
-  const words = await segmenter.encodeClasses(['any', 'word'], { background: [] })
-  const encoder = encoderKey(ClassSet.fingerprint(words), precision, device, String(maxSide))
+function openCache(segmenter: Segmenter, { cache, maxSide = 1024 }: PromptsOptions, source: string): FeatureCache {
+  const { embedding, precision, device, fingerprint } = segmenter.model
+  const encoder = encoderKey(fingerprint, precision, device, String(maxSide))
   return new FeatureCache(cache === undefined ? defaultCacheFile(source) : resolve(cache), encoder, embedding)
 }
 
@@ -83,20 +82,20 @@ async function embed(
   for (const note of notes) complain(note)
   for (const { id, message } of failures) complain(`clip-es: ${oneLine(id)}: ${message}`)
   let reused = 0
-  let progress: RunProgress | undefined
+  let progress: Progress | undefined
   try {
     const photos = await encodePhotos(items, segmenter, cache, { maxPixels, signal }, (known, left) => {
       reused = known
       complain(
         `${counted(items.length, 'photo')} with two labels or more: ${known} encoded before, ${left} to do; kept in ${cache.file}`,
       )
-      const bar = new RunProgress(left, 'quiet')
+      const bar = new Progress(left, 'none')
       progress = bar
       return {
-        done: ({ id }) => bar.done(id, {}, ''),
+        done: () => bar.done(),
         failed({ id }, message) {
           failed.push({ id, message })
-          bar.failed(id, message)
+          bar.failed(failureEvent(id, message, {}))
         },
       }
     })

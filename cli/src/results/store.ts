@@ -52,8 +52,8 @@ export class ResultStore {
   /** All of a photo's files or none. Synchronous: fast compared with making them, and two photos cannot meet. */
   save(id: string, files: ReadonlyMap<OutputKind, Uint8Array>): void {
     writeAllWhole(
-      this.#partial,
       [...files].map(([kind, bytes]) => [resultFile(this.out, kind, id), bytes]),
+      this.#partial,
     )
   }
 

@@ -11,9 +11,9 @@ export interface AskedClasses {
   specs: ClassSpec[]
   encoding: EncodeClassesOptions
   names: string[]
-  /** Undefined: all of them. */
-  labels: string[] | undefined
-  /** Where CLIP is to find the labels of each photo: how sure it must be. */
+  /** Undefined: all of them. 'auto': CLIP finds the labels of each photo. */
+  labels: string[] | 'auto' | undefined
+  /** With 'auto': how sure it must be. */
   labelThreshold: number | undefined
   boxThreshold: number | undefined
   /** As the class file writes them, by class. */
@@ -62,7 +62,7 @@ function askedLabels(
   names: readonly string[],
 ): Pick<AskedClasses, 'labels' | 'labelThreshold'> {
   if (labels?.length === 1 && labels[0] === 'auto' && !names.includes('auto'))
-    return { labels: undefined, labelThreshold: labelThreshold ?? defaultLabelThreshold }
+    return { labels: 'auto', labelThreshold: labelThreshold ?? defaultLabelThreshold }
   if (labelThreshold !== undefined) throw new UsageError('--label-threshold needs --labels auto')
   return { labels, labelThreshold }
 }
@@ -86,10 +86,11 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
       throw new UsageError(
         '--labels auto needs background words, which say what is none of the classes; give some with --background',
       )
-    for (const label of labels ?? []) if (!names.includes(label)) throw unknownWord('--labels', 'class', label, names)
-    const repeated = labels?.find((label, i) => labels.indexOf(label) !== i)
+    const named = labels === 'auto' ? names : (labels ?? names)
+    for (const label of named) if (!names.includes(label)) throw unknownWord('--labels', 'class', label, names)
+    const repeated = named.find((label, i) => named.indexOf(label) !== i)
     if (repeated !== undefined) throw new UsageError(`--labels has ${repeated} twice; leave one out`)
-    if ((labels ?? names).length + background.length < 2)
+    if (named.length + background.length < 2)
       throw new UsageError(
         'one class and no background word: there is nothing to tell it from; give --background words or more classes',
       )

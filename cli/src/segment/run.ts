@@ -1,24 +1,19 @@
 import { type ClassSet, Segmenter, type SegmentOptions } from 'clip-es'
-import { LabelFinder } from 'clip-es/support'
 import sharp from 'sharp'
-import { inOrder } from '../in_order.js'
 import { makeOutFolder } from '../out_folder.js'
 import { findPhotos, type NotFound } from '../photos/find.js'
-import { type Placed, placeResults, type ResultKind } from '../photos/places.js'
+import { type Placed, placeResults } from '../photos/places.js'
 import { leftOutNotes } from '../photos/sort_out.js'
+import type { OutputKind } from '../pipeline/outputs.js'
+import { othersInWork, runPipeline, withProgress } from '../pipeline/pipeline.js'
+import { endText, Progress } from '../pipeline/progress.js'
 import { complain } from '../say.js'
-import { Stopped, stopSignal } from '../stop.js'
+import { stopSignal } from '../stop.js'
 import { asUsage } from '../usage.js'
 import { type AskedClasses, askedClasses } from './classes.js'
 import type { SegmentArguments } from './options.js'
-import { type Job, segmentPhoto } from './photo.js'
-import { type Failure, failureText, makeReport, type Outcome, type Report, summary } from './report.js'
-
-/** Photos in addition to those that the engine computes: one is decoded, one waits, one is written. More would only hold memory. */
-const others = 3
-
-/** The disk's failures, not a photo's: the next one would fail the same way. */
-const fatal: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EROFS']
+import { type Job, segmentStages } from './photo.js'
+import { describe, failure } from './report.js'
 
 /** Segments what the arguments name. False when something failed, after the rest was done. */
 export async function segmentPhotos(args: readonly string[], given: SegmentArguments): Promise<boolean> {
@@ -28,58 +23,64 @@ export async function segmentPhotos(args: readonly string[], given: SegmentArgum
   for (const note of leftOutNotes(leftOut)) complain(`clip-es: ${note}`)
   const placed = await asUsage(() => placeResults(photos, walked, given.out))
   if (placed.length) makeOutFolder('segment', given.out)
-  const report = makeReport(given.json ?? false, placed.length)
-  const failures = notFound.map(toFailure)
-  for (const failure of failures) report.photo(failure)
-  if (placed.length) failures.push(...(await work(placed, given, asked, signal, report)))
-  if (failures.length) complain(`clip-es: ${failureText(failures, placed.length)}`)
-  return failures.length === 0
+  return await work(placed, notFound, given, asked, signal)
 }
 
-const toFailure = ({ path, reason }: NotFound): Failure => ({ path, error: { code: 'ENOENT', message: reason } })
+const remedy = "Name photos, folders of photos, or globs in quotes: clip-es segment 'photos/*.jpg' --classes cat,dog"
 
-/** Loads the model and works through the photos. Returns the failures among them. */
+/** Loads the model, if there are photos, and works through them. */
 async function work(
   placed: readonly Placed[],
+  notFound: readonly NotFound[],
   given: SegmentArguments,
   asked: AskedClasses,
   signal: AbortSignal,
-  report: Report,
-): Promise<Failure[]> {
-  sharp.concurrency(1) // the cores belong to the engine
-  const failures: Failure[] = []
-  let done = 0
-  const { device, precision, threads, concurrency, maxSide, out } = given
-  const begin = performance.now()
-  let segmenter: Segmenter | undefined
-  try {
-    segmenter = await Segmenter.load(given.model, { device, precision, threads, concurrency, maxSide, signal })
-    const classes = await encode(segmenter, asked, signal)
-    const { labelThreshold } = asked
-    const finder = labelThreshold === undefined ? undefined : new LabelFinder(segmenter, classes, labelThreshold)
-    const job: Job = { segmenter, classes, finder, signal, ...settings(given, asked) }
-    report.start()
-    const window = segmenter.model.photosAtATime + others
-    for await (const outcome of inOrder(placed, window, (photo) => tryPhoto(photo, job))) {
-      if ('error' in outcome) failures.push(outcome)
-      else done++
-      report.photo(outcome)
-    }
-  } catch (error) {
-    const progress = summary(placed.length, done, out)
-    if (error instanceof Stopped) throw new Stopped(`${error.message}; ${progress}`, error.status)
-    const { code, message } = error as NodeJS.ErrnoException
-    if (!fatal.includes(code)) throw error
-    throw Object.assign(new Error(`${message}; ${progress}. Make room, or choose another folder with --out`), { code })
-  } finally {
-    report.end()
-    await segmenter?.close()
+): Promise<boolean> {
+  const { out, json } = given
+  if (!placed.length) {
+    listFailures(new Progress(0, json ? 'json' : 'text'), notFound)
+    complain(`clip-es: there is no photo to work on. ${remedy}`)
+    return false
   }
-  report.summary(summary(placed.length, done, out, (performance.now() - begin) / 1000))
-  return failures
+  const { segmenter, job } = await load(given, asked, signal).catch((error: unknown) => {
+    throw withProgress(error, 0, placed.length, out)
+  })
+  const progress = new Progress(placed.length, json ? 'json' : 'text', 2)
+  try {
+    listFailures(progress, notFound)
+    const window = segmenter.model.photosAtATime + othersInWork
+    await runPipeline(placed, segmentStages(job), { window, signal, progress, describe, out })
+  } finally {
+    progress.stop()
+    await segmenter.close()
+  }
+  // The lines of a pipe are the photos'. A bar, and failures above it, need a last line.
+  if (progress.hasBar || progress.failures) complain(`clip-es: ${endText(progress)}; results are in ${out}`)
+  return progress.failures === 0
 }
 
-async function encode(segmenter: Segmenter, { specs, encoding }: AskedClasses, signal: AbortSignal): Promise<ClassSet> {
+function listFailures(progress: Progress, notFound: readonly NotFound[]): void {
+  for (const { path, reason } of notFound) progress.listFailure(failure(path, 'ENOENT', reason))
+}
+
+async function load(
+  given: SegmentArguments,
+  asked: AskedClasses,
+  signal: AbortSignal,
+): Promise<{ segmenter: Segmenter; job: Job }> {
+  sharp.concurrency(1) // the cores belong to the engine
+  const { model, device, precision, threads, concurrency, maxSide } = given
+  const segmenter = await Segmenter.load({ model, device, precision, threads, concurrency, maxSide, signal })
+  try {
+    const classes = await encodeClasses(segmenter, asked, signal)
+    return { segmenter, job: { segmenter, classes, ...settings(given, asked, signal) } }
+  } catch (error) {
+    await segmenter.close()
+    throw error
+  }
+}
+
+async function encodeClasses(segmenter: Segmenter, { specs, encoding }: AskedClasses, signal: AbortSignal): Promise<ClassSet> {
   const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encoding, signal }))
   const dropped = classes.droppedBackground.join(', ')
   if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
@@ -87,32 +88,15 @@ async function encode(segmenter: Segmenter, { specs, encoding }: AskedClasses, s
 }
 
 /** What to ask the engine for, and what to write: the mask last. */
-function settings(given: SegmentArguments, asked: AskedClasses): Pick<Job, 'options' | 'kinds' | 'colours'> {
-  const { refine, crf = false, backgroundPower, ignoreBelow, cams, confidence } = given
-  const { labels, boxThreshold, colours } = asked
-  const include: SegmentOptions['include'] = [
-    'mask',
-    ...(cams ? ['cams' as const] : []),
-    ...(confidence ? ['confidence' as const] : []),
-  ]
-  const kinds = (['cams', 'confidence', 'overlay', 'mask'] satisfies ResultKind[]).filter(
-    (kind) => kind === 'mask' || given[kind],
-  )
-  return { options: { labels, refine, crf, boxThreshold, backgroundPower, ignoreBelow, include }, kinds, colours }
-}
-
-/** A photo's outcome, failures included; rejects only with what ends the whole run. */
-async function tryPhoto(placed: Placed, job: Job): Promise<Outcome> {
-  const { path, file } = placed.photo
-  try {
-    if ('takenBy' in placed)
-      throw Object.assign(new Error(`its results would overwrite those of ${placed.takenBy.path}; give it another --out`), {
-        code: 'EEXIST',
-      })
-    return { path, ...(await segmentPhoto(file, placed.places, job)) }
-  } catch (error) {
-    const { code, message } = error as Error & { code?: string }
-    if (job.signal.aborted || fatal.includes(code)) throw error
-    return { path, error: { code: code ?? 'ERR_FAILED', message } }
-  }
+function settings(
+  given: SegmentArguments,
+  { labels, labelThreshold, boxThreshold, colours }: AskedClasses,
+  signal: AbortSignal,
+): Pick<Job, 'options' | 'kinds' | 'colours'> {
+  const { refine, crf = false, backgroundPower, ignoreBelow } = given
+  const include: SegmentOptions['include'] = (['confidence', 'cams'] as const).filter((part) => given[part])
+  const kinds: OutputKind[] = (['cams', 'confidence', 'overlay'] as const).filter((kind) => given[kind])
+  const options: SegmentOptions = { refine, crf, boxThreshold, backgroundPower, ignoreBelow, include, signal }
+  const asked = labelThreshold === undefined ? { labels } : { labels: 'auto' as const, labelThreshold }
+  return { options: { ...options, ...asked }, kinds: [...kinds, 'mask'], colours }
 }
