@@ -12,7 +12,7 @@ import type { ClassSet, ImageData } from '../ts/index.js'
 import { Segmenter } from '../ts/index.js'
 import { largestValues, smoothPatches } from '../ts/labels/patches.js'
 import { defaultLabelThreshold } from '../ts/labels/threshold.js'
-import { decodePhoto } from '../ts/photos/read_photo.js'
+import { readPhoto } from '../ts/photos/read_photo.js'
 import { competingTexts, textProbabilities } from '../ts/text_scores.js'
 
 interface Picture {
@@ -35,7 +35,7 @@ interface Judged {
 async function generated(folder: string, count: number): Promise<Picture[]> {
   const made = [...(await makeDemoSet(folder, count))]
   const read = made.map(async ([id, labels], i) => {
-    const image = await decodePhoto(join(folder, 'photos', `${id}.png`), 1e8, 'ignored')
+    const image = await readPhoto(join(folder, 'photos', `${id}.png`), { orientation: 'ignored' })
     return { half: i % 2, image, labels } // scenes take turns
   })
   return await Promise.all(read)

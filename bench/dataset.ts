@@ -12,7 +12,7 @@ import { Progress } from '../cli/src/pipeline/progress.js'
 import { Journal } from '../cli/src/results/journal.js'
 import { type OutputKind, ResultStore } from '../cli/src/results/store.js'
 import { classSets, type ImageData, type ResultPart, Segmenter } from '../ts/index.js'
-import { decodePhoto } from '../ts/photos/read_photo.js'
+import { readPhoto } from '../ts/photos/read_photo.js'
 
 const labels = [7, 14] // cat, person
 const outputs: Readonly<Record<string, OutputKind[]>> = { masks: ['mask'], 'all outputs': ['mask', 'confidence', 'cams'] }
@@ -63,7 +63,7 @@ async function main(folder: string, model: string | undefined, count: number, ro
   sharp.concurrency(1)
   const names = readdirSync(folder).filter((name) => /\.(jpe?g|png)$/.test(name))
   const photos = names.slice(0, count).map((name) => resolve(folder, name))
-  const images = await Promise.all(photos.map((photo) => decodePhoto(photo, 100e6, 'ignored')))
+  const images = await Promise.all(photos.map((photo) => readPhoto(photo, { orientation: 'ignored' })))
   const segmenter = await Segmenter.load(model)
   const classes = await segmenter.encodeClasses(classSets.voc.classes.map(({ name }) => name))
   const engine = { segmenter, classes }

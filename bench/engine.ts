@@ -7,7 +7,7 @@
 //   { jpeg, labels }                         a photo's file decoded and segmented
 import { createInterface } from 'node:readline'
 import { type ClassSet, type ImageData, type Precision, Segmenter } from '../ts/index.js'
-import { decodePhoto } from '../ts/photos/read_photo.js'
+import { readPhoto } from '../ts/photos/read_photo.js'
 
 interface Request {
   width: number
@@ -47,7 +47,7 @@ async function prepare(segmenter: Segmenter, sets: Map<number, ClassSet>, reques
     const file = request.jpeg
     return async () => {
       const start = performance.now()
-      const image = await decodePhoto(file, 100e6, 'obeyed')
+      const image = await readPhoto(file, { orientation: 'obeyed' })
       const decode = (performance.now() - start) / 1000
       const { timings } = await segmenter.segment(image, classes)
       return { decode, timings }

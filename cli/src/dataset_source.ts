@@ -63,6 +63,6 @@ export async function readDataset(kind: Kind, options: SourceOptions & { out?: s
     if (kind === 'voc') return listVoc(voc, split)
     return kind === 'coco' ? listCoco(coco, annotations) : listFolder(folder, options.out)
   }
-  if (kind === 'voc') return await readVoc(voc, split, index, labels)
+  if (kind === 'voc') return readVoc(voc, split, index, labels)
   return kind === 'coco' ? readCocoDataset(coco, annotations, index) : readFolder(folder, labels ?? '', index, options.out)
 }

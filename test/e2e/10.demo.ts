@@ -8,7 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { explainFailure } from '../../cli/src/demo/failure.js'
 import { iou } from '../../cli/src/metrics/iou.js'
-import { decodeLabels } from '../../ts/photos/png.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { testIf } from '../test_if.js'
 
 const root = join(__dirname, '../..')
@@ -73,8 +73,8 @@ test('the table has every object with an IoU within 0.01 of the reference, their
 
 /** The IoU of each object of a scene, judged again from a mask of the folder. */
 async function judge(scene: string, end: string): Promise<number[]> {
-  const mask = (await decodeLabels(readFileSync(join(out, `${scene}${end}.png`)))).data
-  const truth = (await decodeLabels(readFileSync(join(scenes, `${scene}_mask.png`)))).data
+  const mask = (await readMask(readFileSync(join(out, `${scene}${end}.png`)))).data
+  const truth = (await readMask(readFileSync(join(scenes, `${scene}_mask.png`)))).data
   const values = (truths[scene] as Scene).labels.map((label) => classNames.indexOf(label) + 1)
   assert.equal(
     [...new Set(mask)].filter((value) => value !== 0 && !values.includes(value)),

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { openPromise } from 'yauzl'
 import { toFloat16 } from '../../cli/src/formats/float16.js'
+import { readZip } from '../../cli/src/formats/zip.js'
 import { Segmenter, type SegmentResult } from '../../ts/index.js'
 import { readClassFile } from '../../ts/photos/class_file.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { maskPalette } from '../../ts/photos/palette.js'
-import { decodeLabels } from '../../ts/photos/png.js'
 import { testIf } from '../test_if.js'
 import { jsonLines, root, scenes, Workplace } from './support.js'
 
@@ -30,7 +30,7 @@ test.before(async () => {
 })
 test.after(() => place.remove())
 
-const mask = async (path: string) => await decodeLabels(readFileSync(place.path(path)))
+const mask = async (path: string) => await readMask(readFileSync(place.path(path)))
 
 test('one photo, everything written: the names, one JSON object, and one notice about the embedded model', () => {
   const flags = ['--classes', names.join(), '--labels', labels.join(), '--overlay', '--cams', '--confidence', '--json']
@@ -104,20 +104,8 @@ test('the confidence is a grey PNG of 16 bits', async () => {
   )
 })
 
-async function npzFiles(path: string): Promise<Map<string, Buffer>> {
-  const zip = await openPromise(path, { autoClose: false })
-  const files = new Map<string, Buffer>()
-  for await (const entry of zip.eachEntry()) {
-    const chunks: Buffer[] = []
-    for await (const chunk of await zip.openReadStreamPromise(entry)) chunks.push(chunk as Buffer)
-    files.set(entry.fileName, Buffer.concat(chunks))
-  }
-  zip.close()
-  return files
-}
-
 test('the CAMs are two .npy files: class ids that count from 0, and the maps in float16', async () => {
-  const files = await npzFiles(place.path('clip-es-out/photo.npz'))
+  const files = await readZip(readFileSync(place.path('clip-es-out/photo.npz')))
   assert.equal([...files.keys()], ['keys.npy', 'attn_highres.npy'])
   const parts = [...files.values()].map((npy) => {
     const start = 10 + npy.readUInt16LE(8)

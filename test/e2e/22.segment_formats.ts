@@ -5,8 +5,8 @@ import sharp, { type Sharp } from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Segmenter } from '../../ts/index.js'
-import { decodeLabels } from '../../ts/photos/png.js'
-import { decodePhoto } from '../../ts/photos/read_photo.js'
+import { readMask } from '../../ts/photos/mask_png.js'
+import { readPhoto } from '../../ts/photos/read_photo.js'
 import { jsonLines, scenes, Workplace } from './support.js'
 
 const place = new Workplace()
@@ -20,7 +20,7 @@ test.before(async () => {
 test.after(() => place.remove())
 
 const fromRgb = (data = rgb): Sharp => sharp(data, { raw: { width, height, channels: 3 } })
-const pixelsOf = async (file: string): Promise<Buffer> => (await decodePhoto(place.path(file), 1e6)).data
+const pixelsOf = async (file: string): Promise<Buffer> => (await readPhoto(place.path(file))).data
 
 /** `count` bytes made by their index. */
 const bytes = (count: number, make: (i: number) => number): Buffer =>
@@ -183,7 +183,7 @@ test('every EXIF orientation in PNG, TIFF, WebP and JPEG gives the mask of the u
   const { mask } = await segmenter.segment({ data: rgb, width, height }, await segmenter.encodeClasses(classes))
   await segmenter.close()
   for (const name of place.files(join('clip-es-out', folder))) {
-    const found = await decodeLabels(readFileSync(place.path('clip-es-out', folder, name)))
+    const found = await readMask(readFileSync(place.path('clip-es-out', folder, name)))
     assert.equal([found.width, found.height], [width, height], name)
     const differing = found.data.filter((value, i) => value !== mask[i]).length
     assert.ok(differing <= (name.startsWith('j') ? 0.03 * mask.length : 0), `${name}: ${differing} pixels differ`)
@@ -245,9 +245,12 @@ test('bad files among good ones are reported, and the good ones are done', async
 })
 
 test('a photo larger than the engine takes is refused before it is decoded', async () => {
-  await decodePhoto(join(scenes, 'scene01.png'), 320 * 240)
-  await rejects(decodePhoto(join(scenes, 'scene01.png'), 320 * 240 - 1), /^it has 320 x 240 pixels/)
-  await rejects(decodePhoto(join(scenes, 'scene01.png'), 1000), /^it has 320 x 240 pixels, more than 0\.001 million; reduce it/)
+  await readPhoto(join(scenes, 'scene01.png'), { maxPixels: 320 * 240 })
+  await rejects(readPhoto(join(scenes, 'scene01.png'), { maxPixels: 320 * 240 - 1 }), /scene01\.png: it has 320 x 240 pixels/)
+  await rejects(
+    readPhoto(join(scenes, 'scene01.png'), { maxPixels: 1000 }),
+    /scene01\.png: it has 320 x 240 pixels, more than 0\.001 million; reduce it/,
+  )
 })
 
 test('of a file with pages the first is taken, and the line says so', async () => {
@@ -255,7 +258,7 @@ test('of a file with pages the first is taken, and the line says so', async () =
     raw: { width, height: 2 * height, channels: 3, pageHeight: height },
   })
   await pages.webp({ lossless: true }).toFile(place.path('pages.webp'))
-  const photo = await decodePhoto(place.path('pages.webp'), 1e6)
+  const photo = await readPhoto(place.path('pages.webp'))
   assert.equal([photo.width, photo.height, photo.pages], [width, height, 2])
   assert.ok(photo.data.equals(rgb))
   const run = place.run(['segment', 'pages.webp', '--classes', classes.join()])

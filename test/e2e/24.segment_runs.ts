@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } 
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decodeLabels } from '../../ts/photos/png.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { testIf } from '../test_if.js'
 import { jsonLines, main, scenes, Workplace } from './support.js'
 
@@ -203,7 +203,7 @@ async function assertWhole(folder: string): Promise<number> {
     [],
   )
   for (const path of files.filter((name) => /p\d+\.png$/.test(name))) {
-    const { data } = await decodeLabels(readFileSync(place.path(folder, path)))
+    const { data } = await readMask(readFileSync(place.path(folder, path)))
     assert.is(data.length, 320 * 240)
     assert.ok(files.includes(path.replace('.png', '_overlay.png')), `${path} is there, and its overlay is not`)
     assert.ok(files.includes(path.replace('.png', '.npz')), `${path} is there, and its CAMs are not`)

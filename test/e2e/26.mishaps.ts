@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { maskPalette } from '../../ts/photos/palette.js'
-import { decodeLabels, encodeLabels } from '../../ts/photos/png.js'
+import { encodeMask, readMask } from '../../ts/photos/mask_png.js'
 import { canMakeDevices, isDevice, makeDevice } from '../device.js'
 import { testIf } from '../test_if.js'
 import { emojiNames } from './demo_set.js'
@@ -23,10 +22,7 @@ const words = ['--classes', 'elephant,panda']
 const segment = (...args: string[]) => place.run(['segment', ...args, ...words])
 const photo = async (path: string) => await sharp(scene).jpeg().toFile(place.path(path))
 const writeMap = async (path: string, values: number[], width: number) =>
-  writeFileSync(
-    place.path(path),
-    await encodeLabels({ data: Uint8Array.from(values), width, height: values.length / width }, maskPalette()),
-  )
+  writeFileSync(place.path(path), await encodeMask(Uint8Array.from(values), { width, height: values.length / width }))
 
 // ---------------------------------------------------------------- earlier results
 test('results beside the photos keep their names, and are never photos, by glob, shell or folder', async () => {
@@ -279,7 +275,7 @@ test("eval takes masks only, and says when a truth is turned by the photo's orie
   folders()
   copyFileSync(scene, place.path('a.png'))
   assert.is(segment('a.png', '--overlay', '--confidence', '-o', 'm').status, 0)
-  const { data, width } = await decodeLabels(readFileSync(place.path('m/a.png')))
+  const { data, width } = await readMask(readFileSync(place.path('m/a.png')))
   await writeMap('t/a.png', [...data], width)
   const { status, stderr, stdout } = evaluate()
   assert.is(status, 0, stderr)

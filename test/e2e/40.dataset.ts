@@ -21,7 +21,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readCams } from '../../cli/src/formats/cam_file.js'
 import { maskFromCams } from '../../cli/src/metrics/cam_rule.js'
-import { decodeLabels } from '../../ts/photos/png.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { testIf } from '../test_if.js'
 import { emojiNames, makeDemoSet, randomNumbers } from './demo_set.js'
 
@@ -99,7 +99,7 @@ test('a folder of photos: a mask, a confidence map and CAMs for each', async () 
 test('a mask is of its photo, has the values of its labels, and is what its CAMs make', async () => {
   for (const [id, names] of labels) {
     const { width, height } = await sharp(join(photos, `${id}.png`)).metadata()
-    const mask = await decodeLabels(readFileSync(join(whole, `masks/${id}.png`)))
+    const mask = await readMask(readFileSync(join(whole, `masks/${id}.png`)))
     assert.equal([mask.width, mask.height], [width, height])
     const values = names.map((name) => emojiNames.indexOf(name) + 1)
     assert.equal(
@@ -409,7 +409,7 @@ test('the stored pixels count, whatever EXIF says of the orientation', async () 
   )
   assert.is(clipEs('dataset', '--folder', dir, '--labels', join(dir, 'labels.txt'), '-o', join(dir, 'out')).status, 0)
   const { width, height } = await sharp(join(dir, 'x.jpg')).metadata()
-  const mask = await decodeLabels(readFileSync(join(dir, 'out/masks/x.png')))
+  const mask = await readMask(readFileSync(join(dir, 'out/masks/x.png')))
   assert.equal([mask.width, mask.height], [width, height])
 })
 
@@ -426,9 +426,7 @@ dataTest('VOC: every photo of a split gets a mask of its size', async () => {
   assert.equal(files(join(out, 'masks')), ids.map((id) => `${id}.png`).sort())
   for (const id of ids) {
     const [mask, truth] = await Promise.all(
-      [join(out, 'masks', `${id}.png`), join(voc, 'SegmentationClass', `${id}.png`)].map((file) =>
-        decodeLabels(readFileSync(file)),
-      ),
+      [join(out, 'masks', `${id}.png`), join(voc, 'SegmentationClass', `${id}.png`)].map((file) => readMask(readFileSync(file))),
     )
     assert.equal([mask?.width, mask?.height], [truth?.width, truth?.height])
   }

@@ -5,9 +5,8 @@ import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Evaluation } from '../../cli/src/eval/evaluation.js'
-import { encodeCams } from '../../cli/src/formats/npz.js'
-import { maskPalette } from '../../ts/photos/palette.js'
-import { encodeLabels } from '../../ts/photos/png.js'
+import { encodeCams } from '../../cli/src/formats/cam_file.js'
+import { encodeMask } from '../../ts/photos/mask_png.js'
 import { testIf } from '../test_if.js'
 import { randomNumbers } from './demo_set.js'
 
@@ -29,7 +28,7 @@ function write(path: string, bytes: Uint8Array | string): void {
 }
 
 const writeMap = async (path: string, data: Uint8Array, width: number, height: number) =>
-  write(path, await encodeLabels({ data, width, height }, maskPalette()))
+  write(path, await encodeMask(data, { width, height }))
 
 test.before(() => {
   assert.ok(existsSync(main), `${main} is missing: npm run build`)
@@ -225,7 +224,7 @@ test('missing, damaged and foreign files are listed, and the rest is compared', 
   write(join(folder, 'list.txt'), '0 x\n2\n4.png\nextra\nmissing\n')
   const { status, stderr } = evaluate('listed', '--list', 'list.txt')
   assert.is(status, 1)
-  assert.match(stderr, /^clip-es: 2: listed\/2\.png: the PNG file of the label map is damaged/m)
+  assert.match(stderr, /^clip-es: 2: listed\/2\.png: it is a damaged PNG file/m)
   assert.match(stderr, /^clip-es: 4: the mask has the value 9, but background and 5 classes are 0 to 5/m)
   assert.match(stderr, /^clip-es: extra: there is no .*truth\/extra\.png$/m)
   assert.match(stderr, /^clip-es: missing: there is no listed\/missing\.png$/m)

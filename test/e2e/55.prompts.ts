@@ -8,7 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { demoClasses } from '../../cli/src/demo/scenes.js'
 import { type EncodeClassesOptions, Segmenter, templates } from '../../ts/index.js'
-import { decodePhoto } from '../../ts/photos/read_photo.js'
+import { readPhoto } from '../../ts/photos/read_photo.js'
 import { SavedClasses } from '../integration/saved_classes.js'
 import { emojiNames, makeDemoSet } from './demo_set.js'
 
@@ -45,7 +45,7 @@ async function equation9(encodings: readonly EncodeClassesOptions[], withBackgro
   const specs = demoClasses().classes.map(({ name, synonyms = [name] }) => ({ name, synonyms }))
   const images: { embedding: Float32Array; scale: number; targets: number[] }[] = []
   for (const [id, labels] of several) {
-    const encoded = await segmenter.encode(await decodePhoto(join(photos, `${id}.png`), 1e8))
+    const encoded = await segmenter.encode(await readPhoto(join(photos, `${id}.png`)))
     const { image, logitScale } = await encoded.embeddings()
     encoded.dispose()
     images.push({ embedding: image, scale: logitScale, targets: labels.map((name) => emojiNames.indexOf(name)) })

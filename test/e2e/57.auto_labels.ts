@@ -6,7 +6,7 @@ import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readCams } from '../../cli/src/formats/cam_file.js'
-import { decodeLabels } from '../../ts/photos/png.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { emojiNames, makeDemoSet } from './demo_set.js'
 
 const root = join(__dirname, '../..')
@@ -52,7 +52,7 @@ test('without labels: every photo gets a mask of what CLIP finds, and labels.jso
   for (const [id, { labels, presence }] of Object.entries(found)) {
     assert.is(presence.length, labels.length)
     assert.ok(presence.every((value) => value >= 0.15 && value <= 1))
-    const values = new Set((await decodeLabels(readFileSync(join(out, `masks/${id}.png`)))).data)
+    const values = new Set((await readMask(readFileSync(join(out, `masks/${id}.png`)))).data)
     for (const value of values) assert.ok(!value || labels.includes(emojiNames[value - 1] as string))
     assert.equal(
       (await readCams(join(out, `cams/${id}.npz`))).keys,
@@ -136,7 +136,7 @@ test('where nothing is found, all is background, and it can be evaluated', async
   assert.match(stdout, /: nothing found \(1\/6, /)
   const [id, { labels }] = Object.entries(foundIn(none))[0] as [string, { labels: string[] }]
   assert.equal(labels, [])
-  const mask = await decodeLabels(readFileSync(join(none, `masks/${id}.png`)))
+  const mask = await readMask(readFileSync(join(none, `masks/${id}.png`)))
   assert.ok(mask.data.every((value) => value === 0))
   const cams = await readCams(join(none, `cams/${id}.npz`))
   assert.equal([cams.keys.length, cams.width, cams.height], [0, mask.width, mask.height])

@@ -5,7 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readCams } from '../../cli/src/formats/cam_file.js'
 import { denseCrf } from '../../ts/index.js'
-import { decodeLabels } from '../../ts/photos/png.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { releasedCams } from '../released_cams.js'
 import { scenes, Workplace } from './support.js'
 
@@ -18,7 +18,7 @@ test.before(() => {
 })
 test.after(() => place.remove())
 
-const maskOf = async (...parts: string[]): Promise<Uint8Array> => (await decodeLabels(readFileSync(place.path(...parts)))).data
+const maskOf = async (...parts: string[]): Promise<Uint8Array> => (await readMask(readFileSync(place.path(...parts)))).data
 
 const events = (stdout: string): Record<string, unknown>[] =>
   stdout

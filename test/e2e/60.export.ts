@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readNpy } from '../../cli/src/formats/npy.js'
 import { Segmenter } from '../../ts/index.js'
-import { readNpy } from '../golden/npy.js'
 import { Archive } from '../integration/archive.js'
 import { SavedClasses } from '../integration/saved_classes.js'
 import { largestDifference } from '../integration/support.js'
@@ -73,7 +73,7 @@ async function embed(name: string, archive: string): Promise<Embedded> {
 
 function differences(name: string, found: Embedded): number[] {
   return (['texts', 'image', 'patches'] as const).map((part) =>
-    largestDifference(found[part], readNpy(join(models, name, `${part}.npy`)).data as Float32Array),
+    largestDifference(found[part], readNpy(readFileSync(join(models, name, `${part}.npy`))).values as Float32Array),
   )
 }
 

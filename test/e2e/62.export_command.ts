@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSyn
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decodeLabels, type LabelMap } from '../../ts/photos/png.js'
+import { type LabelMap, readMask } from '../../ts/photos/mask_png.js'
 import { type CompressedCocoRle, decodeRle } from '../../ts/photos/rle.js'
 import { emojiNames } from './demo_set.js'
 import { jsonLines, scenes, Workplace } from './support.js'
@@ -44,7 +44,7 @@ function refused(message: RegExp, ...args: string[]): void {
 }
 
 const json = (...path: string[]) => JSON.parse(readFileSync(place.path(...path), 'utf8'))
-const maskOf = async (id: string): Promise<LabelMap> => await decodeLabels(readFileSync(place.path(`results/masks/${id}.png`)))
+const maskOf = async (id: string): Promise<LabelMap> => await readMask(readFileSync(place.path(`results/masks/${id}.png`)))
 
 test('COCO: one file with all photos, and nothing else', async () => {
   assert.is(exported('results', '--format', 'coco', '-o', 'coco'), `3 photos exported: ${place.path('coco/instances.json')}\n`)
@@ -96,7 +96,7 @@ test('the other formats: a file for each photo under its path, or one for all', 
   exported('results', '-f', 'rgb', '-o', 'rgb')
   exported('results', '-f', 'grey', '-o', 'grey')
   assert.equal([place.files('rgb'), place.files('grey')], [ids.map((id) => `${id}.png`), ids.map((id) => `${id}.png`)])
-  for (const id of ids) assert.equal(await decodeLabels(readFileSync(place.path('grey', `${id}.png`))), await maskOf(id))
+  for (const id of ids) assert.equal(await readMask(readFileSync(place.path('grey', `${id}.png`))), await maskOf(id))
 })
 
 test('what segment made is exported with the classes that it was made with', async () => {

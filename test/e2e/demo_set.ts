@@ -1,8 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
-import { maskPalette } from '../../ts/photos/palette.js'
-import { decodeLabels, encodeLabels } from '../../ts/photos/png.js'
+import { encodeMask, readMask } from '../../ts/photos/mask_png.js'
 
 const root = join(__dirname, '../..')
 const scenesFolder = join(root, 'models/scenes')
@@ -24,7 +23,7 @@ async function readScene(name: string, labels: string[]): Promise<Scene> {
     .removeAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true })
-  const drawn = await decodeLabels(readFileSync(join(scenesFolder, `${name}_mask.png`)))
+  const drawn = await readMask(readFileSync(join(scenesFolder, `${name}_mask.png`)))
   const values = [0, ...labels.map((label) => emojiNames.indexOf(label) + 1)]
   return { rgb, truth: drawn.data.map((index) => values[index] as number), width: info.width, height: info.height }
 }
@@ -87,7 +86,7 @@ export async function makeDemoSet(folder: string, count: number, seed = 1): Prom
       .modulate({ brightness, hue })
       .png({ compressionLevel: 3 })
       .toFile(join(folder, 'photos', `${id}.png`))
-    const truth = await encodeLabels({ data: part.truth, width: w, height: h }, maskPalette())
+    const truth = await encodeMask(part.truth, { width: w, height: h })
     writeFileSync(join(folder, 'truth', `${id}.png`), truth)
     made.set(id, labels)
   }

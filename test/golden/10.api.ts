@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readNpy } from '../../cli/src/formats/npy.js'
 import { type ClassSet, Segmenter } from '../../ts/index.js'
-import { largestDifference, readNpy, readPpm } from './npy.js'
+import { largestDifference, readPpm } from './ppm.js'
 
 // Largest differences allowed in float32 on a CPU.
 const limit = { scores: 2e-5, cams: 5e-5, confidence: 5e-5, maskShare: 0.001 }
@@ -63,18 +64,18 @@ for (const folder of folders) {
   for (const { name } of cases)
     test(`${name}: scores, maps, confidence and mask are those of the definition`, async (context) => {
       const { segmenter } = context
-      const read = (stage: string) => readNpy(join(folder, name, `${stage}.npy`))
-      const labels = [...read('class_ids').data]
+      const read = (stage: string) => readNpy(readFileSync(join(folder, name, `${stage}.npy`)))
+      const labels = [...read('class_ids').values]
       const encoded = await segmenter.encodeClasses(classes, { template, background })
       const texts = name.endsWith('_saturated')
-        ? await withRows(segmenter, encoded, context.folder, labels, read('texts').data as Float32Array)
+        ? await withRows(segmenter, encoded, context.folder, labels, read('texts').values as Float32Array)
         : encoded
       const r = await segmenter.segment(readPpm(join(folder, name, 'photo.ppm')), texts, {
         labels,
         include: ['confidence', 'cams'],
       })
 
-      const goldenMask = read('mask').data
+      const goldenMask = read('mask').values
       let different = 0
       for (let i = 0; i < goldenMask.length; i++) {
         const golden = goldenMask[i] as number
@@ -82,9 +83,9 @@ for (const folder of folders) {
         if (r.mask[i] !== wanted) different++
       }
       const found = {
-        scores: largestDifference(r.scores, read('probabilities').data.subarray(0, labels.length)),
-        cams: largestDifference(r.cams as Float32Array, read('refined_full').data),
-        confidence: largestDifference(r.confidence as Float32Array, read('confidence').data),
+        scores: largestDifference(r.scores, read('probabilities').values.subarray(0, labels.length)),
+        cams: largestDifference(r.cams as Float32Array, read('refined_full').values),
+        confidence: largestDifference(r.confidence as Float32Array, read('confidence').values),
         maskShare: different / goldenMask.length,
       }
       console.log(

@@ -4,7 +4,7 @@ import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClassSet, ImageData, Segmenter, SegmentOptions, SegmentResult } from '../../ts/index.js'
-import { decodeLabels } from '../../ts/photos/png.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { agreement, crop, largestDifference, load, reasonOf, rejects, root, type Scene, scene } from './support.js'
 
 let segmenter: Segmenter
@@ -58,7 +58,7 @@ test('timings are milliseconds: together they are most of the time that the call
 })
 
 test('the masks of a scene are where its objects are', async () => {
-  const { data: truth } = await decodeLabels(readFileSync(join(root, 'models/scenes/scene01_mask.png')))
+  const { data: truth } = await readMask(readFileSync(join(root, 'models/scenes/scene01_mask.png')))
   const { mask } = await segmenter.segment(photo, classes, { labels: photo.labels })
   for (const [k, label] of photo.labels.entries()) {
     const both = mask.filter((value, i) => value === k + 1 && truth[i] === k + 1).length

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { iou } from '../../cli/src/metrics/iou.js'
 import { type ClassSet, type CrfOptions, type DenseCrfInput, denseCrf, type Segmenter } from '../../ts/index.js'
 import { readClassFile } from '../../ts/photos/class_file.js'
-import { decodeLabels } from '../../ts/photos/png.js'
+import { readMask } from '../../ts/photos/mask_png.js'
 import { largestDifference, load, reasonOf, rejects, root, type Scene, scene } from './support.js'
 
 let segmenter: Segmenter
@@ -54,7 +54,7 @@ test('over the twelve scenes the CRF brings masks nearer to the truth: mean IoU 
   for (let n = 1; n <= 12; n++) {
     const name = `scene${String(n).padStart(2, '0')}`
     const picture = await scene(name)
-    const truth = await decodeLabels(readFileSync(join(root, `models/scenes/${name}_mask.png`)))
+    const truth = await readMask(readFileSync(join(root, `models/scenes/${name}_mask.png`)))
     for (const [kind, crf] of [
       ['plain', false],
       ['crf', true],

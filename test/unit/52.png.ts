@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { encodeConfidence } from '../../cli/src/formats/confidence.js'
 import { ClipEsError } from '../../ts/errors.js'
-import { maskPalette, vocColour } from '../../ts/photos/palette.js'
-import { decodeLabels, encodeLabels } from '../../ts/photos/png.js'
+import { encodeConfidence } from '../../ts/photos/confidence_png.js'
+import { encodeMask, readMask } from '../../ts/photos/mask_png.js'
+import { vocColour } from '../../ts/photos/palette.js'
 
 const scenes = join(__dirname, '../../models/scenes')
 
@@ -33,20 +33,29 @@ test('labels come back as they were, 255 included, at odd sizes', async () => {
     [321, 239],
   ] as const) {
     const data = pattern(width, height)
-    const back = await decodeLabels(await encodeLabels({ data, width, height }, maskPalette()))
+    const back = await readMask(await encodeMask(data, { width, height }))
     assert.equal(back, { data, width, height }, `${width} x ${height}`)
   }
 })
 
+test('a grey mask has the labels as its levels, for every reader', async () => {
+  const data = pattern(19, 15)
+  const file = await encodeMask(data, { width: 19, height: 15, palette: 'grey' })
+  assert.equal(await readMask(file), { data, width: 19, height: 15 })
+  const { data: levels, info } = await sharp(file).toColourspace('b-w').raw().toBuffer({ resolveWithObject: true })
+  assert.is(info.channels, 1)
+  assert.equal([...levels], [...data])
+})
+
 test('equal neighbours in a palette do not merge their labels', async () => {
   const data = Uint8Array.from({ length: 256 }, (_, i) => i)
-  const back = await decodeLabels(await encodeLabels({ data, width: 16, height: 16 }, new Uint8Array(768)))
+  const back = await readMask(await encodeMask(data, { width: 16, height: 16, palette: new Uint8Array(768) }))
   assert.equal(back.data, data)
 })
 
 test('other readers see the palette: every pixel has the colour of its label', async () => {
   const data = pattern(19, 15)
-  const { data: pixels, info } = await sharp(await encodeLabels({ data, width: 19, height: 15 }, maskPalette()))
+  const { data: pixels, info } = await sharp(await encodeMask(data, { width: 19, height: 15 }))
     .raw()
     .toBuffer({ resolveWithObject: true })
   assert.is(info.channels, 3)
@@ -54,8 +63,15 @@ test('other readers see the palette: every pixel has the colour of its label', a
 })
 
 test('a mask of the wrong length is refused with both lengths', async () => {
-  await refused(encodeLabels({ data: new Uint8Array(11), width: 4, height: 3 }, maskPalette()), '11 labels', '4 x 3 needs 12')
-  await refused(encodeLabels({ data: new Uint8Array(12), width: 4, height: 3 }, new Uint8Array(12)), '12 bytes', '768')
+  await refused(encodeMask(new Uint8Array(11), { width: 4, height: 3 }), '11 values', '4 x 3 needs 12')
+  await refused(encodeMask(new Uint8Array(12), { width: 4, height: 3, palette: new Uint8Array(12) }), '12 bytes', '768')
+  await refused(
+    encodeMask(new Uint8Array(12), { width: 4, height: 3, palette: 'gray' as 'grey' }),
+    "palette is 'gray'",
+    "or 'grey'",
+  )
+  await refused(encodeMask(new Uint8Array(12), { width: 4, height: 0 }), 'height is 0')
+  await refused(encodeMask([1] as unknown as Uint8Array, { width: 1, height: 1 }), 'mask is [ 1 ]', 'a Uint8Array')
 })
 
 test('confidences come back as sixteen bits, at odd sizes, rounded to the nearest', async () => {
@@ -94,7 +110,7 @@ const narrow = {
 }
 
 test('grey files of 1, 2 and 4 bits give their levels as they are stored', async () => {
-  const read = async (bits: keyof typeof narrow) => [...(await decodeLabels(Buffer.from(narrow[bits], 'hex'))).data]
+  const read = async (bits: keyof typeof narrow) => [...(await readMask(Buffer.from(narrow[bits], 'hex'))).data]
   assert.equal(await read(1), [0, 1, 1, 0, 1, 1, 0, 0, 1, 1])
   assert.equal(await read(2), [0, 1, 2, 3, 1, 3, 2, 1, 0, 2])
   assert.equal(await read(4), [0, 5, 10, 15, 3, 15, 1, 7, 8, 2])
@@ -106,7 +122,7 @@ test('a grey file of 8 bits, filtered as libpng likes, gives its levels', async 
     .toColourspace('b-w')
     .png({ adaptiveFiltering: true })
     .toBuffer()
-  assert.equal((await decodeLabels(file)).data, values)
+  assert.equal((await readMask(file)).data, values)
 })
 
 test('interlaced files are read', async () => {
@@ -115,7 +131,7 @@ test('interlaced files are read', async () => {
     .toColourspace('b-w')
     .png({ progressive: true })
     .toBuffer()
-  assert.equal((await decodeLabels(file)).data, values)
+  assert.equal((await readMask(file)).data, values)
 })
 
 test("the scenes' ground truths hold as many labels as the scene names", async () => {
@@ -124,7 +140,7 @@ test("the scenes' ground truths hold as many labels as the scene names", async (
   assert.is(names.length, 12)
   assert.is(readdirSync(scenes).filter((file) => file.endsWith('_mask.png')).length, 12)
   for (const name of names) {
-    const { data, width, height } = await decodeLabels(readFileSync(join(scenes, `${name}_mask.png`)))
+    const { data, width, height } = await readMask(readFileSync(join(scenes, `${name}_mask.png`)))
     assert.equal([width, height], [320, 240])
     const expected = (all[name] as { labels: string[] }).labels.length
     assert.equal(
@@ -135,15 +151,19 @@ test("the scenes' ground truths hold as many labels as the scene names", async (
   }
 })
 
-test('files that are no label map are refused', async () => {
+test('files that are not masks are refused', async () => {
   const photo = await sharp({ create: { width: 4, height: 4, channels: 3, background: 'red' } })
     .png()
     .toBuffer()
-  await refused(decodeLabels(Buffer.from('GIF89a, say')), 'PNG file')
-  await refused(decodeLabels(photo), 'colour type 2, 8 bits')
-  const whole = await encodeLabels({ data: pattern(40, 40), width: 40, height: 40 }, maskPalette())
-  await refused(decodeLabels(whole.subarray(0, 20)), 'damaged')
-  await refused(decodeLabels(whole.subarray(0, whole.length - 60)), 'damaged')
+  await refused(readMask(Buffer.from('GIF89a, say')), 'the image: it is not a PNG file')
+  await refused(readMask(new Uint8Array()), 'the image: it is empty')
+  await refused(readMask('no/mask.png'), 'no/mask.png: there is no such file')
+  await refused(readMask(new URL('file:///no/mask.png')), '/no/mask.png: there is no such file')
+  await refused(readMask(7 as unknown as string), 'readMask(): source is 7')
+  await refused(readMask(photo), 'colour type 2 with 8 bits')
+  const whole = await encodeMask(pattern(40, 40), { width: 40, height: 40 })
+  await refused(readMask(whole.subarray(0, 20)), 'damaged')
+  await refused(readMask(whole.subarray(0, whole.length - 60)), 'damaged')
 })
 
 test.run()

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { ClipEsError } from '../../ts/errors.js'
 import { writeWhole } from '../../ts/files/write_whole.js'
 import { escapeXml, legend, percent } from '../../ts/photos/legend.js'
-import { type OverlayLabel, type OverlayOptions, renderOverlay } from '../../ts/photos/overlay.js'
+import { drawOverlay, type OverlayLabel, type OverlayOptions } from '../../ts/photos/overlay.js'
 import type { ImageData } from '../../ts/types.js'
 
 const [width, height] = [60, 40]
@@ -26,7 +26,7 @@ for (let y = 10; y < 30; y++) {
 }
 
 async function draw(options: OverlayOptions, image = grey) {
-  const { data, info } = await sharp(await renderOverlay(image, mask, labels, options))
+  const { data, info } = await sharp(await drawOverlay(image, mask, labels, options))
     .raw()
     .toBuffer({ resolveWithObject: true })
   const at = (x: number, y: number): number[] => [...data.subarray((y * info.width + x) * 3, (y * info.width + x) * 3 + 3)]
@@ -53,7 +53,7 @@ test('surroundings darken, labels take their colour, and their border is the pur
 
 test("the picture's edge is no border", async () => {
   const all: OverlayLabel = { name: 'all', value: 3, colour: [255, 0, 0] }
-  const png = await renderOverlay(grey, new Uint8Array(width * height).fill(3), [all], { scale: 1, legend: false })
+  const png = await drawOverlay(grey, new Uint8Array(width * height).fill(3), [all], { scale: 1, legend: false })
   const { data } = await sharp(png).raw().toBuffer({ resolveWithObject: true })
   assert.is(new Set(data.filter((_, i) => i % 3 === 1)).size, 1)
   assert.ok((data[1] as number) > 0)
@@ -86,15 +86,31 @@ test('outlines are as thick as the picture is large: three pixels of 660, two of
 
 test('grey, RGB and RGBA photos look the same', async () => {
   const spread = (channels: number): ImageData => ({ data: new Uint8Array(width * height * channels).fill(128), width, height })
-  const one = await renderOverlay(grey, mask, labels)
-  for (const channels of [3, 4]) assert.ok(one.equals(await renderOverlay(spread(channels), mask, labels)), String(channels))
+  const one = await drawOverlay(grey, mask, labels)
+  for (const channels of [3, 4]) assert.ok(one.equals(await drawOverlay(spread(channels), mask, labels)), String(channels))
+})
+
+test('BGRA photos, padded rows and the results of sharp look the same as RGB', async () => {
+  const rgb = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 37) % 256)
+  const expected = await drawOverlay({ data: rgb, width, height }, mask, labels)
+  const bgra = new Uint8Array(width * height * 4)
+  const rowBytes = width * 3 + 5
+  const padded = new Uint8Array(rowBytes * height)
+  for (let i = 0; i < width * height; i++) bgra.set([rgb[3 * i + 2], rgb[3 * i + 1], rgb[3 * i]] as number[], 4 * i)
+  for (let y = 0; y < height; y++) padded.set(rgb.subarray(y * width * 3, (y + 1) * width * 3), y * rowBytes)
+  const images = [
+    { data: bgra, width, height, channels: 'bgra' },
+    { data: padded, width, height, channels: 'rgb', rowBytes },
+    { data: rgb, info: { width, height, channels: 3 } },
+  ] as const
+  for (const [i, image] of images.entries()) assert.ok(expected.equals(await drawOverlay(image, mask, labels)), String(i))
 })
 
 test("a view into a larger buffer shows the view's own pixels", async () => {
   const buffer = new Uint8Array(width * height + 7).fill(128)
   buffer.fill(0, 0, 7)
   const view: ImageData = { data: buffer.subarray(7), width, height }
-  assert.ok((await renderOverlay(view, mask, labels)).equals(await renderOverlay(grey, mask, labels)))
+  assert.ok((await drawOverlay(view, mask, labels)).equals(await drawOverlay(grey, mask, labels)))
 })
 
 test('the legend is a strip below that shows every colour', async () => {
@@ -110,9 +126,9 @@ test('a mask of another size and a broken scale are refused with their values', 
     const error = await work.catch((reason: unknown) => reason)
     assert.ok(error instanceof ClipEsError && error.message.includes(text), String(error))
   }
-  await refused(renderOverlay(grey, new Uint8Array(7), labels), '7 pixels; 60 x 40 needs 2400')
-  await refused(renderOverlay({ ...grey, data: new Uint8Array(5000) }, mask, labels), '5000 bytes')
-  for (const scale of [0, 1.5, Number.NaN]) await refused(renderOverlay(grey, mask, labels, { scale }), `scale is ${scale}`)
+  await refused(drawOverlay(grey, new Uint8Array(7), labels), 'the mask has 7 values; 60 x 40 needs 2400')
+  await refused(drawOverlay({ ...grey, data: new Uint8Array(5000) }, mask, labels), '5000 bytes')
+  for (const scale of [0, 1.5, Number.NaN]) await refused(drawOverlay(grey, mask, labels, { scale }), `scale is ${scale}`)
 })
 
 test('names are escaped: markup in a name stays text', async () => {

@@ -17,16 +17,15 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { existingPath } from '../../cli/src/files/existing.js'
 import { walk } from '../../cli/src/files/walk.js'
-import { encodeConfidence } from '../../cli/src/formats/confidence.js'
 import { ResultStore, resultFile } from '../../cli/src/results/store.js'
 import { oneLine, printable } from '../../cli/src/say.js'
 import { readRegular, readRegularSync } from '../../ts/files/read_regular.js'
 import { checkNameLength, writeAllWhole, writeWhole } from '../../ts/files/write_whole.js'
+import { encodeConfidence } from '../../ts/photos/confidence_png.js'
 import { ownPicture, photoOfMask, sourceOfMask } from '../../ts/photos/mark.js'
-import { renderOverlay } from '../../ts/photos/overlay.js'
-import { maskPalette } from '../../ts/photos/palette.js'
-import { encodeLabels } from '../../ts/photos/png.js'
-import { decodePhoto } from '../../ts/photos/read_photo.js'
+import { encodeMask } from '../../ts/photos/mask_png.js'
+import { drawOverlay } from '../../ts/photos/overlay.js'
+import { readPhoto } from '../../ts/photos/read_photo.js'
 import { canMakeDevices, isDevice, makeDevice } from '../device.js'
 import { testIf } from '../test_if.js'
 
@@ -57,9 +56,9 @@ test('only regular files are read: a pipe, a folder and a device are refused by 
       () => assert.unreachable(),
       (error: Error) => assert.is(error.message, `it is ${kind}; only regular files are read`),
     )
-    await decodePhoto(path, 1e6).then(
+    await readPhoto(path).then(
       () => assert.unreachable(),
-      (error: Error) => assert.is(error.message, `it is ${kind}; only regular files are read`),
+      (error: Error) => assert.is(error.message, `${path}: it is ${kind}; only regular files are read`),
     )
   }
 })
@@ -169,15 +168,15 @@ test('masks, overlays and confidences are known again, and a mask names its phot
   const photo = at('photos', 'ünd 100%.jpg')
   writeFileSync(photo, '')
   const source = sourceOfMask(photo, at('out/mask.png'))
-  writeFileSync(at('out/mask.png'), await encodeLabels({ data: mask, width: 4, height: 3 }, maskPalette(), source))
-  writeFileSync(at('overlay.png'), await renderOverlay(image, mask, []))
+  writeFileSync(at('out/mask.png'), await encodeMask(mask, { width: 4, height: 3, photo: source }))
+  writeFileSync(at('overlay.png'), await drawOverlay(image, mask, []))
   writeFileSync(at('confidence.png'), await encodeConfidence(new Float32Array(12), 4, 3))
   assert.is(ownPicture(at('out/mask.png')), 'mask')
   assert.is(ownPicture(at('overlay.png')), 'overlay')
   assert.is(ownPicture(at('confidence.png')), 'confidence')
   assert.is(photoOfMask(at('out/mask.png')), photo)
   assert.is(photoOfMask(at('overlay.png')), undefined)
-  for (const name of ['out/mask.png', 'overlay.png', 'confidence.png']) await decodePhoto(at(name), 1e6)
+  for (const name of ['out/mask.png', 'overlay.png', 'confidence.png']) await readPhoto(at(name))
   const scene = join(__dirname, '../../models/scenes/scene01.png')
   assert.is(ownPicture(scene), undefined)
   assert.is(ownPicture(pipe('pipe.png')), undefined)

@@ -7,8 +7,7 @@ import * as assert from 'uvu/assert'
 import { findPhotos } from '../../cli/src/photos/find.js'
 import { placeResults } from '../../cli/src/photos/places.js'
 import { leftOutNotes } from '../../cli/src/photos/sort_out.js'
-import { maskPalette } from '../../ts/photos/palette.js'
-import { encodeLabels } from '../../ts/photos/png.js'
+import { encodeMask } from '../../ts/photos/mask_png.js'
 
 const before = process.cwd()
 let folder = ''
@@ -165,7 +164,7 @@ test('equal names with two extensions in one folder keep them, alone as together
 test('masks that lie among photos are not photos, and take no name from one', async () => {
   make('a/x.jpg', 'b/y.jpg')
   for (const name of ['a/x.png', 'a/x_overlay.png'])
-    writeFileSync(name, await encodeLabels({ data: new Uint8Array(1), width: 1, height: 1 }, maskPalette()))
+    writeFileSync(name, await encodeMask(new Uint8Array(1), { width: 1, height: 1 }))
   assert.equal(await masks(['a/x.jpg'], '.'), ['a/x.png'])
   assert.equal(await paths(['a']), ['a/x.jpg'])
   assert.equal(await paths(['a/*']), ['a/x.jpg'])

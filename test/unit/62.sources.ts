@@ -11,8 +11,7 @@ import { LabelIndex } from '../../cli/src/sources/label_index.js'
 import { listFolder, listVoc } from '../../cli/src/sources/unlabelled.js'
 import { readVoc } from '../../cli/src/sources/voc.js'
 import { vocObjects } from '../../cli/src/sources/voc_xml.js'
-import { maskPalette } from '../../ts/photos/palette.js'
-import { encodeLabels } from '../../ts/photos/png.js'
+import { encodeMask } from '../../ts/photos/mask_png.js'
 
 const root = mkdtempSync(join(tmpdir(), 'clip-es-'))
 test.after(() => rmSync(root, { recursive: true }))
@@ -33,46 +32,56 @@ function refused(work: () => unknown, message: RegExp): void {
   })
 }
 
-async function rejected(work: Promise<unknown>, message: RegExp): Promise<void> {
-  await work.then(
-    () => assert.unreachable(),
-    (error: Error) => assert.match(error.message, message),
-  )
-}
-
 const object = (name: string, more = '') => `<object>\n<name>${name}</name><difficult>1</difficult>${more}</object>`
 const annotation = (...objects: string[]) =>
   `<?xml version="1.0"?>\n<annotation><source><name>flickr</name></source><owner><name>dog</name></owner>${objects.join('')}</annotation>\n`
 const head = '<part><name>head</name></part>'
 
-const namesOf = async (xml: string | Buffer) => (await vocObjects(Buffer.from(xml as string))).names
+const namesOf = (xml: string | Buffer) => vocObjects(Buffer.from(xml as string)).names
 
 test("a VOC annotation's labels are its objects' names, not those of parts and owners", async () => {
-  assert.equal(await namesOf(annotation(object('person', head), object('cat'), object('cat'))), ['person', 'cat', 'cat'])
-  assert.equal(await namesOf(annotation()), [])
+  assert.equal(namesOf(annotation(object('person', head), object('cat'), object('cat'))), ['person', 'cat', 'cat'])
+  assert.equal(namesOf(annotation()), [])
 })
 
 test('well-formed XML is read: comments and instructions at its end, entities, sections, encodings', async () => {
   const cat = '<annotation><object><name>cat</name></object></annotation>'
-  assert.equal(await namesOf(`${cat}<!-- made by x -->\n`), ['cat'])
-  assert.equal(await namesOf(`${cat}<?foo bar?>\n\n`), ['cat'])
-  assert.equal(await namesOf(`<!DOCTYPE annotation>\n${cat}`), ['cat'])
-  assert.equal(await namesOf(cat.replace('cat', '<![CDATA[black & ]]>wh&#105;te &lt;cat&gt;')), ['black & white <cat>'])
+  assert.equal(namesOf(`${cat}<!-- made by x -->\n`), ['cat'])
+  assert.equal(namesOf(`${cat}<?foo bar?>\n\n`), ['cat'])
+  assert.equal(namesOf(`<!DOCTYPE annotation>\n${cat}`), ['cat'])
+  assert.equal(namesOf(cat.replace('cat', '<![CDATA[black & ]]>wh&#105;te &lt;cat&gt;')), ['black & white <cat>'])
   const utf16 = Buffer.from(`\ufeff<?xml version="1.0" encoding="UTF-16"?>${cat}`, 'utf16le')
-  assert.equal(await namesOf(utf16), ['cat'])
-  assert.equal(await namesOf(Buffer.from(utf16).swap16()), ['cat'])
-  assert.equal(await namesOf(`\ufeff${cat}`), ['cat'])
+  assert.equal(namesOf(utf16), ['cat'])
+  assert.equal(namesOf(Buffer.from(utf16).swap16()), ['cat'])
+  assert.equal(namesOf(`\ufeff${cat}`), ['cat'])
   const latin1 = `<?xml version="1.0" encoding="ISO-8859-1"?>${cat.replace('cat', 'café')}`
-  assert.equal(await namesOf(Buffer.from(latin1, 'latin1')), ['café'])
-  await rejected(namesOf(Buffer.from(cat.replace('cat', 'café'), 'latin1')), /its text is not UTF-8/)
+  assert.equal(namesOf(Buffer.from(latin1, 'latin1')), ['café'])
+  refused(() => namesOf(Buffer.from(cat.replace('cat', 'café'), 'latin1')), /its text is not UTF-8/)
 })
 
 test('a damaged VOC annotation is refused', async () => {
-  await rejected(namesOf(annotation(object('cat')).slice(0, -20)), /not well-formed XML/)
-  await rejected(namesOf(''), /not well-formed XML/)
-  await rejected(namesOf(annotation(object('<b>'))), /not well-formed XML/)
-  await rejected(namesOf(`${annotation(object('cat'))}and more`), /not well-formed XML/)
-  await rejected(namesOf('<svg></svg>'), /not a VOC annotation/)
+  refused(() => namesOf(annotation(object('cat')).slice(0, -20)), /not well-formed XML/)
+  refused(() => namesOf(''), /not well-formed XML/)
+  refused(() => namesOf(annotation(object('<b>'))), /not well-formed XML/)
+  refused(() => namesOf(`${annotation(object('cat'))}and more`), /not well-formed XML/)
+  refused(() => namesOf('<svg></svg>'), /not a VOC annotation/)
+  refused(
+    () => namesOf('<annotation>\n<object>\n<name>cat</nam>\n</object></annotation>'),
+    /not well-formed XML \(.* \(line 3, column \d+\)\)$/,
+  )
+})
+
+test('an annotation defines no entities: those of other files are refused, and nothing grows', () => {
+  const cat = '<annotation><object><name>&word;</name></object></annotation>'
+  const secret = write('secret.txt', 'cat')
+  const unknown = /not well-formed XML \(Named entity isn't defined: &word;/
+  refused(() => namesOf(`<!DOCTYPE annotation [<!ENTITY word "cat">]>${cat}`), unknown)
+  refused(() => namesOf(`<!DOCTYPE annotation [<!ENTITY word SYSTEM "file://${secret}">]>${cat}`), unknown)
+  const levels = Array.from({ length: 9 }, (_, i) => `<!ENTITY laugh${i + 1} "${`&laugh${i};`.repeat(10)}">`)
+  const laughs = `<!DOCTYPE annotation [<!ENTITY laugh0 "laugh">${levels.join('')}]>${cat.replace('word', 'laugh9')}`
+  refused(() => namesOf(laughs), /not well-formed XML \(Named entity isn't defined: &laugh9;/)
+  assert.equal(namesOf(`<!DOCTYPE annotation SYSTEM "file://${secret}">${cat.replace('&word;', 'cat')}`), ['cat'])
+  refused(() => namesOf(`${'<annotation>'.repeat(1e5)}${'</annotation>'.repeat(1e5)}`), /not well-formed XML/)
 })
 
 for (const id of ['1', '2', '3', '4', '5']) write(`voc/JPEGImages/${id}.jpg`)
@@ -87,7 +96,7 @@ write('voc/ImageSets/Main/train.txt', '9 1\n')
 const voc = join(root, 'voc')
 
 test('VOC: what cannot be done is listed with its reason, and the rest is there', async () => {
-  const { items, failures, notes } = await readVoc(voc, 'train', index)
+  const { items, failures, notes } = readVoc(voc, 'train', index)
   assert.equal(items, [{ id: '1', photo: join(voc, 'JPEGImages/1.jpg'), labels: [0, 1] }])
   assert.equal(
     failures.map(({ id }) => id),
@@ -102,15 +111,15 @@ test('VOC: what cannot be done is listed with its reason, and the rest is there'
 })
 
 test('VOC: lists with paths, and the devkit folder above', async () => {
-  assert.is((await readVoc(voc, 'aug', index)).items[0]?.id, '1')
+  assert.is(readVoc(voc, 'aug', index).items[0]?.id, '1')
   write('devkit/VOC2012/JPEGImages/1.jpg')
   write('devkit/VOC2012/ImageSets/Segmentation/val.txt', '1')
-  const { items } = await readVoc(join(root, 'devkit'), 'val', index, write('voc.txt', '1.jpg cat'))
+  const { items } = readVoc(join(root, 'devkit'), 'val', index, write('voc.txt', '1.jpg cat'))
   assert.is(items[0]?.photo, join(root, 'devkit/VOC2012/JPEGImages/1.jpg'))
 })
 
 test('VOC: a labels file stands for the XML files', async () => {
-  const { items, failures } = await readVoc(voc, 'train', index, write('labels.csv', '1,person\n2,dog\n3,cat\n4,cat\n5,cat\n'))
+  const { items, failures } = readVoc(voc, 'train', index, write('labels.csv', '1,person\n2,dog\n3,cat\n4,cat\n5,cat\n'))
   assert.equal(
     items.map(({ id, labels = [] }) => [id, ...labels]),
     [
@@ -128,11 +137,11 @@ test('VOC: a labels file stands for the XML files', async () => {
 })
 
 test('VOC: a folder, split or XML that is not there is said at once', async () => {
-  await rejected(readVoc(root, 'train', index), /--voc: .* has no JPEGImages/)
-  await rejected(readVoc(voc, 'trian', index), /--split: there is no trian\.txt .*; did you mean 'train'\? known: /)
+  refused(() => readVoc(root, 'train', index), /--voc: .* has no JPEGImages/)
+  refused(() => readVoc(voc, 'trian', index), /--split: there is no trian\.txt .*; did you mean 'train'\? known: /)
   write('bare/JPEGImages/1.jpg')
   write('bare/ImageSets/Segmentation/train.txt', '1')
-  await rejected(readVoc(join(root, 'bare'), 'train', index), /has no folder Annotations.*--labels/)
+  refused(() => readVoc(join(root, 'bare'), 'train', index), /has no folder Annotations.*--labels/)
 })
 
 test('VOC: IDs with dots and blanks, photos of any extension, and lists of several columns', async () => {
@@ -154,7 +163,7 @@ test('VOC: IDs with dots and blanks, photos of any extension, and lists of sever
   write('ids/ImageSets/Main/cat_all.txt', ids.map((id, i) => `${id}  ${(i % 3) - 1}`).join('\n'))
   write('ids/ImageSets/Segmentation/paths.txt', files.map((file) => `/JPEGImages/${file} /Class/x.png`).join('\n'))
   for (const split of ['whole', 'files', 'cat_all', 'paths']) {
-    const { items, failures } = await readVoc(join(root, 'ids'), split, index)
+    const { items, failures } = readVoc(join(root, 'ids'), split, index)
     assert.equal(failures, [], split)
     assert.equal(
       items.map(({ id, photo }) => [id, photo.slice(root.length + '/ids/JPEGImages/'.length)]),
@@ -164,11 +173,11 @@ test('VOC: IDs with dots and blanks, photos of any extension, and lists of sever
   }
   write('ids/ImageSets/Segmentation/gone.txt', 'my other 4\nv1.3\ngone -1\n/JPEGImages/off.jpg /Class/off.png')
   assert.equal(
-    (await readVoc(join(root, 'ids'), 'gone', index)).failures.map(({ id }) => id),
+    readVoc(join(root, 'ids'), 'gone', index).failures.map(({ id }) => id),
     ['my other 4', 'v1.3', 'gone', 'off'],
   )
   write('ids/JPEGImages/v1.2.png')
-  assert.match((await readVoc(join(root, 'ids'), 'whole', index)).failures[0]?.message ?? '', /fits v1\.2\.jpg and v1\.2\.png/)
+  assert.match(readVoc(join(root, 'ids'), 'whole', index).failures[0]?.message ?? '', /fits v1\.2\.jpg and v1\.2\.png/)
   assert.is(listVoc(join(root, 'ids'), 'whole').items.length, ids.length - 1)
 })
 
@@ -177,7 +186,7 @@ test('VOC: an object without a name does not cost the photo its other labels', a
   write('names/Annotations/some.xml', annotation(object('cat'), '<object></object>', object(' '), object('dog')))
   write('names/Annotations/none.xml', annotation('<object></object>'))
   write('names/ImageSets/Segmentation/all.txt', 'some\nnone')
-  const { items, failures, notes } = await readVoc(join(root, 'names'), 'all', index)
+  const { items, failures, notes } = readVoc(join(root, 'names'), 'all', index)
   assert.equal(
     items.map(({ id, labels }) => [id, labels]),
     [['some', [0, 1]]],
@@ -197,13 +206,13 @@ test('names in either Unicode form are the same names, in every kind of data set
   write(`forms/Annotations/${composed} 1.xml`, annotation(object('dog')))
   const dir = join(root, 'forms')
   const photo = join(dir, `JPEGImages/${decomposed}.jpg`)
-  assert.equal((await readVoc(dir, 'all', index)).items, [{ id: composed, photo, labels: [0] }])
+  assert.equal(readVoc(dir, 'all', index).items, [{ id: composed, photo, labels: [0] }])
   assert.equal(
-    (await readVoc(dir, 'more', index)).items.map((item) => item.photo),
+    readVoc(dir, 'more', index).items.map((item) => item.photo),
     [photo, join(dir, `JPEGImages/${composed} 1.jpg`)],
   )
   const labels = write('forms.csv', `${composed}.jpg,cat`)
-  assert.is((await readVoc(dir, 'all', index, labels)).items.length, 1)
+  assert.is(readVoc(dir, 'all', index, labels).items.length, 1)
   assert.is(readFolder(join(dir, 'JPEGImages'), labels, index).items[0]?.photo, photo)
   const annotations = write(
     'forms.json',
@@ -221,7 +230,7 @@ test('a folder: links are followed, results of earlier runs are left out, and wh
   for (const path of ['mine/x.jpg', 'linked/y.jpg', 'mine/run/masks/x.png', 'mine/z.heic', 'mine/out/masks/w.png']) write(path)
   write('mine/run/journal/1-of-1.jsonl')
   symlinkSync('../linked', join(root, 'mine/more'))
-  const mask = await encodeLabels({ data: new Uint8Array(1), width: 1, height: 1 }, maskPalette())
+  const mask = await encodeMask(new Uint8Array(1), { width: 1, height: 1 })
   writeFileSync(join(root, 'mine/x_mask.png'), mask)
   const { items, notes } = listFolder(join(root, 'mine'), join(root, 'mine/out'))
   assert.equal(

@@ -2,11 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crc32, deflateRawSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCams } from '../../cli/src/formats/cam_file.js'
+import { encodeCams, readCams } from '../../cli/src/formats/cam_file.js'
 import { readNpy } from '../../cli/src/formats/npy.js'
-import { encodeCams } from '../../cli/src/formats/npz.js'
+import { readZip } from '../../cli/src/formats/zip.js'
 import { type CamRule, CamSearch, checkCams, cutoff, maskFromCams } from '../../cli/src/metrics/cam_rule.js'
 import { Confusion } from '../../cli/src/metrics/confusion.js'
 import { releasedCams } from '../released_cams.js'
@@ -122,6 +123,46 @@ test('files that hold something else are refused', async () => {
   const one = npz.indexOf(Buffer.from([0x00, 0x3c]), npz.indexOf('(1, 1, 2)'))
   npz.writeUInt8(0x38, one + 1)
   await rejected(readAs('changed.npz', npz), /attn_highres\.npy is damaged: its checksum is wrong/)
+})
+
+/** An archive with one compressed file, whose directory announces the given size. */
+function compressedZip(contents: Buffer, announced = contents.length): Buffer {
+  const data = deflateRawSync(contents)
+  const name = Buffer.from('keys.npy')
+  const facts = Buffer.alloc(26)
+  for (const [at, value] of [20, 0, 8, 0, 0x21].entries()) facts.writeUInt16LE(value, 2 * at)
+  for (const [i, value] of [crc32(contents), data.length, announced].entries()) facts.writeUInt32LE(value, 10 + 4 * i)
+  facts.writeUInt16LE(name.length, 22)
+  const local = Buffer.concat([Buffer.from('PK\x03\x04'), facts, name, data])
+  const central = Buffer.concat([Buffer.from('PK\x01\x02'), Buffer.from([20, 0]), facts, Buffer.alloc(14), name])
+  const end = Buffer.alloc(22)
+  end.write('PK\x05\x06', 'latin1')
+  for (const [at, value] of [1, 1].entries()) end.writeUInt16LE(value, 8 + 2 * at)
+  for (const [i, value] of [central.length, local.length].entries()) end.writeUInt32LE(value, 12 + 4 * i)
+  return Buffer.concat([local, central, end])
+}
+
+test('compressed files are read, and those of other sizes than announced are refused', async () => {
+  const zeros = Buffer.alloc(1e6)
+  const files = await readZip(compressedZip(zeros))
+  assert.equal([...files.keys()], ['keys.npy'])
+  assert.ok(files.get('keys.npy')?.equals(zeros))
+  await rejected(readZip(compressedZip(zeros, 1000)), /too many bytes/)
+  await rejected(readZip(compressedZip(zeros, 2e6)), /not enough bytes/)
+  await rejected(readZip(compressedZip(zeros, 2 ** 32 - 2)), /not enough bytes/)
+})
+
+test('more than four gigabytes are refused before anything is decompressed', async () => {
+  const one = compressedZip(Buffer.alloc(100), 2 ** 31)
+  // The directory names the same file three times.
+  const end = one.subarray(-22)
+  const start = end.readUInt32LE(16)
+  const entry = one.subarray(start, -22)
+  end.writeUInt16LE(3, 8)
+  end.writeUInt16LE(3, 10)
+  end.writeUInt32LE(3 * entry.length, 12)
+  const three = Buffer.concat([one.subarray(0, start), entry, entry, entry, end])
+  await rejected(readZip(three), /its files have 6442450944 bytes; at most 4294967295 are read/)
 })
 
 test('maps that are not scores, and keys that are not classes, are refused by eval as by crf', async () => {

@@ -8,8 +8,8 @@ import { labelmeFile } from '../../cli/src/export/labelme.js'
 import type { ExportPhoto } from '../../cli/src/export/photo.js'
 import { encodeGrey, encodeRgb } from '../../cli/src/export/png.js'
 import { yoloDataYaml, yoloLabels } from '../../cli/src/export/yolo.js'
+import { type LabelMap, readMask } from '../../ts/photos/mask_png.js'
 import { vocColour } from '../../ts/photos/palette.js'
-import { decodeLabels, type LabelMap } from '../../ts/photos/png.js'
 import { type CompressedCocoRle, decodeRle, encodeRings, encodeRle } from '../../ts/photos/rle.js'
 import { mapOf, randomMap } from './masks.js'
 
@@ -226,7 +226,7 @@ test('labelme: masks have the pixels of their regions', async () => {
     for (const { label, points, shape_type, mask } of shapes) {
       assert.is(shape_type, 'mask')
       const [[left, top], [right, bottom]] = points as [[number, number], [number, number]]
-      const { data, width, height } = await decodeLabels(Buffer.from(mask as string, 'base64'))
+      const { data, width, height } = await readMask(Buffer.from(mask as string, 'base64'))
       assert.equal([width, height], [right - left + 1, bottom - top + 1])
       const value = classes.findIndex(({ name }) => name === label) + 1
       for (const [i, inside] of data.entries()) {
@@ -360,7 +360,7 @@ test('Label Studio: a task has an address, scores, and the names of the labellin
 test('grey pictures have the numbers of the classes, RGB pictures their colours', async () => {
   for (const map of [ring, ...noisy]) {
     const { data, width, height } = map
-    assert.equal(await decodeLabels(await encodeGrey(photoOf(map), classes)), map)
+    assert.equal(await readMask(await encodeGrey(photoOf(map), classes)), map)
     const { data: pixels, info } = await sharp(await encodeRgb(photoOf(map), classes))
       .raw()
       .toBuffer({ resolveWithObject: true })

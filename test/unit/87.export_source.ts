@@ -7,8 +7,7 @@ import { openResults, readPhoto } from '../../cli/src/export/source.js'
 import { Journal, type JournalEntry } from '../../cli/src/results/journal.js'
 import { claimFolder, type Manifest, settingsHash } from '../../cli/src/results/manifest.js'
 import { resultFile } from '../../cli/src/results/store.js'
-import { maskPalette } from '../../ts/photos/palette.js'
-import { encodeLabels } from '../../ts/photos/png.js'
+import { encodeMask } from '../../ts/photos/mask_png.js'
 import { mapOf } from './masks.js'
 
 let folder: string
@@ -42,7 +41,8 @@ const settings = settingsHash(manifest.settings)
 
 async function writeMask(file: string, source?: string): Promise<void> {
   mkdirSync(dirname(file), { recursive: true })
-  writeFileSync(file, await encodeLabels(mapOf('.12', '*12'), maskPalette(), source))
+  const { data, width, height } = mapOf('.12', '*12')
+  writeFileSync(file, await encodeMask(data, { width, height, photo: source }))
 }
 
 const entry = (id: string, more: Partial<JournalEntry> = {}): JournalEntry => ({

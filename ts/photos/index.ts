@@ -1,13 +1,12 @@
+// clip-es/photos: reads photos, writes masks and overlays. Needs sharp, except for class files and colours.
 export { readClassFile } from './class_file.js'
+export { encodeConfidence } from './confidence_png.js'
 export { joinHoles } from './join_holes.js'
-export { escapeXml, percent } from './legend.js'
-export { markChunks, ownPicture, photoOfMask, sourceOfMask } from './mark.js'
-export { type OverlayLabel, renderOverlay } from './overlay.js'
+export { type EncodeMaskOptions, encodeMask, type LabelMap, readMask } from './mask_png.js'
+export { drawOverlay, type OverlayLabel, type OverlayOptions } from './overlay.js'
 export { type Colour, hexColour, maskPalette, parseColour, vividColour, vocColour } from './palette.js'
-export { decodeLabels, encodeLabels, type LabelMap } from './png.js'
-export { colourType, pixelChunk, pngFile, rowFilter } from './png_file.js'
 export { type Region, type Ring, traceRegions } from './polygons.js'
-export { decodePhoto, type Photo } from './read_photo.js'
+export { type Photo, type ReadPhotoOptions, readPhoto } from './read_photo.js'
 export {
   type CocoRle,
   type CompressedCocoRle,
@@ -17,3 +16,4 @@ export {
   encodeRings,
   encodeRle,
 } from './rle.js'
+export type { FileSource } from './source.js'

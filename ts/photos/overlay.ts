@@ -1,23 +1,28 @@
+import { checkBoolean, checkInteger, checkOptions } from '../check.js'
 import { invalid } from '../errors.js'
+import { checkImage } from '../image.js'
 import { ignored } from '../mask.js'
-import type { ImageData } from '../types.js'
+import type { NativeImage } from '../native.js'
+import type { ImageData, SharpImage } from '../types.js'
 import { type LegendEntry, legend } from './legend.js'
 import { withMark } from './mark.js'
 import { type Colour, vocColour } from './palette.js'
 import { loadSharp } from './sharp.js'
 
-/** A label to draw: its value in the mask, and what the legend says of it. */
+/** A label to draw: its value in the mask, its colour, and what the legend says about it. */
 export interface OverlayLabel extends LegendEntry {
   value: number
 }
 
 export interface OverlayOptions {
-  /** Whole factor by which photo and mask are enlarged. Default: what makes the picture at least 640 pixels wide. */
+  /** A whole number by which photo and mask are enlarged. Default: the smallest that makes the picture at least 640 pixels wide. */
   scale?: number
   /** A strip below with colours, names and probabilities. Default true. */
   legend?: boolean
 }
 
+const call = 'drawOverlay()'
+const mostScale = 1000
 const fill = 0.55 // share of the colour inside a mask
 const dim = 0.62 // how much the photo darkens elsewhere
 const greyShare = 0.7 // how much of the photo's own colour goes: a red apple under blue would be purple
@@ -25,24 +30,30 @@ const surroundings: Colour = [14, 17, 22]
 const ignoredColour: Colour = [235, 238, 245]
 
 /**
- * The photo dimmed, what was found in colour and outlined, and a legend below: a PNG.
- * @param mask height * width: 0 background, 255 ignored (drawn pale)
+ * Draws a mask over its photo: the photo is dimmed, what was found is coloured and outlined, and a legend is added below.
+ * @param image as `segment` takes it
+ * @param mask width * height values: 0 background, 255 ignored (drawn pale), others a label's `value`
+ * @param labels what the legend names, in this order. Values without a label have VOC's colours.
+ * @returns a PNG file
+ * @throws ERR_INVALID_ARG for an image, mask or options that do not fit. ERR_IO if sharp is not installed.
  */
-export async function renderOverlay(
-  image: ImageData,
+export async function drawOverlay(
+  image: ImageData | SharpImage,
   mask: Uint8Array,
   labels: readonly OverlayLabel[],
-  options: OverlayOptions = {},
+  options?: OverlayOptions,
 ): Promise<Buffer> {
-  const { scale = Math.max(1, Math.ceil(640 / image.width)), legend: withLegend = true } = options
-  if (mask.length !== image.width * image.height)
+  const pixels = checkImage(call, image, Number.POSITIVE_INFINITY)
+  const given = checkOptions<OverlayOptions>(call, options, ['scale', 'legend'])
+  const scale = checkInteger(call, 'scale', given.scale ?? Math.max(1, Math.ceil(640 / pixels.width)), 1, mostScale)
+  const withLegend = checkBoolean(call, 'legend', given.legend ?? true)
+  if (mask.length !== pixels.width * pixels.height)
     throw invalid(
-      `renderOverlay(): a mask of ${mask.length} pixels; ${image.width} x ${image.height} needs ${image.width * image.height}`,
+      `${call}: the mask has ${mask.length} values; ${pixels.width} x ${pixels.height} needs ${pixels.width * pixels.height}`,
     )
-  if (!Number.isInteger(scale) || scale < 1) throw invalid(`renderOverlay(): scale is ${scale}; it must be a whole number from 1`)
-  const [width, height] = [image.width * scale, image.height * scale]
-  const photo = await enlarge(image, width, height)
-  paint(photo, enlargeLabels(mask, image.width, image.height, scale), width, height, coloursOf(labels))
+  const [width, height] = [pixels.width * scale, pixels.height * scale]
+  const photo = await enlarge(pixels, width, height)
+  paint(photo, enlargeLabels(mask, pixels.width, pixels.height, scale), width, height, coloursOf(labels))
   const parts = [photo]
   let total = height
   if (withLegend && labels.length) {
@@ -59,19 +70,25 @@ export async function renderOverlay(
 }
 
 /** The photo's pixels as RGB at another size. */
-function enlarge({ data, width, height }: ImageData, toWidth: number, toHeight: number): Promise<Buffer> {
-  const channels = data.length / (width * height)
-  if (channels !== 1 && channels !== 3 && channels !== 4)
-    throw invalid(`renderOverlay(): image.data has ${data.length} bytes; ${width} x ${height} needs 1, 3 or 4 a pixel`)
-  // sharp's removeAlpha() comes after its resize, which would weigh the colours by alpha.
-  const opaque = channels === 4 ? data.filter((_, i) => i % 4 !== 3) : data
-  return loadSharp()(Buffer.from(opaque.buffer, opaque.byteOffset, opaque.byteLength), {
-    raw: { width, height, channels: channels === 1 ? 1 : 3 },
-  })
-    .toColourspace('srgb')
+function enlarge(image: NativeImage, toWidth: number, toHeight: number): Promise<Buffer> {
+  const { width, height } = image
+  return loadSharp()(packedRgb(image), { raw: { width, height, channels: 3 } })
     .resize(toWidth, toHeight, { kernel: 'cubic', fit: 'fill' })
     .raw()
     .toBuffer()
+}
+
+function packedRgb({ data, width, height, channels, rowBytes, blueFirst }: NativeImage): Buffer {
+  const [red, green, blue] = channels === 1 ? [0, 0, 0] : blueFirst ? [2, 1, 0] : [0, 1, 2]
+  const rgb = Buffer.allocUnsafe(3 * width * height)
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0, from = y * rowBytes; x < width; x++, from += channels) {
+      rgb[to++] = data[from + red] as number
+      rgb[to++] = data[from + green] as number
+      rgb[to++] = data[from + blue] as number
+    }
+  }
+  return rgb
 }
 
 function enlargeLabels(mask: Uint8Array, width: number, height: number, scale: number): Uint8Array {

@@ -5,7 +5,7 @@ import { crc32, deflate, type ZlibOptions } from 'node:zlib'
 
 export const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
 export const colourType = { grey: 0, rgb: 2, palette: 3 }
-/** How a row's bytes are written: as they are, or as differences to the pixel on the left. */
+/** How the bytes of a row are written: as they are, or as differences from the pixel on the left. */
 export const rowFilter = { none: 0, sub: 1 }
 
 /** What IHDR says of a file. */

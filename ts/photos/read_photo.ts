@@ -1,34 +1,35 @@
 import type { Metadata } from 'sharp'
-import { ClipEsError, invalid } from '../errors.js'
-import { readRegular } from '../files/read_regular.js'
+import { checkNumber, checkOneOf, checkOptions, checkSignal } from '../check.js'
+import { invalid } from '../errors.js'
 import type { ImageData } from '../types.js'
 import { loadSharp } from './sharp.js'
+import { type FileSource, readSource } from './source.js'
 
-/** An image file's pixels: RGB, 8 bits a channel in sRGB, the right way up. */
+/** The pixels of an image file: RGB in sRGB, 8 bits a channel. */
 export interface Photo extends ImageData {
+  /** width * height * 3 bytes, row by row. */
   data: Buffer
-  /** Pages or frames of the file, of which this is the first. */
+  /** How many pages or frames the file has. This is the first one. */
   pages: number
 }
+
+type Orientation = 'obeyed' | 'ignored'
+
+export interface ReadPhotoOptions {
+  /** Files with more pixels are refused before they are decoded. Default 100e6, like `Segmenter.load`. */
+  maxPixels?: number
+  /** EXIF orientation: 'obeyed' turns the photo as viewers show it; 'ignored' keeps the pixels as they are stored, which annotations of data sets mean. Default 'obeyed'. */
+  orientation?: Orientation
+  /** An abort takes effect when the current step, reading or decoding, has ended. */
+  signal?: AbortSignal
+}
+
+const call = 'readPhoto()'
+const orientations: readonly Orientation[] = ['obeyed', 'ignored']
 
 const formats: readonly string[] = ['jpeg', 'png', 'webp', 'heif', 'tiff']
 const heicMessage = 'it is a HEIC file (HEIF with HEVC), which is not read; convert it to JPEG first'
 const readable = 'JPEG, PNG, WebP, AVIF and TIFF files are read'
-
-const reasons: Record<string, string> = {
-  ENOENT: 'there is no such file',
-  EACCES: 'it may not be read: its permissions forbid it',
-}
-
-async function readBytes(file: string): Promise<Buffer> {
-  try {
-    return await readRegular(file)
-  } catch (error) {
-    if (error instanceof ClipEsError) throw error
-    const { code, message } = error as NodeJS.ErrnoException
-    throw Object.assign(new Error(reasons[code ?? ''] ?? `it cannot be read (${message})`), { code })
-  }
-}
 
 /** libvips says the same thing more than once, a line each. */
 const firstLine = (error: unknown): string => (error as Error).message.split('\n')[0] as string
@@ -54,18 +55,31 @@ function checkMetadata({ format, depth, width, height, compression }: Metadata, 
 }
 
 /**
- * Reads a JPEG, PNG, WebP, AVIF or TIFF file. Grey, palette, 16-bit and CMYK pixels and embedded colour profiles are converted;
- * EXIF orientation is obeyed or ignored: annotations of data sets mean the pixels as they are stored. Transparent pixels are composited on white,
- * because their hidden colours are arbitrary. Damaged files are refused, harmless oddities of a header are not.
- * @throws an error whose message goes on from the file's name: "it is …", "there is no such file"
+ * Reads a JPEG, PNG, WebP, AVIF or TIFF file as RGB pixels. Grey, palette, 16-bit and CMYK pixels and embedded colour profiles are converted
+ * to sRGB. Transparent pixels are composited on white, because their hidden colours are arbitrary. Damaged files are refused, harmless
+ * oddities of a header are not.
+ * @param source path, file URL, or the bytes of a file
+ * @returns width * height * 3 bytes, row by row
+ * @throws ERR_INVALID_ARG for a file that cannot be read or has too many pixels; the message begins with its path, or with "the image" for
+ * bytes. ERR_IO if sharp is not installed. The signal's reason.
  */
-export async function decodePhoto(file: string, maxPixels: number, orientation: 'obeyed' | 'ignored' = 'obeyed'): Promise<Photo> {
-  const bytes = await readBytes(file)
-  if (!bytes.length) throw invalid('it is empty')
+export async function readPhoto(source: FileSource, options?: ReadPhotoOptions): Promise<Photo> {
+  const given = checkOptions<ReadPhotoOptions>(call, options, ['maxPixels', 'orientation', 'signal'])
+  const maxPixels = checkNumber(call, 'maxPixels', given.maxPixels ?? 100e6, 1, Number.MAX_SAFE_INTEGER)
+  const orientation = checkOneOf(call, 'orientation', given.orientation ?? 'obeyed', orientations)
+  const signal = checkSignal(call, given.signal)
+  return await readSource(call, source, signal, async (bytes) => {
+    const photo = await decode(bytes, maxPixels, orientation)
+    signal?.throwIfAborted()
+    return photo
+  })
+}
+
+async function decode(bytes: Buffer, maxPixels: number, orientation: Orientation): Promise<Photo> {
   if (isHeic(bytes)) throw invalid(heicMessage)
-  const image = loadSharp()(bytes, { failOn: 'error', limitInputPixels: false })
-  const metadata = await image.metadata().catch((error: unknown) => {
-    throw invalid(`it is not an image, or a damaged one (${firstLine(error)}); ${readable}`)
+  const image = loadSharp()(bytes, { failOn: 'error', limitInputPixels: false }) // checkMetadata() limits them
+  const metadata = await image.metadata().catch((cause: unknown) => {
+    throw invalid(`it is not an image, or a damaged one (${firstLine(cause)}); ${readable}`, { cause })
   })
   checkMetadata(metadata, maxPixels)
   const { data, info } = await (orientation === 'obeyed' ? image.autoOrient() : image)
@@ -73,8 +87,8 @@ export async function decodePhoto(file: string, maxPixels: number, orientation: 
     .toColourspace('srgb')
     .raw()
     .toBuffer({ resolveWithObject: true })
-    .catch((error: unknown) => {
-      throw invalid(`it is damaged (${firstLine(error)})`)
+    .catch((cause: unknown) => {
+      throw invalid(`it is damaged (${firstLine(cause)})`, { cause })
     })
   return { data, width: info.width, height: info.height, pages: metadata.pages ?? 1 }
 }

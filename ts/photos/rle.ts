@@ -1,6 +1,6 @@
 import { checkInteger, show } from '../check.js'
 import { invalid } from '../errors.js'
-import type { LabelMap } from './png.js'
+import type { LabelMap } from './mask_png.js'
 
 // COCO's run-length code of a binary mask. Pixels are counted down the columns, from the left column to the right one. The counts
 // alternate between pixels outside and pixels inside, and begin with those outside, of which there may be 0.
@@ -22,7 +22,7 @@ export interface CompressedCocoRle {
 
 /**
  * The pixels of one value in a mask, as COCO's run-length code.
- * @param mask values row by row, width * height of them, as `segment()` returns them and `decodeLabels()` reads them
+ * @param mask values row by row, width * height of them, as `segment()` returns them and `readMask()` reads them
  * @param value 0 to 255; a class has its index plus one
  * @returns counts as numbers; `compressRle()` makes a text of them. A value that the mask does not have gives one count, of all pixels
  * @throws ERR_INVALID_ARG when the mask does not have width * height values, or for a value that a byte cannot hold

@@ -1,13 +1,13 @@
 import { readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { type CrfOptions, denseCrf, ignored } from 'clip-es'
-import { decodePhoto, ownPicture } from 'clip-es/photos'
-import { allocate, invalid } from 'clip-es/support'
+import { allocate, invalid, ownPicture } from 'clip-es/support'
 import { readCamsOf } from '../eval/files.js'
 import { turnedNote } from '../eval/truth.js'
 import { existingPath } from '../files/existing.js'
 import type { Cams } from '../metrics/cam_rule.js'
 import { isPhotoName } from '../photos/names.js'
+import { readPhotoOf } from '../photos/read.js'
 import type { Segmented } from '../pipeline/outputs.js'
 import { PhotoIndex } from '../sources/photo_index.js'
 
@@ -48,27 +48,19 @@ export function scoresOf({ keys, maps, width, height }: Cams, power: number): Fl
 
 /** Reads a photo and its maps from the folder `maps`, and makes the mask. Rejects with the signal's reason when stopped. */
 export async function refine(maps: string, id: string, file: string, options: RefineOptions): Promise<Segmented> {
+  const { maxPixels, orientation, signal, ignoreBelow } = options
   const { file: mapsFile, cams } = await readCamsOf(maps, id)
-  const photo = await decodePhoto(file, options.maxPixels, options.orientation)
+  const photo = await readPhotoOf(file, { maxPixels, orientation, signal })
   const { width, height } = photo
   if (cams.width !== width || cams.height !== height)
     throw invalid(
       `${mapsFile} has maps of ${cams.width} x ${cams.height}; ${file} is ${width} x ${height}${cams.width === height && cams.height === width ? turnedNote : ''}`,
     )
   const scores = scoresOf(cams, options.backgroundPower)
-  const { signal, ignoreBelow } = options
-  const input = { rgb: rgbOf(photo.data, width * height), width, height, scores, labels: cams.keys.length + 1 }
+  const input = { rgb: photo.data, width, height, scores, labels: cams.keys.length + 1 }
   const { mask, confidence } = await denseCrf(input, { ...options.crf, signal })
   const values = Uint8Array.from([0, ...cams.keys.map((key) => key + 1)])
   for (let i = 0; i < mask.length; i++)
     mask[i] = (confidence[i] as number) < ignoreBelow ? ignored : (values[mask[i] as number] as number)
   return { photo, mask, confidence, labels: cams.keys }
-}
-
-/** A grey photo's levels three times. */
-function rgbOf(data: Uint8Array | Uint8ClampedArray, pixels: number): Uint8Array | Uint8ClampedArray {
-  if (data.length !== pixels) return data
-  const rgb = new Uint8Array(3 * pixels)
-  for (let i = 0; i < rgb.length; i++) rgb[i] = data[Math.floor(i / 3)] as number
-  return rgb
 }

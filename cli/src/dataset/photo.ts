@@ -1,5 +1,5 @@
 import type { ClassSet, Segmenter, SegmentOptions, SegmentResult } from 'clip-es'
-import { decodePhoto } from 'clip-es/photos'
+import { readPhotoOf } from '../photos/read.js'
 import { encodeOutputs, ignoredShare, type Legend, type Segmented } from '../pipeline/outputs.js'
 import type { Outcome, Stages } from '../pipeline/pipeline.js'
 import { type Event, failureEvent, figuresText, ignoredText } from '../pipeline/progress.js'
@@ -54,7 +54,7 @@ export function datasetStages(
       return photoState(photo) // before it is read: a photo that is replaced meanwhile is done again
     },
     async segment({ photo: file, labels }) {
-      const photo = await decodePhoto(file, job.maxPixels, 'ignored')
+      const photo = await readPhotoOf(file, { maxPixels: job.maxPixels, orientation: 'ignored' })
       const asked = labels ? { labels, labelThreshold: undefined } : {}
       const result = await segmenter.segment(photo, classes, { ...job.options, ...asked })
       return { ...result, photo, result, labels: labels ?? result.labels.map((name) => classes.names.indexOf(name)) }

@@ -1,5 +1,6 @@
 import type { ModelInfo } from 'clip-es'
-import { escapeXml, hexColour, percent } from 'clip-es/photos'
+import { hexColour } from 'clip-es/photos'
+import { escapeXml, percent } from 'clip-es/support'
 import { pageStyle } from '../report/base_style.js'
 import type { ScenePictures } from './pictures.js'
 import { type DemoObject, type DemoResult, failureBelow, isOff, mean, sumUp, tolerance } from './result.js'

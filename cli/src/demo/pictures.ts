@@ -1,4 +1,4 @@
-import { type OverlayLabel, renderOverlay } from 'clip-es/photos'
+import { drawOverlay, type OverlayLabel } from 'clip-es/photos'
 import sharp from 'sharp'
 import type { DemoResult } from './result.js'
 
@@ -23,7 +23,7 @@ export async function drawScene({ scene, mask, crfMask, objects }: DemoResult): 
 
 /** At the scene's own size: enlarging it makes the demo slower and the page no clearer. */
 const overlayUrl = async (image: DemoResult['scene']['image'], map: Uint8Array, labels: readonly OverlayLabel[]) =>
-  await dataUrl(await renderOverlay(image, map, labels, { legend: false, scale: 1 }))
+  await dataUrl(await drawOverlay(image, map, labels, { legend: false, scale: 1 }))
 
 async function dataUrl(file: Buffer): Promise<string> {
   const small = await sharp(file).webp({ quality: 88, effort: 2 }).toBuffer()

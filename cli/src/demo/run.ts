@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import { type ClassSet, Segmenter } from 'clip-es'
-import { encodeLabels, maskPalette, vividColour } from 'clip-es/photos'
+import { encodeMask, vividColour } from 'clip-es/photos'
 import { embeddedModel, writeWhole } from 'clip-es/support'
 import { iou } from '../metrics/iou.js'
 import { makeOutFolder } from '../out_folder.js'
@@ -77,7 +77,7 @@ async function writeFiles(out: string, { scene, mask, crfMask }: DemoResult): Pr
   const { name, image, file } = scene
   const { width, height } = image
   const write = async (end: string, data: Uint8Array) =>
-    writeWhole(join(out, `${name}${end}.png`), await encodeLabels({ data, width, height }, maskPalette()))
+    writeWhole(join(out, `${name}${end}.png`), await encodeMask(data, { width, height }))
   writeWhole(join(out, `${name}.png`), file)
   await write('_mask', mask)
   await write('_mask_crf', crfMask)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { ClassFile, ImageData } from 'clip-es'
-import { decodeLabels, readClassFile } from 'clip-es/photos'
+import { readClassFile, readMask } from 'clip-es/photos'
 import { embeddedModel } from 'clip-es/support'
 import sharp from 'sharp'
 
@@ -38,7 +38,7 @@ export async function demoScenes(classNames: readonly string[]): Promise<DemoSce
       .map(async ([name, { labels, iou_caa: reference }]) => {
         const file = readFileSync(join(folder, `${name}.png`))
         const { data, info } = await sharp(file).removeAlpha().raw().toBuffer({ resolveWithObject: true })
-        const drawn = await decodeLabels(readFileSync(join(folder, `${name}_mask.png`)))
+        const drawn = await readMask(join(folder, `${name}_mask.png`))
         // The file counts the scene's own labels from 1.
         const values = [0, ...labels.map((label) => classNames.indexOf(label) + 1)]
         const truth = drawn.data.map((index) => values[index] as number)

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { packageFolder, packageVersion, physicalCores } from 'clip-es/support'
-import { glibcVersion } from '../setup/glibc.js'
+import { familySync, GLIBC, versionSync } from 'detect-libc'
 import { type Check, ok, warning, wrong } from './check.js'
 
 const oldestGlibc = '2.28' // of LibTorch's own builds (manylinux_2_28)
@@ -45,7 +45,7 @@ export function nodeCheck(node = process.versions.node, range = supportedVersion
 
 export function platformCheck(): Check {
   const { platform, arch } = process
-  const glibc = platform === 'linux' ? glibcVersion() : undefined
+  const glibc = familySync() === GLIBC ? (versionSync() ?? undefined) : undefined // the family is null on systems other than Linux
   const values = { platform, arch, glibc }
   const detail = `${platform} ${arch}${glibc ? `, glibc ${glibc}` : ''}`
   if (platform !== 'linux') return wrong('platform', detail, 'use Linux: this version is for no other system', values)

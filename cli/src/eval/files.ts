@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { extname, join, relative, sep } from 'node:path'
-import { decodeLabels, type LabelMap, ownPicture } from 'clip-es/photos'
-import { invalid, readRegular } from 'clip-es/support'
+import { type LabelMap, readMask } from 'clip-es/photos'
+import { invalid, ownPicture } from 'clip-es/support'
 import { existingPath, plainName } from '../files/existing.js'
 import { walk } from '../files/walk.js'
 import { camExtensions, readCams } from '../formats/cam_file.js'
@@ -37,11 +37,7 @@ export function readResultList(file: string, results: readonly string[]): string
 export async function readMap(file: string): Promise<LabelMap> {
   const path = existingPath(file)
   if (path === undefined) throw invalid(`there is no ${file}`)
-  try {
-    return await decodeLabels(await readRegular(path))
-  } catch (error) {
-    throw invalid(`${file}: ${messageOf(error)}`)
-  }
+  return await readMask(path)
 }
 
 /** CAMs of a photo. Throws ERR_INVALID_ARG naming the file. */

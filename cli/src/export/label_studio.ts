@@ -1,4 +1,5 @@
-import { decodeRle, encodeRings, escapeXml, hexColour, joinHoles, maskPalette, type Region, traceRegions } from 'clip-es/photos'
+import { decodeRle, encodeRings, hexColour, joinHoles, maskPalette, type Region, traceRegions } from 'clip-es/photos'
+import { escapeXml } from 'clip-es/support'
 import { encodeBrush } from './brush_rle.js'
 import { type ExportClass, type ExportPhoto, short, valuesIn } from './photo.js'
 

@@ -1,6 +1,5 @@
-import { decodeRle, encodeRings, joinHoles, type Region, traceRegions } from 'clip-es/photos'
+import { decodeRle, encodeMask, encodeRings, joinHoles, type Region, traceRegions } from 'clip-es/photos'
 import { type ExportClass, type ExportPhoto, short, valuesIn } from './photo.js'
-import { greyPng } from './png.js'
 
 /** What a region becomes, and which regions belong together. */
 export interface LabelmeOptions {
@@ -86,6 +85,6 @@ async function asMask({ outer, holes, box: [left, top, width, height] }: Region)
       [left + width - 1, top + height - 1],
     ],
     shape_type: 'mask',
-    mask: (await greyPng(data, width, height)).toString('base64'),
+    mask: (await encodeMask(data, { width, height, palette: 'grey' })).toString('base64'),
   }
 }

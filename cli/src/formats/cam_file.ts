@@ -1,17 +1,36 @@
-import { promisify } from 'node:util'
-import { crc32 } from 'node:zlib'
 import { invalid, readRegular } from 'clip-es/support'
-import yauzl from 'yauzl'
 import { type Cams, checkCams } from '../metrics/cam_rule.js'
-import { type NdArray, readNpy, readNpyHead } from './npy.js'
+import { toFloat16 } from './float16.js'
+import { type NdArray, npyFile, readNpyHead } from './npy.js'
+import { encodeNpz, readNpz } from './npz.js'
 import { readNumpyPickle } from './pickle.js'
 
-/** Whether a file name is one of CAMs. */
+/**
+ * A file of CAMs for numpy.load, under the names of the released CLIP-ES files: `keys` int64 (K), 0-based class ids, and `attn_highres`
+ * float16 (K, height, width). Not compressed, like the released files: compression would save a third and take ten times as long.
+ * @param cams K * height * width
+ */
+export function encodeCams(keys: readonly number[], cams: Float32Array, width: number, height: number): Buffer {
+  if (cams.length !== keys.length * width * height)
+    throw invalid(
+      `encodeCams(): ${cams.length} numbers; ${keys.length} maps of ${width} x ${height} need ${keys.length * width * height}`,
+    )
+  const ids = Buffer.from(BigInt64Array.from(keys, BigInt).buffer)
+  return encodeNpz({
+    keys: npyFile('<i8', [keys.length], ids.length, (data) => data.set(ids)),
+    attn_highres: npyFile('<f2', [keys.length, height, width], 2 * cams.length, (data) => {
+      // Headers and names have even lengths, so every number begins at an even byte.
+      toFloat16(cams, new Uint16Array(data.buffer, data.byteOffset, cams.length))
+    }),
+  })
+}
+
+/** The extensions of files of CAMs. */
 export const camExtensions = ['.npz', '.npy'] as const
 
 /**
- * CAMs of a photo: `keys` and `attn_highres`, from our .npz, or from the released CLIP-ES's .npy (a pickled dictionary of the two).
- * @throws ERR_INVALID_ARG with what is wrong in the file. The message goes on from the file's name.
+ * Reads a file of CAMs: our .npz, or the .npy of the released CLIP-ES, a pickled dictionary of the same two arrays.
+ * @throws ERR_INVALID_ARG, whose message says what is wrong and does not name the file
  */
 export async function readCams(path: string): Promise<Cams> {
   const file = await readRegular(path)
@@ -64,33 +83,6 @@ function kindOfValue(value: unknown): string {
   if (value === null || value === undefined) return 'None'
   if (Array.isArray(value)) return 'a list'
   return value instanceof Map ? 'a dictionary' : `a ${typeof value}`
-}
-
-async function readNpz(file: Buffer): Promise<Map<string, NdArray>> {
-  const arrays = new Map<string, NdArray>()
-  try {
-    const zip = await promisify<Buffer, yauzl.Options, yauzl.ZipFile>(yauzl.fromBuffer)(file, { lazyEntries: true })
-    const open = promisify<yauzl.Entry, NodeJS.ReadableStream>(zip.openReadStream.bind(zip))
-    await new Promise<void>((resolve, reject) => {
-      zip.on('error', reject).on('end', resolve)
-      zip.on('entry', (entry: yauzl.Entry) => {
-        const read = async () => {
-          const chunks: Buffer[] = []
-          for await (const chunk of await open(entry)) chunks.push(chunk as Buffer)
-          const bytes = Buffer.concat(chunks)
-          if (crc32(bytes) !== entry.crc32)
-            throw invalid(`${entry.fileName} is damaged: its checksum is wrong; write the file again`)
-          arrays.set(entry.fileName.replace(/\.npy$/, ''), readNpy(bytes))
-          zip.readEntry()
-        }
-        read().catch(reject)
-      })
-      zip.readEntry()
-    })
-  } catch (error) {
-    throw invalid(`it is damaged, or not an .npz file: ${(error as Error).message}`)
-  }
-  return arrays
 }
 
 function readPickled(file: Buffer): Map<unknown, unknown> {

@@ -1,4 +1,7 @@
 import { invalid } from 'clip-es/support'
+import { fromFloat16 } from './float16.js'
+
+// numpy's .npy files: numpy.lib.format.
 
 /** A numpy array: its numbers in C order. */
 export interface NdArray {
@@ -10,7 +13,7 @@ export interface NdArray {
 
 const magic = Buffer.from('\x93NUMPY', 'latin1')
 
-/** The header of a .npy file, and where its data begin. Throws ERR_INVALID_ARG for what is none. */
+/** The header of a .npy file, and where its data begin. @throws ERR_INVALID_ARG for anything else */
 export function readNpyHead(file: Buffer): { descr: string; fortran: boolean; shape: number[]; start: number } {
   if (!file.subarray(0, 6).equals(magic) || file.length < 12) throw invalid('it is not a .npy array')
   const wide = (file[6] as number) >= 2 // versions 2 and 3 have a longer length
@@ -29,18 +32,6 @@ export function readNpy(file: Buffer): NdArray {
   const { descr, fortran, shape, start } = readNpyHead(file)
   if (fortran && shape.length > 1) throw invalid('its array is in Fortran order; save it with numpy.ascontiguousarray')
   return numbersOf(descr, shape, file.subarray(start))
-}
-
-let halves: Float32Array | undefined
-
-/** Every float16 there is. */
-function halfTable(): Float32Array {
-  halves ??= Float32Array.from({ length: 65536 }, (_, bits) => {
-    const [sign, exponent, mantissa] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 31, bits & 1023]
-    if (exponent === 31) return mantissa ? Number.NaN : sign * Number.POSITIVE_INFINITY
-    return sign * (exponent ? (1 + mantissa / 1024) * 2 ** (exponent - 15) : mantissa * 2 ** -24)
-  })
-  return halves
 }
 
 const sizes: Readonly<Record<string, number>> = {
@@ -75,12 +66,8 @@ export function numbersOf(descr: string, shape: readonly number[], bytes: Buffer
 
 function convert(type: string, buffer: ArrayBuffer): Float32Array | Float64Array {
   switch (type) {
-    case 'f2': {
-      const [table, bits] = [halfTable(), new Uint16Array(buffer)]
-      const values = new Float32Array(bits.length) // from() with a function is ten times slower
-      for (let i = 0; i < bits.length; i++) values[i] = table[bits[i] as number] as number
-      return values
-    }
+    case 'f2':
+      return fromFloat16(new Uint16Array(buffer))
     case 'f4':
       return new Float32Array(buffer)
     case 'f8':
@@ -101,5 +88,43 @@ function convert(type: string, buffer: ArrayBuffer): Float32Array | Float64Array
       return Float64Array.from(new Int8Array(buffer))
     default:
       return Float64Array.from(new Uint8Array(buffer))
+  }
+}
+
+/** A file in two steps, so that the numbers are written to where they stay. */
+export interface NpyFile {
+  /** Bytes. */
+  size: number
+  /** Writes the whole file. `bytes` has `size` bytes of any content. */
+  fill(bytes: Buffer): void
+}
+
+/** The header of version 1.0, padded so that the data begin at a multiple of 64 bytes. */
+function npyHead(descr: string, shape: readonly number[]): Buffer {
+  const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})` // as Python writes them
+  const dictionary = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }`
+  const start = 10 // magic, version and the header's own length
+  const length = Math.ceil((start + dictionary.length + 1) / 64) * 64 - start
+  const head = Buffer.alloc(start)
+  magic.copy(head)
+  head.writeUInt8(1, 6)
+  head.writeUInt16LE(length, 8)
+  return Buffer.concat([head, Buffer.from(`${dictionary.padEnd(length - 1)}\n`, 'latin1')])
+}
+
+/**
+ * A .npy file of numbers in C order.
+ * @param descr numpy's name of the type with its byte order, such as '<f2'
+ * @param bytes of all numbers
+ * @param write writes the numbers
+ */
+export function npyFile(descr: string, shape: readonly number[], bytes: number, write: (data: Buffer) => void): NpyFile {
+  const head = npyHead(descr, shape)
+  return {
+    size: head.length + bytes,
+    fill(file) {
+      file.set(head)
+      write(file.subarray(head.length))
+    },
   }
 }

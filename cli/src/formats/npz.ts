@@ -1,46 +1,20 @@
 import { invalid } from 'clip-es/support'
-import { toFloat16 } from './float16.js'
-import { type StoredFile, storedZip } from './stored_zip.js'
+import { type NdArray, type NpyFile, readNpy } from './npy.js'
+import { readZip, storedZip } from './zip.js'
 
-/** The head of a .npy file (numpy.lib.format, version 1.0): padded so that the data begin at a multiple of 64 bytes. */
-function npyHead(descr: string, shape: readonly number[]): Buffer {
-  const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})` // as Python writes them
-  const dictionary = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }`
-  const start = 10 // magic, version and the header's own length
-  const length = Math.ceil((start + dictionary.length + 1) / 64) * 64 - start
-  const head = Buffer.alloc(start, '\x93NUMPY\x01\x00', 'latin1')
-  head.writeUInt16LE(length, 8)
-  return Buffer.concat([head, Buffer.from(`${dictionary.padEnd(length - 1)}\n`, 'latin1')])
-}
+// numpy's .npz files: zip archives of .npy files.
 
-/** @param write writes the array's numbers, little-endian */
-function npyFile(name: string, head: Buffer, bytes: number, write: (data: Buffer) => void): StoredFile {
-  return {
-    name: `${name}.npy`,
-    size: head.length + bytes,
-    fill(file) {
-      file.set(head)
-      write(file.subarray(head.length))
-    },
+/** The arrays of an .npz file by their names. @throws ERR_INVALID_ARG for another kind of file, or a damaged one */
+export async function readNpz(file: Buffer): Promise<Map<string, NdArray>> {
+  try {
+    const files = await readZip(file)
+    return new Map([...files].map(([name, bytes]) => [name.replace(/\.npy$/, ''), readNpy(bytes)]))
+  } catch (error) {
+    throw invalid(`it is damaged, or not an .npz file: ${(error as Error).message}`)
   }
 }
 
-/**
- * CAMs for numpy.load, under the names of the released CLIP-ES files: `keys` int64 (K), 0-based class ids, and `attn_highres`
- * float16 (K, height, width). Not compressed, as the released ones: that would save a third, and take ten times as long.
- * @param cams K * height * width
- */
-export function encodeCams(keys: readonly number[], cams: Float32Array, width: number, height: number): Buffer {
-  if (cams.length !== keys.length * width * height)
-    throw invalid(
-      `encodeCams(): ${cams.length} numbers; ${keys.length} maps of ${width} x ${height} need ${keys.length * width * height}`,
-    )
-  const ids = Buffer.from(BigInt64Array.from(keys, BigInt).buffer)
-  return storedZip([
-    npyFile('keys', npyHead('<i8', [keys.length]), ids.length, (data) => data.set(ids)),
-    npyFile('attn_highres', npyHead('<f2', [keys.length, height, width]), 2 * cams.length, (data) => {
-      // Heads and names have even lengths, so that every number begins at an even byte.
-      toFloat16(cams, new Uint16Array(data.buffer, data.byteOffset, cams.length))
-    }),
-  ])
+/** An .npz file without compression, as numpy.savez writes it. @throws ERR_INVALID_ARG for more than 4 GB */
+export function encodeNpz(arrays: Readonly<Record<string, NpyFile>>): Buffer {
+  return storedZip(Object.entries(arrays).map(([name, file]) => ({ name: `${name}.npy`, ...file })))
 }

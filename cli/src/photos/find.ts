@@ -1,5 +1,5 @@
 import { normalize, resolve } from 'node:path'
-import { ownPicture } from 'clip-es/photos'
+import { ownPicture } from 'clip-es/support'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { existingPath } from '../files/existing.js'
 import { kindOf, walk } from '../files/walk.js'

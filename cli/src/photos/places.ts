@@ -1,7 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { basename, dirname, join, parse, relative, resolve, sep } from 'node:path'
-import { ownPicture } from 'clip-es/photos'
-import { invalid } from 'clip-es/support'
+import { invalid, ownPicture } from 'clip-es/support'
 import { plainName } from '../files/existing.js'
 import type { PhotoFile } from './find.js'
 import { isPhotoName, isWithin, realFolder, stemOf } from './names.js'

@@ -1,5 +1,5 @@
 import { extname } from 'node:path'
-import { ownPicture } from 'clip-es/photos'
+import { ownPicture } from 'clip-es/support'
 import { isOtherPicture, isPhotoName } from './names.js'
 
 /** What else lies among photos. */

@@ -1,7 +1,6 @@
 import { type ImageData, ignored } from 'clip-es'
-import { encodeLabels, maskPalette, parseColour, renderOverlay, vividColour } from 'clip-es/photos'
-import { encodeConfidence } from '../formats/confidence.js'
-import { encodeCams } from '../formats/npz.js'
+import { drawOverlay, encodeConfidence, encodeMask, maskPalette, parseColour, vividColour } from 'clip-es/photos'
+import { encodeCams } from '../formats/cam_file.js'
 
 /** The files that can be written for a photo. */
 export type OutputKind = 'mask' | 'overlay' | 'confidence' | 'cams'
@@ -40,14 +39,14 @@ export const ignoredShare = (mask: Uint8Array): number => sharesOf(mask)(ignored
 
 const fullLegend = 8 // with more labels, the legend of an overlay has only those that were found
 
-function drawOverlay({ photo, mask, labels, scores }: Segmented, { names, colours }: Legend): Promise<Buffer> {
+function overlayOf({ photo, mask, labels, scores }: Segmented, { names, colours }: Legend): Promise<Buffer> {
   const share = sharesOf(mask)
   const drawn = labels.map((label, i) => {
     const own = colours[label]
     const colour = own === undefined ? vividColour(i) : parseColour(own) // the colours of neighbours in the list differ most
     return { name: names[label] as string, value: label + 1, colour, probability: scores?.[i] }
   })
-  return renderOverlay(
+  return drawOverlay(
     photo,
     mask,
     drawn.filter(({ value }) => drawn.length <= fullLegend || share(value) > 0),
@@ -69,9 +68,9 @@ export async function encodeOutputs<Kind extends OutputKind>(
   const encode = async (kind: OutputKind): Promise<Uint8Array> => {
     switch (kind) {
       case 'mask':
-        return await encodeLabels({ data: mask, width, height }, maskPalette(legend.colours), source)
+        return await encodeMask(mask, { width, height, palette: maskPalette(legend.colours), photo: source })
       case 'overlay':
-        return await drawOverlay(segmented, legend)
+        return await overlayOf(segmented, legend)
       case 'confidence':
         return await encodeConfidence(confidence as Float32Array, width, height)
       case 'cams':

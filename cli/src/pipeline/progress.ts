@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { SingleBar } from 'cli-progress'
-import { percent } from 'clip-es/photos'
+import { percent } from 'clip-es/support'
 import { complain, hasBar, oneLine, say } from '../say.js'
 import { counted } from '../sources/dataset.js'
 

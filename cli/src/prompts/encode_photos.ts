@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { Segmenter } from 'clip-es'
-import { decodePhoto } from 'clip-es/photos'
 import { forEachInOrder } from 'clip-es/support'
+import { readPhotoOf } from '../photos/read.js'
 import { photoState } from '../results/journal.js'
 import { type DatasetItem, messageOf } from '../sources/dataset.js'
 import type { FeatureCache, PhotoEmbedding } from './feature_cache.js'
@@ -48,7 +48,7 @@ export async function encodePhotos<T extends DatasetItem>(
   return new Map(items.flatMap((item) => (embeddings.has(item) ? [[item, embeddings.get(item) as PhotoEmbedding]] : [])))
 
   async function embed({ photo }: DatasetItem): Promise<PhotoEmbedding> {
-    const encoded = await segmenter.encode(await decodePhoto(photo, maxPixels, 'ignored'), { signal })
+    const encoded = await segmenter.encode(await readPhotoOf(photo, { maxPixels, orientation: 'ignored', signal }), { signal })
     try {
       return await encoded.embeddings({ signal })
     } finally {

@@ -1,4 +1,5 @@
-import { escapeXml, hexColour, vocColour } from 'clip-es/photos'
+import { hexColour, vocColour } from 'clip-es/photos'
+import { escapeXml } from 'clip-es/support'
 import type { Evaluation, LabelFigures } from '../eval/evaluation.js'
 import { ruleName } from '../metrics/cam_rule.js'
 import type { Manifest } from '../results/manifest.js'

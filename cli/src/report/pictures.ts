@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { ImageData } from 'clip-es'
 import { ignored } from 'clip-es'
-import { type Colour, decodePhoto, hexColour, renderOverlay, vividColour } from 'clip-es/photos'
+import { type Colour, drawOverlay, hexColour, readPhoto, vividColour } from 'clip-es/photos'
 import sharp from 'sharp'
 import type { Evaluation, ImageFigures } from '../eval/evaluation.js'
 import { readResult } from '../eval/files.js'
@@ -29,7 +29,7 @@ export async function drawExample(
   const result = await readResult(evaluation.results, id, evaluation.rule)
   const truth = await fittingTruth(truths, id, result)
   const { data, width, height } = result
-  const photo = await readPhoto(photoOf(id), width, height)
+  const photo = await fittingPhoto(photoOf(id), width, height)
   const ground = photo ?? { data: new Uint8Array(width * height).fill(110), width, height }
   const values = [...new Set([...truth, ...data])].filter((value) => value !== 0 && value !== ignored).sort((a, b) => a - b)
   const labels = values.map((value, i) => ({
@@ -37,7 +37,7 @@ export async function drawExample(
     value,
     colour: vividColour(i),
   }))
-  const draw = async (map: Uint8Array) => await dataUrl(await renderOverlay(ground, map, labels, { legend: false }))
+  const draw = async (map: Uint8Array) => await dataUrl(await drawOverlay(ground, map, labels, { legend: false }))
   return {
     ...figures,
     ...(photo && { photo: await dataUrl(await encodeImage(photo)) }),
@@ -48,9 +48,9 @@ export async function drawExample(
 }
 
 /** The photo's pixels, if they fit the masks. */
-async function readPhoto(file: string | undefined, width: number, height: number): Promise<ImageData | undefined> {
+async function fittingPhoto(file: string | undefined, width: number, height: number): Promise<ImageData | undefined> {
   if (file === undefined || !existsSync(file)) return undefined
-  const photo = await decodePhoto(file, Number.MAX_SAFE_INTEGER, 'ignored').catch(() => undefined)
+  const photo = await readPhoto(file, { maxPixels: Number.MAX_SAFE_INTEGER, orientation: 'ignored' }).catch(() => undefined)
   return photo?.width === width && photo.height === height ? photo : undefined
 }
 

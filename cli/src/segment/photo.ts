@@ -1,10 +1,11 @@
 import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type ClassSet, ignored, type Segmenter, type SegmentOptions, type SegmentResult } from 'clip-es'
-import { decodePhoto, type Photo, photoOfMask, sourceOfMask } from 'clip-es/photos'
-import { checkNameLength, invalid, writeAllWhole } from 'clip-es/support'
+import type { Photo } from 'clip-es/photos'
+import { checkNameLength, invalid, photoOfMask, sourceOfMask, writeAllWhole } from 'clip-es/support'
 import { realFolder } from '../photos/names.js'
 import type { Placed, Places } from '../photos/places.js'
+import { readPhotoOf } from '../photos/read.js'
 import { encodeOutputs, type Legend, type OutputKind, type Segmented, sharesOf } from '../pipeline/outputs.js'
 import type { Stages } from '../pipeline/pipeline.js'
 
@@ -80,7 +81,7 @@ export function segmentStages(job: Job): Stages<Placed, Places, Made, PhotoResul
       return places
     },
     async segment({ photo: { file } }) {
-      const photo = await decodePhoto(file, maxPixels)
+      const photo = await readPhotoOf(file, { maxPixels })
       const result = await segmenter.segment(photo, classes, options)
       return { ...result, photo, result, labels: result.labels.map((name) => classes.names.indexOf(name)) }
     },

@@ -1,4 +1,4 @@
-import { percent } from 'clip-es/photos'
+import { percent } from 'clip-es/support'
 import type { Placed } from '../photos/places.js'
 import type { Outcome } from '../pipeline/pipeline.js'
 import { type Event, failureEvent, figuresText, ignoredText } from '../pipeline/progress.js'

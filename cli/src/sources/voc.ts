@@ -65,14 +65,14 @@ export function vocPhotos(dir: string, split: string): { root: string; items: Da
  * PASCAL VOC: the photos of a split with the labels of their XML annotations, difficult objects included, or those of a labels file.
  * @throws ERR_INVALID_ARG when the folder, the split or the labels file are not there
  */
-export async function readVoc(dir: string, split: string, index: LabelIndex, labelsFile?: string): Promise<Dataset> {
+export function readVoc(dir: string, split: string, index: LabelIndex, labelsFile?: string): Dataset {
   const { root, items, failures } = vocPhotos(dir, split)
   const dataset: Dataset = { items: [], failures, notes: [] }
   const labelsOf = labelsFile === undefined ? fromXml(root, dataset.notes) : fromFile(labelsFile)
   let unlabelled = 0
   for (const { id, photo } of items) {
     try {
-      const labels = index.resolve(await labelsOf(id))
+      const labels = index.resolve(labelsOf(id))
       if (labels.length) dataset.items.push({ id, photo, labels })
       else unlabelled++
     } catch (error) {
@@ -83,7 +83,7 @@ export async function readVoc(dir: string, split: string, index: LabelIndex, lab
   return dataset
 }
 
-type Words = (id: string) => string[] | Promise<string[]>
+type Words = (id: string) => string[]
 
 function fromXml(root: string, notes: string[]): Words {
   const folder = join(root, 'Annotations')
@@ -91,11 +91,11 @@ function fromXml(root: string, notes: string[]): Words {
     throw invalid(
       `--voc: ${root} has no folder Annotations, whose XML files say what is in each photo; name a labels file with --labels`,
     )
-  return async (id) => {
+  return (id) => {
     const file = existingPath(join(folder, `${id}.xml`))
     if (file === undefined) throw invalid(`there is no annotation ${join(folder, `${id}.xml`)}`)
     try {
-      const { names, nameless } = await vocObjects(readRegularSync(file))
+      const { names, nameless } = vocObjects(readRegularSync(file))
       if (nameless && !names.length) throw invalid('none of its objects has a name')
       if (nameless) notes.push(`${id}: objects without a name left out: ${nameless} of ${names.length + nameless}`)
       return names

@@ -1,3 +1,4 @@
+import { parseXml, XmlElement } from '@rgrove/parse-xml'
 import { invalid } from 'clip-es/support'
 import { messageOf } from './dataset.js'
 
@@ -29,26 +30,25 @@ export interface VocObjects {
  * Reads a VOC annotation. The parts of objects (head, hand) have names too, which are not labels.
  * @throws ERR_INVALID_ARG for XML that is not well-formed or not an annotation
  */
-export async function vocObjects(bytes: Uint8Array): Promise<VocObjects> {
-  const { DOMParser } = await import('@xmldom/xmldom')
-  const text = textOf(bytes)
-  const root = parse(text, DOMParser)
-  if (root?.localName !== 'annotation') throw invalid('it is not a VOC annotation: <annotation> … </annotation> is expected')
-  const children = (node: ParentNode, name: string) => [...node.childNodes].filter((child) => child.localName === name)
-  const objects = children(root, 'object')
-  const names = objects.map((object) => children(object, 'name')[0]?.textContent?.trim() ?? '').filter((name) => name !== '')
+export function vocObjects(bytes: Uint8Array): VocObjects {
+  const root = parse(textOf(bytes))
+  if (root?.name !== 'annotation') throw invalid('it is not a VOC annotation: <annotation> … </annotation> is expected')
+  const objects = childrenOf(root, 'object')
+  const names = objects.map((object) => childrenOf(object, 'name')[0]?.text.trim() ?? '').filter((name) => name !== '')
   return { names, nameless: objects.length - names.length }
 }
 
-type ParentNode = import('@xmldom/xmldom').Node
+const childrenOf = (element: XmlElement, name: string): XmlElement[] =>
+  element.children.filter((child): child is XmlElement => child instanceof XmlElement && child.name === name)
 
-function parse(text: string, DOMParser: typeof import('@xmldom/xmldom').DOMParser): ParentNode | null {
-  const onError = (level: string, message: string) => {
-    if (level !== 'warning') throw invalid(message)
-  }
+/**
+ * The root of an XML document. The parser does not read document type declarations: an entity that a file defines is unknown, so that no
+ * file can name another one or grow when it is read.
+ */
+function parse(text: string): XmlElement | null {
   try {
-    return new DOMParser({ onError }).parseFromString(text, 'text/xml').documentElement
+    return parseXml(text).root
   } catch (error) {
-    throw invalid(`it is not well-formed XML (${messageOf(error).split('\n')[0]})`)
+    throw invalid(`it is not well-formed XML (${messageOf(error).split('\n')[0]})`) // the message ends with line and column
   }
 }

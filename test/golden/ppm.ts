@@ -1,25 +1,5 @@
 import { readFileSync } from 'node:fs'
 
-const types = { '<f4': Float32Array, '|u1': Uint8Array, '<i4': Int32Array } as const
-
-export interface Npy {
-  shape: number[]
-  data: Float32Array | Uint8Array | Int32Array
-}
-
-/** Reads a .npy file of version 1, C order. */
-export function readNpy(file: string): Npy {
-  const bytes = readFileSync(file)
-  const end = 10 + bytes.readUInt16LE(8)
-  const header = bytes.toString('latin1', 10, end)
-  const descr = /'descr': '([^']+)'/.exec(header)?.[1]
-  const type = types[descr as keyof typeof types]
-  if (!type || !header.includes("'fortran_order': False")) throw new Error(`${file}: ${header}`)
-  const shape = (/'shape': \(([^)]*)\)/.exec(header)?.[1] ?? '').split(',').flatMap((size) => (size.trim() ? [Number(size)] : []))
-  const body = new Uint8Array(bytes.subarray(end)).buffer
-  return { shape, data: new type(body) }
-}
-
 /** Reads a binary .ppm photo. */
 export function readPpm(file: string): { data: Uint8Array; width: number; height: number } {
   const bytes = readFileSync(file)

@@ -1,11 +1,14 @@
-import { colourType, markChunks, pixelChunk, pngFile, rowFilter } from 'clip-es/photos'
-import { invalid } from 'clip-es/support'
+import { invalid } from '../errors.js'
+import { markChunks } from './mark.js'
+import { colourType, pixelChunk, pngFile, rowFilter } from './png_file.js'
 
 const white = 65535
 
 /**
- * Confidences in [0, 1] as a grey PNG of 16 bits: value / 65535. Eight bits could not tell 0.950 from 0.953. Written here and not by
- * sharp, for whose row filters it is twice as large or takes twice as long.
+ * Confidences as a grey PNG of 16 bits: value / 65535. Eight bits could not tell 0.950 from 0.953. Written here, because with sharp's row
+ * filters the file is twice as large or takes twice as long.
+ * @param confidence width * height numbers in [0, 1], as `result.confidence` has them
+ * @throws ERR_INVALID_ARG for another number of them
  */
 export async function encodeConfidence(confidence: Float32Array, width: number, height: number): Promise<Buffer> {
   if (confidence.length !== width * height)

@@ -1,21 +1,45 @@
+import { buffer } from 'node:stream/consumers'
 import { crc32 } from 'node:zlib'
 import { invalid } from 'clip-es/support'
+import { type Entry, fromBufferPromise } from 'yauzl'
 
-/** A file of an archive. Its bytes are written where they are to lie, so that they are never copied. */
+// Zip archives (PKWARE's APPNOTE 6.3). Strangers' archives are read by yauzl. Our own are written here: docs/internals/dependencies.md says why.
+
+const most = 2 ** 32 - 1 // what a field of 32 bits can hold
+
+/**
+ * The files of an archive by their names, in the archive's order.
+ * @throws an error for what is not a zip archive, for a file that is not what was written, and for more than 4 GB
+ */
+export async function readZip(archive: Buffer): Promise<Map<string, Buffer>> {
+  const zip = await fromBufferPromise(archive)
+  const entries: Entry[] = []
+  for await (const entry of zip.eachEntry()) entries.push(entry)
+  // Before anything is decompressed: a small archive can announce any size. yauzl refuses a file that is longer than announced.
+  const total = entries.reduce((sum, { uncompressedSize }) => sum + uncompressedSize, 0)
+  if (total > most) throw invalid(`its files have ${total} bytes; at most ${most} are read`)
+  const files = new Map<string, Buffer>()
+  for (const entry of entries) {
+    const bytes = await buffer(await zip.openReadStreamPromise(entry))
+    if (crc32(bytes) !== entry.crc32) throw invalid(`${entry.fileName} is not what was written: its checksum differs`)
+    files.set(entry.fileName, bytes)
+  }
+  return files
+}
+
+/** A file of a new archive. Its bytes are written to where they stay, so they are never copied. */
 export interface StoredFile {
   /** ASCII. */
   name: string
   size: number
-  /** Given `size` bytes of any content; writes all of them. */
+  /** Writes the whole file. `bytes` has `size` bytes of any content. */
   fill(bytes: Buffer): void
 }
 
 const [localHead, centralHead, endRecord] = [30, 46, 22] // bytes, without names
-const most = 2 ** 32 - 1 // what a place of 32 bits can name
 
 /**
- * A zip archive (PKWARE's APPNOTE 6.3) of files that are stored as they are, as numpy.savez writes it. By hand, since libraries pass every
- * byte through streams and a checksum in JavaScript, which takes several times as long as all that is done here.
+ * An archive of files that are stored without compression. Equal files give equal bytes.
  * @throws ERR_INVALID_ARG for more than 4 GB
  */
 export function storedZip(files: readonly StoredFile[]): Buffer {
@@ -53,14 +77,14 @@ function uint32(...values: number[]): Buffer {
 }
 
 const version = 20 // of the format, times ten
-const [flags, stored, time, date] = [0, 0, 0, 0x21] // always the first of 1980: the same contents give the same bytes
+const [flags, stored, time, date] = [0, 0, 0, 0x21] // always 1 January 1980
 
-/** What stands in a file's own head and in the directory. */
+/** What a file's own header and the directory both contain. */
 const factsOf = (name: string, size: number, checksum: number): Buffer =>
   Buffer.concat([uint16(version, flags, stored, time, date), uint32(checksum, size, size), uint16(name.length, 0)])
 
 const unix = 3 << 8
-const readable = 0o100644 * 2 ** 16 // a file that all may read
+const readable = 0o100644 * 2 ** 16 // a regular file that everyone may read
 
 function directoryEntry(name: string, facts: Buffer, at: number): Buffer {
   const [commentLength, disk, attributes] = [0, 0, 0]
