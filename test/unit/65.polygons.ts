@@ -2,8 +2,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClipEsError } from '../../ts/errors.js'
 import { joinHoles } from '../../ts/photos/join_holes.js'
+import type { LabelMap } from '../../ts/photos/png.js'
 import { type Region, type Ring, traceRegions } from '../../ts/photos/polygons.js'
-import type { LabelMap } from '../../ts/render/png.js'
 import { mapOf, randomMap } from './masks.js'
 
 /** The pixels whose centres are inside, by the number of sides that a ray to the left crosses. */

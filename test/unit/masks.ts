@@ -1,4 +1,4 @@
-import type { LabelMap } from '../../ts/render/png.js'
+import type { LabelMap } from '../../ts/photos/png.js'
 
 /** A mask as it is drawn: '.' is 0, '#' is 1, digits are themselves, '*' is 255. */
 export function mapOf(...rows: string[]): LabelMap {

@@ -1,6 +1,6 @@
 import { checkInteger } from '../check.js'
 import { invalid } from '../errors.js'
-import type { LabelMap } from '../render/png.js'
+import type { LabelMap } from './png.js'
 
 // Outlines follow the edges between pixels: the pixel in column x and row y is the square from x, y to x + 1, y + 1. They are
 // therefore exact: the pixels whose centres are inside are those of the region.

@@ -1,6 +1,6 @@
 import { checkInteger, show } from '../check.js'
 import { invalid } from '../errors.js'
-import type { LabelMap } from '../render/png.js'
+import type { LabelMap } from './png.js'
 
 // COCO's run-length code of a binary mask. Pixels are counted down the columns, from the left column to the right one. The counts
 // alternate between pixels outside and pixels inside, and begin with those outside, of which there may be 0.

@@ -1,4 +1,4 @@
-import { decodeRle, encodeRings, hexColour, joinHoles, maskPalette, type Region, traceRegions } from 'clip-es/photos'
+import { decodeRle, encodeRings, escapeXml, hexColour, joinHoles, maskPalette, type Region, traceRegions } from 'clip-es/photos'
 import { encodeBrush } from './brush_rle.js'
 import { type ExportClass, type ExportPhoto, short, valuesIn } from './photo.js'
 
@@ -105,19 +105,12 @@ function percentPoints(region: Region, width: number, height: number): [number, 
   ])
 }
 
-/** Text in an attribute of XML, without characters that XML forbids. */
-const attribute = (text: string): string =>
-  text
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must go
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/gu, '')
-    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
-
 /** The labelling interface for these tasks (the project's settings, Labeling Interface, Code): the classes with their colours, for the tool of the shape. */
 export function labelStudioConfig(classes: readonly ExportClass[], shape: LabelStudioOptions['shape']): string {
   const palette = maskPalette(classes.map(({ colour }) => colour))
   const labels = classes.map(({ name }, i) => {
     const [r = 0, g = 0, b = 0] = palette.subarray(3 * (i + 1), 3 * (i + 2))
-    return `    <Label value="${attribute(name)}" background="${hexColour([r, g, b])}"/>\n`
+    return `    <Label value="${escapeXml(name)}" background="${hexColour([r, g, b])}"/>\n`
   })
   const [tag, name] = shape === 'brush' ? ['BrushLabels', brushTag] : ['PolygonLabels', polygonTag]
   return `<View>

@@ -1,4 +1,5 @@
-import { invalid } from 'clip-es'
+import { ignored } from 'clip-es'
+import { invalid } from 'clip-es/support'
 
 /** A class of the results. Its value in a mask is its index in the list of classes plus one. */
 export interface ExportClass {
@@ -20,8 +21,6 @@ export interface ExportPhoto {
   /** The probability of each label, by its value in the mask. Values without a known one are absent. */
   scores: ReadonlyMap<number, number>
 }
-
-const ignored = 255
 
 /**
  * The classes that a mask has pixels of, by their values, ascending. Background and ignored pixels are left out.
