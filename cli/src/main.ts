@@ -5,6 +5,7 @@ import { datasetCommand } from './dataset/command.js'
 import { demoCommand } from './demo/command.js'
 import { doctorCommand } from './doctor/command.js'
 import { evalCommand } from './eval/command.js'
+import { exportCommand } from './export/command.js'
 import { promptsCommand } from './prompts/command.js'
 import { reportCommand } from './report/command.js'
 import { complain, printable } from './say.js'
@@ -37,6 +38,7 @@ export function program(): Command {
     .addCommand(crfCommand())
     .addCommand(evalCommand())
     .addCommand(reportCommand())
+    .addCommand(exportCommand())
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(demoCommand())

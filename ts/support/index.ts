@@ -5,7 +5,7 @@ export { planClasses, planRows } from '../class_set.js'
 export { resolveCrfOptions } from '../crf_options.js'
 export { invalid } from '../errors.js'
 export { readRegular, readRegularSync } from '../files/read_regular.js'
-export { checkNameLength, writeAllWhole, writeWhole } from '../files/write_whole.js'
+export { checkNameLength, replaceable, writeAllWhole, writeWhole } from '../files/write_whole.js'
 export { forEachInOrder, inOrder } from '../in_order.js'
 export { defaultLabelThreshold } from '../labels/threshold.js'
 export {

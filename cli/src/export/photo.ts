@@ -12,7 +12,7 @@ export interface ExportClass {
 export interface ExportPhoto {
   /** '/'-separated path from the folder of the photos, with extension. */
   fileName: string
-  /** The same without extension: what files about the photo are called. */
+  /** What the mask is called, without extension: as a rule the photo's path without extension. */
   id: string
   width: number
   height: number

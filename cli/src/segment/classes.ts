@@ -45,7 +45,7 @@ function explainClasses(model: string | undefined): UsageError {
 }
 
 /** The classes asked for: of a class file those that `--classes` names, with their synonyms and colours. */
-function entriesOf(names: string[] | undefined, file: ClassFile | undefined, path: string): readonly ClassEntry[] {
+export function entriesOf(names: string[] | undefined, file: ClassFile | undefined, path: string): readonly ClassEntry[] {
   if (!file) return (names ?? []).map((name) => ({ name }))
   if (!names) return file.classes
   const known = file.classes.map(({ name }) => name)

@@ -1,0 +1,169 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { basename, extname, join } from 'node:path'
+import { type ClassFile, classSets } from 'clip-es'
+import { ownPicture, photoOfMask } from 'clip-es/photos'
+import { invalid } from 'clip-es/support'
+import { classFileNamed } from '../class_sets.js'
+import { listIds, readMap } from '../eval/files.js'
+import { isRunFolder } from '../files/run_folder.js'
+import { isPhotoName } from '../photos/names.js'
+import { type JournalEntry, readJournal } from '../results/journal.js'
+import { type Manifest, readManifest, settingsHash } from '../results/manifest.js'
+import { resultFile, resultFolder } from '../results/store.js'
+import { entriesOf } from '../segment/classes.js'
+import { counted } from '../sources/dataset.js'
+import { photosOfFolder } from '../sources/folder.js'
+import { PhotoIndex } from '../sources/photo_index.js'
+import type { ExportClass, ExportPhoto } from './photo.js'
+
+/** What the command line says about the results. */
+export interface SourceArguments {
+  classes?: string[]
+  classFile?: string
+  /** Folder of the photos. */
+  photos?: string
+}
+
+/** A photo of the results, before its mask is read. */
+export interface ResultPhoto extends Pick<ExportPhoto, 'id' | 'fileName' | 'scores'> {
+  mask: string
+  /** Where the photo is, if that is known. */
+  photo: string | undefined
+}
+
+/** What a folder of results has to export. */
+export interface Results {
+  /** The folder of the masks. */
+  masks: string
+  classes: readonly ExportClass[]
+  /** In the order of their ids. */
+  photos: ResultPhoto[]
+  /** Why the results may be incomplete. */
+  warnings: string[]
+}
+
+/** A mask's name, and what is known about its photo. */
+type Listed = Pick<ResultPhoto, 'id' | 'mask' | 'photo'> & { scores?: ResultPhoto['scores'] }
+
+/**
+ * The results in a folder of `clip-es dataset`, `crf` or `segment`. The first two keep a journal with the photos, their labels and scores, and
+ * `dataset` a manifest with the classes. `segment` keeps masks only, which know their photos but neither classes nor scores.
+ * @throws ERR_INVALID_ARG when it is not a folder of results, masks are missing, or the classes are not known
+ */
+export function openResults(folder: string, given: SourceArguments): Results {
+  if (!existsSync(folder)) throw invalid(`there is no folder ${folder}; name one that clip-es dataset, crf or segment filled`)
+  const manifest = readManifest(folder)
+  const hasJournal = isRunFolder(folder)
+  const warnings = hasJournal ? incomplete(folder) : []
+  const listed = hasJournal ? listRun(folder, manifest, warnings) : listMasks(folder)
+  if (!listed.length)
+    throw invalid(`there are no masks of clip-es in ${folder}; name a folder that clip-es dataset, crf or segment filled`)
+  const classes = classesOf(folder, manifest, given)
+  const find = given.photos === undefined ? ({ photo }: Listed) => photo : photoFinder(given.photos)
+  const photos = listed.map((entry): ResultPhoto => {
+    const photo = find(entry)
+    return { ...entry, photo, fileName: fileName(entry.id, photo), scores: entry.scores ?? new Map() }
+  })
+  photos.sort((a, b) => (a.id < b.id ? -1 : 1))
+  return { masks: hasJournal ? resultFolder(folder, 'mask') : folder, classes, photos, warnings }
+}
+
+/** `id` with the photo's extension. Where two photos of a folder differ in their extensions only, the id has it already. */
+function fileName(id: string, photo: string | undefined): string {
+  if (photo === undefined || (isPhotoName(id) && basename(id) === basename(photo))) return id
+  return id + extname(photo)
+}
+
+/** The photos that are done, by the journal. */
+function listRun(folder: string, manifest: Manifest | undefined, warnings: string[]): Listed[] {
+  const entries = [...readJournal(folder).values()]
+  const failed = entries.filter((entry) => entry.failed !== undefined)
+  if (failed.length) warnings.push(`${counted(failed.length, 'photo')} failed and are left out: ${some(failed)}`)
+  const others = entries.filter((entry) => entry.failed === undefined && isOfOtherSettings(entry, manifest))
+  if (others.length) warnings.push(`${counted(others.length, 'result')} of other settings are left out: ${some(others)}`)
+  const left = new Set([...failed, ...others])
+  const listed = entries
+    .filter((entry) => !left.has(entry))
+    .map(({ id, photo, labels = [], scores = [] }) => ({
+      ...{ id, photo, mask: resultFile(folder, 'mask', id) },
+      scores: new Map(labels.flatMap((label, i) => (scores[i] === undefined ? [] : [[label + 1, scores[i]]]))),
+    }))
+  const missing = listed.filter(({ mask }) => !existsSync(mask))
+  if (missing.length)
+    throw invalid(
+      `${counted(missing.length, 'mask')} that the journal lists are missing in ${resultFolder(folder, 'mask')}: ${some(missing)}; start the command that made them again, and it makes these`,
+    )
+  return listed
+}
+
+/** Whether the manifest is about other results: the run that wrote it was stopped before it came to this photo. */
+function isOfOtherSettings(entry: JournalEntry, manifest: Manifest | undefined): boolean {
+  // The journal of `crf` has hashes of its own, and the manifest only says how the maps were made.
+  if (manifest === undefined || typeof manifest.settings.crf === 'object') return false
+  return entry.settings !== settingsHash(manifest.settings)
+}
+
+/** Signs in the journal's folder that a run is going on, was killed, or has done some of its shards only. */
+function incomplete(folder: string): string[] {
+  const names = readdirSync(join(folder, 'journal'))
+  const warnings: string[] = []
+  const lock = names.find((name) => name.endsWith('.lock'))
+  if (lock !== undefined)
+    warnings.push(`a run in ${folder} has not ended, or was killed (${join('journal', lock)}): photos may be missing`)
+  // Which shards there are of each number of shards: the data set may have been done in 4, and again in 1.
+  const done = new Map<number, Set<number>>()
+  for (const name of names) {
+    const [, part, of] = /^(\d+)-of-(\d+)\.jsonl$/.exec(name)?.map(Number) ?? []
+    if (of !== undefined) done.set(of, (done.get(of) ?? new Set()).add(part as number))
+  }
+  const [most] = [...done].sort(([of, parts], [otherOf, others]) => others.size / otherOf - parts.size / of)
+  if (most && most[1].size < most[0])
+    warnings.push(`only ${most[1].size} of the ${most[0]} shards of the run are in ${folder}: photos may be missing`)
+  return warnings
+}
+
+/** The masks of `clip-es segment`. */
+function listMasks(folder: string): Listed[] {
+  return listIds(folder, ['.png'])
+    .map((id) => ({ id, mask: join(folder, `${id}.png`) }))
+    .filter(({ mask }) => ownPicture(mask) === 'mask')
+    .map((entry) => ({ ...entry, photo: photoOfMask(entry.mask) }))
+}
+
+function photoFinder(folder: string): (entry: Listed) => string {
+  const { root, paths } = photosOfFolder(folder)
+  const index = new PhotoIndex(paths)
+  return ({ id }) => {
+    const found = index.matches(id)
+    if (found.length === 1) return join(root, found[0] as string)
+    throw invalid(
+      found.length
+        ? `${found.join(' and ')} in ${folder} are photos of the mask ${id}; keep one of them`
+        : `there is no photo of the mask ${id} in ${folder}; name the folder from which the photos have the paths of their masks`,
+    )
+  }
+}
+
+function classesOf(folder: string, manifest: Manifest | undefined, given: SourceArguments): readonly ExportClass[] {
+  const file: ClassFile | undefined = given.classFile === undefined ? undefined : classFileNamed(given.classFile)
+  if (file || given.classes) return entriesOf(given.classes, file, given.classFile ?? '')
+  if (manifest) return manifest.settings.classes
+  const known = Object.keys(classSets).join(', ')
+  throw invalid(
+    `the masks in ${folder} do not say what their classes are; name them as for the command that made the masks: --classes cat,dog or --class-file with a file or one of ${known}, emoji`,
+  )
+}
+
+const few = 3
+
+const some = (entries: readonly { id: string }[]): string =>
+  entries
+    .slice(0, few)
+    .map(({ id }) => id)
+    .join(', ') + (entries.length > few ? ', …' : '')
+
+/** A photo with its mask. Throws ERR_INVALID_ARG naming the mask's file when it cannot be read. */
+export async function readPhoto({ id, fileName, scores, mask }: ResultPhoto): Promise<ExportPhoto> {
+  const { data, width, height } = await readMap(mask)
+  return { id, fileName, scores, mask: data, width, height }
+}

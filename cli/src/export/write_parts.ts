@@ -1,0 +1,21 @@
+import { createWriteStream, renameSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { replaceable } from 'clip-es/support'
+
+/**
+ * Writes a file from parts, whole or not at all: under another name in the same folder first, then renamed. Parts are asked for as fast as they
+ * can be written, so no more than a few are in memory.
+ * @throws ERR_INVALID_ARG where something stands that is not a regular file, what making a part throws, or the error of the file system
+ */
+export async function writeParts(file: string, parts: AsyncIterable<string>): Promise<void> {
+  const target = replaceable(file)
+  const temporary = join(dirname(target), `.clip-es-${process.pid}-export.tmp`)
+  try {
+    await pipeline(parts, createWriteStream(temporary))
+    renameSync(temporary, target)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+}
