@@ -62,7 +62,7 @@ export async function labelmeFile(
     imageHeight: height,
     imageWidth: width,
   }
-  return `${JSON.stringify(file, null, 1)}\n`
+  return `${JSON.stringify(file)}\n`
 }
 
 type Outline = Pick<Shape, 'points' | 'shape_type' | 'mask'>
