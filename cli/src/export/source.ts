@@ -78,9 +78,9 @@ function fileName(id: string, photo: string | undefined): string {
 function listRun(folder: string, manifest: Manifest | undefined, warnings: string[]): Listed[] {
   const entries = [...readJournal(folder).values()]
   const failed = entries.filter((entry) => entry.failed !== undefined)
-  if (failed.length) warnings.push(`${counted(failed.length, 'photo')} failed and are left out: ${some(failed)}`)
+  if (failed.length) warnings.push(`left out: ${counted(failed.length, 'photo')} that failed (${some(failed)})`)
   const others = entries.filter((entry) => entry.failed === undefined && isOfOtherSettings(entry, manifest))
-  if (others.length) warnings.push(`${counted(others.length, 'result')} of other settings are left out: ${some(others)}`)
+  if (others.length) warnings.push(`left out: ${counted(others.length, 'result')} of other settings (${some(others)})`)
   const left = new Set([...failed, ...others])
   const listed = entries
     .filter((entry) => !left.has(entry))
@@ -91,7 +91,7 @@ function listRun(folder: string, manifest: Manifest | undefined, warnings: strin
   const missing = listed.filter(({ mask }) => !existsSync(mask))
   if (missing.length)
     throw invalid(
-      `${counted(missing.length, 'mask')} that the journal lists are missing in ${resultFolder(folder, 'mask')}: ${some(missing)}; start the command that made them again, and it makes these`,
+      `${resultFolder(folder, 'mask')} lacks ${counted(missing.length, 'mask')} that the journal lists (${some(missing)}); start the command that made the masks again: it makes the missing ones`,
     )
   return listed
 }
@@ -118,7 +118,7 @@ function incomplete(folder: string): string[] {
   }
   const [most] = [...done].sort(([of, parts], [otherOf, others]) => others.size / otherOf - parts.size / of)
   if (most && most[1].size < most[0])
-    warnings.push(`only ${most[1].size} of the ${most[0]} shards of the run are in ${folder}: photos may be missing`)
+    warnings.push(`the run in ${folder} has ${most[0]} shards, of which ${most[1].size} began: photos may be missing`)
   return warnings
 }
 
