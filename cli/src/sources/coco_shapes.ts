@@ -1,3 +1,4 @@
+import { decompressRle } from 'clip-es/photos'
 import { invalid, show } from 'clip-es/support'
 
 /** A shape of COCO's annotations: polygons (x, y, x, y, … each), or a run-length code, whose counts may be packed into a text. */
@@ -44,7 +45,7 @@ function checkedCounts(shape: Record<string, unknown>, width: number, height: nu
   const [h, w] = Array.isArray(size) ? size : []
   if (h !== height || w !== width)
     throw invalid(`is a run-length code of ${show(size)} (height, width); its picture has the size [${height}, ${width}]`)
-  const counts = typeof packed === 'string' ? unpack(packed) : packed
+  const counts = typeof packed === 'string' ? unpack(packed, height, width) : packed
   if (!Array.isArray(counts)) throw invalid(`has the counts ${show(packed)}; a list of numbers or a packed text is expected`)
   const odd = counts.find((count) => !(Number.isInteger(count) && count >= 0))
   if (odd !== undefined) throw invalid(`holds the count ${show(odd)}; whole numbers of 0 or more are expected`)
@@ -58,21 +59,12 @@ function paintRun(from: number, to: number, width: number, height: number, paint
   for (let at = from; at < Math.min(to, width * height); at++) paint((at % height) * width + Math.floor(at / height))
 }
 
-/** cocoapi's rleFrString: numbers of five bits a character, from the fourth on as differences to the number before the last. */
-function unpack(text: string): number[] {
-  const counts: number[] = []
-  for (let at = 0; at < text.length; ) {
-    let [value, bits, more] = [0, 0, true]
-    while (more && at < text.length) {
-      const c = text.charCodeAt(at++) - 48
-      value |= (c & 31) << bits
-      bits += 5
-      more = (c & 32) !== 0
-      if (!more && c & 16) value |= -1 << bits
-    }
-    counts.push(counts.length > 2 ? value + (counts[counts.length - 2] as number) : value)
+function unpack(counts: string, height: number, width: number): number[] {
+  try {
+    return decompressRle({ size: [height, width], counts }).counts
+  } catch {
+    throw invalid(`has the counts ${show(counts)}, which are not compressed counts of COCO`)
   }
-  return counts
 }
 
 const scale = 5 // of cocoapi's rleFrPoly
