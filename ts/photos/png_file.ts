@@ -4,7 +4,7 @@ import { crc32, deflate, type ZlibOptions } from 'node:zlib'
 // PNG files as sharp cannot write or read them: the chunks of the format (W3C PNG, section 5), and nothing of pixels.
 
 export const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
-export const colourType = { grey: 0, rgb: 2, palette: 3 }
+export const colourType = { grey: 0, palette: 3 }
 /** How the bytes of a row are written: as they are, or as differences from the pixel on the left. */
 export const rowFilter = { none: 0, sub: 1 }
 
