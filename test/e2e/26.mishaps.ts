@@ -183,6 +183,30 @@ test('pictures of formats that are not read are named, alone and in a folder', a
   assert.match(named.stderr, /it is a HEIC file \(HEIF with HEVC\), which is not read; convert it to JPEG first/)
 })
 
+test('a web address and standard input are refused with what to do', () => {
+  const web = segment('https://example.org/photo.jpg')
+  assert.is(web.status, 1)
+  assert.match(web.stderr, /it is a web address, and photos are not downloaded; name a file/)
+  assert.match(segment('-').stderr, /photos are not read from standard input; name a file/)
+})
+
+test('photos whose names have brackets, blanks, percent and number signs are segmented', async () => {
+  const names = ['photo (1).jpg', 'photo[1].jpg', '100% #1?.jpg', '{a,b}.jpg']
+  for (const name of names) await photo(name)
+  const { status, stderr } = segment(...names, '-o', 'out')
+  assert.is(status, 0, stderr)
+  assert.equal(place.files('out'), names.map((name) => name.replace('.jpg', '.png')).sort())
+})
+
+test('eval says of a truth in JPEG that it must be PNG', async () => {
+  for (const folder of ['masks', 'truth']) mkdirSync(place.path(folder))
+  await writeMap('masks/a.png', [0, 1, 1, 0], 2)
+  await sharp(place.path('masks/a.png')).jpeg().toFile(place.path('truth/a.jpg'))
+  const { status, stderr } = place.run(['eval', 'masks', '--truth', 'truth', '--class-file', 'emoji'])
+  assert.is(status, 2)
+  assert.match(stderr, /there is no truth\/a\.png; truth\/a\.jpg is no substitute, because JPEG changes .*: save it as PNG/)
+})
+
 test('pixels that are ignored are said, instead of nothing found', () => {
   const all = segment(scene, '--ignore-below', '1').stdout
   assert.match(all, /: 100 % ignored; /)

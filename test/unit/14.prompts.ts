@@ -80,7 +80,7 @@ test('importing the package reads no data, and each file is read once, at the fi
   const packageMain = path.join(__dirname, '..', '..', 'dist', 'index.js')
   const { stdout, stderr } = spawnSync(process.execPath, ['-e', script, packageMain], { encoding: 'utf8' })
   assert.is(stderr, '')
-  assert.equal(JSON.parse(stdout), [[], [], ['coco.json'], [], ['voc.json'], ['templates.json'], []])
+  assert.equal(JSON.parse(stdout), [[], [], ['package.json', 'coco.json'], [], ['voc.json'], ['templates.json'], []])
 })
 
 test('the shipped values look like plain objects', () => {

@@ -7,6 +7,7 @@ import { photoOf } from '../../cli/src/crf/refine.js'
 import { readCocoDataset } from '../../cli/src/sources/coco.js'
 import { shardOf } from '../../cli/src/sources/dataset.js'
 import { readFolder } from '../../cli/src/sources/folder.js'
+import { readIdList } from '../../cli/src/sources/id_list.js'
 import { LabelIndex } from '../../cli/src/sources/label_index.js'
 import { listFolder, listVoc } from '../../cli/src/sources/unlabelled.js'
 import { readVoc } from '../../cli/src/sources/voc.js'
@@ -21,6 +22,12 @@ function write(path: string, text = ''): string {
   const file = join(root, path)
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, text)
+  return file
+}
+
+const writeBytes = (path: string, bytes: Buffer): string => {
+  const file = write(path)
+  writeFileSync(file, bytes)
   return file
 }
 
@@ -313,6 +320,30 @@ test('COCO: a file that is none is refused', () => {
     () => readCocoDataset(root, large, index),
     /large\.json cannot be read \(it has 1073741824 bytes; up to \d+ can be read/,
   )
+})
+
+test('COCO: a byte-order mark and backslashes, as tools on Windows write them, are read', () => {
+  const images = [{ id: 7, file_name: 'val2017\\007.jpg' }]
+  const text = coco({ images, annotations: [{ image_id: 7, category_id: 17 }] })
+  const expected = [{ id: 'val2017/007', photo: join(root, 'coco/val2017/007.jpg'), labels: [0] }]
+  for (const bytes of [Buffer.from(`\ufeff${text}`), Buffer.from(`\ufeff${text}`, 'utf16le')])
+    assert.equal(readCocoDataset(join(root, 'coco'), writeBytes('windows.json', bytes), index).items, expected)
+})
+
+test('COCO: where no photo is found, the message shows what the file calls them', () => {
+  const images = [{ id: 7, file_name: 'https://example.org/007.jpg' }]
+  const message = /none of the photos .*; its first file_name is 'https:\/\/example\.org\/007\.jpg'$/
+  refused(() => readCocoDataset(join(root, 'coco'), write('web.json', coco({ images })), index), message)
+  refused(() => readCocoDataset(join(root, 'coco'), write('none.json', coco({ images: [] })), index), /; it lists no images$/)
+})
+
+test('lists are read in UTF-8 and UTF-16, with line ends of Windows; other encodings are refused by name', () => {
+  const known = (id: string) => ['é', 'b'].includes(id)
+  const text = '\ufeffé\r\nb\r\n\r\n'
+  const little = Buffer.from(text, 'utf16le')
+  for (const bytes of [Buffer.from(text), Buffer.from(text.slice(1)), little, Buffer.from(little).swap16()])
+    assert.equal(readIdList(writeBytes('list.txt', bytes), known), ['é', 'b'])
+  refused(() => readIdList(writeBytes('latin1.txt', Buffer.from('é\n', 'latin1')), known), /latin1\.txt: is not UTF-8 text/)
 })
 
 test('COCO: of two images whose results would have the same name, the second is listed', () => {

@@ -26,17 +26,20 @@ export function listIds(folder: string, extensions: readonly string[]): string[]
 export function readResultList(file: string, results: readonly string[]): string[] {
   if (!existsSync(file)) throw invalid(`there is no list ${file}`)
   const known = new Set(results.map(plainName))
-  try {
-    return readIdList(file, (id) => known.has(id))
-  } catch (error) {
-    throw invalid(`${file}: ${messageOf(error)}`)
-  }
+  return readIdList(file, (id) => known.has(id))
+}
+
+/** What to say where a JPEG file has the name of the mask that is missing. */
+function lossyTwin(file: string): string {
+  const stem = file.slice(0, -extname(file).length)
+  const twin = ['.jpg', '.jpeg'].map((extension) => stem + extension).find((path) => existsSync(path))
+  return twin === undefined ? '' : `; ${twin} is no substitute, because JPEG changes the numbers of the classes: save it as PNG`
 }
 
 /** A mask or a truth. Throws ERR_INVALID_ARG naming the file. */
 export async function readMap(file: string): Promise<LabelMap> {
   const path = existingPath(file)
-  if (path === undefined) throw invalid(`there is no ${file}`)
+  if (path === undefined) throw invalid(`there is no ${file}${lossyTwin(file)}`)
   return await readMask(path)
 }
 

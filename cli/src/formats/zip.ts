@@ -21,7 +21,7 @@ export async function readZip(archive: Buffer): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>()
   for (const entry of entries) {
     const bytes = await buffer(await zip.openReadStreamPromise(entry))
-    if (crc32(bytes) !== entry.crc32) throw invalid(`${entry.fileName} is not what was written: its checksum differs`)
+    if (crc32(bytes) !== entry.crc32) throw invalid(`${entry.fileName} is damaged: its checksum is wrong; write the file again`)
     files.set(entry.fileName, bytes)
   }
   return files

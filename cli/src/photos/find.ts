@@ -70,6 +70,12 @@ function listFile(path: string, leftOut: LeftOut): Listed {
   return { paths: [], notFound: [] }
 }
 
+function missing(arg: string): string {
+  if (arg === '-') return 'photos are not read from standard input; name a file'
+  if (/^https?:\/\//i.test(arg)) return 'it is a web address, and photos are not downloaded; name a file'
+  return 'there is no such file or folder'
+}
+
 async function list(arg: string, results: string, leftOut: LeftOut): Promise<Listed & { folder: boolean }> {
   try {
     const path = existingPath(arg) ?? arg
@@ -77,7 +83,7 @@ async function list(arg: string, results: string, leftOut: LeftOut): Promise<Lis
     if (kind?.isDirectory()) return { ...listFolder(path, results, leftOut), folder: true }
     if (kind) return { ...listFile(path, leftOut), folder: false }
     if (isDynamicPattern(arg)) return { ...(await listPattern(arg, results, leftOut)), folder: false }
-    return { ...nothing(arg, 'there is no such file or folder'), folder: false }
+    return { ...nothing(arg, missing(arg)), folder: false }
   } catch (error) {
     return { ...nothing(arg, (error as Error).message), folder: false }
   }

@@ -1,6 +1,7 @@
 import { extname } from 'node:path'
 import { backgrounds, type ClassFile, templates } from 'clip-es'
-import { fillTemplate, invalid, readRegularSync } from 'clip-es/support'
+import { fillTemplate, invalid } from 'clip-es/support'
+import { readText } from '../files/read_text.js'
 import { messageOf } from '../sources/dataset.js'
 import { UsageError } from '../usage.js'
 import { type Candidate, candidatesOf, type Encoding } from './candidates.js'
@@ -12,9 +13,7 @@ export function templatesNamed(name: string): readonly string[] {
   const known = { paper: [templates.clip_es], imagenet: templates.imagenet, all: [templates.clip_es, ...templates.imagenet] }
   if (Object.hasOwn(known, name)) return known[name as keyof typeof known]
   try {
-    const text = readRegularSync(name)
-      .toString('utf8')
-      .replace(/^\uFEFF/, '')
+    const text = readText(name)
     const list: unknown =
       extname(name).toLowerCase() === '.json' ? JSON.parse(text) : text.split(/\r\n|\r|\n/).filter((line) => line.trim())
     if (!Array.isArray(list) || !list.length) throw invalid('it contains no list of templates')

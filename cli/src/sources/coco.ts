@@ -1,8 +1,9 @@
 import { constants } from 'node:buffer'
 import { statSync } from 'node:fs'
 import { basename, isAbsolute, join } from 'node:path'
-import { invalid, readRegularSync } from 'clip-es/support'
+import { invalid } from 'clip-es/support'
 import { existingPath, plainName } from '../files/existing.js'
+import { readText } from '../files/read_text.js'
 import { stemOf } from '../photos/names.js'
 import { counted, type Dataset, type Failure, messageOf } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
@@ -41,7 +42,10 @@ export function readCoco(file: string): CocoFile {
           throw invalid(`${file}: ${key}[${i}] has no ${type} '${name}'; COCO's instances_….json is expected`)
     }
   }
-  return value as unknown as CocoFile
+  const coco = value as unknown as CocoFile
+  // Tools on Windows separate folders by backslashes.
+  for (const image of coco.images) image.file_name = image.file_name.replaceAll('\\', '/')
+  return coco
 }
 
 function parseFile(file: string): unknown {
@@ -49,7 +53,7 @@ function parseFile(file: string): unknown {
     const { size } = statSync(file)
     if (size > constants.MAX_STRING_LENGTH)
       throw invalid(`it has ${size} bytes; up to ${constants.MAX_STRING_LENGTH} can be read: split it into several`)
-    return JSON.parse(readRegularSync(file).toString('utf8'))
+    return JSON.parse(readText(file))
   } catch (error) {
     throw invalid(`${file} cannot be read (${messageOf(error)})`)
   }
@@ -60,7 +64,10 @@ function photoFolder(dir: string, annotations: string, images: CocoFile['images'
   const split = /(train|val|test)\d{4}/.exec(basename(annotations))?.[0]
   const places = [dir, join(dir, 'images'), ...(split ? [join(dir, split), join(dir, 'images', split)] : [])]
   const folder = places.find((place) => images.some(({ file_name }) => existingPath(join(place, file_name)) !== undefined))
-  if (folder === undefined) throw invalid(`--coco: none of the photos of ${annotations} is in ${places.join(', ')}`)
+  if (folder === undefined)
+    throw invalid(
+      `--coco: none of the photos of ${annotations} is in ${places.join(', ')}${images[0] ? `; its first file_name is '${images[0].file_name}'` : '; it lists no images'}`,
+    )
   return folder
 }
 

@@ -1,7 +1,9 @@
 import { posix } from 'node:path'
-import { readRegularSync } from 'clip-es/support'
+import { invalid } from 'clip-es/support'
 import { plainName } from '../files/existing.js'
+import { readText } from '../files/read_text.js'
 import { stemOf } from '../photos/names.js'
+import { messageOf } from './dataset.js'
 
 // Lists differ: `ID`, `ID 1` (VOC's Main), `ID.jpg label`, `/JPEGImages/ID.jpg /SegmentationClass/ID.png`; and an ID can have dots and blanks.
 // So a line is read as the longest of its beginnings that names something known.
@@ -26,16 +28,21 @@ function guess(line: string): string {
   return path.startsWith('/') ? stemOf(posix.basename(path)) : stemOf(path)
 }
 
+function textOf(file: string): string {
+  try {
+    return readText(file)
+  } catch (error) {
+    throw invalid(`${file}: ${messageOf(error)}`)
+  }
+}
+
 /**
  * The IDs of a list, each once, one from each line.
  * @param isKnown whether something has this ID; names are compared in Unicode's composed form
  */
 export function readIdList(file: string, isKnown: (plain: string) => boolean): string[] {
-  const lines = readRegularSync(file)
-    .toString('utf8')
-    .replace(/^\uFEFF/, '')
+  const ids = textOf(file)
     .split(/\r\n|\r|\n/)
-  const ids = lines
     .map((line) => line.trim())
     .filter((line) => line !== '')
     .map(

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { extname } from 'node:path'
-import { invalid, readRegularSync } from 'clip-es/support'
+import { invalid } from 'clip-es/support'
 import { CsvError, parse } from 'csv-parse/sync'
+import { readText } from '../files/read_text.js'
 import { messageOf } from './dataset.js'
 
 /** The image-level labels of a file, by what it calls the photos, in its order. */
@@ -40,15 +41,6 @@ export function readLabels(path: string): LabelsFile {
   return labels
 }
 
-function readText(path: string): string {
-  const bytes = readRegularSync(path)
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes) // drops a byte-order mark
-  } catch {
-    throw invalid('is not UTF-8 text; save it as UTF-8')
-  }
-}
-
 function readTxt(text: string, add: (photo: string, words: string[]) => void): void {
   for (const line of text.split(/\r\n|\r|\n/)) {
     const [photo, ...words] = line.trim().split(/\s+/)
@@ -72,10 +64,7 @@ const photoColumns = [
 
 /** What separates columns: the first candidate of the first line that stands outside of quotes. */
 function delimiterOf(text: string): string {
-  const [line = ''] = text
-    .replace(/^\uFEFF/, '')
-    .trimStart()
-    .split(/\r\n|\r|\n/)
+  const [line = ''] = text.trimStart().split(/\r\n|\r|\n/)
   return /[,;\t]/.exec(line.replace(/"(?:[^"]|"")*"/g, ''))?.[0] ?? ','
 }
 
