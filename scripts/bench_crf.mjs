@@ -1,4 +1,4 @@
-// npm run bench:crf [-- OPTIONS]: builds clip_es_crf_bench in build-native/ and runs it; docs/internals/crf.md says what it measures.
+// npm run bench:crf [-- OPTIONS]: builds clip_es_crf_bench in build-native/ and runs it. docs/internals/crf.md describes what it measures.
 import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,11 +1,12 @@
-// node scripts/build_native.mjs [TARGET…]: builds the C++ tests and benches, which need no Node, in build-native/ with warnings as errors.
-// The last line says why it failed. CMakeLists.txt finds ccache by itself.
+// node scripts/build_native.mjs [TARGET…]: builds the C++ tests and benchmarks, which do not need Node.js, in build-native/. Warnings are
+// errors. If it fails, the last line says why.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
+
 function fail(reason) {
   console.error(reason)
   process.exit(1)
@@ -16,13 +17,13 @@ const isNew = !existsSync('build-native/CMakeCache.txt')
 const generator = isNew && spawnSync('ninja', ['--version']).error === undefined ? ['-G', 'Ninja'] : []
 const configure = '--log-level=WARNING -S . -B build-native -DCLIP_ES_WERROR=ON'.split(' ')
 
-for (const [what, args] of [
+for (const [failure, args] of [
   [
-    'does not configure; a stale one can be deleted',
+    'CMake cannot configure build-native; delete the folder if it is old',
     [...configure, ...generator, `-DCLIP_ES_LIBTORCH=${process.env.CLIP_ES_LIBTORCH ?? ''}`],
   ],
-  ['does not build', ['--build', 'build-native', '--parallel', ...targets]],
+  ['build-native does not compile', ['--build', 'build-native', '--parallel', ...targets]],
 ]) {
   const { status, error } = spawnSync('cmake', args, { stdio: 'inherit' })
-  if (status !== 0) fail(`build-native ${what} (${error?.message ?? `exit status ${status}`})`)
+  if (status !== 0) fail(`${failure} (${error?.message ?? `exit status ${status}`})`)
 }

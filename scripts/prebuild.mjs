@@ -1,5 +1,5 @@
-// npm run prebuildify: packs the add-on into prebuilds/<platform>-<arch>/, where node-gyp-build finds it.
-// Release files belong on an old base (glibc 2.28, as manylinux): what is built on a newer one asks for its glibc.
+// npm run prebuildify: builds the add-on and copies it to prebuilds/<platform>-<arch>/, where node-gyp-build finds it. The add-on needs a
+// glibc that has the symbols of the one that it was built with, so build releases on an old system (glibc 2.28, as manylinux).
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -8,12 +8,12 @@ import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 if (!existsSync(join(root, 'dist/index.js'))) {
-  console.error('There is no dist/ yet: run npm run build:ts')
+  console.error('dist/index.js is missing: run npm run build:ts')
   process.exit(1)
 }
 const prebuildify = createRequire(import.meta.url).resolve('prebuildify/bin.js')
-const shim = join(root, 'scripts/cmake_js_for_prebuildify.mjs')
-const { status } = spawnSync(process.execPath, [prebuildify, '--napi', '--strip', '--tag-libc', '--node-gyp', shim], {
+const nodeGyp = join(root, 'scripts/cmake_js_for_prebuildify.mjs')
+const { status } = spawnSync(process.execPath, [prebuildify, '--napi', '--strip', '--tag-libc', '--node-gyp', nodeGyp], {
   cwd: root,
   stdio: 'inherit',
 })
