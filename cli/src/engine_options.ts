@@ -1,4 +1,5 @@
-import type { Device, Precision } from 'clip-es'
+import { type Device, defaults, type Precision } from 'clip-es'
+import { precisions } from 'clip-es/support'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { integerFrom } from './usage.js'
 
@@ -23,8 +24,8 @@ export const maxSide = (text: string): number => (text === 'none' ? Number.POSIT
 export const addEngineOptions = (command: Command): Command =>
   command
     .option('--model <file>', 'CLIP archive; default $CLIP_ES_MODEL, else the embedded demo model')
-    .addOption(new Option('--precision <name>', 'of the matrix products').choices(['auto', 'float32', 'bfloat16', 'int8']))
+    .addOption(new Option('--precision <name>', 'of the matrix products').choices(precisions))
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', device)
     .option('--threads <n>', 'default: the physical cores', integerFrom(1, 1024))
     .option('--concurrency <n>', 'photos computed side by side (default: 4, or as many as threads)', integerFrom(1, 64))
-    .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)
+    .option('--max-side <n>', `longest side that enters the network, 'none' for any (default: ${defaults.maxSide})`, maxSide)

@@ -1,3 +1,4 @@
+import { defaults } from 'clip-es'
 import { Command } from 'commander'
 import { classFileHelp } from '../class_sets.js'
 import { integerFrom, numberFrom } from '../usage.js'
@@ -14,8 +15,8 @@ export function crfCommand(): Command {
     .option('--photos <dir>', 'their photos, by the same names; default: where the data set has them, else here')
     .option('--class-file <file>', `colours for the masks: ${classFileHelp}; default: the data set's`)
     .option('-o, --out <dir>', 'folder for the results', 'clip-es-out')
-    .option('--background-power <p>', 'background = (1 - largest map)^p', numberFrom(0, 1e6), 1)
-    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), 0)
+    .option('--background-power <p>', 'background = (1 - largest map)^p', numberFrom(0, 1e6), defaults.backgroundPower)
+    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), defaults.ignoreBelow)
     .option('--rounds <n>', 'of mean-field inference (default: 10)', integerFrom(0, 1000))
     .option('--position-sigma <s>', 'of the position kernel, in pixels (default: 1)', sigma)
     .option('--position-weight <w>', '(default: 3)', weight)

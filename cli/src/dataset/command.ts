@@ -1,3 +1,4 @@
+import { defaults } from 'clip-es'
 import { Command } from 'commander'
 import { addEngineOptions } from '../engine_options.js'
 import { addSourceOptions } from '../source_options.js'
@@ -22,8 +23,8 @@ export function datasetCommand(): Command {
     .option('--background <words>', "words that compete with the classes, instead of the class file's", words)
     .optionsGroup('How masks are made:')
     .option('--box-threshold <t>', "of the refinement's boxes, instead of the class file's", numberFrom(0, 1))
-    .option('--background-power <p>', 'background = (1 - largest map)^p', numberFrom(0, 1e6), 1)
-    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), 0)
+    .option('--background-power <p>', 'background = (1 - largest map)^p', numberFrom(0, 1e6), defaults.backgroundPower)
+    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), defaults.ignoreBelow)
     .option('--no-refine', 'use the maps of softmax-GradCAM without refinement')
     .option('--crf', 'refine the masks with the dense CRF', false)
     .optionsGroup('What to write:')

@@ -1,3 +1,4 @@
+import { fusions } from 'clip-es/support'
 import { Command, Option } from 'commander'
 import { addEngineOptions } from '../engine_options.js'
 import { addSourceOptions } from '../source_options.js'
@@ -34,7 +35,7 @@ export function promptsCommand(): Command {
     )
     .optionsGroup('All else being equal:')
     .option('--template <text>', "prompt with {} for the class, instead of the class file's")
-    .addOption(new Option('--fusion <way>', "of synonyms, instead of the class file's").choices(['sentence', 'feature', 'cam']))
+    .addOption(new Option('--fusion <way>', "of synonyms, instead of the class file's").choices(fusions))
     .option(
       '--with-background',
       'let background words into the softmax, as segmentation does; --rank backgrounds always does',

@@ -1,5 +1,5 @@
-import type { Fusion, Precision } from 'clip-es'
-import { defaultLabelThreshold } from 'clip-es/support'
+import { defaults, ignored, templates } from 'clip-es'
+import { fusions, precisions } from 'clip-es/support'
 import { Command, Option } from 'commander'
 import { device, maxSide } from '../engine_options.js'
 import { collecting, integerFrom, numberFrom, someWords, words } from '../usage.js'
@@ -31,16 +31,16 @@ export function segmentCommand(): Command {
     .option('--labels <words>', "the classes that are in these photos, or 'auto': CLIP finds out (default: all)", someWords)
     .option(
       '--label-threshold <x>',
-      `of --labels auto: how sure CLIP must be, 0 to 1 (default: ${defaultLabelThreshold})`,
+      `of --labels auto: how sure CLIP must be, 0 to 1 (default: ${defaults.labelThreshold})`,
       numberFrom(0, 1),
     )
     .option('--background <words>', "words that classes compete with; '' for none (default: VOC's 25)", words)
     .option(
       '--template <text>',
-      "prompt with {} for the word; may be given more than once (default: 'a clean origami {}.')",
+      `prompt with {} for the word; may be given more than once (default: '${templates.clip_es}')`,
       collecting((text) => text),
     )
-    .addOption(new Option('--fusion <way>', "how synonyms become one class (default: 'sentence')").choices(fusions))
+    .addOption(new Option('--fusion <way>', `how synonyms become one class (default: '${defaults.fusion}')`).choices(fusions))
     .optionsGroup('What to write:')
     .option('-o, --out <dir>', 'folder for the results', 'clip-es-out')
     .option('--overlay', 'NAME_overlay.png too: the photo with its masks and a legend')
@@ -51,10 +51,22 @@ export function segmentCommand(): Command {
     .option('--model <file>', 'CLIP-ViT archive (default: $CLIP_ES_MODEL, else the embedded demo model)')
     .option('--crf', 'refine the masks with the dense CRF')
     .option('--no-refine', "leave the maps as they are, without sharpening by the ViT's attention")
-    .option('--box-threshold <x>', 'threshold of the box masks of the refinement, 0 to 1 (default: 0.4)', numberFrom(0, 1))
-    .option('--background-power <x>', 'background = (1 - highest map) ^ x (default: 1)', numberFrom(0, 1e6))
-    .option('--ignore-below <x>', 'pixels with a lower confidence become 255 (ignored), 0 to 1 (default: 0)', numberFrom(0, 1))
-    .option('--max-side <n>', "longest side that enters the network, 'none' for any (default: 1024)", maxSide)
+    .option(
+      '--box-threshold <x>',
+      `threshold of the box masks of the refinement, 0 to 1 (default: ${defaults.boxThreshold})`,
+      numberFrom(0, 1),
+    )
+    .option(
+      '--background-power <x>',
+      `background = (1 - highest map) ^ x (default: ${defaults.backgroundPower})`,
+      numberFrom(0, 1e6),
+    )
+    .option(
+      '--ignore-below <x>',
+      `pixels with a lower confidence become ${ignored} (ignored), 0 to 1 (default: ${defaults.ignoreBelow})`,
+      numberFrom(0, 1),
+    )
+    .option('--max-side <n>', `longest side that enters the network, 'none' for any (default: ${defaults.maxSide})`, maxSide)
     .option('--threads <n>', 'threads to compute with (default: the physical cores)', integerFrom(1, 1024))
     .option('--concurrency <n>', 'photos computed side by side (default: 4, or as many as threads)', integerFrom(1, 64))
     .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
@@ -67,6 +79,3 @@ export function segmentCommand(): Command {
       if (!(await segmentPhotos(photos, given))) process.exitCode = 1
     })
 }
-
-const fusions: Fusion[] = ['sentence', 'feature', 'cam']
-const precisions: Precision[] = ['auto', 'float32', 'bfloat16', 'int8']
