@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { demoClasses, demoScenes } from '../cli/src/demo/scenes.js'
 import { makeDemoSet } from '../test/e2e/demo_set.js'
+import { defaults } from '../ts/defaults.js'
 import type { ClassSet, ImageData } from '../ts/index.js'
 import { Segmenter } from '../ts/index.js'
 import { largestValues, smoothPatches } from '../ts/labels/patches.js'
-import { defaultLabelThreshold } from '../ts/labels/threshold.js'
 import { readPhoto } from '../ts/photos/read_photo.js'
 import { competingTexts, textProbabilities } from '../ts/text_scores.js'
 
@@ -99,7 +99,7 @@ function table(judged: Record<Way, Judged[]>): string {
       figures(judged[way], (half) => (half ? even : odd)),
     )
   })
-  const chosen = [0.05, 0.1, defaultLabelThreshold, 0.2, 0.3].map((threshold) =>
+  const chosen = [0.05, 0.1, defaults.labelThreshold, 0.2, 0.3].map((threshold) =>
     row('looked at closely', threshold.toFixed(2), figures(judged['looked at closely'], threshold)),
   )
   return [head.join(''), ...lines, ...chosen].join('\n')

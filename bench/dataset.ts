@@ -41,7 +41,7 @@ async function around(photos: string[], engine: Engine, outputs: OutputKind[], a
   const [store, journal] = [new ResultStore(out, '1-of-1'), new Journal(out, '1-of-1')]
   const items = photos.map((photo, i) => ({ id: String(i), photo, labels }))
   const include = outputs.filter((kind) => kind !== 'mask')
-  const job: DatasetJob = { ...engine, options: { include }, outputs, colours: [], maxPixels: 100e6, settings: '' }
+  const job: DatasetJob = { ...engine, options: { include }, outputs, colours: [], settings: '' }
   const run = {
     window: atOnce ? engine.segmenter.model.photosAtATime + othersInWork : 1,
     signal: new AbortController().signal,

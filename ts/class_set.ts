@@ -1,6 +1,7 @@
 import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, show, wrong } from './check.js'
-import { type ClassSetData, mostClasses } from './class_set_data.js'
+import type { ClassSetData } from './class_set_data.js'
 import { writeClassSet } from './class_set_file.js'
+import { defaults, fusions, mostClasses } from './defaults.js'
 import { invalid } from './errors.js'
 import { checkFile } from './file_argument.js'
 import type { NativeTexts } from './native.js'
@@ -8,8 +9,6 @@ import { clean } from './text/clean.js'
 import { backgrounds, fillTemplate, templates } from './text/prompts.js'
 import { isReadable } from './text/tokenizer.js'
 import type { ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
-
-const fusions: readonly Fusion[] = ['sentence', 'feature', 'cam']
 
 /** Encoded classes and background words: immutable, reusable for every image of the model they were encoded for. */
 export class ClassSet {
@@ -116,7 +115,7 @@ export function planClasses(classes: readonly ClassSpec[], options: EncodeClasse
   const call = 'encodeClasses()'
   const specs = checkArray(call, 'classes', classes, 1, mostClasses).map((spec, i) => checkClass(call, spec, i))
   const given = checkOptions<EncodeClassesOptions>(call, options, ['template', 'background', 'fusion', 'signal'])
-  const { template = templates.clip_es, background = backgrounds.voc, fusion = 'sentence' } = given
+  const { template = templates.clip_es, background = backgrounds.voc, fusion = defaults.fusion } = given
   const names = specs.map(({ name }) => name)
   checkUnique(call, 'classes', names)
   const templateList = checkArray(call, 'template', typeof template === 'string' ? [template] : template, 1) as string[]

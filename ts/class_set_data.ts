@@ -1,8 +1,5 @@
 import type { Fusion } from './types.js'
 
-/** More classes would leave no byte of the mask for background and ignore. */
-export const mostClasses = 254
-
 /** What a class set is made of; the file of save() holds the same. */
 export interface ClassSetData {
   names: readonly string[]

@@ -1,11 +1,11 @@
-import { type ClassSetData, mostClasses } from './class_set_data.js'
+import type { ClassSetData } from './class_set_data.js'
+import { fusions, mostClasses } from './defaults.js'
 import { ClipEsError } from './errors.js'
 import { readRegular } from './files/read_regular.js'
 import { writeWhole } from './files/write_whole.js'
 
 // A class set is a safetensors file: eight bytes of the header's length, a JSON header, raw little-endian arrays.
 const format = 'clip-es class set 1'
-const fusions = ['sentence', 'feature', 'cam']
 
 interface Entry {
   dtype: 'F32' | 'I32'
@@ -123,7 +123,7 @@ function parse(bytes: Buffer): ClassSetData {
   require(background.sizes[0] === texts('background').length &&
     (background.sizes[0] === 0 || background.sizes[1] === rows.sizes[1]), 'its background does not agree')
   require([...rows.floats, ...background.floats].every(Number.isFinite), 'an embedding is not finite')
-  require(fusions.includes(metadata?.fusion ?? ''), `its fusion is '${metadata?.fusion}'`)
+  require(fusions.some((known) => known === metadata?.fusion), `its fusion is '${metadata?.fusion}'`)
   return {
     names,
     background: texts('background'),

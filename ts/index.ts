@@ -1,4 +1,5 @@
 export { ClassSet } from './class_set.js'
+export { defaults } from './defaults.js'
 export { type DenseCrfInput, type DenseCrfOptions, type DenseCrfResult, denseCrf } from './dense_crf.js'
 export { EncodedImage } from './encoded_image.js'
 export { ClipEsError, type ErrorCode } from './errors.js'

@@ -2,12 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { autoPrecision } from './auto_precision.js'
 import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, wrong } from './check.js'
+import { defaults, precisions } from './defaults.js'
 import { invalid } from './errors.js'
 import { checkFile } from './file_argument.js'
-import type { Device, LoadOptions, Precision } from './types.js'
+import type { Device, LoadOptions } from './types.js'
 
 const call = 'load()'
-const precisions: readonly Precision[] = ['auto', 'float32', 'bfloat16', 'int8']
 
 /** Load options with every default filled in. */
 export interface ResolvedLoadOptions {
@@ -77,9 +77,9 @@ export function resolveLoadOptions(given: LoadOptions): ResolvedLoadOptions {
     precision = 'auto',
     threads = physicalCores(),
     maxDelay = 0,
-    maxQueue = 256,
-    maxPixels = 100e6,
-    maxSide = 1024,
+    maxQueue = defaults.maxQueue,
+    maxPixels = defaults.maxPixels,
+    maxSide = defaults.maxSide,
   } = given
   const checkedDevice = checkDevice(device)
   const checkedThreads = checkInteger(call, 'threads', threads, 1, 1024)

@@ -16,8 +16,8 @@ import {
 } from './check.js'
 import type { ClassSet } from './class_set.js'
 import { resolveCrf } from './crf_options.js'
+import { defaults } from './defaults.js'
 import { invalid } from './errors.js'
-import { defaultLabelThreshold } from './labels/threshold.js'
 import type { NativeOutputs, NativeSettings } from './native.js'
 import type { ResultPart, SegmentOptions } from './types.js'
 
@@ -51,7 +51,7 @@ function checkAuto(call: string, classes: ClassSet, output: ResolvedSegmentOptio
 }
 
 function resolveThreshold(call: string, threshold: unknown, labels: unknown): number {
-  if (threshold === undefined) return defaultLabelThreshold
+  if (threshold === undefined) return defaults.labelThreshold
   if (labels !== 'auto')
     throw invalid(`${call}: labelThreshold is ${show(threshold)}, but it is only for labels: 'auto'; leave it out`)
   return checkNumber(call, 'labelThreshold', threshold, 0, 1)
@@ -100,7 +100,9 @@ export function resolveSegmentOptions(
   classes: ClassSet,
 ): ResolvedSegmentOptions {
   const given = checkOptions<SegmentOptions>(call, options, segmentOptionNames)
-  const { refine = true, boxThreshold = 0.4, backgroundPower = 1, ignoreBelow = 0, include = [] } = given
+  const { refine = true, include = [] } = given
+  const { boxThreshold = defaults.boxThreshold, backgroundPower = defaults.backgroundPower } = given
+  const { ignoreBelow = defaults.ignoreBelow } = given
   const output = checkOptions(`${call}: output`, given.output, outputParts)
   const asked = checkArray(call, 'include', include, 0).map((part) => checkPart(call, part))
   return {

@@ -53,7 +53,7 @@ export interface LoadOptions {
   maxDelay?: number
   /** How many jobs may wait for the running ones before calls reject with ERR_QUEUE_FULL. Default 256. */
   maxQueue?: number
-  /** Images with more pixels are refused. Default 100e6. */
+  /** Images with more pixels are refused. Default `defaults.maxPixels`: 100e6. */
   maxPixels?: number
   /** Longest side that enters the network; larger photos are reduced first, masks still come at the photo's size. Default 1024; Infinity: never reduced, as in the paper. */
   maxSide?: number

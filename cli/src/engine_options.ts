@@ -1,4 +1,5 @@
-import type { Device, Precision } from 'clip-es'
+import { type Device, defaults, type Precision } from 'clip-es'
+import { precisions } from 'clip-es/support'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { integerFrom } from './usage.js'
 
@@ -23,15 +24,12 @@ export const maxSide = (text: string): number => (text === 'none' ? Number.POSIT
 export const addEngineOptions = (command: Command): Command =>
   command
     .option('--model <file>', 'CLIP model (default: $CLIP_ES_MODEL, else the embedded demo model)')
-    .addOption(
-      new Option('--precision <name>', 'number format of the matrix products (default: auto)').choices([
-        'auto',
-        'float32',
-        'bfloat16',
-        'int8',
-      ]),
-    )
+    .addOption(new Option('--precision <name>', 'number format of the matrix products (default: auto)').choices(precisions))
     .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
     .option('--threads <n>', 'number of threads (default: the physical cores)', integerFrom(1, 1024))
     .option('--concurrency <n>', 'photos computed at the same time (default: 4, or as many as threads)', integerFrom(1, 64))
-    .option('--max-side <n>', "longest side of the image in the network, or 'none' for no limit (default: 1024)", maxSide)
+    .option(
+      '--max-side <n>',
+      `longest side of the image in the network, or 'none' for no limit (default: ${defaults.maxSide})`,
+      maxSide,
+    )

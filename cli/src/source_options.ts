@@ -1,4 +1,4 @@
-import { defaultLabelThreshold } from 'clip-es/support'
+import { defaults } from 'clip-es'
 import { type Command, Option } from 'commander'
 import { classFileHelp } from './class_sets.js'
 import { numberFrom } from './usage.js'
@@ -31,7 +31,7 @@ export function addSourceOptions(command: Command, { auto }: { auto: boolean }):
   if (!auto) return command
   return command.option(
     '--label-threshold <x>',
-    `with --labels auto: how certain CLIP must be, 0 to 1 (default: ${defaultLabelThreshold})`,
+    `with --labels auto: how certain CLIP must be, 0 to 1 (default: ${defaults.labelThreshold})`,
     numberFrom(0, 1),
   )
 }

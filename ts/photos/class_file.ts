@@ -1,16 +1,14 @@
 import { findNodeAtLocation, type Node } from 'jsonc-parser'
+import { fusions, mostClasses } from '../defaults.js'
 import { invalid } from '../errors.js'
 import { checkFile } from '../file_argument.js'
 import { readRegularSync } from '../files/read_regular.js'
 import { clean } from '../text/clean.js'
 import { fillTemplate } from '../text/prompts.js'
 import { isReadable } from '../text/tokenizer.js'
-import type { ClassEntry, ClassFile, Fusion } from '../types.js'
+import type { ClassEntry, ClassFile } from '../types.js'
 import { type Check, JsonChecker } from './json_checker.js'
 import { parseColour } from './palette.js'
-
-const fusions: readonly string[] = ['sentence', 'feature', 'cam'] satisfies Fusion[]
-const mostClasses = 254 // a mask's byte keeps 0 for background and 255 for ignored
 
 /** The keys of a class file and their rules. */
 class ClassFileChecker extends JsonChecker {

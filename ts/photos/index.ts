@@ -6,7 +6,7 @@ export { type EncodeMaskOptions, encodeMask, type LabelMap, readMask } from './m
 export { drawOverlay, type OverlayLabel, type OverlayOptions } from './overlay.js'
 export { type Colour, hexColour, maskPalette, parseColour, vividColour, vocColour } from './palette.js'
 export { type Region, type Ring, traceRegions } from './polygons.js'
-export { type Photo, type ReadPhotoOptions, readPhoto } from './read_photo.js'
+export { type Photo, photoExtensions, type ReadPhotoOptions, readPhoto } from './read_photo.js'
 export {
   type CocoRle,
   type CompressedCocoRle,

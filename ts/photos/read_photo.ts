@@ -1,5 +1,6 @@
 import type { Metadata } from 'sharp'
 import { checkNumber, checkOneOf, checkOptions, checkSignal } from '../check.js'
+import { defaults } from '../defaults.js'
 import { invalid } from '../errors.js'
 import type { ImageData } from '../types.js'
 import { loadSharp } from './sharp.js'
@@ -16,7 +17,7 @@ export interface Photo extends ImageData {
 type Orientation = 'obeyed' | 'ignored'
 
 export interface ReadPhotoOptions {
-  /** Files with more pixels are refused before they are decoded. Default 100e6, like `Segmenter.load`. */
+  /** Files with more pixels are refused before they are decoded. Default `defaults.maxPixels`, 100e6. */
   maxPixels?: number
   /** EXIF orientation: 'obeyed' turns the photo as viewers show it; 'ignored' keeps the pixels as they are stored, which annotations of data sets mean. Default 'obeyed'. */
   orientation?: Orientation
@@ -27,9 +28,21 @@ export interface ReadPhotoOptions {
 const call = 'readPhoto()'
 const orientations: readonly Orientation[] = ['obeyed', 'ignored']
 
-const formats: readonly string[] = ['jpeg', 'png', 'webp', 'heif', 'tiff']
+/** What is read, by sharp's names: the names for people, and the extensions of the files. */
+const formats: Readonly<Record<string, readonly [name: string, ...extensions: string[]]>> = {
+  jpeg: ['JPEG', '.jpg', '.jpeg'],
+  png: ['PNG', '.png'],
+  webp: ['WebP', '.webp'],
+  heif: ['AVIF', '.avif'],
+  tiff: ['TIFF', '.tif', '.tiff'],
+}
+
+/** The extensions of the files that `readPhoto` reads, in lower case with a dot. */
+export const photoExtensions: readonly string[] = Object.values(formats).flatMap(([, ...extensions]) => extensions)
+
 const heicMessage = 'it is a HEIC file (HEIF with HEVC), which is not read; convert it to JPEG first'
-const readable = 'JPEG, PNG, WebP, AVIF and TIFF files are read'
+const names = Object.values(formats).map(([name]) => name)
+const readable = `${names.slice(0, -1).join(', ')} and ${names.at(-1)} files are read`
 
 /** libvips says the same thing more than once, a line each. */
 const firstLine = (error: unknown): string => (error as Error).message.split('\n')[0] as string
@@ -45,7 +58,7 @@ function isHeic(bytes: Buffer): boolean {
 
 function checkMetadata({ format, depth, width, height, compression }: Metadata, maxPixels: number): void {
   if (compression === 'hevc') throw invalid(heicMessage)
-  if (!formats.includes(format)) throw invalid(`it is a ${format.toUpperCase()} file; ${readable}: convert it first`)
+  if (!Object.hasOwn(formats, format)) throw invalid(`it is a ${format.toUpperCase()} file; ${readable}: convert it first`)
   if (depth !== 'uchar' && depth !== 'ushort')
     throw invalid(
       `its channels are of the type ${depth}, whose black and white are not known; save it with 8 or 16 bits a channel`,
@@ -65,7 +78,7 @@ function checkMetadata({ format, depth, width, height, compression }: Metadata, 
  */
 export async function readPhoto(source: FileSource, options?: ReadPhotoOptions): Promise<Photo> {
   const given = checkOptions<ReadPhotoOptions>(call, options, ['maxPixels', 'orientation', 'signal'])
-  const maxPixels = checkNumber(call, 'maxPixels', given.maxPixels ?? 100e6, 1, Number.MAX_SAFE_INTEGER)
+  const maxPixels = checkNumber(call, 'maxPixels', given.maxPixels ?? defaults.maxPixels, 1, Number.MAX_SAFE_INTEGER)
   const orientation = checkOneOf(call, 'orientation', given.orientation ?? 'obeyed', orientations)
   const signal = checkSignal(call, given.signal)
   return await readSource(call, source, signal, async (bytes) => {

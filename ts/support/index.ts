@@ -3,12 +3,12 @@ export { allocate } from '../allocate.js'
 export { show, unknownWord } from '../check.js'
 export { planClasses, planRows } from '../class_set.js'
 export { resolveCrfOptions } from '../crf_options.js'
+export { fusions, mostClasses, precisions } from '../defaults.js'
 export { invalid } from '../errors.js'
 export { packageFolder, packageVersion } from '../files/package_folder.js'
 export { readRegular, readRegularSync } from '../files/read_regular.js'
 export { checkNameLength, replaceable, writeAllWhole, writeWhole } from '../files/write_whole.js'
 export { forEachInOrder, inOrder } from '../in_order.js'
-export { defaultLabelThreshold } from '../labels/threshold.js'
 export {
   hasCuda,
   installedCudaFolder,

@@ -1,3 +1,4 @@
+import { defaults } from 'clip-es'
 import { Command } from 'commander'
 import { classFileHelp } from '../class_sets.js'
 import { integerFrom, numberFrom } from '../usage.js'
@@ -17,8 +18,13 @@ export function crfCommand(): Command {
     )
     .option('--class-file <file>', `for the colours of the masks: ${classFileHelp} (default: the data set's)`)
     .option('-o, --out <dir>', 'folder for the results', 'clip-es-out')
-    .option('--background-power <p>', 'background = (1 - largest map)^p; a larger p makes larger masks', numberFrom(0, 1e6), 1)
-    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), 0)
+    .option(
+      '--background-power <p>',
+      'background = (1 - largest map)^p; a larger p makes larger masks',
+      numberFrom(0, 1e6),
+      defaults.backgroundPower,
+    )
+    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), defaults.ignoreBelow)
     .option('--rounds <n>', 'rounds of mean-field inference (default: 10)', integerFrom(0, 1000))
     .option('--position-sigma <s>', 'sigma of the position kernel, in pixels (default: 1)', sigma)
     .option('--position-weight <w>', 'weight of the position kernel (default: 3)', weight)

@@ -18,7 +18,6 @@ export interface RefineOptions {
   ignoreBelow: number
   /** Whether maps and photo are compared as the camera held it or as its file stores it. */
   orientation: 'obeyed' | 'ignored'
-  maxPixels: number
   signal: AbortSignal
 }
 
@@ -48,9 +47,9 @@ export function scoresOf({ keys, maps, width, height }: Cams, power: number): Fl
 
 /** Reads a photo and its maps from the folder `maps`, and makes the mask. Rejects with the signal's reason when stopped. */
 export async function refine(maps: string, id: string, file: string, options: RefineOptions): Promise<Segmented> {
-  const { maxPixels, orientation, signal, ignoreBelow } = options
+  const { orientation, signal, ignoreBelow } = options
   const { file: mapsFile, cams } = await readCamsOf(maps, id)
-  const photo = await readPhotoOf(file, { maxPixels, orientation, signal })
+  const photo = await readPhotoOf(file, { orientation, signal })
   const { width, height } = photo
   if (cams.width !== width || cams.height !== height)
     throw invalid(

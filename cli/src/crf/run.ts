@@ -39,7 +39,6 @@ export interface CrfArguments {
 }
 
 const window = 3 // one photo computes, one is read, one is written
-const maxPixels = 100e6 // as the engine's default
 const shard = 'crf'
 
 /** What to refine, and how. */
@@ -81,7 +80,7 @@ function planOf(folder: string, options: CrfArguments, signal: AbortSignal): Pla
     ...{ maps, ids },
     photo: (id) => (options.photos === undefined && known.get(id)?.photo) || photoOf(options.photos ?? '.', id),
     refine: {
-      ...{ crf, backgroundPower, ignoreBelow, maxPixels, signal },
+      ...{ crf, backgroundPower, ignoreBelow, signal },
       // As the maps were made: `segment` obeys EXIF orientation; data sets, and the released code, do not.
       orientation: source || existsSync(join(maps, `${ids[0]}.npy`)) ? 'ignored' : 'obeyed',
     },

@@ -1,3 +1,4 @@
+import { defaults } from 'clip-es'
 import { Command } from 'commander'
 import { addEngineOptions } from '../engine_options.js'
 import { addSourceOptions } from '../source_options.js'
@@ -22,8 +23,13 @@ export function datasetCommand(): Command {
     .option('--background <words>', "words that compete with the classes (default: the class file's)", words)
     .optionsGroup('How masks are made:')
     .option('--box-threshold <t>', "threshold of the boxes of CAA, 0 to 1 (default: the class file's)", numberFrom(0, 1))
-    .option('--background-power <p>', 'background = (1 - largest map)^p; a larger p makes larger masks', numberFrom(0, 1e6), 1)
-    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), 0)
+    .option(
+      '--background-power <p>',
+      'background = (1 - largest map)^p; a larger p makes larger masks',
+      numberFrom(0, 1e6),
+      defaults.backgroundPower,
+    )
+    .option('--ignore-below <c>', 'pixels with a lower confidence become 255 (ignored)', numberFrom(0, 1), defaults.ignoreBelow)
     .option('--no-refine', "leave out CAA, which sharpens the maps with the model's attention")
     .option('--crf', 'move the borders of the masks onto the edges of the photo with the dense CRF', false)
     .optionsGroup('What to write:')

@@ -16,7 +16,6 @@ export interface DatasetJob {
   options: SegmentOptions
   outputs: readonly OutputKind[]
   colours: Legend['colours']
-  maxPixels: number
   /** settingsHash of the run. */
   settings: string
 }
@@ -54,7 +53,7 @@ export function datasetStages(
       return photoState(photo) // before it is read: a photo that is replaced meanwhile is done again
     },
     async segment({ photo: file, labels }) {
-      const photo = await readPhotoOf(file, { maxPixels: job.maxPixels, orientation: 'ignored' })
+      const photo = await readPhotoOf(file, { orientation: 'ignored' })
       const asked = labels ? { labels, labelThreshold: undefined } : {}
       const result = await segmenter.segment(photo, classes, { ...job.options, ...asked })
       return { ...result, photo, result, labels: labels ?? result.labels.map((name) => classes.names.indexOf(name)) }

@@ -1,6 +1,5 @@
 import { basename } from 'node:path'
-import { backgrounds, type ClassFile, type EncodeClassesOptions, type Segmenter, templates } from 'clip-es'
-import { defaultLabelThreshold } from 'clip-es/support'
+import { backgrounds, type ClassFile, defaults, type EncodeClassesOptions, type Segmenter, templates } from 'clip-es'
 import { findsLabels, type Kind } from '../dataset_source.js'
 import type { RunSettings } from '../results/manifest.js'
 import type { DatasetOptions } from './options.js'
@@ -10,13 +9,13 @@ export function encodingOf(options: DatasetOptions, file: ClassFile): Required<O
   return {
     template: options.template ?? file.template ?? templates.clip_es,
     background: options.background ?? file.background ?? backgrounds.voc,
-    fusion: file.fusion ?? 'sentence',
+    fusion: file.fusion ?? defaults.fusion,
   }
 }
 
 /** Everything that results depend on but photos and labels, with every default filled in. */
 export function settingsOf(kind: Kind, options: DatasetOptions, file: ClassFile, segmenter: Segmenter): RunSettings {
-  const { split, annotations = '', maxSide = 1024, backgroundPower, ignoreBelow, refine, crf } = options
+  const { split, annotations = '', maxSide = defaults.maxSide, backgroundPower, ignoreBelow, refine, crf } = options
   return {
     set: { voc: `voc ${split}`, coco: `coco ${basename(annotations)}`, folder: 'folder' }[kind],
     model: segmenter.model.fingerprint,
@@ -24,8 +23,8 @@ export function settingsOf(kind: Kind, options: DatasetOptions, file: ClassFile,
     maxSide: String(maxSide),
     classes: file.classes,
     ...encodingOf(options, file),
-    boxThreshold: options.boxThreshold ?? file.boxThreshold ?? 0.4,
+    boxThreshold: options.boxThreshold ?? file.boxThreshold ?? defaults.boxThreshold,
     ...{ backgroundPower, ignoreBelow, refine, crf },
-    ...(findsLabels(options) ? { labelThreshold: options.labelThreshold ?? defaultLabelThreshold } : {}),
+    ...(findsLabels(options) ? { labelThreshold: options.labelThreshold ?? defaults.labelThreshold } : {}),
   }
 }

@@ -18,8 +18,6 @@ import type { DatasetOptions } from './options.js'
 import { type DatasetJob, datasetStages, describe, type Results } from './photo.js'
 import { encodingOf, settingsOf } from './plan.js'
 
-const maxPixels = 100e6 // as the engine's default
-
 /** Runs `clip-es dataset`. False when any photo failed, after the rest was done. */
 export async function dataset(options: DatasetOptions): Promise<boolean> {
   const kind = kindOf('dataset', options)
@@ -71,7 +69,7 @@ async function prepare(
       settings,
     },
     job: {
-      ...{ segmenter, classes, maxPixels },
+      ...{ segmenter, classes },
       options: segment,
       outputs: ['mask', ...include],
       colours: file.classes.map(({ colour }) => colour),

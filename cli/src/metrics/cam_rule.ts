@@ -1,5 +1,5 @@
 import { ignored } from 'clip-es'
-import { invalid } from 'clip-es/support'
+import { invalid, mostClasses } from 'clip-es/support'
 import { Confusion, checkValues } from './confusion.js'
 
 /** The background's score beside the maps: a constant, or (1 - largest map) ^ power, as the paper has it. */
@@ -14,8 +14,6 @@ export interface Cams {
   width: number
   height: number
 }
-
-const mostClasses = 254 // a mask has 0 for background and 255 for ignored
 
 /** Throws ERR_INVALID_ARG for what are not scores of classes. The message goes on from a file's name. */
 export function checkCams({ keys, maps }: Cams): void {

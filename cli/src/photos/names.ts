@@ -1,10 +1,9 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, extname, join, resolve, sep } from 'node:path'
-
-const extensions: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp', '.avif', '.tif', '.tiff'])
+import { photoExtensions } from 'clip-es/photos'
 
 /** For messages. */
-export const extensionsRead = '.jpg, .jpeg, .png, .webp, .avif, .tif, .tiff'
+export const extensionsRead = photoExtensions.join(', ')
 
 // Pictures that people keep among their photos and that are not read.
 const otherPictures: ReadonlySet<string> = new Set([
@@ -13,7 +12,7 @@ const otherPictures: ReadonlySet<string> = new Set([
 ])
 
 /** Whether a file in a folder is taken for a photo, by its extension. */
-export const isPhotoName = (name: string): boolean => extensions.has(extname(name).toLowerCase())
+export const isPhotoName = (name: string): boolean => photoExtensions.includes(extname(name).toLowerCase())
 
 /** Whether a file is a picture by its extension, of a format that is not read. */
 export const isOtherPicture = (name: string): boolean => otherPictures.has(extname(name).toLowerCase())

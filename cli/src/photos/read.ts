@@ -3,7 +3,7 @@ import { invalid } from 'clip-es/support'
 import { messageOf } from '../sources/dataset.js'
 
 /** Reads a photo. The errors do not name the file, because the command's lines about a photo begin with its name. */
-export async function readPhotoOf(file: string, options: ReadPhotoOptions): Promise<Photo> {
+export async function readPhotoOf(file: string, options?: ReadPhotoOptions): Promise<Photo> {
   try {
     return await readPhoto(file, options)
   } catch (error) {

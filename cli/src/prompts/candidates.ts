@@ -1,5 +1,5 @@
-import { backgrounds, type ClassFile, type EncodeClassesOptions, type Fusion } from 'clip-es'
-import { invalid } from 'clip-es/support'
+import { backgrounds, type ClassFile, type EncodeClassesOptions } from 'clip-es'
+import { fusions, invalid } from 'clip-es/support'
 
 export const ranks = ['templates', 'synonyms', 'fusions', 'backgrounds'] as const
 /** What is compared, all else being equal. */
@@ -42,7 +42,6 @@ const makers: Readonly<Record<Rank, Maker>> = {
     [...new Set(templates)].map((template) => ({ name: template, encoding: { ...base, template } })),
   fusions({ classes }, base) {
     if (!classes.some(({ synonyms = [] }) => synonyms.length > 1)) return []
-    const fusions: Fusion[] = ['sentence', 'feature', 'cam']
     return fusions.map((fusion) => ({ name: fusion, encoding: { ...base, fusion } }))
   },
   backgrounds(file, base, lists) {

@@ -1,3 +1,4 @@
+import { fusions } from 'clip-es/support'
 import { Command, Option } from 'commander'
 import { addEngineOptions } from '../engine_options.js'
 import { addSourceOptions } from '../source_options.js'
@@ -35,11 +36,7 @@ export function promptsCommand(): Command {
     .optionsGroup('What stays the same:')
     .option('--template <text>', "prompt, with {} in place of the class (default: the class file's)")
     .addOption(
-      new Option('--fusion <way>', "how the synonyms of a class are combined (default: the class file's)").choices([
-        'sentence',
-        'feature',
-        'cam',
-      ]),
+      new Option('--fusion <way>', "how the synonyms of a class are combined (default: the class file's)").choices(fusions),
     )
     .option(
       '--with-background',

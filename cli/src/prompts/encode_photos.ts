@@ -23,10 +23,9 @@ export async function encodePhotos<T extends DatasetItem>(
   items: readonly T[],
   segmenter: Segmenter,
   cache: FeatureCache,
-  options: { maxPixels: number; signal: AbortSignal },
+  signal: AbortSignal,
   start: (reused: number, left: number) => EncodeListener,
 ): Promise<Map<T, PhotoEmbedding>> {
-  const { signal, maxPixels } = options
   const embeddings = new Map<T, PhotoEmbedding>()
   for (const item of items) {
     const known = cache.get(resolve(item.photo))
@@ -48,7 +47,7 @@ export async function encodePhotos<T extends DatasetItem>(
   return new Map(items.flatMap((item) => (embeddings.has(item) ? [[item, embeddings.get(item) as PhotoEmbedding]] : [])))
 
   async function embed({ photo }: DatasetItem): Promise<PhotoEmbedding> {
-    const encoded = await segmenter.encode(await readPhotoOf(photo, { maxPixels, orientation: 'ignored', signal }), { signal })
+    const encoded = await segmenter.encode(await readPhotoOf(photo, { orientation: 'ignored', signal }), { signal })
     try {
       return await encoded.embeddings({ signal })
     } finally {

@@ -1,5 +1,5 @@
 import { extname } from 'node:path'
-import { backgrounds, type ClassFile, templates } from 'clip-es'
+import { backgrounds, type ClassFile, defaults, templates } from 'clip-es'
 import { fillTemplate, invalid } from 'clip-es/support'
 import { readText } from '../files/read_text.js'
 import { messageOf } from '../sources/dataset.js'
@@ -44,7 +44,7 @@ export function candidatesAsked(options: PromptsOptions, file: ClassFile): { can
   const base: Encoding = {
     template: options.template ?? file.template ?? templates.clip_es,
     background: (rank === 'backgrounds' ? undefined : background[0]) ?? file.background ?? backgrounds.voc,
-    fusion: options.fusion ?? file.fusion ?? 'sentence',
+    fusion: options.fusion ?? file.fusion ?? defaults.fusion,
   }
   const lists = { templates: templatesNamed(options.templates), backgrounds: background }
   return {

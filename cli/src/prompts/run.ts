@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { ClipEsError, Segmenter } from 'clip-es'
+import { ClipEsError, defaults, Segmenter } from 'clip-es'
 import { resolveModelPath } from 'clip-es/support'
 import sharp from 'sharp'
 import { classesFor, findsLabels, kindOf, readDataset, sourceOf } from '../dataset_source.js'
@@ -16,8 +16,6 @@ import type { PromptsOptions } from './options.js'
 import { candidatesAsked } from './plan.js'
 import { checkCandidates, type EncodedPhotos, type Ranking, rankCandidates, type Softmax } from './rank.js'
 import { rankingTable, tableHead } from './table.js'
-
-const maxPixels = 100e6 // as the engine's default
 
 /** How many photos went through the network, and which could not. */
 interface Counts {
@@ -64,7 +62,7 @@ function multiLabel({ items }: Dataset): LabelledItem[] {
   )
 }
 
-function openCache(segmenter: Segmenter, { cache, maxSide = 1024 }: PromptsOptions, source: string): FeatureCache {
+function openCache(segmenter: Segmenter, { cache, maxSide = defaults.maxSide }: PromptsOptions, source: string): FeatureCache {
   const { embedding, precision, device, fingerprint } = segmenter.model
   const encoder = encoderKey(fingerprint, precision, device, String(maxSide))
   return new FeatureCache(cache === undefined ? defaultCacheFile(source) : resolve(cache), encoder, embedding)
@@ -84,7 +82,7 @@ async function embed(
   let reused = 0
   let progress: Progress | undefined
   try {
-    const photos = await encodePhotos(items, segmenter, cache, { maxPixels, signal }, (known, left) => {
+    const photos = await encodePhotos(items, segmenter, cache, signal, (known, left) => {
       reused = known
       complain(
         `${counted(items.length, 'photo')} with two labels or more: ${known} encoded before, ${left} to do; kept in ${cache.file}`,

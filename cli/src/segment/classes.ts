@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { ClassEntry, ClassFile, ClassSpec, EncodeClassesOptions } from 'clip-es'
+import { type ClassEntry, type ClassFile, type ClassSpec, defaults, type EncodeClassesOptions } from 'clip-es'
 import { readClassFile } from 'clip-es/photos'
-import { defaultLabelThreshold, embeddedModel, packageFolder, planClasses, unknownWord } from 'clip-es/support'
+import { embeddedModel, packageFolder, planClasses, unknownWord } from 'clip-es/support'
 import { asUsage, UsageError } from '../usage.js'
 import type { SegmentArguments } from './options.js'
 
@@ -62,7 +62,7 @@ function askedLabels(
   names: readonly string[],
 ): Pick<AskedClasses, 'labels' | 'labelThreshold'> {
   if (labels?.length === 1 && labels[0] === 'auto' && !names.includes('auto'))
-    return { labels: 'auto', labelThreshold: labelThreshold ?? defaultLabelThreshold }
+    return { labels: 'auto', labelThreshold: labelThreshold ?? defaults.labelThreshold }
   if (labelThreshold !== undefined) throw new UsageError('--label-threshold needs --labels auto')
   return { labels, labelThreshold }
 }

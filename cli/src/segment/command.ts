@@ -1,5 +1,5 @@
-import type { Fusion, Precision } from 'clip-es'
-import { defaultLabelThreshold } from 'clip-es/support'
+import { defaults, templates } from 'clip-es'
+import { fusions, precisions } from 'clip-es/support'
 import { Command, Option } from 'commander'
 import { device, maxSide } from '../engine_options.js'
 import { collecting, integerFrom, numberFrom, someWords, words } from '../usage.js'
@@ -34,16 +34,18 @@ export function segmentCommand(): Command {
     .option('--labels <words>', "the classes that are in these photos; 'auto' lets CLIP find out (default: all)", someWords)
     .option(
       '--label-threshold <x>',
-      `with --labels auto: how certain CLIP must be, 0 to 1 (default: ${defaultLabelThreshold})`,
+      `with --labels auto: how certain CLIP must be, 0 to 1 (default: ${defaults.labelThreshold})`,
       numberFrom(0, 1),
     )
     .option('--background <words>', "words that compete with the classes, such as ground; '' for none (default: VOC's 25)", words)
     .option(
       '--template <text>',
-      "prompt, with {} in place of the word; may be given more than once (default: 'a clean origami {}.')",
+      `prompt, with {} in place of the word; may be given more than once (default: '${templates.clip_es}')`,
       collecting((text) => text),
     )
-    .addOption(new Option('--fusion <way>', "how the synonyms of a class are combined (default: 'sentence')").choices(fusions))
+    .addOption(
+      new Option('--fusion <way>', `how the synonyms of a class are combined (default: '${defaults.fusion}')`).choices(fusions),
+    )
     .optionsGroup('What to write:')
     .option('-o, --out <dir>', 'folder for the results', 'clip-es-out')
     .option('--overlay', 'also write NAME_overlay.png: the photo with its masks and a legend')
@@ -54,14 +56,22 @@ export function segmentCommand(): Command {
     .option('--model <file>', 'CLIP model (default: $CLIP_ES_MODEL, else the embedded demo model)')
     .option('--crf', 'move the borders of the masks onto the edges of the photo with the dense CRF')
     .option('--no-refine', "leave out CAA, which sharpens the maps with the model's attention")
-    .option('--box-threshold <x>', 'threshold of the boxes of CAA, 0 to 1 (default: 0.4)', numberFrom(0, 1))
+    .option('--box-threshold <x>', `threshold of the boxes of CAA, 0 to 1 (default: ${defaults.boxThreshold})`, numberFrom(0, 1))
     .option(
       '--background-power <x>',
-      'background = (1 - largest map) ^ x; a larger x makes larger masks (default: 1)',
+      `background = (1 - largest map) ^ x; a larger x makes larger masks (default: ${defaults.backgroundPower})`,
       numberFrom(0, 1e6),
     )
-    .option('--ignore-below <x>', 'pixels with a lower confidence become 255 (ignored), 0 to 1 (default: 0)', numberFrom(0, 1))
-    .option('--max-side <n>', "longest side of the image in the network, or 'none' for no limit (default: 1024)", maxSide)
+    .option(
+      '--ignore-below <x>',
+      `pixels with a lower confidence become 255 (ignored), 0 to 1 (default: ${defaults.ignoreBelow})`,
+      numberFrom(0, 1),
+    )
+    .option(
+      '--max-side <n>',
+      `longest side of the image in the network, or 'none' for no limit (default: ${defaults.maxSide})`,
+      maxSide,
+    )
     .option('--threads <n>', 'number of threads (default: the physical cores)', integerFrom(1, 1024))
     .option('--concurrency <n>', 'photos computed at the same time (default: 4, or as many as threads)', integerFrom(1, 64))
     .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
@@ -74,6 +84,3 @@ export function segmentCommand(): Command {
       if (!(await segmentPhotos(photos, given))) process.exitCode = 1
     })
 }
-
-const fusions: Fusion[] = ['sentence', 'feature', 'cam']
-const precisions: Precision[] = ['auto', 'float32', 'bfloat16', 'int8']

@@ -9,8 +9,6 @@ import { readPhotoOf } from '../photos/read.js'
 import { encodeOutputs, type Legend, type OutputKind, type Segmented, sharesOf } from '../pipeline/outputs.js'
 import type { Stages } from '../pipeline/pipeline.js'
 
-const maxPixels = 100e6 // as the engine's default
-
 /** What all photos of a run share. */
 export interface Job {
   segmenter: Segmenter
@@ -81,7 +79,7 @@ export function segmentStages(job: Job): Stages<Placed, Places, Made, PhotoResul
       return places
     },
     async segment({ photo: { file } }) {
-      const photo = await readPhotoOf(file, { maxPixels })
+      const photo = await readPhotoOf(file)
       const result = await segmenter.segment(photo, classes, options)
       return { ...result, photo, result, labels: result.labels.map((name) => classes.names.indexOf(name)) }
     },
