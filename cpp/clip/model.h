@@ -1,5 +1,5 @@
-// What is known of a CLIP-ViT once its archive has been read, apart from the matrices of its blocks: every device makes its own copy of
-// those (see clip/model_source.h). A Model never changes after it was read.
+// A CLIP-ViT as it was read from its archive, without the matrices of its blocks. Every device makes its own copy of those: see
+// clip/model_source.h. A Model never changes after it was read.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -25,10 +25,10 @@ struct Model {
   ModelShape shape;
   uint64_t fingerprint;
   float logit_scale;               // exp of the stored value
-  std::array<float, 3> mean, std;  // of the pixels, in [0, 1]
+  std::array<float, 3> mean, std;  // of pixel values in [0, 1]
 
   TransformerShape image;
-  int64_t last_hidden;                      // width of the last image block's hidden layer
+  int64_t last_hidden;                      // width of the hidden layer in the last image block
   std::vector<float> class_embedding;       // (width)
   std::vector<float> positional_embedding;  // (grid * grid + 1, width), class token first
   LayerNormWeights ln_pre, ln_post;
@@ -42,8 +42,8 @@ struct Model {
   std::vector<float> text_projection;  // (text.width, embedding)
 
   int64_t patch_values() const { return 3 * shape.patch * shape.patch; }
-  size_t bytes() const;                  // of memory held, about
-  std::string fingerprint_text() const;  // as class sets name their model: 16 hexadecimal digits
+  size_t bytes() const;                  // the memory that it holds, approximately
+  std::string fingerprint_text() const;  // 16 hexadecimal digits; class sets store them to identify the model
 };
 
 }  // namespace clip_es
