@@ -115,9 +115,22 @@ async function types() {
 }
 
 /** The files of C++ tests whose results depend on the CPU level. */
-const levelTests = ['ops', 'linear', 'matmul', 'attention', 'cam', 'mask', 'crf', 'resize', 'golden'].map(
-  (name) => `${name}_test.cpp`,
-)
+const levelTests = [
+  'ops',
+  'linear',
+  'matmul',
+  'attention',
+  'softmax_gradcam',
+  'box_mask',
+  'attention_affinity',
+  'mask',
+  'crf',
+  'crf_position',
+  'crf_mask',
+  'resize',
+  'golden',
+  'golden_segmenter',
+].map((name) => `${name}_test.cpp`)
 
 /** The C++ tests need neither Node nor cmake-js. Without a LibTorch some of them are skipped. */
 async function cpp() {
