@@ -25,8 +25,8 @@ PhotoSize reduced_size(const PhotoSize&, int64_t max_side);
 // so the aspect ratio changes a little.
 Grid patch_grid(const PhotoSize&, int64_t patch, int64_t max_side);
 
-// Writes patches (grid.patches(), 3 * patch * patch): normalised values, each patch in the order channel, y, x. It has no checkpoint: a photo
-// of 100 megapixels takes half a second on one core, about as long as one transformer block, and the encoder has the next checkpoint.
+// Writes patches (grid.patches(), 3 * patch * patch): normalised values, each patch in the order channel, y, x. It has no checkpoint: a
+// photo of 100 megapixels takes half a second on one core, about as long as one transformer block, and the encoder has the next checkpoint.
 void preprocess(HostContext&, const Model&, const Image&, int64_t max_side, HostSpan<float> patches);
 
 }  // namespace clip_es
