@@ -13,19 +13,19 @@
 namespace clip_es::binding {
 namespace {
 
-// Prevents Node from unloading the add-on when the last worker thread that uses it ends. The next worker would load it again, beside a
-// LibTorch that still has the threads and tables of the first load.
+// Prevents Node from unloading the add-on when the last worker thread that uses it ends. The next worker would load it again, while
+// LibTorch still has the threads and tables of the first load.
 void stay_loaded() {
   Dl_info self;
   if (dladdr(reinterpret_cast<void*>(&stay_loaded), &self)) dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
-// process.exit() on the main thread does not run environment clean-up hooks. It runs the destructors of static objects, LibTorch's tables
-// among them, which a thread of ours may be using. The event 'exit' is emitted before that.
+// process.exit() on the main thread does not run the clean-up hooks of environments. It destroys static objects, including LibTorch's
+// tables, while our threads may still use them. The event 'exit' is emitted before that, so the queues are stopped then.
 void stop_at_exit(Napi::Env env) {
   const Napi::Value process = env.Global().Get("process");
   const Napi::Value on = process.IsObject() ? process.As<Napi::Object>().Get("on") : env.Undefined();
-  if (!on.IsFunction()) return;  // in a context of node:vm
+  if (!on.IsFunction()) return;  // false in a context of node:vm
   const auto listener = Napi::Function::New(
       env,
       [](const Napi::CallbackInfo& info) {

@@ -1,4 +1,4 @@
-// What the add-on keeps for each JavaScript environment. The main thread and every worker thread have their own.
+// The add-on's data of one JavaScript environment. The main thread and every worker thread have an environment each.
 #pragma once
 #include <napi.h>
 

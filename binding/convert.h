@@ -35,7 +35,7 @@ CrfSettings to_crf_settings(const Napi::Object&);
 SegmentSettings to_segment_settings(const Napi::Object&);
 
 // { rows: Float32Array (R * E), firstRow: Int32Array (K + 1), background: Float32Array (M * E), values: Uint8Array (K) }
-// The arrays stay in JavaScript's memory, except first_row, which the engine wants in 64 bits.
+// The arrays stay in JavaScript's memory, except first_row, which is converted to the engine's 64-bit integers.
 struct Texts {
   explicit Texts(const Napi::Object&);
   LabelTexts view() const { return {rows, first_row, background, values}; }

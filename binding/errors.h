@@ -1,4 +1,4 @@
-// Failures of jobs, as JavaScript will see them: an Error with a code.
+// Failures of jobs. JavaScript gets each as an Error with a code.
 #pragma once
 #include <exception>
 #include <optional>
@@ -10,13 +10,13 @@ struct Failure {
   std::string code, message;
 
   static Failure cancelled();  // TypeScript replaces it by signal.reason
-  static Failure stopped();    // of a job that its queue cannot run any more
+  static Failure stopped();    // the queue was stopped before the job ended
 };
 
-// The failure that the exception in flight stands for. Call it inside a catch block.
+// Converts the exception that is being handled. Call it inside a catch block.
 Failure current_failure();
 
-// Nothing for a null pointer.
+// Returns nothing for a null pointer.
 std::optional<Failure> to_failure(const std::exception_ptr&);
 
 }  // namespace clip_es::binding

@@ -63,7 +63,7 @@ void JobQueue::cancel(uint32_t id) {
     cancelled = std::move(*found);
     waiting_.erase(found);
   }
-  wake_.notify_all();  // the next job may be one that can start now
+  wake_.notify_all();  // the next job may be able to start now
   cancelled->failure = Failure::cancelled();
   settle_(std::move(cancelled));
 }
@@ -106,7 +106,7 @@ void JobQueue::run_thread(int thread) {
     run(batch, context);
     lock.lock();
     std::vector<std::unique_ptr<Job>> done;
-    done.swap(batch.jobs);  // this thread is idle, so that it can take a job that is pushed when these are settled
+    done.swap(batch.jobs);  // makes this thread idle, so that it can take a job that settling these jobs pushes
     lock.unlock();
     for (auto& job : done) settle_(std::move(job));
     lock.lock();
@@ -125,7 +125,7 @@ void JobQueue::run(Batch& batch, const JobContext& context) const {
   }
 }
 
-// False when the queue stops.
+// Returns false if the queue is stopping.
 bool JobQueue::wait_for_work(std::unique_lock<std::mutex>& lock, int thread) {
   for (;;) {
     wake_.wait(lock, [&] { return stopping_ || can_start(thread); });
@@ -139,13 +139,13 @@ bool JobQueue::wait_for_work(std::unique_lock<std::mutex>& lock, int thread) {
 bool JobQueue::can_start(int thread) const {
   if (waiting_.empty() || thread >= settings_.concurrency) return false;
   if (waiting_.front()->exclusive && unsettled_ > 0) return false;
-  // Thread 0 comes first: it has the segmenter that can use all cores. It also runs every exclusive job, as all threads are idle then.
+  // Thread 0 has priority, because its segmenter can use all cores. It also runs every exclusive job, because all threads are idle then.
   if (thread == 0) return true;
   const auto& jobs = batches_.front().jobs;
   return !jobs.empty() && !jobs.front()->exclusive;
 }
 
-// When the first waiting job starts, given a thread. A batch waits for more jobs, unless it is full or another kind of job waits behind it.
+// The earliest time at which the first waiting job starts. A batch waits for more jobs, unless it is full or another kind of job follows.
 Clock::time_point JobQueue::start_time() const {
   const size_t size = batch_size();
   const bool can_grow = size > 0 && size < settings_.max_batch && size == waiting_.size();
@@ -153,7 +153,7 @@ Clock::time_point JobQueue::start_time() const {
   return waiting_.front()->queued_at + std::chrono::duration_cast<Clock::duration>(settings_.max_delay);
 }
 
-// How many of the waiting jobs, from the first on, can share a batch. 0 if the first cannot join a batch.
+// The number of jobs at the front of the queue that can share a batch. 0 if the first job cannot join a batch.
 size_t JobQueue::batch_size() const {
   size_t size = 0;
   while (size < waiting_.size() && size < settings_.max_batch && waiting_[size]->can_batch) ++size;
@@ -164,7 +164,7 @@ int JobQueue::busy_threads() const {
   return static_cast<int>(std::ranges::count_if(batches_, [](const Batch& batch) { return !batch.jobs.empty(); }));
 }
 
-// Threads that are busy or about to start a waiting job.
+// The number of threads that are busy or will start a waiting job now.
 int JobQueue::active_threads() const {
   const size_t batches = (waiting_.size() + settings_.max_batch - 1) / settings_.max_batch;
   const size_t limit = settings_.concurrency;

@@ -1,5 +1,5 @@
-// A queue of jobs with native threads, so that neither the event loop nor libuv's thread pool waits for a network. It knows nothing of
-// JavaScript: promise_queue.h turns its jobs into promises.
+// A queue of jobs with its own threads, so that neither the event loop nor libuv's thread pool waits for the engine. It does not use
+// JavaScript: promise_queue.h connects its jobs to promises.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -18,7 +18,7 @@
 
 namespace clip_es::binding {
 
-// What running jobs know about the queue.
+// The state of the queue that is passed to running jobs.
 struct JobContext {
   const std::atomic<bool>& cancelled;  // becomes true once every job of the batch is cancelled
   int thread;                          // index of the queue's thread, below QueueSettings::concurrency
@@ -31,8 +31,8 @@ struct Job {
 
   const uint32_t id;  // chosen by the caller, for cancel()
 
-  // What to run: `work`, or for a job that can join a batch, the queue's BatchFunction. Both run on a thread of the queue.
-  std::function<void(const JobContext&)> work;  // throws to fail
+  // A thread of the queue runs `work`, or the queue's BatchFunction if the job can join a batch.
+  std::function<void(const JobContext&)> work;  // an exception makes the job fail
   bool can_batch = false;
   bool exclusive = false;  // starts when all jobs before it are settled, and ends before the next starts; cannot join a batch
 
@@ -46,7 +46,7 @@ struct Job {
 // Runs a batch. It throws if the whole batch fails, and sets Job::failure of single jobs that fail. It reads Job::cancelled.
 using BatchFunction = std::function<void(std::span<const std::unique_ptr<Job>>, const JobContext&)>;
 
-// Takes a job that has ended, failed or been rejected. Called on any thread, and never while the queue is locked.
+// Called with each job that has ended, failed or was rejected. It can be called on any thread, but not while the queue is locked.
 using SettleFunction = std::function<void(std::unique_ptr<Job>)>;
 
 struct QueueSettings {
@@ -64,7 +64,7 @@ class JobQueue {
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
 
-  // Call it while no job waits or runs. Throws as the constructor does; the settings are then as before.
+  // Call it while no job waits or runs. Throws the constructor's error, and then keeps the previous settings.
   void configure(const QueueSettings&);
   void push(std::unique_ptr<Job>);
   // Settles a waiting job at once. Sets Job::cancelled of a running one, which ends at its next checkpoint.
@@ -96,11 +96,11 @@ class JobQueue {
 
   const SettleFunction settle_;
   const BatchFunction run_batch_;
-  std::mutex mutex_;  // guards what follows, except threads_
+  std::mutex mutex_;  // guards the members below, except threads_
   std::condition_variable wake_;
   QueueSettings settings_;
   std::deque<std::unique_ptr<Job>> waiting_;
-  size_t unsettled_ = 0;       // jobs that were started and are not settled
+  size_t unsettled_ = 0;       // jobs that were started but are not settled yet
   std::deque<Batch> batches_;  // by thread; a deque, because a running batch must not move when threads are added
   bool stopping_ = false;
   std::vector<std::thread> threads_;

@@ -7,7 +7,7 @@
 namespace clip_es::binding {
 namespace {
 
-// Deletes a job whose JavaScript environment has ended, and with it what the job references.
+// Deletes a job whose JavaScript environment has ended, together with its references.
 void abandon(std::unique_ptr<PromiseJob> job) {
   for (Napi::ObjectReference& reference : job->references) reference.SuppressDestruct();
 }
@@ -83,7 +83,7 @@ void PromiseQueue::on_settled(napi_env raw_env, napi_value, void* self, void* ra
   try {
     settle_promise(env, *job);
   } catch (const Napi::Error&) {
-    // worker.terminate() ended the environment: it runs no JavaScript any more, and nobody waits for the promise.
+    // worker.terminate() ended the environment: no JavaScript can run, and nobody waits for the promise.
   }
 }
 

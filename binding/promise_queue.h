@@ -15,9 +15,9 @@ namespace clip_es::binding {
 struct PromiseJob : Job {
   PromiseJob(Napi::Env env, uint32_t job_id) : Job(job_id), deferred(Napi::Promise::Deferred::New(env)) {}
 
-  std::function<Napi::Value(Napi::Env)> result;  // on the JavaScript thread, after success; without it: undefined
+  std::function<Napi::Value(Napi::Env)> result;  // called on the JavaScript thread after success; if empty, the result is undefined
   Napi::Promise::Deferred deferred;
-  std::vector<Napi::ObjectReference> references;  // keep what the work reads and writes alive until the promise is settled
+  std::vector<Napi::ObjectReference> references;  // keep the memory that the work uses alive until the promise is settled
 };
 
 class PromiseQueue;
@@ -26,7 +26,7 @@ using OpenQueues = std::set<PromiseQueue*>;
 // All methods are called on the JavaScript thread. While a promise is pending, the event loop stays alive.
 class PromiseQueue {
  public:
-  // Is in `open_queues` until it is destroyed or its environment ends. Every job that can join a batch must be a PromiseJob.
+  // The queue is in `open_queues` until it is destroyed or its environment ends. Every job that can join a batch must be a PromiseJob.
   // Throws Napi::Error if the system cannot start a thread.
   PromiseQueue(Napi::Env, OpenQueues& open_queues, BatchFunction run_batch = {});
   ~PromiseQueue();
@@ -49,7 +49,7 @@ class PromiseQueue {
   Napi::Env env_;
   OpenQueues& open_queues_;
   napi_threadsafe_function to_javascript_ = nullptr;  // carries settled jobs to the JavaScript thread; null once closed
-  int pending_ = 0;                                   // promises
+  int pending_ = 0;                                   // promises that are not settled
   std::optional<JobQueue> jobs_;                      // its threads use to_javascript_
 };
 

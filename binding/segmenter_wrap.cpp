@@ -14,7 +14,7 @@
 namespace clip_es::binding {
 namespace {
 
-// glibc keeps memory that a thread has freed for later threads: 20 MB for each segmenter that worked at the same time as another.
+// glibc keeps the memory that a thread has freed for later threads: 20 MB for each segmenter that worked at the same time as others.
 void return_freed_memory() {
 #ifdef __GLIBC__
   malloc_trim(0);
@@ -79,7 +79,7 @@ Napi::Value SegmenterWrap::queue_open(const Napi::CallbackInfo& info) {
                settings = to_segmenter_settings(info[3].As<Napi::Object>()),
                concurrency = queue_settings.concurrency](const JobContext& context) {
     if (!libtorch.empty()) {
-      // The CPU works without LibTorch, so one that cannot be loaded is an error only for a GPU.
+      // The CPU needs no LibTorch, so a LibTorch that cannot be loaded is an error only for a GPU.
       if (settings.device == "cpu") torch::try_load_library(libtorch);
       else torch::load_library(libtorch);
     }
@@ -156,7 +156,7 @@ Napi::Value SegmenterWrap::queue_segment(const Napi::CallbackInfo& info) {
 void SegmenterWrap::run_batch(std::span<const std::unique_ptr<Job>> jobs, const JobContext& context) {
   std::vector<SegmentJob*> sorted;
   for (const auto& job : jobs) sorted.push_back(static_cast<SegmentJob*>(job.get()));
-  // Neighbours of the same size share more of their work.
+  // Photos of the same size that are next to each other share more work.
   std::ranges::stable_sort(sorted, {}, [](const SegmentJob* job) { return job->request.image.size().pixels(); });
   std::vector<Request> requests;
   for (const SegmentJob* job : sorted) requests.push_back(job->request);
@@ -173,7 +173,7 @@ Napi::Value SegmenterWrap::queue_close(const Napi::CallbackInfo& info) {
   job->exclusive = true;
   job->work = [this](const JobContext&) { close(); };
   job->result = [this](Napi::Env env) {
-    queue_.stop();  // does not wait: no job is left
+    queue_.stop();  // returns at once, because no job is left
     Napi::MemoryManagement::AdjustExternalMemory(env, -std::exchange(reported_bytes_, 0));
     return env.Undefined();
   };

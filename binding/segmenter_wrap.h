@@ -17,7 +17,7 @@ class SegmenterWrap : public Napi::ObjectWrap<SegmenterWrap> {
   void Finalize(Napi::BasicEnv) override;
 
  private:
-  // Each takes the job's id first, which cancel() takes, and returns a promise.
+  // The first argument of each is the job's id, for cancel(). Each returns a promise.
   Napi::Value queue_open(const Napi::CallbackInfo&);         // (id, libtorch, archive, settings) -> model
   Napi::Value queue_encode_text(const Napi::CallbackInfo&);  // (id, tokens: Int32Array, embeddings: Float32Array) -> undefined
   Napi::Value queue_encode(const Napi::CallbackInfo&);       // (id, image) -> EncodedImage

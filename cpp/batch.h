@@ -1,4 +1,4 @@
-// What the photos of a batch need beside the stages: their place in the device's memory, and the time that each stage took.
+// The memory layout of a batch of photos, and the timing of the stages.
 #pragma once
 #include <span>
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace clip_es {
 
-// Photos that are encoded together. The same arrays of all photos follow one another in memory, so that the photos share matrix products.
+// Photos that are encoded together. The same array of all photos is contiguous in memory, so that the photos share matrix products.
 struct PhotoBatch {
   std::vector<Image> photos;
   std::vector<Grid> grids;
@@ -19,11 +19,11 @@ struct PhotoBatch {
   size_t size() const { return photos.size(); }
   Encoding encoding(size_t index) const { return {photos[index].size(), grids[index], last_blocks[index], mean_attention[index]}; }
 
-  // Lays the encodings of `photos` out in the buffer, which grows if it must.
+  // Sets the other members for `photos`. The buffer holds the encodings, and grows if necessary.
   void lay_out(const Model&, int64_t max_side, const MemorySource&, DeviceBuffer&);
 };
 
-// Times stages with the device's timers, whose times are known only when the device has finished.
+// Measures stages with the device's timers. The device knows the times only when it has finished.
 class StageClock {
  public:
   class Section {
@@ -38,7 +38,7 @@ class StageClock {
     size_t timer_;
   };
 
-  // Times what follows until the section ends. The result is added to times.*stage by collect(); `times` must live until then.
+  // Measures the time until the section is destroyed. collect() adds it to times.*stage, so `times` must live until then.
   [[nodiscard]] Section section(Device&, StageTimes& times, double StageTimes::*stage);
   // Call it after device.finish().
   void collect(const Device&);

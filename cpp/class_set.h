@@ -21,11 +21,11 @@ struct ClassSet {
   std::vector<int64_t> first_row;      // (C + 1)
   std::vector<float> background_rows;  // (M, E)
 
-  // A view of all classes and background texts, for the softmax over labels. It is valid as long as this set.
+  // A view of all classes and background texts, for the softmax over labels. It is valid while this set exists.
   LabelTexts texts() const { return {rows, first_row, background_rows}; }
   // Throws Error kInvalidArg when another model encoded the set.
   void require_model(const Model&) const;
-  // A copy that has only these classes, in this order, and the whole background. Throws Error kInvalidArg for an index out of range.
+  // A copy with these classes, in this order, and with all background texts. Throws Error kInvalidArg for an index out of range.
   ClassSet subset(std::span<const int64_t> classes) const;
 };
 

@@ -1,4 +1,4 @@
-// A photo after the first half of the pipeline: everything that does not depend on words.
+// A photo after the stages that do not depend on words.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -10,7 +10,7 @@
 
 namespace clip_es {
 
-// Where the encoding of a photo lies in the device's memory.
+// A photo's encoding in the device's memory.
 struct Encoding {
   PhotoSize size;  // of the photo
   Grid grid;
@@ -18,7 +18,7 @@ struct Encoding {
   DeviceSpan<float> mean_attention;  // (patches, patches)
 };
 
-// An encoding that outlives the call that made it.
+// An encoding that owns its memory, so that it can be segmented later.
 struct EncodedImage {
   Encoding encoding;
   DeviceBuffer memory;       // holds the encoding

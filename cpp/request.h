@@ -1,4 +1,4 @@
-// What a caller asks of the engine, and what it gets.
+// A caller's request to the engine, with its settings, outputs and times.
 #pragma once
 #include <atomic>
 #include <exception>
@@ -19,7 +19,7 @@ struct SegmentSettings {
   BoxSettings box;
   AffinitySettings affinity;
   MaskSettings mask;
-  std::optional<CrfSettings> crf;  // without it the maps decide
+  std::optional<CrfSettings> crf;  // without it, the mask is made from the maps
 };
 
 // Seconds that each stage took.
@@ -32,18 +32,18 @@ struct SegmentOutputs {
   float* scores = nullptr;  // (K): probabilities of the labels, or null
 };
 
-// One photo and its words. All memory is the caller's and must stay valid until the call has returned.
+// One photo and its words. The caller owns all memory, which must stay valid until the call has returned.
 struct Request {
   Image image{};
-  const EncodedImage* encoded = nullptr;  // used instead of image if given; it comes from the same segmenter or a clone of it
+  const EncodedImage* encoded = nullptr;  // if set, used instead of image; from the same segmenter or a clone of it
   LabelTexts texts{};
   SegmentSettings settings{};
   SegmentOutputs outputs{};
   const std::atomic<bool>* cancelled = nullptr;
 
   // Results.
-  StageTimes times{};            // time that the photos of a batch share is divided equally
-  std::exception_ptr failure{};  // null if the outputs are filled
+  StageTimes times{};            // the photos of a batch get equal parts of the time of shared stages
+  std::exception_ptr failure{};  // null if the outputs were written
 
   void rethrow_failure() const {
     if (failure) std::rethrow_exception(failure);

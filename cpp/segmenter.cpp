@@ -7,15 +7,15 @@
 
 namespace clip_es {
 
-// The first half: what does not depend on words.
+// The first half: the stages that do not depend on words.
 void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, StageTimes& times) {
   DeviceArena::Scope scope(c.arena);
   const auto patches = c.arena.take<float>(batch.patches * model_->patch_values());
   const auto tokens = c.arena.take<float>(batch.tokens * model_->image.width);
-  c.checkpoint();
   {
     const auto timed = clock_.section(*device_, times, &StageTimes::preprocess);
     for (size_t i = 0, first = 0; i < batch.size(); ++i) {
+      c.checkpoint();
       const size_t count = batch.grids[i].patches() * model_->patch_values();
       device_->preprocess(c, batch.photos[i], settings_.max_side, patches.subspan(first, count));
       first += count;
@@ -26,7 +26,7 @@ void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, StageTim
   device_->run_last_block(c, tokens, batch.last_blocks, batch.mean_attention);
 }
 
-// The second half: where each word is. scores (K): the labels' probabilities, known once the device has finished.
+// The second half: the stages that find each word. scores (K): the labels' probabilities, written when the device has finished.
 void Segmenter::segment_photo(DeviceContext c, const Encoding& photo, Request& request, HostSpan<float> scores) {
   const LabelTexts& texts = request.texts;
   const SegmentSettings& settings = request.settings;
@@ -55,7 +55,7 @@ void Segmenter::segment_photo(DeviceContext c, const Encoding& photo, Request& r
   device_->make_pseudo_mask(c, maps, texts.value, photo.size, settings.mask, request.outputs.image);
 }
 
-// The dense CRF runs on the host, whatever device made the maps.
+// The dense CRF always runs on the host.
 void Segmenter::segment_by_crf(DeviceContext c, const Encoding& photo, Request& request, const DeviceMaps& maps, HostSpan<float> scores) {
   const int64_t pixels = photo.size.pixels(), labels = request.texts.labels();
   HostContext h = host(c.cancelled);

@@ -1,4 +1,4 @@
-// The engine: a photo and encoded words in, a mask out. This class and its source are the only place that knows the order of the stages.
+// The engine: makes a mask from a photo and encoded words. Only segmenter.cpp knows the order of the stages.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -24,31 +24,34 @@ struct SegmenterSettings {
 class Segmenter {
  public:
   // Opens the device and reads the archive. Throws Error kDeviceUnavailable, kModelRead, kModelFormat, kOutOfMemory, or Cancelled.
-  // device: used instead of the one that the settings name, if given.
+  // device: if not null, used instead of the device that the settings name.
   Segmenter(const std::string& archive, const SegmenterSettings&, const std::atomic<bool>* cancelled = nullptr,
             std::unique_ptr<Device> device = nullptr);
 
-  // A segmenter on the same model and device, with its own workspace, queue and `threads` threads.
+  // Returns a segmenter with the same model and device, and its own workspace, queue and `threads` threads.
   std::unique_ptr<Segmenter> clone(int threads) const;
-  // Limits how many of its threads the next calls use.
+  // Limits the number of threads that the next calls use.
   void set_threads(int threads) { pool_.set_threads(threads); }
 
   const Model& model() const { return *model_; }
   Precision precision() const { return settings_.precision; }
   std::string device() const { return device_->name(); }
-  size_t bytes() const;          // of weights (clones share them) and workspace
-  uint64_t allocations() const;  // of workspace since the start; none in steady state
+  size_t bytes() const;          // of the weights, which clones share, and of the workspace
+  uint64_t allocations() const;  // of workspace so far; does not grow for photos of a size that was segmented before
 
-  // These throw Cancelled at the next checkpoint once *cancelled is true.
+  // The following functions throw Cancelled at the next checkpoint after *cancelled became true.
+
   // tokens (T, context) -> embeddings (T, embedding), rows of length one.
   void encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled = nullptr);
   std::shared_ptr<EncodedImage> encode(const Image&, StageTimes&, const std::atomic<bool>* cancelled = nullptr);
-  // image (embedding) and, unless empty, patches (grid.patches(), embedding): rows of length one in the space of texts.
+  // Writes image (embedding) and, if `patches` is not empty, patches (grid.patches(), embedding): rows of length one, which can be compared
+  // with embeddings of texts.
   void embeddings(const EncodedImage&, std::span<float> image, std::span<float> patches, const std::atomic<bool>* cancelled = nullptr);
 
-  // Segments a batch. A failure is stored in its request and does not affect the others. cancelled: cancels all requests that are not done.
-  // If a request has its own flag, this one is checked only before its photo. The photos of a batch share matrix products, so their last
-  // digits may differ from those of single photos. A batch that does not fit into memory is computed photo by photo.
+  // Segments a batch. A failure is stored in its request and does not affect the other requests. *cancelled cancels all requests that are
+  // not done; if a request has its own flag, *cancelled is checked only before its photo is segmented. The photos of a batch share matrix
+  // products, so their last digits may differ from those of single photos. A batch that does not fit into memory is computed photo by
+  // photo.
   void segment(std::span<Request>, const std::atomic<bool>* cancelled = nullptr);
 
  private:
@@ -65,11 +68,11 @@ class Segmenter {
 
   SegmenterSettings settings_;
   ThreadPool pool_;
-  Arena arena_;  // of the host's memory
+  Arena arena_;  // host memory
   std::unique_ptr<Device> device_;
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const TextTower> text_;
-  // Kept from batch to batch, so that steady state allocates nothing.
+  // Kept for the next batch, so that photos of a known size need no allocation.
   PhotoBatch photos_;
   DeviceBuffer memory_;
   StageClock clock_;

@@ -11,7 +11,7 @@
 namespace clip_es {
 namespace {
 
-// The state that a computing thread needs, whichever thread the caller is on.
+// Sets the state that a computing thread needs. The caller may call the engine on any thread.
 struct EngineThread {
   EngineThread() { torch::use_one_thread(); }
   FlushDenormals flush;
@@ -29,7 +29,7 @@ void run_on(Device& device, Work work) {
     try {
       device.finish();
     } catch (const Error&) {
-      // The first error is the one to report.
+      // The first error is reported.
     }
     throw;
   }

@@ -1,10 +1,11 @@
-// clip_es_crf_bench [--photo FILE.ppm] [--maps FILE.npy] [--labels 3,21] [--threads 1,2] [--size 500x375] [--repeat 5] [--scores
-// smooth|random]
-//                   [--clock wall|cpu] [--peer PROGRAM]
-// Measures the dense CRF, and its set-up (the lattices) separately. Without --photo it makes a synthetic photo. With --peer it runs the
-// program on the same files between our own runs and compares marginals and times; docs/internals/crf.md describes the program's arguments
-// and output.
-// --clock cpu counts CPU time, for busy machines: use it with one thread only, and with a peer that does the same.
+// Measures how long the dense CRF takes, and separately how long its set-up (building the lattices) takes.
+//   clip_es_crf_bench [--photo FILE.ppm] [--maps FILE.npy] [--labels 3,21] [--threads 1,2] [--size 500x375] [--repeat 5]
+//                     [--scores smooth|random] [--clock wall|cpu] [--peer PROGRAM]
+// --photo FILE    uses this photo. Without it the photo is synthetic and has the size of --size.
+// --maps FILE     uses these maps: (labels, height, width). Without it the scores are synthetic, for each number of --labels.
+// --clock cpu     counts CPU time, for busy machines. Use it with one thread only, and with a peer that counts CPU time, too.
+// --peer PROGRAM  runs another CRF on the same files between our own runs, and compares marginals and times. docs/internals/crf.md
+//                 describes the program's arguments and output.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -88,7 +89,7 @@ npy::Photo synthetic_photo(int64_t width, int64_t height) {
   return photo;
 }
 
-// Prepends the background, which is 1 - the largest map.
+// Prepends the scores of the background: 1 minus the largest map.
 std::vector<float> with_background(const std::vector<float>& maps, size_t pixels) {
   std::vector<float> scores(pixels, 1.0f);
   for (size_t i = 0; i < maps.size(); ++i) scores[i % pixels] = std::min(scores[i % pixels], 1 - maps[i]);
@@ -135,7 +136,7 @@ struct Times {
   std::vector<double> setup, total;
 };
 
-// What dense_crf does before its rounds.
+// The seconds of the steps that dense_crf takes before its rounds.
 double time_setup(HostContext& context, const npy::Photo& photo, const CrfSettings& s) {
   using namespace crf;
   const double start = seconds_now();
@@ -144,7 +145,8 @@ double time_setup(HostContext& context, const npy::Photo& photo, const CrfSettin
   const auto levels = context.arena.take<float>(3 * 256);
   for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<float>(i % 256);
   PositionGrid grid;
-  if (!build_position_grid(context, photo.width, photo.height, s.position_sigma, grid)) throw std::runtime_error("no position grid");
+  if (!build_position_grid(context, photo.width, photo.height, s.position_sigma, grid))
+    throw std::runtime_error("the position grid cannot be built for this size and sigma; pass another --size");
   normalise_position_grid(context, tiles, grid, s.position_weight);
   Lattice bilateral = build_lattice(context, tiles, photo.width, photo.height,
                                     {s.bilateral_position_sigma, s.bilateral_colour_sigma, photo.rgb.data(), levels.data()});
@@ -162,12 +164,12 @@ PeerRun run_peer(const std::string& program, const std::string& folder, const Cr
           << s.position_sigma << ' ' << s.position_weight << ' ' << s.bilateral_position_sigma << ' ' << s.bilateral_colour_sigma << ' '
           << s.bilateral_weight;
   FILE* pipe = popen(command.str().c_str(), "r");
-  if (!pipe) throw std::runtime_error("cannot run " + command.str());
+  if (!pipe) throw std::runtime_error("the peer cannot be started: " + command.str());
   PeerRun run{-1, -1};
   char line[512];
   while (std::fgets(line, sizeof line, pipe)) std::sscanf(line, "setup %lf rounds %lf", &run.setup, &run.rounds);
   if (pclose(pipe) != 0 || run.setup < 0)
-    throw std::runtime_error(command.str() + " failed or printed no line 'setup SECONDS rounds SECONDS'");
+    throw std::runtime_error(command.str() + " failed, or did not print the line 'setup SECONDS rounds SECONDS'");
   return run;
 }
 
@@ -258,8 +260,9 @@ Options parse(int argc, char** argv) {
     else if (name == "--size" && value.find('x') != std::string::npos)
       o.width = std::stoll(value), o.height = std::stoll(value.substr(value.find('x') + 1));
     else
-      throw std::runtime_error("unknown option " + name + " " + value +
-                               "; known: --photo --maps --labels --threads --size --repeat --scores smooth|random --clock wall|cpu --peer");
+      throw std::runtime_error("'" + name + " " + value +
+                               "' is not an option; the options are --photo FILE, --maps FILE, --labels N,N, --threads N,N, --size WxH, "
+                               "--repeat N, --scores smooth|random, --clock wall|cpu and --peer PROGRAM");
   }
   return o;
 }
@@ -272,7 +275,7 @@ int main(int argc, char** argv) try {
   if (!o.maps.empty()) {
     const npy::Array maps = npy::read(o.maps);
     if (maps.shape.size() != 3 || maps.shape[1] != photo.height || maps.shape[2] != photo.width)
-      throw std::runtime_error(o.maps + " must be (labels, height, width) with the height and width of the photo");
+      throw std::runtime_error(o.maps + " must have the shape (labels, height, width), with the height and width of the photo");
     bench(o, photo, with_background(maps.floats(), static_cast<size_t>(photo.width * photo.height)), maps.shape[0] + 1);
     return 0;
   }

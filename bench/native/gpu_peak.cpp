@@ -1,5 +1,4 @@
-// The rates that a GPU reaches: LibTorch's products of one transformer block, and a copy within device memory. The bench compares the
-// stages with them.
+// Measures the rates of a GPU: see peak.h.
 #include <algorithm>
 #include <bit>
 #include <chrono>
@@ -15,8 +14,8 @@ using namespace clip_es;
 
 namespace {
 
-// The seconds of one call of `body`, which queues work on gpu's stream: the fastest of several rounds of many calls, because a single call
-// is too short for the host's clock.
+// The seconds of one call of `body`, which queues work on the stream of `gpu`. A single call is too short for the host's clock, so each
+// round makes many calls. The fastest round counts.
 template <class Body>
 double best_time(const cuda::Gpu& gpu, Body body) {
   constexpr int kCalls = 100, kRounds = 5;
@@ -30,8 +29,8 @@ double best_time(const cuda::Gpu& gpu, Body body) {
   return best;
 }
 
-// Normally distributed values of `dtype` in device memory, from `arena`. Zeros would give too high a rate: the GPU needs less power for
-// them and keeps a higher clock.
+// Normally distributed values of `dtype` in device memory that is taken from `arena`. Zeros would give too high a rate, because the GPU
+// needs less power for them and keeps a higher clock.
 void* random_values(const cuda::Gpu& gpu, Arena& arena, torch::Dtype dtype, int64_t count) {
   std::mt19937 engine(1);
   std::normal_distribution<float> normal;

@@ -43,7 +43,7 @@ void keep_best(double& best, Body body) {
 
 }  // namespace
 
-// False if no LibTorch is loaded, or if it does not have this product.
+// Returns false if no LibTorch is loaded or it has no such product.
 bool PeakProbe::run_library(const Product& p, int64_t begin, int64_t end) {
   if (!torch::is_loaded()) return false;
   float* y = y_.data() + begin * p.outputs;
@@ -66,14 +66,14 @@ bool PeakProbe::run_library(const Product& p, int64_t begin, int64_t end) {
 
 void PeakProbe::round(HostContext& context) {
   for (Product& p : products_) {
-    std::atomic<bool> there{true};
+    std::atomic<bool> exists{true};
     double seconds = p.library;
     keep_best(seconds, [&] {
       context.pool.split(tokens_, 16, [&](int64_t begin, int64_t end) {
-        if (!run_library(p, begin, end)) there = false;
+        if (!run_library(p, begin, end)) exists = false;
       });
     });
-    if (there) p.library = seconds;
+    if (exists) p.library = seconds;
     keep_best(p.engine, [&] { p.layer(context, x_.data(), tokens_, y_.data()); });
   }
 }

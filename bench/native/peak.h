@@ -1,4 +1,4 @@
-// How fast this machine multiplies matrices, as a measure for the stages.
+// The highest rates that this machine reaches. The bench compares the stages with them.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -9,20 +9,20 @@
 #include "core/context.h"
 #include "torch/packed_weight.h"
 
-// Per second, at best; bytes 0: unknown.
+// Operations and bytes per second. bytes is 0 if it is not known.
 struct Peak {
   double flops, bytes;
 };
 
-// Times the four products of one transformer block for `tokens` rows: the engine's own and, if a LibTorch is loaded, LibTorch's best of
-// that precision (float32: plain; bfloat16: packed by oneDNN, y widened to float32; int8: _int_mm of integers that exist already). Time a
-// round between two runs of the engine, so that other work on the machine slows down all of them.
+// Measures the four products of one transformer block for `tokens` rows: the engine's own and, if a LibTorch is loaded, the fastest of
+// LibTorch for that precision. float32: mm. bfloat16: weights packed by oneDNN, float32 results. int8: _int_mm, without the conversion to
+// integers. Call round() between two runs of the engine, so that other programs slow down both measurements equally.
 class PeakProbe {
  public:
   PeakProbe(int64_t tokens, int64_t width, clip_es::Precision);
-  // One round of each product on the context's threads.
+  // Runs each product once on the context's threads.
   void round(clip_es::HostContext&);
-  // Floating-point operations per second of each product's best round. library() is 0 without a LibTorch or without such a product.
+  // Operations per second, from the fastest round of each product. library() is 0 if no LibTorch is loaded or it has no such product.
   double library() const { return flops_per_second(&Product::library); }
   double engine() const { return flops_per_second(&Product::engine); }
 
@@ -30,7 +30,7 @@ class PeakProbe {
   struct Product {
     int64_t inputs, outputs;
     clip_es::Linear layer;
-    std::unique_ptr<clip_es::torch::PackedWeight> packed;  // of bfloat16
+    std::unique_ptr<clip_es::torch::PackedWeight> packed;  // bfloat16 only
     double library, engine;                                // seconds
   };
   bool run_library(const Product&, int64_t begin, int64_t end);
@@ -43,6 +43,6 @@ class PeakProbe {
   std::vector<int8_t> integer_x_, integer_weight_;
 };
 
-// The same products on a GPU, many in a row, as one is over before the host could time it; in `precision`, the best of some rounds. And
-// how fast it copies its own memory, read and written bytes together.
+// The rate of LibTorch's products of one transformer block on a GPU, and the rate at which the GPU copies within its own memory. A copied
+// byte counts twice, because it is read and written.
 Peak gpu_peak(const std::string& device, clip_es::Precision, int64_t tokens, int64_t width);

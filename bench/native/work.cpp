@@ -11,8 +11,8 @@ namespace {
 
 constexpr double kFloat = sizeof(float);
 
-// One block of n tokens: two norms that add a residual on the way, four products, attention, activation. `size`: bytes of a number in
-// what is multiplied; the residual stream is float32.
+// One block with n tokens: two layer norms, each of which also adds the residual, four products, the attention and the activation.
+// `size`: the bytes of one operand of a product. The residual stream is float32.
 Work block_work(double n, double width, double size, double batch) {
   const double norms = 2 * (2 * kFloat + 2 * size), products = (1 + 3 + 1 + 1 + 1 + 4 + 4 + 1) * size, attention = (3 + 1) * size,
                activation = 2 * 4 * size;
@@ -27,18 +27,18 @@ StageWork count_work(const Model& model, Precision precision, const Grid& grid, 
   const auto heads = static_cast<double>(model.image.heads), layers = static_cast<double>(model.shape.layers);
   const auto batch = static_cast<double>(batch_size), rows = static_cast<double>(row_count);
   const double size = precision == Precision::kFloat32 ? kFloat : kFloat / 2;
-  const double values = static_cast<double>(3 * model.shape.patch * model.shape.patch);  // of a patch
+  const double values = static_cast<double>(3 * model.shape.patch * model.shape.patch);  // of one patch
   const double means = static_cast<double>(std::min(model.shape.layers, kAffinityBlocks));
 
   const Work first = block_work(n, D, size, batch), last = block_work(n, D, kFloat, batch);
   StageWork work{};
   work.encode = {(layers - 1) * first.flops + last.flops + 2 * N * D * values, (layers - 1) * first.bytes + last.bytes};
   work.encode.bytes += kFloat * (N * (values + D) + D * values / batch + 2 * means * N * N);
-  // The last block keeps what gradients need: z_hat times W2 and W_o, h_hat times W_o.
+  // The last block also stores what the gradients need: z_hat times W2 and W_o, and h_hat times W_o.
   work.encode.flops += 8 * N * D * D + 4 * N * D * D;
   work.encode.bytes += kFloat * N * D * ((1 + 4) + 2 * (1 + 1));
 
-  // Scores once more; for each row the composite matrix and P^T dO.
+  // The attention scores are computed again. Each row needs the composite matrix and P^T dO.
   const double scores = kFloat * heads * n * n;
   work.gradcam.flops = 2 * n * n * D + rows * (8 * N * D * D + 2 * n * n * D);
   work.gradcam.bytes = 2 * scores + rows * (kFloat * N * D * (3 * 4 + 4 + 1 + 5 + 3) + scores) + kFloat * 4 * D * D;

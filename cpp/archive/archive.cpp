@@ -13,7 +13,7 @@ namespace {
 using Kind = Pickle::Kind;
 using Ref = Pickle::Ref;
 
-// Large enough for any CLIP model. They bound the memory and time that a malicious file can cost.
+// Limits of the memory and time that a malicious file can take. They are large enough for any CLIP model.
 constexpr uint64_t kLargestPickle = 8 << 20;  // ViT-L/14 has about 200 KB
 constexpr uint64_t kLargestExtraFile = 1 << 20;
 constexpr size_t kMostVisits = 1'000'000;  // values visited in search of tensors; a shared value counts at every visit
@@ -24,7 +24,7 @@ constexpr int64_t kMostElements = int64_t{1} << 48;
 
 struct DTypeInfo {
   DType dtype;
-  std::string_view storage;  // PyTorch's class
+  std::string_view storage;  // the name of PyTorch's class
   const char* name;
   uint64_t size;
 };
@@ -83,7 +83,7 @@ class TensorFinder {
   void find(std::string name) { visit(pickle_.root(), name, 0); }
 
  private:
-  // kDeepest bounds the recursion and kMostVisits the work, because values of a pickle can be shared or cyclic.
+  // kDeepest limits the recursion and kMostVisits the work, because values of a pickle can be shared or cyclic.
   void visit(Ref ref, std::string& name, int depth) {
     if (depth > kDeepest)
       fail(zip_, name + " is nested deeper than " + std::to_string(kDeepest) +
@@ -121,7 +121,7 @@ class TensorFinder {
     const bool wrapper = pickle_.is_global(call.callee, "torch._utils", "_rebuild_parameter") ||
                          pickle_.is_global(call.callee, "torch.jit._pickle", "restore_type_tag") ||
                          pickle_.is_global(call.callee, "torch.jit._pickle", "build_tensorlist");
-    if (!wrapper) return;  // other functions do not make tensors
+    if (!wrapper) return;  // other functions do not create tensors
     const Pickle::Value& arguments = pickle_[call.arguments];
     if (!arguments.items.empty()) visit(arguments.items[0], name, depth + 1);
   }
@@ -154,7 +154,7 @@ class TensorFinder {
     const std::string record = folder_ + std::string(key.text);
     const ZipEntry* entry = zip_.find(record);
     if (!entry) refuse(name, "is stored in record " + record + ", which is missing");
-    if (!entry->stored) refuse(name, "is stored in record " + record + ", which is compressed, expected an uncompressed record");
+    if (!entry->stored) refuse(name, "is stored in record " + record + ", which is compressed; records must not be compressed");
     const int64_t elements = integer(id[4], name);
     if (elements < 0 || static_cast<uint64_t>(elements) > entry->size / info->size)
       refuse(name, "has a storage of " + std::to_string(elements) + " " + info->name + " elements, but record " + record + " has " +

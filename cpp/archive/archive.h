@@ -37,7 +37,8 @@ class Archive {
   const std::map<std::string, ArchiveTensor, std::less<>>& tensors() const { return tensors_; }
 
   // Writes the elements of the tensor to `out` as float32, in row-major order. The first read of a record verifies its CRC-32. Throws
-  // Error kModelFormat, with the name of the tensor, when it is missing, damaged, not of a floating-point type, or not of out.size().
+  // Error kModelFormat, with the name of the tensor, if it is missing or damaged, has no floating-point type, or has not out.size()
+  // elements.
   void read(const std::string& name, std::span<float> out) const;
 
   // The text of a file that torch.jit.save wrote from its `_extra_files`, or nothing when the archive has no such file.

@@ -43,7 +43,7 @@ class Pickle::Machine {
       case kProto:
         if (number<uint8_t>() > kNewestProtocol) fail("the pickle protocol is newer than 5");
         return true;
-      case kFrame: take(sizeof(uint64_t)); return true;  // only tells a reader how far it may read ahead
+      case kFrame: take(sizeof(uint64_t)); return true;  // the size of the following block, which is not needed
       case kNone: push({}); return true;
       case kNewTrue: push({.kind = Kind::kBool, .integer = 1}); return true;
       case kNewFalse: push({.kind = Kind::kBool, .integer = 0}); return true;
@@ -132,7 +132,7 @@ class Pickle::Machine {
     }
   }
 
-  // --- the bytes
+  // --- reading the bytes
   size_t done() const { return total_ - rest_.size(); }
 
   std::string_view take(uint64_t size) {

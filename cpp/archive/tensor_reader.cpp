@@ -37,7 +37,7 @@ struct Axis {
   int64_t size, stride, out_stride;
 };
 
-// The dimensions sorted by their stride in the record, the smallest last, so that a transposed matrix is also read from front to back.
+// Returns the dimensions sorted by their stride in the record, the smallest last. So a transposed matrix is also read from front to back.
 // Adjacent dimensions without a gap are merged: a contiguous tensor has a single axis.
 std::vector<Axis> axes_in_record_order(const ArchiveTensor& tensor) {
   std::vector<Axis> axes;
@@ -157,7 +157,7 @@ void read_tensor(const ZipFile& zip, const ZipEntry& record, const ArchiveTensor
     case DType::kBFloat16: return read_as<BFloat16>(zip, record, tensor, out);
     case DType::kFloat32: return read_as<Float32>(zip, record, tensor, out);
     case DType::kFloat64: return read_as<Float64>(zip, record, tensor, out);
-    default: return;  // a precondition: see the header
+    default: return;  // excluded by the precondition in the header
   }
 }
 

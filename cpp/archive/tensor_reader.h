@@ -8,8 +8,8 @@ namespace clip_es {
 
 bool is_floating_point(DType dtype);
 
-// Writes the tensor to `out` in row-major order. The tensor must have a floating-point type, out.size() elements, and lie inside `record`.
-// float16 subnormals, infinities and NaN keep their value; float64 is rounded to the nearest float32.
+// Writes the tensor to `out` in row-major order. The tensor must have a floating-point type and out.size() elements, and must lie inside
+// `record`. float16 subnormals, infinities and NaN keep their value; float64 is rounded to the nearest float32.
 void read_tensor(const ZipFile& zip, const ZipEntry& record, const ArchiveTensor& tensor, std::span<float> out);
 
 }  // namespace clip_es

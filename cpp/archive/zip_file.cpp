@@ -89,7 +89,7 @@ bool parse_directory_entry(std::span<const std::byte> bytes, DirectoryEntry& ent
   return !wide || take_zip64_fields(bytes.subspan(kDirectoryEntrySize + name, extra), entry);
 }
 
-// Recognises by its first bytes what users pass by mistake. Returns nullptr when it is none of these.
+// Describes a file of another format that users pass by mistake. Its first bytes show the format. Returns nullptr for other files.
 const char* name_other_format(std::string_view start) {
   constexpr std::string_view kLegacyMagic{"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8\x50\x19", 14};
   if (start.starts_with(kLegacyMagic))
@@ -177,7 +177,7 @@ ZipFile::Directory ZipFile::find_directory() const {
     if (kEndRecordSize + field<uint16_t>(record, 20) != record.size()) continue;
     const Directory directory{field<uint32_t>(record, 16), field<uint32_t>(record, 12), field<uint16_t>(record, 10)};
     const bool whole = field<uint16_t>(record, 4) == 0 && field<uint16_t>(record, 8) == directory.entries;
-    if (!whole) fail("it is one part of a split zip; join the parts");
+    if (!whole) fail("it is one part of a split zip file; join the parts");
     return find_directory64(tail_start + at, directory);
   }
   refuse_as_no_zip();

@@ -1,5 +1,5 @@
-// The container of a PyTorch archive: a zip or zip64 file with uncompressed records. The file is read, never mapped: when it becomes
-// shorter meanwhile, reading throws an error, whereas a mapping would raise SIGBUS.
+// The container of a PyTorch archive: a zip or zip64 file with uncompressed records. The file is read, and not mapped into memory: if it
+// becomes shorter while it is used, reading throws an error, but access to a mapping would raise SIGBUS.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -36,7 +36,7 @@ class ZipFile {
   const Entries& entries() const { return entries_; }
   const ZipEntry* find(std::string_view name) const;
 
-  // Fills `out` with the bytes of the entry from `offset` on, as they are in the file. The range must lie inside the entry.
+  // Fills `out` with the bytes of the entry from `offset` on, as the file stores them. The range must lie inside the entry.
   void read(const ZipEntry& entry, uint64_t offset, std::span<std::byte> out) const;
 
   // Whether the bytes of a stored entry match the checksum in the directory. Only the first call reads the entry.

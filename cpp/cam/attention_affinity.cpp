@@ -11,7 +11,7 @@ namespace {
 // A patch that no patch attends to gets the factor 0: the reciprocal of its sum would be infinite.
 float reciprocal(float sum) { return sum > std::numeric_limits<float>::min() ? 1 / sum : 0; }
 
-// Sinkhorn: divides columns, then rows, by their sums. The result is diag(r) W diag(c); it is never formed.
+// Sinkhorn's rounds: each divides the columns, then the rows, by their sums. The result is diag(r) W diag(c), which is not stored.
 void sinkhorn(HostContext& context, const MatrixView& w, int rounds, std::span<float> r, std::span<float> c) {
   std::fill(r.begin(), r.end(), 1.0f);
   std::fill(c.begin(), c.end(), 1.0f);

@@ -1,4 +1,4 @@
-// An encoded photo in the space of texts: the whole photo, as the score pools it, and each patch.
+// Embeddings of an encoded photo, which can be compared with those of texts: one of the whole photo, and one of each patch.
 #pragma once
 #include <span>
 
@@ -8,15 +8,15 @@
 
 namespace clip_es {
 
-// f (embedding), of length one: the mean over patches of ln_post's output, projected. In double, because GradCAM subtracts nearly equal
-// numbers from it. Throws Error kModelFormat when it is not finite.
+// Writes f (embedding), of length one: the projected mean over patches of ln_post's output. It is a double, because GradCAM subtracts
+// nearly equal numbers from it. Throws Error kModelFormat if it is not finite.
 void image_embedding(const Model&, const HostLastBlock&, std::span<double> f);
 
-// Throws the same error when a probability is not finite. Call it after the device has finished: kernels cannot throw, so an embedding that
+// Throws the same error if a probability is not finite. Call it after the device has finished: kernels cannot throw, so an embedding that
 // is not finite is detected here.
 void require_finite(std::span<const float> probabilities);
 
-// patches (N, embedding), rows of length one: ln_post's output of each patch, projected.
+// Writes patches (N, embedding), rows of length one: the projection of ln_post's output for each patch.
 void patch_embeddings(HostContext&, const Model&, const HostLastBlock&, std::span<float> patches);
 
 }  // namespace clip_es

@@ -5,7 +5,8 @@
 
 namespace clip_es {
 
-// A label whose synonyms are fused as CAMs has several rows. It competes with the mean of its rows.
+// A label has one row, or a row for each synonym if the CAMs of its synonyms are averaged. In the softmax the mean of its rows stands for
+// the label.
 struct LabelTexts {
   std::span<const float> rows;         // (R, E), rows of length one
   std::span<const int64_t> first_row;  // (K + 1): label k owns rows [first_row[k], first_row[k + 1])

@@ -6,7 +6,7 @@
 
 namespace clip_es {
 
-// n tokens, N = n - 1 patches, D width, F hidden (4 D), H heads. `Floats` says whose memory it is: HostSpan<float> or DeviceSpan<float>.
+// n tokens, N = n - 1 patches, D width, F hidden (4 D), H heads. `Floats` is HostSpan<float> or DeviceSpan<float>.
 template <class Floats>
 struct LastBlock {
   int64_t tokens = 0;               // n
@@ -31,15 +31,15 @@ struct LastBlockShape {
   int64_t width, hidden, heads;
 };
 
-// Floats that the spans of an image of `tokens` tokens need together.
+// The number of floats that all spans of one image need.
 size_t last_block_floats(const LastBlockShape&, int64_t tokens);
 
-// Lays the spans of several images over `memory`, which holds the last_block_floats() of them all. `tokens` of each image is set. Each
-// span of an image follows the same span of the image before, so that together they are one matrix.
+// Sets the spans of several images to parts of `memory`, whose size is the sum of their last_block_floats(). Set `tokens` of each image
+// before. The same span of all images is contiguous, in the order of the images, so that all images together are one matrix.
 template <class Floats>
 void lay_out_last_blocks(const LastBlockShape&, std::span<LastBlock<Floats>> images, Floats memory);
 
-// The same spans with another type of memory. convert(Floats) gives the new span.
+// The same block with another type of spans. convert() returns the new span for a span.
 template <class To, class From, class Convert>
 LastBlock<To> convert_last_block(const LastBlock<From>& from, Convert convert) {
   return {from.tokens,

@@ -31,11 +31,11 @@ void run_last_block(HostContext& context, const Model& model, const LastBlockWei
     count += image.tokens;
     patches += image.patches();
   }
-  const HostLastBlock& all = images.front();  // its spans begin the matrices of all images
+  const HostLastBlock& all = images.front();  // each of its spans is the start of the matrix of all images
   ops::layer_norm(context, tokens.data(), count, width, w.ln_1.gamma.data(), w.ln_1.beta.data(), all.y.data());
   w.in_proj(context, all.y.data(), count, all.qkv.data());
 
-  // From here on only patches: no score depends on the class token's output.
+  // From here on only patches are computed, because no score depends on the class token's output.
   Arena::Scope scope(context.arena);
   const auto x1 = context.arena.take<float>(patches * width), h_hat = context.arena.take<float>(patches * width);
   const float* x = tokens.data();

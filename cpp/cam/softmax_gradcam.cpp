@@ -20,7 +20,7 @@
 namespace clip_es {
 namespace {
 
-// Classes whose dO (N, D) fit into this memory together share products. More classes are computed group by group.
+// Classes share products if their dO (N, D) fit into this memory together. More classes are computed in groups.
 constexpr size_t kGradientBytes = size_t{24} << 20;
 
 double dot(const double* a, const double* b, int64_t count) {
@@ -29,7 +29,7 @@ double dot(const double* a, const double* b, int64_t count) {
   return sum;
 }
 
-// The softmax over all logits but one. excluded = -1 excludes none.
+// The softmax over all logits except one. excluded = -1 excludes none.
 void softmax_without(std::span<const double> logits, int64_t excluded, std::span<double> p) {
   const auto count = std::ssize(logits);
   double largest = -INFINITY, sum = 0;
@@ -124,7 +124,8 @@ void backward(HostContext& context, const Model& model, const LastBlockWeights& 
   ops::matmul(context, matrix(channels.data(), rows, width), transposed(matrix(last.y.data() + width, patches, width)), cams);
 }
 
-// Drops negative values, then min-max, twice as released: the second pass removes the effect of the first pass's 1e-7.
+// Sets negative values to 0, then applies min-max twice, as the released code does: the second pass removes the effect of the first pass's
+// 1e-7.
 void normalise_cam(float* cam, int64_t patches) {
   for (int64_t i = 0; i < patches; ++i) cam[i] = std::max(cam[i], 0.0f);
   ops::min_max(cam, patches);
@@ -136,7 +137,7 @@ void normalise_cam(float* cam, int64_t patches) {
 std::span<double> competing_texts(Arena& arena, const LabelTexts& texts, int64_t size) {
   if (texts.labels() == 1 && texts.background.empty())
     throw Error(ErrorCode::kInvalidArg,
-                "one label and no background words: a softmax over one text is always 1; give background words or more labels");
+                "there is one label and no background words, so its probability is always 1; pass background words or more labels");
   const auto all = arena.take<double>(texts.labels() * size + std::ssize(texts.background));
   auto next = all.begin();
   for (int64_t k = 0; k < texts.labels(); ++k) {

@@ -1,5 +1,6 @@
-// Softmax-GradCAM in closed form (CLIP-ES, section 3.1): where each class is, while the other classes and the background words compete for
-// the score. There is no autograd and nothing of size n x n per class. The source derives the formulas.
+// Softmax-GradCAM in closed form (CLIP-ES, section 3.1). A class's map shows the patches that raise its probability, for which it competes
+// with the other classes and the background words. There is no autograd, and no n x n matrix per class. softmax_gradcam.cpp derives the
+// formulas.
 #pragma once
 #include <span>
 
@@ -10,12 +11,12 @@
 
 namespace clip_es {
 
-// One row for each label (the mean of its synonyms), then the background: (K + M, E), in the arena's memory. Throws Error kInvalidArg for
-// one text in all, because a softmax over one text is always 1.
+// Returns (K + M, E) in the arena's memory: one row for each label (the mean of its rows), then the background. Throws Error kInvalidArg if
+// there is only one text, because a softmax over one text is always 1.
 std::span<double> competing_texts(Arena&, const LabelTexts&, int64_t embedding);
 
-// logits (K + M), probabilities (K + M): of the labels, then of the background. cams: each map min-max normalised.
-// Throws Error kInvalidArg as competing_texts(), and kModelFormat as image_embedding().
+// logits (K + M), probabilities (K + M): of the labels, then of the background. cams: each map is min-max normalised. Throws the errors of
+// competing_texts() and of image_embedding().
 void softmax_gradcam(HostContext&, const Model&, const LastBlockWeights&, const HostLastBlock&, const LabelTexts&, HostSpan<float> logits,
                      HostSpan<float> probabilities, const HostMaps& cams);
 

@@ -1,4 +1,5 @@
-// The image tower on the CPU: patches -> the tokens that enter the last block, and the attention of the blocks before it.
+// The image tower on the CPU, except the last block. It turns patches into the tokens that enter the last block, and averages the
+// attention of the blocks before it.
 #pragma once
 #include <span>
 #include <vector>
@@ -8,28 +9,29 @@
 
 namespace clip_es {
 
-// CAA averages the attention of the last 8 blocks, or of all blocks when there are fewer (released value).
+// CAA averages the attention of the last 8 blocks (the released value), or of all blocks if there are fewer.
 constexpr int64_t kAffinityBlocks = 8;
 
 // The weight of one block in that mean.
 float affinity_weight(const Model&);
 
-// Weights up to the last block, packed for products.
+// The weights of the patch embedding and of all blocks except the last one, packed for products.
 struct ImageTower {
   Linear patch_embedding;                // (width, 3 * patch * patch), no bias
-  std::vector<TransformerBlock> blocks;  // all but the last
-  Precision attention;                   // of attention's products: kFloat32 or kBFloat16
+  std::vector<TransformerBlock> blocks;  // all except the last
+  Precision attention;                   // the precision of attention's products: kFloat32 or kBFloat16
 
   size_t bytes() const;
 };
 
-// Positional embeddings for a grid of another shape than the trained one: bilinear, half-pixel centres. out (1 + patches, width), the
-// class token's row first.
+// Resizes the trained positional embeddings to this grid: bilinear, with half-pixel centres. out: (1 + patches, width); the first row is
+// that of the class token.
 void resize_positions(Arena& scratch, const Model&, const Grid&, float* out);
 
-// One or more images, which follow one another in patches (see preprocess()) and in tokens (1 + patches, width), each with its class token
-// first. Writes the tokens that enter the last block. The images share matrix products, and each attends only to itself.
-// mean_attention[i] (patches, patches) is overwritten with the share of all blocks but the last.
+// Computes the tokens that enter the last block, for one or more images. `patches` holds the patches of one image after another: see
+// preprocess(). `tokens` has 1 + patches rows of `width` floats for each image, the class token first. The images share matrix products,
+// but each image attends only to itself. mean_attention[i] (patches, patches) is overwritten: it gets the sum over all blocks except the
+// last one of affinity_weight() times the block's attention.
 void encode_images(HostContext&, const Model&, const ImageTower&, std::span<const Grid>, HostSpan<const float> patches,
                    HostSpan<float> tokens, std::span<const HostSpan<float>> mean_attention);
 

@@ -9,7 +9,7 @@
 namespace clip_es {
 namespace {
 
-constexpr int64_t kSmallestRows = 16;  // for a thread
+constexpr int64_t kSmallestRows = 16;  // the fewest rows that a thread takes
 
 AlignedBytes store(std::span<const float> values) {
   if (values.empty()) return {};
@@ -81,17 +81,17 @@ void Linear::feed_forward(HostContext& context, const Linear& in, Activation act
   out(context, u.data(), rows, y, {.add = true});
 }
 
-// oneDNN has no epilogue of ours, so its product goes through memory.
+// oneDNN's product cannot apply our epilogue, so a second pass over the stored result does.
 void Linear::multiply_by_onednn(HostContext& context, const ops::RowSource& x, int64_t rows, float* y,
                                 const ops::Epilogue& epilogue) const {
   Arena::Scope scope(context.arena);
   const auto rounded = context.arena.take<uint16_t>(rows * inputs_);
-  const auto made = context.arena.take<float>(rows * inputs_);
+  const auto row_memory = context.arena.take<float>(rows * inputs_);
   const auto product = context.arena.take<float>(epilogue.add ? rows * outputs_ : 0);
   float* const out = epilogue.add ? product.data() : y;
   context.pool.split(rows, kSmallestRows, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
-      ops::to_bfloat16(x(row, made.data() + row * inputs_), inputs_, rounded.data() + row * inputs_);
+      ops::to_bfloat16(x(row, row_memory.data() + row * inputs_), inputs_, rounded.data() + row * inputs_);
     packed_->multiply(rounded.data() + begin * inputs_, end - begin, out + begin * outputs_);
     if (bias_) ops::add_bias(out + begin * outputs_, end - begin, outputs_, bias());
   });

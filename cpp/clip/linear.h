@@ -18,11 +18,11 @@ class Linear {
   Linear() = default;
   // Packs the weights for fast products.
   Linear(const LinearTensors&, Precision);
-  // A float32 layer in half the memory: the weights are kept as float16 if float16 holds them exactly, as it does for OpenAI's archives.
-  // A product widens and packs them again, so use this for layers that run rarely.
+  // A float32 layer that needs half the memory if float16 represents all weights exactly, which is so in OpenAI's archives. Each product
+  // converts and packs the weights again, so use this for layers that run rarely.
   static Linear compact(const LinearTensors&);
 
-  // x (rows, inputs) -> y (rows, outputs). y must not overlap x. The layer's bias replaces the epilogue's.
+  // x (rows, inputs) -> y (rows, outputs). y must not overlap x. The layer's own bias is used, not epilogue.bias.
   void operator()(HostContext&, const float* x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
   void operator()(HostContext&, const ops::RowSource& x, int64_t rows, float* y, ops::Epilogue epilogue = {}) const;
 
@@ -38,8 +38,8 @@ class Linear {
  private:
   enum class Storage {
     kPanels,   // panels_, for our own products
-    kFloat32,  // weight_, as given
-    kFloat16,  // weight_, in half the memory
+    kFloat32,  // weight_, as float32
+    kFloat16,  // weight_, as float16
     kOneDnn,   // packed_, for oneDNN's bfloat16 products
   };
 

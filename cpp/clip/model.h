@@ -1,5 +1,5 @@
-// What is known of a CLIP-ViT once its archive has been read, apart from the matrices of its blocks: every device makes its own copy of
-// those (see clip/model_source.h). A Model never changes after it was read.
+// A CLIP-ViT as it was read from its archive, without the matrices of its blocks. Every device makes its own copy of those: see
+// clip/model_source.h. A Model never changes after it was read.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -25,12 +25,12 @@ struct Model {
   ModelShape shape;
   uint64_t fingerprint;
   float logit_scale;               // exp of the stored value
-  std::array<float, 3> mean, std;  // of the pixels, in [0, 1]
-  // The archive is a bare state dict that does not say them: they were assumed to be as in OpenAI's models.
+  std::array<float, 3> mean, std;  // of pixel values in [0, 1]
+  // True for a bare state dict that does not say them: OpenAI's were assumed.
   bool assumed_activation, assumed_heads;
 
   TransformerShape image;
-  int64_t last_hidden;                      // width of the last image block's hidden layer
+  int64_t last_hidden;                      // width of the hidden layer in the last image block
   std::vector<float> class_embedding;       // (width)
   std::vector<float> positional_embedding;  // (grid * grid + 1, width), class token first
   LayerNormWeights ln_pre, ln_post;
@@ -44,8 +44,8 @@ struct Model {
   std::vector<float> text_projection;  // (text.width, embedding)
 
   int64_t patch_values() const { return 3 * shape.patch * shape.patch; }
-  size_t bytes() const;                  // of memory held, about
-  std::string fingerprint_text() const;  // as class sets name their model: 16 hexadecimal digits
+  size_t bytes() const;                  // the memory that it holds, approximately
+  std::string fingerprint_text() const;  // 16 hexadecimal digits; class sets store them to identify the model
 };
 
 }  // namespace clip_es

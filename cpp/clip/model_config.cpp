@@ -38,7 +38,7 @@ std::array<float, 3> read_channels(const Json& value, const std::string& name) {
   return channels;
 }
 
-// Pixels are divided by these.
+// The pixels are divided by these, so they must be positive.
 std::array<float, 3> read_deviations(const Json& value) {
   const std::array<float, 3> channels = read_channels(value, "std");
   for (size_t i = 0; i < 3; ++i)

@@ -1,4 +1,4 @@
-// clip-es.json: an optional file in an archive with the facts that OpenAI's archives leave implicit.
+// clip-es.json: an optional file in an archive. It has the settings that OpenAI's archives do not store.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -15,8 +15,9 @@ struct ModelConfig {
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};  // CLIP's
 };
 
-// {"activation": "quick_gelu" | "gelu", "heads": {"image": 12, "text": 8}, "mean": [r, g, b], "std": [r, g, b]}, each optional.
-// Without the file, the defaults above. Throws Error kModelFormat for an unknown key or a value out of range.
+// {"activation": "quick_gelu" | "gelu", "heads": {"image": 12, "text": 8}, "mean": [r, g, b], "std": [r, g, b]}. Every key is
+// optional, and so is the file: what is missing has its default value. Throws Error kModelFormat for an unknown key or a value out of
+// range.
 ModelConfig read_model_config(const Archive&);
 
 }  // namespace clip_es

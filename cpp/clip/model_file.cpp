@@ -36,7 +36,7 @@ class Parameters {
   std::vector<float> read(const std::string& name, const std::vector<int64_t>& expected) const {
     if (cancelled_ && cancelled_->load(std::memory_order_relaxed)) throw Cancelled{};
     const std::vector<int64_t> found = shape(name, expected.size());
-    if (found != expected) refuse("tensor " + name + " is " + to_string(found) + ", but the other tensors say " + to_string(expected));
+    if (found != expected) refuse("tensor " + name + " is " + to_string(found) + ", but the other tensors require " + to_string(expected));
     int64_t count = 1;
     for (const int64_t size : expected) count *= size;
     std::vector<float> values(static_cast<size_t>(count));
@@ -86,7 +86,7 @@ int64_t heads(const Parameters& p, const char* tower, int64_t width, int64_t con
   if (count == 0 || width % count != 0 || (!configured && width % kHeadSize != 0))
     p.refuse(std::string("the ") + tower + " tower's width " + std::to_string(width) + " does not divide into " +
              (configured ? std::to_string(configured) + " heads" : "heads of 64") +
-             "; clip-es.json in the archive can say how many heads there are");
+             "; set the number of heads in the archive's clip-es.json");
   return count;
 }
 
@@ -123,7 +123,7 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
   model.text_layers = p.count_blocks(kTextBlocks);
   if (projection[1] != model.shape.embedding)
     p.refuse("tensor visual.proj is " + to_string(std::vector{model.shape.width, model.shape.embedding}) +
-             ", but text_projection says the embedding is " + std::to_string(projection[1]));
+             ", but text_projection has embeddings of size " + std::to_string(projection[1]));
   model.shape.vocabulary = tokens[0];
   model.shape.context = p.shape("positional_embedding", 2)[0];
   model.text = {width, heads(p, "text", width, config.text_heads), activation_of(config)};

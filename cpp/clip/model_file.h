@@ -10,8 +10,8 @@ namespace clip_es {
 
 class ModelFile : public ModelSource {
  public:
-  // Reads everything but the blocks. Throws Error kModelRead, or kModelFormat naming the tensor that is missing, misshapen or not finite;
-  // Cancelled between two tensors.
+  // Reads everything except the blocks. Throws Error kModelRead if the file cannot be read. Throws Error kModelFormat, with the tensor's
+  // name, if a tensor is missing, has a wrong shape or contains a value that is not finite. Throws Cancelled before a tensor is read.
   explicit ModelFile(const std::string& path, const std::atomic<bool>* cancelled = nullptr);
 
   std::shared_ptr<const Model> model() const override { return model_; }

@@ -8,7 +8,7 @@
 namespace clip_es {
 namespace {
 
-// Rows [begin, end) of the image, as RGB, to the same rows of rgb (height, width, 3).
+// Copies rows [begin, end) of the image, as RGB, to the same rows of rgb (height, width, 3).
 void copy_rows(const Image& image, int64_t begin, int64_t end, uint8_t* rgb) {
   const int64_t step = image.channels;
   const int64_t red = image.blue_first ? 2 : 0, green = step == 1 ? 0 : 1, blue = step == 1 || image.blue_first ? 0 : 2;

@@ -1,4 +1,4 @@
-// A photo -> the patches that enter the image tower.
+// Converts a photo to the patches that enter the image tower.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -11,20 +11,22 @@
 
 namespace clip_es {
 
-// rgb (height, width, 3). Grey is repeated three times and alpha is dropped.
+// Copies the photo to rgb (height, width, 3). Grey is repeated three times and alpha is dropped.
 void copy_rgb(const Image&, std::span<uint8_t> rgb);
 
-// (height, width, 3). The photo's own bytes if they are tightly packed RGB, otherwise a copy in the arena.
+// Returns the photo as (height, width, 3): its own bytes if they are tightly packed RGB, otherwise a copy in the arena.
 const uint8_t* to_rgb(HostContext&, const Image&);
 
-// The photo's size after max_side: both sides are reduced by the same factor and rounded, to at least 1, so that none is longer. 0 means
-// no limit.
+// The photo's size if no side may be longer than max_side: both sides are divided by the same factor and rounded, to at least 1.
+// max_side 0 means no limit.
 PhotoSize reduced_size(const PhotoSize&, int64_t max_side);
 
-// The reduced photo's sides go UP to the next multiple of the patch. The aspect ratio is not kept.
+// The grid of the reduced photo's patches. Both sides are rounded up to whole patches, and preprocess() stretches the photo to that size,
+// so the aspect ratio changes a little.
 Grid patch_grid(const PhotoSize&, int64_t patch, int64_t max_side);
 
-// -> patches (grid.patches(), 3 * patch * patch), normalised, each in the order channel, y, x.
+// Writes patches (grid.patches(), 3 * patch * patch): normalised values, each patch in the order channel, y, x. It has no checkpoint: a
+// photo of 100 megapixels takes half a second on one core, about as long as one transformer block, and the encoder has the next checkpoint.
 void preprocess(HostContext&, const Model&, const Image&, int64_t max_side, HostSpan<float> patches);
 
 }  // namespace clip_es

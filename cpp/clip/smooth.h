@@ -1,5 +1,5 @@
-// Before 8-bit integers: a few channels of a LayerNorm's output are many times larger than the others, and the scale that they all share
-// would leave the others only a few of its steps (SmoothQuant, arXiv 2211.10438).
+// Prepares a layer for 8-bit integers (SmoothQuant, arXiv 2211.10438). All channels of a LayerNorm's output share one scale. A few channels
+// are many times larger than the others, so the others would be rounded to only a few different integers.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -8,8 +8,9 @@
 
 namespace clip_es {
 
-// Shares every channel's size between the norm's output and the columns of weight (outputs, width) that it meets; their product stays. No
-// data is needed: a normalised channel is within about three deviations, |beta| + 3 |gamma| after the norm.
+// Divides each channel of the norm's output by a factor, and multiplies the channel's column of weight (outputs, width) by it, so that both
+// have the same size. The product of the two does not change. No photos are needed to measure a channel: normalised values rarely exceed
+// three standard deviations, so its size is |beta| + 3 |gamma|.
 void smooth(LayerNormWeights& norm, std::vector<float>& weight);
 
 }  // namespace clip_es

@@ -8,9 +8,9 @@
 namespace clip_es {
 namespace {
 
-constexpr int64_t kGroupTokens = 2048;  // tokens that share a product, about: many enough to be fast, few enough to abort soon
+constexpr int64_t kGroupTokens = 2048;  // that share products, approximately: enough for fast products, and few enough to cancel soon
 
-// Tokens up to and with the end-of-text, which has the largest id.
+// The number of tokens up to and including the end-of-text, which has the largest id.
 int64_t prompt_length(std::span<const int32_t> prompt) { return std::max_element(prompt.begin(), prompt.end()) - prompt.begin() + 1; }
 
 void check_ids(const Model& model, std::span<const int32_t> tokens) {
@@ -29,7 +29,7 @@ void embed_tokens(const Model& model, std::span<const int32_t> prompt, float* x)
   }
 }
 
-// The last token of each sequence -> a row of length one.
+// Writes the embedding of each sequence, of length one, from its last token.
 void pool(HostContext& context, const Model& model, std::span<const ops::Sequence> sequences, const float* x, float* embeddings) {
   const int64_t width = model.text.width, embedding = model.shape.embedding, count = std::ssize(sequences);
   Arena::Scope scope(context.arena);
@@ -45,7 +45,8 @@ void pool(HostContext& context, const Model& model, std::span<const ops::Sequenc
     double squares = 0;
     for (int64_t c = 0; c < embedding; ++c) squares += static_cast<double>(row[c]) * row[c];
     if (!std::isfinite(squares) || squares == 0)
-      throw Error(ErrorCode::kModelFormat, "the text tower gives no finite embedding: its weights overflow, or are zero");
+      throw Error(ErrorCode::kModelFormat,
+                  "the text tower gives no finite embedding: the model's weights overflow or are zero; use another copy of the model");
     for (int64_t c = 0; c < embedding; ++c) row[c] = static_cast<float>(row[c] / std::sqrt(squares));
   }
 }

@@ -1,4 +1,5 @@
-// Prompts -> unit embeddings. Texts are encoded on the host, whatever device computes images: once for many images, always in float32.
+// Encodes prompts as vectors of length one. The host encodes them in float32 even if a GPU computes the images, because the same prompts
+// serve many images.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -9,7 +10,7 @@
 
 namespace clip_es {
 
-// The blocks' weights, in half the memory if float16 holds them exactly, as it does for OpenAI's archives.
+// The weights of the blocks, stored as Linear::compact() stores them.
 struct TextTower {
   explicit TextTower(const ModelSource&);
   size_t bytes() const;
@@ -17,9 +18,9 @@ struct TextTower {
   std::vector<TransformerBlock> blocks;
 };
 
-// tokens (T, context): start, text, end-of-text, zeros -> embeddings (T, embedding), rows of length one. A prompt is pooled at its
-// largest token id, the end-of-text. Prompts share matrix products. What follows the end-of-text is left out, because a causal tower
-// cannot see it. Throws Error kInvalidArg for an id outside the vocabulary.
+// tokens (T, context): each prompt is start, text, end-of-text, zeros. embeddings (T, embedding): rows of length one. A prompt's embedding
+// is computed from its end-of-text, which has the largest id. The tokens after it are skipped, because no earlier token attends to them.
+// Prompts share matrix products. Throws Error kInvalidArg for an id outside the vocabulary.
 void encode_text(HostContext&, const Model&, const TextTower&, std::span<const int32_t> tokens, std::span<float> embeddings);
 
 }  // namespace clip_es

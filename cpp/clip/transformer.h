@@ -1,4 +1,4 @@
-// The residual attention block that both towers are made of (CLIP's ResidualAttentionBlock), on the CPU.
+// The residual attention block of both towers (CLIP's ResidualAttentionBlock), on the CPU.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -22,13 +22,13 @@ struct TransformerBlock {
 
 TransformerBlock pack_block(const BlockTensors&, Precision);
 
-// x (tokens, width) -> x + attention(ln_1 x), then + mlp(ln_2 x), in place. Sequences follow one another in x. `precision` is that of
-// attention's products: kFloat32 or kBFloat16.
+// Updates x (tokens, width) in place: x += attention(ln_1 x), then x += mlp(ln_2 x). x holds one sequence after another. `precision` is the
+// precision of attention's products: kFloat32 or kBFloat16.
 void transformer_block(HostContext&, const TransformerShape&, Precision precision, const TransformerBlock&, std::span<const ops::Sequence>,
                        bool causal, float* x);
 
-// The same for images of n tokens, class token first. Adds `weight` times the attention of image i to means[i] (n - 1, n - 1), as
-// ops::attention_with_mean does.
+// The same for images, whose first token is the class token. Also adds `weight` times the attention of image i to means[i]
+// (patches, patches): see ops::attention_with_mean().
 void transformer_block_with_means(HostContext&, const TransformerShape&, Precision precision, const TransformerBlock&,
                                   std::span<const ops::Sequence> images, float* x, float weight, std::span<const HostSpan<float>> means);
 

@@ -21,7 +21,8 @@ constexpr size_t kSmallestChunk = size_t{1} << 20;
 constexpr size_t kMostGrowth = size_t{64} << 20;
 constexpr size_t kLarge = size_t{16} << 20;  // allocations from here on are compared with the memory that is left
 
-// The memory of the machine or of this process's control group. Beyond it, Linux grants allocations and later kills the process.
+// The memory of the machine, or the limit of this process's control group if that is lower. Linux would grant larger allocations, too, but
+// kill the process when it uses them.
 size_t memory_limit() {
   static const size_t limit = [] {
     size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
@@ -45,10 +46,11 @@ size_t resident_bytes() {
   char size[64];
   std::snprintf(size, sizeof size, bytes < 1e9 ? "%.1f MB" : "%.1f GB", bytes < 1e9 ? bytes / 1e6 : bytes / 1e9);
   throw Error(ErrorCode::kOutOfMemory, std::string("cannot allocate ") + size +
-                                           " of memory, more than is available; use a smaller maxSide, fewer labels or a smaller model");
+                                           " of memory, because less is available; use a smaller maxSide, fewer labels or a smaller model");
 }
 
-// Large buffers are also read at random. With huge pages, one entry of the page table covers 2 MB of them. The kernel may ignore this.
+// Some large buffers are read in random order. With huge pages, one entry of the page table covers 2 MB, so fewer entries are missed in the
+// CPU's cache of them. The kernel may ignore this advice.
 void advise_huge_pages(void* p, size_t bytes) {
   constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
   const uintptr_t first = (reinterpret_cast<uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;
@@ -90,7 +92,7 @@ std::byte* Arena::take_bytes(size_t count, size_t size) {
     const size_t capacity = this->capacity();
     const size_t available = source_.limit - std::min(source_.limit, capacity);
     if (bytes > available) fail(static_cast<double>(bytes) + static_cast<double>(capacity));
-    // Doubles the capacity, so that a few images settle the size.
+    // Doubles the capacity, so that the arena stops growing after a few images.
     const size_t growth = std::max(kSmallestChunk, std::min(capacity, kMostGrowth));
     add_chunk(std::max(bytes, std::min(growth, available)));
   }
@@ -111,7 +113,7 @@ void Arena::release_to(size_t chunk, size_t used) {
   chunk_ = chunk;
   used_ = used;
   if (chunk_ != 0 || used_ != 0 || chunks_.size() < 2) return;
-  // No memory is in use. One chunk of the whole size serves the next image without gaps.
+  // No memory is in use. One chunk of the whole size has no gaps for the next image.
   replace_chunks(capacity());
 }
 

@@ -38,7 +38,7 @@ class Arena {
     return {reinterpret_cast<T*>(take_bytes(count, sizeof(T))), count};
   }
 
-  // Releases at its end the memory that was taken during its life. Scopes must nest.
+  // At its end, a scope releases the memory that was taken since its start. Scopes must nest.
   class Scope {
    public:
     explicit Scope(Arena& arena) : arena_(arena), chunk_(arena.chunk_), used_(arena.used_) {}

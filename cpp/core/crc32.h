@@ -6,7 +6,7 @@
 
 namespace clip_es {
 
-// Continues a checksum: returns the checksum of the earlier bytes, which is `crc` (0 for none), followed by `bytes`.
+// Continues a checksum. `crc` is the checksum of the bytes before `bytes`, or 0. Returns the checksum of both parts together.
 uint32_t crc32(std::span<const std::byte> bytes, uint32_t crc = 0);
 
 }  // namespace clip_es

@@ -12,7 +12,7 @@ enum class ErrorCode {
   kLibTorch,
   kDeviceUnavailable,
   kOutOfMemory,
-  kInternal,  // a bug of ours: a state that the engine's own code excludes
+  kInternal,  // a bug in the engine: a state that its code should make impossible
 };
 
 // The code as users see it, for example "ERR_MODEL_READ".

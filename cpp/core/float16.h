@@ -7,7 +7,7 @@
 
 namespace clip_es {
 
-constexpr uint32_t kFloat16Rebias = uint32_t{127 - 15} << 23;  // between the exponents of float16 and float32
+constexpr uint32_t kFloat16Rebias = uint32_t{127 - 15} << 23;  // the difference between the exponent biases of float32 and float16
 constexpr int kFloat16MantissaShift = 23 - 10;
 constexpr float kFloat16Unit = 0x1p-24f;  // of subnormal float16 numbers
 
@@ -19,7 +19,7 @@ constexpr float kFloat16Unit = 0x1p-24f;  // of subnormal float16 numbers
   return __builtin_bit_cast(float, (magnitude < 0x400u ? subnormal : normal) | sign);
 }
 
-// All numbers, infinity and NaN included.
+// All numbers, including infinity and NaN.
 [[gnu::always_inline]] inline float float16_to_float(uint16_t half) {
   const uint32_t magnitude = half & 0x7fffu, sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t special = (magnitude << kFloat16MantissaShift) | 0x7f800000u | sign;  // infinity or NaN

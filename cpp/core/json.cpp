@@ -57,7 +57,7 @@ const T& get(const Json& value, std::string_view name, const char* expected) {
 }  // namespace
 
 Json parse_json(std::string_view text) {
-  // The library takes a NUL for the end of the text.
+  // The library treats a NUL byte as the end of the text.
   if (const size_t nul = text.find('\0'); nul != text.npos) fail("the JSON has a NUL byte at offset " + std::to_string(nul));
   StructureCheck check;
   try {

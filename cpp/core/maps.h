@@ -1,4 +1,4 @@
-// Maps: one value per label and patch. `Floats` says whose memory they are in: HostSpan<float> or DeviceSpan<float>.
+// Maps: one value per label and patch. `Floats` is HostSpan<float> or DeviceSpan<float>.
 #pragma once
 #include <cstdint>
 

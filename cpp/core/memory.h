@@ -1,4 +1,4 @@
-// Whose memory a span lies in, as a type: code that computes on the host cannot read a device's memory by mistake.
+// Types that distinguish host memory from device memory, so that code on the host cannot read a device's memory by mistake.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -15,7 +15,7 @@ template <class T>
 using HostSpan = std::span<T>;
 
 // Memory of the device that a stage runs on. It has a length and can be cut into parts, but it cannot be read here. Only the folders
-// device/cpu and device/cuda get at the address, by DeviceAccess.
+// device/cpu and device/cuda use its address, through DeviceAccess.
 template <class T>
 class DeviceSpan {
  public:
@@ -41,7 +41,7 @@ class DeviceSpan {
   size_t size_ = 0;
 };
 
-// For the folders device/cpu and device/cuda, and for tests of what is in them.
+// For the folders device/cpu and device/cuda, and for their tests.
 struct DeviceAccess {
   template <class T>
   static T* address(const DeviceSpan<T>& span) {
@@ -53,7 +53,7 @@ struct DeviceAccess {
   }
 };
 
-// Scratch memory of a device. It takes from an arena whose chunks are the device's memory: on the CPU that is the host's arena.
+// Scratch memory of a device, taken from an arena whose chunks are device memory. On the CPU this is the host's arena.
 class DeviceArena {
  public:
   explicit DeviceArena(Arena& arena) : arena_(arena) {}
@@ -81,11 +81,11 @@ class DeviceArena {
 // Memory of a device that outlives a call. It grows on demand.
 class DeviceBuffer {
  public:
-  // Makes room for at least `count` floats. What the buffer held is lost if it has to grow. Throws Error kOutOfMemory.
+  // Makes room for at least `count` floats. If the buffer has to grow, its contents are lost. Throws Error kOutOfMemory.
   void reserve(const MemorySource& source, size_t count) {
     history_.add(count * sizeof(float));
     if (bytes_ >= count * sizeof(float)) return;
-    release();  // first: both at once might not fit
+    release();  // freed first, because both together might not fit
     memory_ = source.allocate(count * sizeof(float));
     bytes_ = count * sizeof(float);
   }

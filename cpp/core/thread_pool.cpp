@@ -56,7 +56,7 @@ void ThreadPool::run(int64_t count, FunctionRef<void(int64_t, int)> body) {
   for (int i = 0; i < helpers; ++i) started_.notify_one();
   take_indices(0);
   std::unique_lock lock(mutex_);
-  open_ = 0;  // a thread that wakes only now must not join the next loop under a number of this one
+  open_ = 0;  // a thread that wakes up after this must not work on the next loop with a worker number of this loop
   finished_.wait(lock, [this] { return busy_ == 0; });
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }

@@ -5,7 +5,7 @@
 namespace clip_es::crf {
 namespace {
 
-constexpr int64_t kSmallestShare = 1 << 14;  // pixels: fewer are not worth a thread
+constexpr int64_t kSmallestShare = 1 << 14;  // the fewest pixels for which another thread saves time
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// Internal to cpp/crf. The last step: marginals to a mask and its confidence.
+// Internal to cpp/crf. The last step: makes a mask and its confidence from the marginals.
 #pragma once
 #include <cstdint>
 

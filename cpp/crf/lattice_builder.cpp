@@ -55,7 +55,7 @@ class Builder {
   }
 
  private:
-  // Very small sigmas give more layers. These are merged, because a hash table of a few points costs more than it saves.
+  // Very small sigmas give more layers. They are merged, because a hash table for only a few points takes more time than it saves.
   static constexpr int64_t kMostLayers = 1024;
   static constexpr size_t kMostSlots = (D + 1) * kTileSide * kTileSide;
   size_t layer_of(Key key) const { return static_cast<size_t>((layout_.layer(key) - lowest_layer_) >> layer_shift_); }

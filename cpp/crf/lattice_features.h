@@ -10,8 +10,8 @@
 
 namespace clip_es::crf {
 
-// A pixel's features times ops::LatticeScale: x by column, y by row, level[c] by the byte of a colour. Tables, because every feature of a
-// pixel depends on one of these numbers only. The memory comes from the arena.
+// A pixel's features times ops::LatticeScale: x by column, y by row, level[c] by the byte of a colour. These are tables, because each
+// feature of a pixel depends on only one of these numbers. The memory comes from the arena.
 template <int D>
 struct ScaledFeatures {
   std::span<float> x, y, level[3];

@@ -18,9 +18,9 @@ struct LinkedLayer {
   uint32_t place;
 };
 
-// Links each point of `from` with the point of `to` that is one step along `axis` from it, if that point exists. The branch predictor
-// cannot guess whether it exists: so the first probe of the hash table has no branch, and its results are collected in blocks. Only the few
-// points whose first probe met another key are searched with branches.
+// Links each point of `from` with the point of `to` that is one step along `axis` from it, if that point exists. The CPU cannot
+// predict whether it exists. So the first probe of the hash table has no branch, and its results are collected in blocks. Only the few
+// points whose first probe found another key are searched with branches.
 template <int D>
 void link_layers(const ops::KeyLayout<D>& layout, const LinkedLayer& from, const LinkedLayer& to, int axis) {
   constexpr uint32_t kBlock = 64;

@@ -163,14 +163,14 @@ class MeanField {
   HostContext& context_;
   const CrfInput& input_;
   int64_t pixels_;
-  int64_t channels_;  // labels - 1, padded: the last label's excess follows from the others', see ops::mean_field_update
+  int64_t channels_;  // labels - 1, padded; the last label's excess is computed from the others: see ops::mean_field_update()
   std::span<ImageTile> tiles_;
   PositionGrid grid_;
   std::optional<PositionFilter> position_;
   Lattice lattices_[2];
   std::optional<LatticeFilter> filters_[2];
   std::span<float> unary_;      // relative to the last label: (labels - 1, width) for each row of each tile
-  std::span<float> rows_;       // (workers, kTileSide, channels): messages, which the update replaces by excess marginals
+  std::span<float> rows_;       // (workers, kTileSide, channels): messages, which mean_field_update() replaces by excess marginals
   std::span<float> excess_[2];  // (pixels, channels): excess marginals of the previous round and of this one
 };
 

@@ -8,8 +8,8 @@ namespace clip_es::crf {
 LatticeFilter::LatticeFilter(HostContext& context, const Lattice& lattice, std::span<const ImageTile> tiles, int64_t channels)
     : context_(context), lattice_(lattice), tiles_(tiles), channels_(channels) {
   for (size_t t = 0; t < tiles.size(); ++t) largest_tile_ = std::max(largest_tile_, lattice.slots(t));
-  // A share also blurs layers of the next shares, about as many as a ring holds. With fewer points than this, sharing costs more than it
-  // saves.
+  // A share also blurs layers of the next shares, about as many as a ring holds. With fewer points than this, sharing takes more time
+  // than it saves.
   shares_ = std::clamp<int64_t>(lattice.points / (2 * lattice.ring), 1, context.pool.size());
   const auto take = [&](int64_t count) { return context.arena.take<float>(count * channels); };
   slots_ = take(lattice.first_slot.back());

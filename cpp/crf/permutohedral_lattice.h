@@ -50,10 +50,10 @@ Lattice build_lattice(HostContext&, std::span<const ImageTile>, int64_t width, i
 // normalised filter times `strength`.
 void normalise_lattice(HostContext&, std::span<const ImageTile>, int64_t width, Lattice&, float strength);
 
-// The values on a lattice. The order of calls, any number of times: for each tile splat() all rows and end_splat(); blur(); for each tile
-// begin_slice() and slice() all rows. Tiles may come in any order and from any thread, and a row may be splatted again right after it was
-// sliced. Each worker has its own buffer for its current tile. A point adds up its tiles in their order, so results do not depend on
-// the threads. row: (tile.width, channels), of the photo's row y.
+// Filters values on a lattice. The order of calls, which can be repeated: for each tile splat() for all rows and end_splat(); blur(); for
+// each tile begin_slice() and slice() for all rows. Tiles may come in any order and from any thread, and a row may be splatted again right
+// after it was sliced. Each worker has its own buffer for its current tile. A point adds up its tiles in their order, so results do not
+// depend on the threads. row: (tile.width, channels), of the photo's row y.
 class LatticeFilter {
  public:
   // The memory comes from the context's arena. The lattice and the tiles must outlive the filter.

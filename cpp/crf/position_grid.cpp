@@ -9,7 +9,7 @@
 namespace clip_es::crf {
 namespace {
 
-// Around the points that pixels touch: the blur reads up to 4 rows and 2 columns further.
+// The margins around the points that pixels touch. The blur reads up to 4 rows and 2 columns of them.
 constexpr int64_t kMarginRows = 6, kMarginColumns = 4;
 
 int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
@@ -20,7 +20,7 @@ int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1)
 struct Geometry {
   static int64_t last_of(int64_t row) { return kMarginRows - row; }
   static int64_t remainder(int64_t coordinate) { return coordinate - 3 * floor_div(coordinate, 3); }
-  // The quotient by 3 of the first coordinate in column 0. Rows begin at the left edge of the photo, less the margin.
+  // The quotient by 3 of the first coordinate in column 0. Rows begin at the left edge of the photo minus the margin.
   static int64_t first_quotient(int64_t row) {
     const int64_t last = last_of(row);
     return floor_div(-last - 2 * remainder(last), 6) - kMarginColumns;

@@ -31,8 +31,9 @@ struct PositionGrid {
   ops::LatticeCorners corners_at(int64_t pixel) const { return {slot.data() + pixel * 3, weight.data() + pixel * 3, 3}; }
 };
 
-// Returns false if the grid does not suit: for a sigma below about 0.9 many points do not exist, and in a very wide photo a row of points
-// is too long for 16 bits. Use build_lattice() then. The memory comes from the context's arena and lives until the caller's scope ends.
+// Returns false if a grid cannot be used: for a sigma below about 0.9 many points do not exist, and in a very wide photo a row of points
+// is too long for 16 bits. Use build_lattice() in these cases. The memory comes from the context's arena and lives until the caller's scope
+// ends.
 bool build_position_grid(HostContext&, int64_t width, int64_t height, float sigma, PositionGrid&);
 
 }  // namespace clip_es::crf

@@ -18,7 +18,7 @@ struct ImageTile {
   int64_t pixel(int64_t row) const { return first_pixel + (row - y) * width; }  // where the photo's row begins in such an array
 };
 
-// Tiles begin at columns that are multiples of 8: only the last tile of a row has a width that leaves a remainder in loops over 8 pixels.
+// Tiles begin at columns that are multiples of 8. So only the last tile of a row can have a width that is not a multiple of 8.
 std::span<ImageTile> cut_into_tiles(Arena&, int64_t width, int64_t height);
 
 }  // namespace clip_es::crf

@@ -8,7 +8,7 @@
 namespace clip_es {
 namespace {
 
-// "cuda" is the first GPU, "cuda:N" another; -1 is no such name.
+// "cuda" is the first GPU, "cuda:N" is GPU N. Returns -1 for any other name.
 int gpu_index(const std::string& name) {
   if (name == "cuda") return 0;
   if (!name.starts_with("cuda:")) return -1;

@@ -1,4 +1,5 @@
-// Where the stages run. segmenter.cpp calls them in order. Every device computes the same, in its own memory and with its own weights.
+// The interface of a device, on which the stages run: see stages.inc. Every device computes the same results, in its own memory and with
+// its own weights.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -17,7 +18,7 @@
 
 namespace clip_es {
 
-// What a stage works with: the host's threads, the device's scratch memory, and whether to stop.
+// What a stage may use: the host's threads, the device's scratch memory, and the cancellation flag.
 struct DeviceContext {
   ThreadPool& pool;
   DeviceArena& arena;
@@ -37,27 +38,27 @@ class Device {
 
   // Makes this device's weights, layer by layer. Called once, before any stage.
   virtual void load(HostContext&, const ModelSource&, Precision) = 0;
-  // Another queue of work on the same device, for another thread: it shares the weights and has its own workspace. host: as in
+  // Returns a queue of work on the same device for another thread. It shares the weights and has its own workspace. host: as in
   // open_device().
   virtual std::unique_ptr<Device> clone(Arena& host) const = 0;
 
   virtual DeviceArena& arena() = 0;
   virtual MemorySource memory() const = 0;  // for memory that outlives a call
 
-  // Bytes of weights, and of the workspace that is not the host arena; allocations of that workspace since the start.
+  // The bytes of the weights, the bytes of the workspace outside of the host arena, and how often that workspace was allocated.
   virtual size_t weight_bytes() const = 0;
   virtual size_t workspace_bytes() const = 0;
   virtual uint64_t allocations() const = 0;
 
-  // Stages may be called between begin() and finish(). finish() waits for them; it is called even if one of them has thrown. It throws
-  // Error kDeviceUnavailable when the device has failed.
+  // Call stages between begin() and finish(). finish() waits until they are done. Call it even if one of them has thrown. It throws Error
+  // kDeviceUnavailable if the device has failed.
   virtual void begin() = 0;
   virtual void finish() = 0;
   // Waits until the stages called so far are done and the host's memory holds their results. finish() does so, too.
   virtual void wait() = 0;
 
-  // Measure what is called between start_timer() and stop_timer(). Timers are numbered from 0 after each begin(). elapsed() is in
-  // seconds and may be asked for from finish() to the next begin(). An error in stop_timer() is reported by finish().
+  // Timers measure the stages that are called between start_timer() and stop_timer(). They are numbered from 0 after each begin().
+  // elapsed() returns seconds; call it after finish() and before the next begin(). finish() reports an error of stop_timer().
   virtual size_t start_timer() = 0;
   virtual void stop_timer(size_t timer) noexcept = 0;
   virtual double elapsed(size_t timer) const = 0;

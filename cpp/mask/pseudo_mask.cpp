@@ -8,7 +8,7 @@
 namespace clip_es {
 namespace {
 
-constexpr int64_t kSmallestShare = 1 << 14;  // pixels: fewer are not worth a thread
+constexpr int64_t kSmallestShare = 1 << 14;  // the fewest pixels for which another thread saves time
 
 float background_score(float largest, const MaskSettings& settings) {
   return settings.background_power == 1 ? 1 - largest : std::pow(1 - largest, settings.background_power);
@@ -52,7 +52,7 @@ void make_pseudo_mask(HostContext& context, const HostMaps& maps, std::span<cons
     const std::span<const float*> rows = row_pointers.subspan(worker * labels, labels);
     for (int64_t k = 0; k < labels; ++k) {
       float* row = outputs.maps ? outputs.maps + (k * height + y) * width : scratch.data() + (worker * labels + k) * width;
-      // The result is at most 1: the maps are, and rounding is monotonic, so no sum exceeds round(round(1 - f) + f), which is 1.
+      // The result is at most 1: the maps are at most 1, and rounding is monotonic, so no sum exceeds round(round(1 - f) + f), which is 1.
       ops::resize_bilinear_row(maps.map(k).data(), grid.width, vertical[y], horizontal, row);
       rows[k] = row;
     }
@@ -65,7 +65,7 @@ void make_pseudo_mask(HostContext& context, const HostMaps& maps, std::span<cons
 void score_pixels(HostContext& context, const HostMaps& maps, const PhotoSize& size, const MaskSettings& settings, float* scores) {
   const int64_t pixels = size.pixels(), labels = maps.labels;
   Arena::Scope scope(context.arena);
-  const auto no_values = context.arena.take<uint8_t>(labels);  // only its length counts: no mask is requested
+  const auto no_values = context.arena.take<uint8_t>(labels);  // only its length is used, because no mask is requested
   make_pseudo_mask(context, maps, no_values, size, settings, {.maps = scores + pixels});
   context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -1,4 +1,4 @@
-// Maps of the patches to a mask of the photo, with its confidence (CLIP-ES, sections 3.3 and 3.4).
+// Makes a mask of the photo, and its confidence, from maps of the patches (CLIP-ES, sections 3.3 and 3.4).
 #pragma once
 #include <cstdint>
 #include <span>
@@ -15,7 +15,7 @@ struct MaskSettings {
   float ignore_below = 0;      // a pixel with a smaller confidence becomes kIgnored
 };
 
-// All have the photo's size. A pointer that is null is not filled.
+// All have the photo's size. A null pointer is not written to.
 struct MaskOutputs {
   uint8_t* mask = nullptr;  // (height, width): kBackground, value[k] where map k is the largest, or kIgnored; a tie goes to the background,
                             // then to the lower k
@@ -23,12 +23,12 @@ struct MaskOutputs {
   float* maps = nullptr;        // (K, height, width), in [0, 1]
 };
 
-// maps are normalised in place to [0, 1] by min-max, then enlarged bilinearly with half-pixel centres. value (K): the mask's byte for each
-// map.
+// Normalises the maps in place to [0, 1] by min-max, then enlarges them bilinearly with half-pixel centres. value (K): the mask's byte for
+// each map.
 void make_pseudo_mask(HostContext&, const HostMaps&, std::span<const uint8_t> value, const PhotoSize&, const MaskSettings&,
                       const MaskOutputs&);
 
-// Prepares the same maps for the dense CRF. scores (1 + K, height, width): the background, then the enlarged maps.
+// Computes the dense CRF's input in the same way. scores (1 + K, height, width): the background, then the enlarged maps.
 void score_pixels(HostContext&, const HostMaps&, const PhotoSize&, const MaskSettings&, float* scores);
 
 }  // namespace clip_es

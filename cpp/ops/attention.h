@@ -1,5 +1,5 @@
-// Attention in blocks of query rows. The scores of a block stay in the cache of the thread that computes them: no tensor of heads x n x n
-// exists, and the only one of n x n is the mean that CAA needs.
+// Attention in blocks of query rows. The scores of a block stay in the cache of the thread that computes them. So no heads x n x n array is
+// needed, and the only n x n array is the mean that CAA needs.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -15,9 +15,9 @@ struct Sequence {
 };
 
 struct AttentionInput {
-  const float* qkv;  // (tokens, 3 * width): query, key and value of each token; each consists of all heads, one after the other
+  const float* qkv;  // (tokens, 3 * width): query, key and value of each token; each of them contains all heads, one after the other
   int64_t width, heads;
-  Precision precision = Precision::kFloat32;  // of the products: kFloat32 or kBFloat16
+  Precision precision = Precision::kFloat32;  // the precision of the products: kFloat32 or kBFloat16
   float scale() const;                        // 1 / sqrt(width / heads)
 };
 

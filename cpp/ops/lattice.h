@@ -18,7 +18,7 @@ struct LatticeCorners {
 };
 
 // slots[slot of corner] += weight * pixel, for every corner of every pixel. pixels (count, channels). With 3 corners, the loop prefetches
-// the pixel that is `ahead` pixels further: the caller knows the next row, the CPU cannot predict it.
+// the pixel that is `ahead` pixels further, because the CPU cannot predict where the next row of the tile begins.
 void lattice_splat(const LatticeCorners&, const float* pixels, int64_t count, int64_t channels, float* slots, int64_t ahead = 0);
 // pixel = sum over its corners of weight * slots[slot of corner]. With `add`, the sum is added to the pixel.
 void lattice_slice(const LatticeCorners&, const float* slots, int64_t count, int64_t channels, bool add, float* pixels);
@@ -39,10 +39,10 @@ void lattice_blur(const float* here, const float* values, const LatticeNeighbour
 // out = here + (before + after) / 2
 void lattice_blur_row(const float* here, const float* before, const float* after, int64_t count, float* out);
 
-// to = from, without filling the caches (on x86): for values that are not read again soon. Another thread may read them only after this
+// to = from. On x86 it bypasses the caches, so use it for values that are not read again soon. Another thread may read them only after this
 // thread has called finish_streams().
 void stream_values(const float* from, int64_t count, float* to);
-// The same, and sets `from` to 0.
+// The same, but also sets `from` to 0.
 void stream_out(float* from, int64_t count, float* to);
 void finish_streams();
 

@@ -9,8 +9,8 @@ namespace clip_es::ops {
 
 using Key = uint64_t;
 
-// A pixel on the border of two simplices may be assigned to either. Its interpolated value is the same, but the choice decides which
-// lattice points exist, and the blur reaches further through more points. So each step up to the simplex is rounded as in the authors'
+// A pixel on the border of two simplices may be assigned to either of them. Its interpolated value is the same, but the choice decides
+// which lattice points exist, and with more points the blur reaches further. So every step of this choice is rounded as in the authors'
 // code, and the result is the same on every CPU: the build forbids fused multiply-adds in kernels/lattice_key.cpp.
 
 // The factor of each feature before it is elevated: the length of E's column times the standard deviation of splat, blur and slice
@@ -25,7 +25,7 @@ struct LatticeScale {
 };
 
 // The d + 1 coordinates of a lattice point sum to 0 and have the same remainder r modulo d + 1, so r and the first d quotients identify the
-// point. A key holds r in its low 3 bits and then the quotients, each in bits of its own, plus an offset that makes it positive.
+// point. A key has r in its low 3 bits and then the quotients in separate bits. An offset makes each quotient positive.
 template <int D>
 struct KeyLayout {
   int shift[D + 1];

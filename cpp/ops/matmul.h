@@ -1,4 +1,4 @@
-// Float32 products of matrices that are not packed beforehand. Each element is summed in the same order for every number of threads.
+// Float32 products of matrices that were not packed before. Each element is summed in the same order for any number of threads.
 #pragma once
 #include <cstdint>
 
@@ -19,9 +19,9 @@ struct UnpackedWeight {
   const uint16_t* halves;
 };
 
-// x (rows, inputs) -> y (rows, outputs), as packed_matmul. Many rows: packs the weights panel by panel during the product. Few rows:
-// does not pack them. Neither keeps a second copy of the weights. Several threads ask for rows of x at the same time. All of x is read
-// before y is written.
+// x (rows, inputs) -> y (rows, outputs), like packed_matmul(). For many rows, the weights are packed panel by panel during the product; for
+// few rows they are not packed. In both cases there is no second copy of all weights. Several threads call x at the same time. All of x is
+// read before y is written.
 void unpacked_matmul(HostContext&, const UnpackedWeight&, const RowSource& x, int64_t rows, const Epilogue&, float* y);
 
 }  // namespace clip_es::ops

@@ -1,5 +1,5 @@
-// The elementary operations on the CPU. cpu/NAME.cpp is the fast version; reference/NAME.cpp (namespace reference) is the formula that the
-// tests compare it with. Matrices are row-major float32. A function without a HostContext runs on the calling thread.
+// The elementary operations on the CPU. cpu/NAME.cpp is the fast version. reference/NAME.cpp (namespace reference) is its naive twin, with
+// which the tests compare it. Matrices are row-major float32. A function without a HostContext runs on the calling thread.
 #pragma once
 #include <cstddef>
 #include <cstdint>

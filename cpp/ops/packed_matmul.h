@@ -1,5 +1,5 @@
-// y = x W^T + b, where W was packed once: reordered and converted to what the CPU multiplies. A library's product reorders the weights at
-// every call. x and y are float32.
+// y = x W^T + b, where W was packed once: reordered, and converted to the format that the CPU multiplies. The product of a library reorders
+// the weights in every call. x and y are float32.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -12,8 +12,8 @@
 
 namespace clip_es::ops {
 
-// Returns a row of x: either a pointer to where the row is, or the row computed into `memory`, which has room for one row. A product asks
-// for each row once. Several threads ask at the same time.
+// Returns a row of x: either a pointer to a stored row, or `memory` after the row was computed into it. `memory` has room for one row. A
+// product calls this function once for each row, on several threads at the same time.
 using RowSource = FunctionRef<const float*(int64_t row, float* memory)>;
 
 // A weight matrix in panels of a few outputs each, see cpu/product_tile.h. The layout depends on the CPU level: never store it in a file.
@@ -30,10 +30,11 @@ PackedMatrix pack_matrix(Precision, const float* weight, int64_t outputs, int64_
 // The same for a weight that is stored transposed: (inputs, outputs). Not for kInt8.
 PackedMatrix pack_transposed_matrix(Precision, const float* weight, int64_t outputs, int64_t inputs);
 
-// What is done with the sums while they are in registers or in the first-level cache: y = activation(x W^T + bias), or y += x W^T + bias.
+// The last step of a product, while the sums are in registers or in the first-level cache: y = activation(x W^T + bias), or
+// y += x W^T + bias.
 struct Epilogue {
   const float* bias = nullptr;  // (outputs)
-  bool add = false;             // not together with an activation
+  bool add = false;             // cannot be combined with an activation
   std::optional<Activation> activation{};
 };
 
@@ -50,9 +51,9 @@ struct PackedLayer {
   const float* bias;  // (outputs)
 };
 
-// y += activation(x V^T + b) W^T + c. x (rows, inputs of V), y (rows, outputs of W). The result is that of two products, but the
-// activations are packed as soon as they are computed. x may be computed from y: each thread reads its rows of x before it writes the same
-// rows of y. Not for kInt8, where a whole row must be known before it is rounded.
+// y += activation(x V^T + b) W^T + c. x (rows, inputs of V), y (rows, outputs of W). The result is the same as that of two products,
+// but the activations are packed as soon as they are computed. x may be computed from y: each thread reads its rows of x before it writes
+// the same rows of y. Not for kInt8, because a whole row must be known before it is rounded.
 void packed_feed_forward(HostContext&, const PackedLayer& in, Activation, const PackedLayer& out, const RowSource& x, int64_t rows,
                          float* y);
 

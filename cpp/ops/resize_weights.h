@@ -1,4 +1,4 @@
-// The weights of Pillow's bicubic resize, for every device. They are few, and computed on the CPU in double precision.
+// The weights of Pillow's bicubic resize. The CPU computes them in double precision for every device, because they are few.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -13,7 +13,7 @@ struct ResizeWeights {
   std::span<int32_t> first, count, weights;
 };
 
-// The weights of one direction. They live in the arena.
+// Returns the weights of one direction, in the arena's memory.
 ResizeWeights resize_weights(Arena&, int64_t in_size, int64_t out_size);
 
 }  // namespace clip_es::ops

@@ -19,16 +19,15 @@ constexpr const char* kRemedy =
 
 [[noreturn]] void throw_unavailable(const std::string& what) { throw Error(ErrorCode::kDeviceUnavailable, what + kRemedy); }
 
-// As check(), but a GPU without free memory is kOutOfMemory.
+// As check(), but throws kOutOfMemory if the GPU has no free memory.
 void check_device(Status status, const char* function) {
   try {
     check(status, function);
   } catch (const Error& error) {
     if (std::string_view(error.what()).find("out of memory") == std::string_view::npos) throw;
-    throw Error(ErrorCode::kOutOfMemory,
-                std::string("the GPU's memory is used up; a smaller maxSide, fewer labels or a smaller model need less memory, and other "
-                            "programs on the GPU can be ended (") +
-                    error.what() + ")");
+    throw Error(ErrorCode::kOutOfMemory, std::string("the GPU has no free memory; use a smaller maxSide, fewer labels or a smaller model, "
+                                                     "or end other programs that use the GPU (") +
+                                             error.what() + ")");
   }
 }
 
@@ -62,7 +61,8 @@ BackendTable cuda_table() {
 }
 
 BackendTable host_table() {
-  if (!is_loaded()) throw Error(ErrorCode::kLibTorch, "LibTorch's products need a LibTorch, and none is loaded; call load_library() first");
+  if (!is_loaded())
+    throw Error(ErrorCode::kLibTorch, "no LibTorch is loaded, but LibTorch's products were asked for; call load_library() first");
   std::string missing;
 #define X(name, ...)                              \
   std::add_pointer_t<__VA_ARGS__> name = nullptr; \
@@ -89,7 +89,7 @@ Tensor wrap_batch(const BackendTable& table, int32_t index, const Batch& m) {
               std::array{m.batch_stride, m.row_stride, m.column_stride});
 }
 
-// Checks the shapes, because LibTorch would silently resize a result of another shape.
+// Checks the shapes, because LibTorch would resize a result of another shape without an error.
 void require_product(const Batch& a, const Batch& b, const Batch& out) {
   const bool ok = a.columns == b.rows && out.rows == a.rows && out.columns == b.columns && a.batches == b.batches &&
                   out.batches == a.batches && a.dtype == b.dtype && out.dtype == a.dtype;
@@ -101,7 +101,7 @@ void require_product(const Batch& a, const Batch& b, const Batch& out) {
 
 }  // namespace
 
-std::string cuda_library_file() { return is_loaded() ? library_file_beside("libtorch_cuda.so") : ""; }
+std::string cuda_library_file() { return is_loaded() ? sibling_library("libtorch_cuda.so") : ""; }
 
 Backend Backend::cuda(int index) {
   static const BackendTable table = cuda_table();
@@ -129,7 +129,7 @@ void Backend::mm(const Batch& a, const Batch& b, const Batch& out, const void* b
   require_product(a, b, out);
   const Tensor result = wrap_matrix(*table_, index_, out), left = wrap_matrix(*table_, index_, a), right = wrap_matrix(*table_, index_, b);
   if (!bias) return check_device(table_->mm_out(result.get(), left.get(), right.get()), "mm_out");
-  // With a bias of one dimension LibTorch lets cuBLAS add it in the epilogue.
+  // If the bias has one dimension, LibTorch lets cuBLAS add it in the epilogue of the product.
   const Tensor added = wrap(bias, code_of(out.dtype), table_->device_type, index_, std::array{out.columns}, std::array{int64_t{1}});
   check_device(table_->addmm_out(result.get(), added.get(), left.get(), right.get(), 1, 1), "addmm_out");
 }

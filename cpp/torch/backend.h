@@ -1,5 +1,5 @@
-// LibTorch's matrix products and attention on one device, on plain pointers to that device's memory. On a GPU the work is queued on the
-// stream of the current Guard, and no function waits for it.
+// LibTorch's matrix products and attention on one device. Pointers are addresses in that device's memory. On a GPU the work is queued on
+// the stream of the current Guard, and no function waits for it.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -34,7 +34,7 @@ class Backend {
   // The same functions in host memory, for tests of the code for GPUs. Throws Error kLibTorch if no LibTorch is loaded.
   static Backend host();
 
-  // While it lives, the calling thread's work is queued on `stream`.
+  // While a Guard exists, the work of the calling thread is queued on `stream`.
   class Guard {
    public:
     Guard(const Backend&, void* stream);

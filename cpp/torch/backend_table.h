@@ -10,7 +10,7 @@ struct BackendTable {
   MmOut* mm_out = nullptr;
   MmOut* bmm_out = nullptr;
   AddmmOut* baddbmm_out = nullptr;
-  // One of these: the arguments of the two devices differ.
+  // One of these two, because their arguments differ.
   CudaAttention* cuda_attention = nullptr;
   CpuAttention* cpu_attention = nullptr;
   // CUDA only.

@@ -1,6 +1,7 @@
-// The C functions of LibTorch that the engine calls, declared here so that no LibTorch is needed to build. library.cpp and backend.cpp find
-// them with dlsym. LibTorch keeps the C functions of its stable interface as they are; test/cpp/libtorch_declarations_test.cpp compares
-// these declarations with the headers of a LibTorch. Only this folder and tests include this file.
+// The C functions of LibTorch that the engine calls. They are declared here, so no LibTorch is needed to build the engine. library.cpp and
+// backend.cpp find them with dlsym. They belong to LibTorch's stable interface, which does not change.
+// test/cpp/libtorch_declarations_test.cpp compares these declarations with the headers of a LibTorch. Only this folder and tests include
+// this file.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -43,7 +44,7 @@ using CudaAttention = Status(TensorHandle query, TensorHandle key, TensorHandle 
   X(aoti_torch_get_data_ptr, Status(TensorHandle, void** result)) \
   X(aoti_torch_get_strides, Status(TensorHandle, int64_t** result))
 
-// A LibTorch may lack these: it can be built without oneDNN, and the text of an error can be read from 2.13 on.
+// A LibTorch may lack these: it can be built without oneDNN, and only 2.13 and newer have the function that returns the text of an error.
 #define CLIP_ES_TORCH_OPTIONAL_FUNCTIONS(X)                                                                               \
   X(torch_call_dispatcher, Status(const char* name, const char* overload, StackSlot* stack, uint64_t caller_abi_version)) \
   X(aoti_torch_new_tensor_handle, Status(TensorHandle, TensorHandle* result))                                             \

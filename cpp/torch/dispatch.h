@@ -1,4 +1,4 @@
-// Calls operators by name, for operators that have no C function.
+// Calls operators that have no C function by their name.
 #pragma once
 #include <cstring>
 #include <span>

@@ -13,7 +13,7 @@ namespace clip_es::torch {
 namespace {
 
 constexpr int kOldestMajor = 2, kOldestMinor = 11;
-constexpr const char* kRemedy = "; set CLIP_ES_LIBTORCH to a LibTorch of 2.11 or newer, or run: npx clip-es setup --cuda";
+constexpr const char* kRemedy = "; set CLIP_ES_LIBTORCH to LibTorch 2.11 or newer, or run: npx clip-es setup --cuda";
 
 std::mutex loading;
 std::string loaded;                   // the folder
@@ -29,7 +29,8 @@ bool exists(const std::string& path) {
 std::string library_file(const std::string& folder) {
   for (const char* below : {"/lib/libtorch_cpu.so", "/libtorch_cpu.so"})
     if (std::string file = folder + below; exists(file)) return file;
-  throw Error(ErrorCode::kLibTorch, "no LibTorch at " + folder + ": neither lib/libtorch_cpu.so nor libtorch_cpu.so is there" + kRemedy);
+  throw Error(ErrorCode::kLibTorch,
+              "there is no LibTorch at " + folder + ": it contains neither lib/libtorch_cpu.so nor libtorch_cpu.so" + kRemedy);
 }
 
 void fill_table(void* library, const std::string& folder) {
@@ -87,10 +88,10 @@ bool is_loaded() { return handle != nullptr; }
 void* library_handle() { return handle; }
 std::string loaded_folder() { return loaded; }
 
-std::string library_file_beside(const std::string& name) {
+std::string sibling_library(const std::string& name) {
   const std::string file = library_file(loaded);
-  const std::string beside = file.substr(0, file.rfind('/') + 1) + name;
-  return exists(beside) ? beside : "";
+  const std::string sibling = file.substr(0, file.rfind('/') + 1) + name;
+  return exists(sibling) ? sibling : "";
 }
 
 std::string version() { return std::to_string(major()) + "." + std::to_string(minor()); }

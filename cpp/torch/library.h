@@ -6,8 +6,8 @@
 namespace clip_es::torch {
 
 // Opens DIR/lib/libtorch_cpu.so (or DIR/libtorch_cpu.so) with RTLD_LOCAL and finds its functions. The first successful call
-// decides for the process; later calls with the same folder do nothing. Libraries are never unloaded.
-// Throws Error kLibTorch: not found, cannot be loaded, older than 2.11, or another folder than that of the first call.
+// chooses the LibTorch of the process; later calls with the same folder do nothing. Libraries are never unloaded.
+// Throws Error kLibTorch if there is no LibTorch, if it cannot be loaded or is older than 2.11, or if another folder was loaded before.
 void load_library(const std::string& folder);
 
 // As load_library(), but returns false instead of throwing.
@@ -15,15 +15,14 @@ bool try_load_library(const std::string& folder);
 
 bool is_loaded();
 
-// All of these need a loaded LibTorch: the handle of libtorch_cpu.so, the folder it was loaded from, the path of another library in the
-// same folder ("" if there is none), and the version, such as "2.13".
-void* library_handle();
-std::string loaded_folder();
-std::string library_file_beside(const std::string& name);
-std::string version();
+// The following functions need a loaded LibTorch.
+void* library_handle();                                // of libtorch_cpu.so
+std::string loaded_folder();                           // the argument of load_library()
+std::string sibling_library(const std::string& name);  // the path of a library in the folder of libtorch_cpu.so; "" if there is none
+std::string version();                                 // for example "2.13"
 
-// Limits LibTorch to one thread in the calling thread, because OpenMP counts threads for each calling thread. Every thread that calls
-// LibTorch calls this once. Does nothing when no LibTorch is loaded.
+// Limits LibTorch to one thread when the calling thread calls it. OpenMP stores this number for each calling thread, so every thread that
+// calls LibTorch must call this once. Does nothing if no LibTorch is loaded.
 void use_one_thread();
 
 }  // namespace clip_es::torch

@@ -15,10 +15,11 @@
 namespace clip_es::torch {
 namespace {
 
-// weight (outputs, inputs) in a type that oneDNN packs on this CPU. The optional number of rows to tune for is left empty.
+// Packs weight (outputs, inputs), whose type must be one that oneDNN packs on this CPU. The optional second argument, the number of rows to
+// optimise for, is left empty.
 Tensor pack(TensorHandle weight) { return call_operator("mkldnn::_reorder_linear_weight", std::array{weight}, 1); }
 
-// x packed^T
+// Returns x packed^T.
 Tensor multiply_packed(TensorHandle x, TensorHandle packed) {
   const char* algorithm = "";
   TensorHandle result = nullptr;
@@ -32,7 +33,7 @@ const void* data_of(const Tensor& tensor) {
   return data;
 }
 
-// The sizes are odd, and bfloat16 holds the values exactly, so that both types give the same sums before the result is rounded.
+// The sizes are odd. bfloat16 represents the values exactly, so both types give the same sums before the result is rounded.
 bool try_product(Dtype type) {
   constexpr int64_t rows = 5, inputs = 37, outputs = 19;
   auto value = [](int64_t i) { return static_cast<float>((i * 7919 + 3) % 31 - 15) / 8; };
@@ -67,7 +68,7 @@ bool try_product(Dtype type) {
 
 bool cpu_has_amx() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  // Leaf 7, EDX bit 22 is AMX-BF16. oneDNN asks the system for the right to use the tiles.
+  // Leaf 7, EDX bit 22 is AMX-BF16. oneDNN asks the operating system for permission to use the tiles.
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1);
 #else

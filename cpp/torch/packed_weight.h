@@ -7,7 +7,8 @@
 
 namespace clip_es::torch {
 
-// True if the CPU multiplies tiles of bfloat16. Then oneDNN's product is faster than ours, and a CPU segmenter can use LibTorch.
+// True if the CPU multiplies tiles of bfloat16. oneDNN's product is then faster than ours, so a CPU segmenter uses it if there is a
+// LibTorch.
 bool cpu_has_amx();
 
 class PackedWeight {

@@ -6,9 +6,22 @@ import { run, runNode } from './process.mjs'
 const program = 'build-native/clip_es_test'
 
 /** The files of C++ tests whose results depend on the CPU level. */
-const levelTests = ['ops', 'linear', 'matmul', 'attention', 'cam', 'mask', 'crf', 'resize', 'golden'].map(
-  (name) => `${name}_test.cpp`,
-)
+const levelTests = [
+  'ops',
+  'linear',
+  'matmul',
+  'attention',
+  'softmax_gradcam',
+  'box_mask',
+  'attention_affinity',
+  'mask',
+  'crf',
+  'crf_position',
+  'crf_mask',
+  'resize',
+  'golden',
+  'golden_segmenter',
+].map((name) => `${name}_test.cpp`)
 
 function libtorchOption() {
   const folder = createRequire(import.meta.url)('../../dist/libtorch/find.js').installedLibTorch()?.folder

@@ -8,6 +8,7 @@
 #include "golden.h"
 #include "heap.h"
 #include "options.h"
+#include "segment_job.h"
 #include "segmenter.h"
 #include "support.h"
 
@@ -25,7 +26,7 @@ constexpr std::array kCrops = {Crop{"astronaut_97x128", 64, 48}, Crop{"chelsea_1
                                Crop{"chelsea_150x113_saturated", 33, 20}, Crop{"astronaut_97x128", 97, 128}};
 
 npy::Photo cropped(const Crop& crop) {
-  const npy::Photo whole = npy::read_ppm(options().golden + "/small/" + crop.name + "/photo.ppm");
+  const npy::Photo whole = npy::read_ppm(small_case(crop.name).folder + "/photo.ppm");
   npy::Photo out{crop.width, crop.height, {}};
   for (int64_t y = 0; y < crop.height; ++y) {
     const auto row = whole.rgb.begin() + 3 * y * whole.width;
@@ -34,33 +35,15 @@ npy::Photo cropped(const Crop& crop) {
   return out;
 }
 
-// A photo with its words, and the memory for its results.
-struct Photo {
-  explicit Photo(const Crop& crop)
-      : words({crop.name, options().golden + "/small/" + crop.name, options().golden + kSmallModel}),
-        photo(cropped(crop)),
-        mask(static_cast<size_t>(photo.width * photo.height)),
-        maps(mask.size() * words.value.size()),
-        scores(words.value.size()) {}
+std::vector<SegmentJob> golden_photos() {
+  std::vector<SegmentJob> photos;
+  for (const Crop& crop : kCrops) photos.emplace_back(small_case(crop.name), cropped(crop));
+  return photos;
+}
 
-  Request request(const SegmentSettings& settings = {}) {
-    return {.image = {photo.rgb.data(), photo.width, photo.height, 3},
-            .texts = words.label_texts(),
-            .settings = settings,
-            .outputs = {{mask.data(), nullptr, maps.data()}, scores.data()}};
-  }
-
-  Words words;
-  npy::Photo photo;
-  std::vector<uint8_t> mask;
-  std::vector<float> maps, scores;
-};
-
-std::vector<Photo> golden_photos() { return {kCrops.begin(), kCrops.end()}; }
-
-std::vector<Request> requests(std::vector<Photo>& photos, const SegmentSettings& settings = {}) {
+std::vector<Request> requests(std::vector<SegmentJob>& photos, const SegmentSettings& settings = {}) {
   std::vector<Request> all;
-  for (Photo& photo : photos) all.push_back(photo.request(settings));
+  for (SegmentJob& photo : photos) all.push_back(photo.request(settings));
   return all;
 }
 
@@ -100,7 +83,7 @@ void compare_with_single(bool cuda, Precision precision, double limit) {
   for (const bool crf : {false, true}) {
     SegmentSettings settings;
     if (crf) settings.crf.emplace();
-    std::vector<Photo> in_batch = golden_photos(), one_by_one = golden_photos();
+    std::vector<SegmentJob> in_batch = golden_photos(), one_by_one = golden_photos();
     std::vector<Request> batch = requests(in_batch, settings), single = requests(one_by_one, settings);
     run(*segmenter, batch);
     double worst = 0, worst_mask = 0;
@@ -120,7 +103,7 @@ void compare_with_single(bool cuda, Precision precision, double limit) {
 
 void refuse_one_of_a_batch(bool cuda) {
   const auto segmenter = make_segmenter(cuda);
-  std::vector<Photo> photos = golden_photos(), one_by_one = golden_photos();
+  std::vector<SegmentJob> photos = golden_photos(), one_by_one = golden_photos();
   std::vector<Request> batch = requests(photos), single = requests(one_by_one);
   const std::vector<int64_t> one_row{0, 1};
   batch[1].texts = {std::span(photos[1].words.rows).first(photos[1].words.texts.shape[1]), one_row, {}, batch[1].texts.value.first(1)};
@@ -156,13 +139,13 @@ void segment_on_two_threads(bool cuda) {
   const auto first = make_segmenter(cuda);
   const auto second = first->clone(1);
   CHECK(&first->model() == &second->model() && first->device() == second->device());
-  std::vector<Photo> want = golden_photos();
+  std::vector<SegmentJob> want = golden_photos();
   std::vector<Request> wanted = requests(want);
   for (Request& request : wanted) run(*first, {&request, 1});
   const auto work = [&](Segmenter& segmenter, bool& equal) {
     equal = true;
     for (int round = 0; round < 2; ++round) {
-      std::vector<Photo> photos = golden_photos();
+      std::vector<SegmentJob> photos = golden_photos();
       for (size_t i = 0; i < photos.size(); ++i) {
         Request request = photos[i].request();
         segmenter.segment({&request, 1});
@@ -201,7 +184,7 @@ TEST("CUDA: a refused or cancelled photo does not affect the others of its batch
 TEST("a batch that does not fit into the memory is computed photo by photo") {
   Arena arena;
   Segmenter small(options().golden + kSmallModel, {.threads = 2, .max_side = 0}, nullptr, std::make_unique<SmallDevice>(arena));
-  std::vector<Photo> in_batch = golden_photos(), one_by_one = golden_photos();
+  std::vector<SegmentJob> in_batch = golden_photos(), one_by_one = golden_photos();
   std::vector<Request> batch = requests(in_batch), single = requests(one_by_one);
   const std::atomic<bool> yes{true};
   batch[1].cancelled = &yes;
@@ -220,7 +203,7 @@ TEST("CUDA: two segmenters that share a model and run at the same time give the 
 
 TEST("batches of known sizes allocate no workspace and no heap memory") {
   const auto segmenter = make_segmenter(false);
-  std::vector<Photo> photos = golden_photos();
+  std::vector<SegmentJob> photos = golden_photos();
   uint64_t settled = 0, heap = 0;
   for (int round = 0; round < 4; ++round) {
     std::vector<Request> batch = requests(photos);

@@ -1,6 +1,7 @@
 // Each stage of the CPU stops when its job is cancelled, before it writes results.
 #include <algorithm>
 
+#include "cam/last_block_forward.h"
 #include "check.h"
 #include "clip/preprocess.h"
 #include "crf/dense_crf.h"
@@ -8,13 +9,12 @@
 #include "device/cpu/memory.h"
 #include "golden.h"
 #include "options.h"
+#include "segment_job.h"
 #include "support.h"
 
 using namespace clip_es;
 
 namespace {
-
-constexpr float kUntouched = -7;
 
 template <class Work>
 bool is_cancelled(Work work) {
@@ -26,9 +26,16 @@ bool is_cancelled(Work work) {
   return false;
 }
 
-bool is_untouched(std::span<const float> values) {
-  return std::ranges::all_of(values, [](float value) { return value == kUntouched; });
-}
+// A context whose job is cancelled when a stage first takes memory, and so after the stage's first checkpoint.
+struct CancelledWhileRunning {
+  std::atomic<bool> cancelled{false};
+  Arena arena{{[this](size_t bytes) {
+                 cancelled = true;
+                 return host_memory().allocate(bytes);
+               },
+               host_memory().limit}};
+  HostContext context{test_context().pool, arena, &cancelled};
+};
 
 template <class T>
 DeviceSpan<T> span_of(std::vector<T>& values) {
@@ -97,4 +104,21 @@ TEST("each stage stops when its job is cancelled, and leaves its results untouch
     dense_crf(host, {rgb.data(), width, height, even.data(), 2}, {}, {.mask = mask.data(), .confidence = confidence.data()});
   }));
   CHECK(is_untouched(confidence) && std::ranges::count(mask, 77) == width * height);
+}
+
+TEST("a last block that is cancelled while it runs stops before it computes what only the gradients need") {
+  Random random;
+  const TestModel test = random_last_block(random, {64, 1, Activation::kGelu}, 16);
+  const LastBlockShape shape{64, test.fast.last_hidden, 1};
+  const LastBlockWeights weights(test_context(), test.last, Precision::kFloat32);
+  const int64_t n = 7, patches = n - 1;
+  const std::vector<float> x = random.normal(n * 64);
+  std::vector<float> memory(last_block_floats(shape, n), kUntouched), mean(patches * patches);
+  HostLastBlock last{.tokens = n};
+  lay_out_last_blocks(shape, std::span(&last, 1), HostSpan<float>(memory));
+  const HostSpan<float> means[] = {mean};
+  CancelledWhileRunning job;
+  CHECK(is_cancelled([&] { run_last_block(job.context, test.fast, weights, x, {&last, 1}, means); }));
+  for (const HostSpan<float>& written : {last.y, last.z_hat, last.pooled}) CHECK(std::ranges::count(written, kUntouched) == 0);
+  CHECK(is_untouched(last.omega) && is_untouched(last.h_hat_out) && is_untouched(last.z_hat_out));
 }

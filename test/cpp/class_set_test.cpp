@@ -105,7 +105,7 @@ TEST("a class set with a damaged header is refused or reads the same shapes, and
   CHECK(refused > 100);
 }
 
-TEST("a class set that is not there is an error of reading") {
+TEST("a class set that does not exist is ERR_MODEL_READ") {
   CHECK_ERROR(read_class_set("/nowhere/classes.safetensors"), ErrorCode::kModelRead, "/nowhere/classes.safetensors");
 }
 
@@ -219,7 +219,7 @@ TEST("a class set of another model is refused with both models, also one of the 
   CHECK_ERROR(set.require_model(model), ErrorCode::kInvalidArg, "encoded by model ffff000000001a2b");
 }
 
-TEST("a negative index is no class of a set, and an array with three offsets is refused") {
+TEST("a negative class index and an array with three offsets are refused") {
   const ClassSet set = read_class_set(saved_by_typescript());
   const int64_t negative[] = {-1};
   CHECK_ERROR(set.subset(negative), ErrorCode::kInvalidArg, "class -1 does not exist");

@@ -10,9 +10,9 @@
 #include "cuda_support.h"
 #include "golden.h"
 #include "options.h"
+#include "segment_job.h"
 #include "segmenter.h"
 #include "support.h"
-#include "torch/library.h"
 
 using namespace clip_es;
 using check::largest_difference;
@@ -39,24 +39,13 @@ std::unique_ptr<Segmenter> cuda_segmenter(Precision precision, int64_t max_side 
                                      std::make_unique<cuda::CudaDevice>(test_gpu()));
 }
 
-Case photo_case(const std::string& name) { return {name, options().golden + "/small/" + name, options().golden + kSmallModel}; }
-
-struct Segmented {
-  std::vector<uint8_t> mask;
-  std::vector<float> confidence, maps, scores;
-};
-
-Segmented segment(Segmenter& segmenter, const npy::Photo& photo, const Words& words, const SegmentSettings& settings = {}) {
-  const auto pixels = static_cast<size_t>(photo.width * photo.height), labels = static_cast<size_t>(words.labels());
-  Segmented r{std::vector<uint8_t>(pixels), std::vector<float>(pixels), std::vector<float>(labels * pixels), std::vector<float>(labels)};
-  Request request{.image = {photo.rgb.data(), photo.width, photo.height, 3},
-                  .texts = words.label_texts(),
-                  .settings = settings,
-                  .outputs = {{r.mask.data(), r.confidence.data(), r.maps.data()}, r.scores.data()}};
+SegmentJob segment(Segmenter& segmenter, const Case& c) {
+  SegmentJob job(c);
+  Request request = job.request();
   segmenter.segment({&request, 1});
   request.rethrow_failure();
   CHECK(request.times.encode > 0 && request.times.mask > 0);
-  return r;
+  return job;
 }
 
 double differing(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) { return differing_percent(a, {b.begin(), b.end()}); }
@@ -131,23 +120,57 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
   CHECK_BELOW(worst_cams, 5e-5);
 }
 
+TEST("CUDA: a last block that is cancelled while it runs stops before it computes what only the gradients need") {
+  need_libtorch();
+  Random random;
+  const int64_t n = 7, width = 64, patches = n - 1;
+  const TestModel test = random_last_block(random, {width, 1, Activation::kGelu}, 16);
+  const LastBlockShape shape{width, test.fast.last_hidden, 1};
+  cuda::CudaDevice device(test_gpu());
+  device.load(test_context(), TestSource(test), Precision::kFloat32);
+  // The stage takes its first memory after its first checkpoint.
+  std::atomic<bool> cancelled{false};
+  const MemorySource source = cuda::Gpu::memory(test_gpu());
+  Arena memory({[&](size_t bytes) {
+                  cancelled = true;
+                  return source.allocate(bytes);
+                },
+                source.limit});
+  DeviceArena arena(memory);
+  DeviceContext c{test_context().pool, arena, &cancelled};
+  const GpuArray<float> x(random.normal(n * width)), mean(patches * patches);
+  const GpuArray<float> floats(std::vector<float>(last_block_floats(shape, n), kUntouched));
+  DeviceLastBlock last{.tokens = n};
+  lay_out_last_blocks(shape, std::span(&last, 1), floats.span());
+  const DeviceSpan<float> means[] = {mean.span()};
+  bool stopped = false;
+  device.begin();
+  try {
+    device.run_last_block(c, x.span(), {&last, 1}, means);
+  } catch (const Cancelled&) {
+    stopped = true;
+  }
+  device.finish();
+  CHECK(stopped);
+  CHECK(std::ranges::count(to_host(last.pooled), kUntouched) == 0);
+  CHECK(is_untouched(to_host(last.omega)) && is_untouched(to_host(last.h_hat_out)) && is_untouched(to_host(last.z_hat_out)));
+}
+
 TEST("CUDA: a float32 segmenter's mask equals the CPU's on 99.9 % of the pixels; bfloat16 maps differ by less than 0.05 on average") {
-  const Case c = photo_case("astronaut_97x128");
-  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
-  const Words words(c);
+  const Case c = small_case("astronaut_97x128");
   need_libtorch();
   Segmenter cpu(c.model_path, {.threads = 3, .max_side = 0});
-  const Segmented want = segment(cpu, photo, words);
+  const SegmentJob want = segment(cpu, c);
   const auto exact = cuda_segmenter(Precision::kFloat32);
   CHECK(exact->device() == "cuda:" + std::to_string(test_gpu()->index()) && exact->precision() == Precision::kFloat32);
-  const Segmented got = segment(*exact, photo, words);
+  const SegmentJob got = segment(*exact, c);
   CHECK(differing(got.mask, want.mask) <= 0.1);
   CHECK_BELOW(largest_difference(got.scores, want.scores), 5e-5);
   CHECK_BELOW(largest_difference(got.maps, want.maps), 1e-4);
 
   const auto half = cuda_segmenter(Precision::kBFloat16);
   CHECK(half->precision() == Precision::kBFloat16);
-  const Segmented rough = segment(*half, photo, words);
+  const SegmentJob rough = segment(*half, c);
   double sum = 0;
   for (size_t i = 0; i < rough.maps.size(); ++i) sum += std::abs(static_cast<double>(rough.maps[i]) - want.maps[i]);
   const double mean = sum / static_cast<double>(rough.maps.size());
@@ -158,7 +181,7 @@ TEST("CUDA: a float32 segmenter's mask equals the CPU's on 99.9 % of the pixels;
 }
 
 TEST("CUDA: grey, RGB, RGBA and padded BGRA photos, maxSide, the CRF, encoded photos and their embeddings give the CPU's results") {
-  const Case c = photo_case("coffee_176x100");
+  const Case c = small_case("coffee_176x100");
   const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
   const Words words(c);
   need_libtorch();
@@ -207,38 +230,27 @@ TEST("CUDA: grey, RGB, RGBA and padded BGRA photos, maxSide, the CRF, encoded ph
 }
 
 TEST("CUDA: a segmenter allocates nothing for a size that it has seen, and still works after a cancelled and a refused call") {
-  const Case c = photo_case("chelsea_150x113");
-  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
-  const Words words(c);
+  const Case c = small_case("chelsea_150x113");
   const auto segmenter = cuda_segmenter(Precision::kFloat32);
-  const Segmented first = segment(*segmenter, photo, words);
-  segment(*segmenter, photo, words);
+  const SegmentJob first = segment(*segmenter, c);
+  segment(*segmenter, c);
   const uint64_t settled = segmenter->allocations();
+  SegmentJob job(c);
   const std::atomic<bool> cancelled{true};
-  std::vector<uint8_t> mask(first.mask.size());
-  const Image image{photo.rgb.data(), photo.width, photo.height, 3};
   bool stopped = false;
   try {
-    run(*segmenter, {.image = image, .texts = words.label_texts(), .outputs = {{mask.data()}, nullptr}}, &cancelled);
+    run(*segmenter, job.request(), &cancelled);
   } catch (const Cancelled&) {
     stopped = true;
   }
   CHECK(stopped);
   const std::vector<int64_t> one_row{0, 1};
-  const LabelTexts one_label{std::span(words.rows).first(words.texts.shape[1]), one_row, {}, std::span(words.value).first(1)};
-  CHECK_ERROR(run(*segmenter, {.image = image, .texts = one_label, .outputs = {{mask.data()}, nullptr}}), ErrorCode::kInvalidArg,
-              "one label and no background");
-  const Segmented again = segment(*segmenter, photo, words);
+  Request one_label = job.request();
+  one_label.texts = {std::span(job.words.rows).first(job.words.texts.shape[1]), one_row, {}, std::span(job.words.value).first(1)};
+  CHECK_ERROR(run(*segmenter, one_label), ErrorCode::kInvalidArg, "one label and no background");
+  const SegmentJob again = segment(*segmenter, c);
   CHECK(again.mask == first.mask && again.maps == first.maps);
   CHECK(segmenter->allocations() == settled);
-}
-
-TEST("CUDA: an allocation that is too large fails with kOutOfMemory, its size and the remedy; the next allocation succeeds") {
-  Arena arena(cuda::Gpu::memory(test_gpu()));
-  CHECK_ERROR(arena.take<std::byte>(size_t{1} << 50), ErrorCode::kOutOfMemory, "smaller maxSide");
-  CHECK_ERROR(cuda::Gpu::memory(test_gpu()).allocate(size_t{1} << 50), ErrorCode::kOutOfMemory,
-              "has no free block of 1125899.9 GB of memory left");
-  arena.take<std::byte>(1 << 20);
 }
 
 TEST("CUDA: int8, and bfloat16 with a head size other than 64, are refused with the remedy") {
@@ -247,65 +259,4 @@ TEST("CUDA: int8, and bfloat16 with a head size other than 64, are refused with 
   cuda::CudaDevice device(test_gpu());
   CHECK_ERROR(device.load(test_context(), TestSource(model), Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
   CHECK_ERROR(device.load(test_context(), TestSource(model), Precision::kInt8), ErrorCode::kInvalidArg, "works only on the CPU");
-}
-
-TEST("CUDA: a time stamp that cannot be recorded does not throw in try_record, and check() reports it as kDeviceUnavailable") {
-  need_libtorch();
-  cuda::Functions functions = *cuda::clip_es_cuda_functions(cuda::kVersion);
-  functions.record = [](cuda::Event, cuda::Stream) { return 1; };
-  const cuda::Gpu gpu(functions, torch::Backend::host(), 0);
-  const int error = gpu.try_record(nullptr);
-  CHECK(error == 1);
-  CHECK_ERROR(gpu.check(error, "recording an event"), ErrorCode::kDeviceUnavailable,
-              "recording an event failed on cuda:0: invalid argument");
-  CHECK_ERROR(gpu.record(nullptr), ErrorCode::kDeviceUnavailable, "recording an event failed on cuda:0");
-}
-
-TEST("CUDA: freeing pinned memory selects its GPU first") {
-  static std::vector<std::string> calls;
-  need_libtorch();
-  cuda::Functions functions = *cuda::clip_es_cuda_functions(cuda::kVersion);
-  functions.use_gpu = [](int index) { return calls.push_back("use " + std::to_string(index)), 0; };
-  functions.release_pinned = [](void* memory) {
-    calls.push_back("release");
-    return cuda::clip_es_cuda_functions(cuda::kVersion)->release_pinned(memory);
-  };
-  std::shared_ptr<std::byte> memory =
-      cuda::Gpu::pinned_memory(std::make_shared<cuda::Gpu>(functions, torch::Backend::host(), 1)).allocate(64);
-  calls.clear();
-  memory.reset();
-  CHECK(calls.size() >= 2 && calls[0] == "use 1" && calls[1] == "release");
-}
-
-TEST("CUDA: a missing driver, no GPU, an index out of range and a GPU that is too old are refused, each with its reason") {
-  cuda::Functions functions = *cuda::clip_es_cuda_functions(cuda::kVersion);
-  functions.gpu_properties = [](int, cuda::GpuProperties* properties) {
-    *properties = {"Tesla T4", 7, 5, size_t{1} << 34};
-    return 0;
-  };
-  functions.gpu_count = [](int*) { return 1; };
-  CHECK_ERROR(cuda::check_gpu(functions, 0), ErrorCode::kDeviceUnavailable,
-              "device 'cuda:0' cannot be used: the NVIDIA driver is missing or too old");
-  functions.gpu_count = [](int* count) { return *count = 0; };
-  CHECK_ERROR(cuda::check_gpu(functions, 0), ErrorCode::kDeviceUnavailable, "this process sees no NVIDIA GPU");
-  functions.gpu_count = [](int* count) { return *count = 2, 0; };
-  CHECK_ERROR(cuda::check_gpu(functions, 2), ErrorCode::kDeviceUnavailable, "this machine has 2 GPUs; use cuda:0 to cuda:1");
-  CHECK_ERROR(cuda::check_gpu(functions, 1), ErrorCode::kDeviceUnavailable,
-              "Tesla T4 has compute capability 7.5, but 8.0 (Ampere) or newer is required");
-  functions.gpu_properties = [](int, cuda::GpuProperties* properties) {
-    *properties = {"A100", 8, 0, size_t{1} << 36};
-    return 0;
-  };
-  cuda::check_gpu(functions, 1);
-}
-
-TEST("an unknown or unavailable device is refused with the reason and the remedy") {
-  need_libtorch();
-  Arena arena;
-  CHECK(open_device("cpu", arena)->name() == "cpu");
-  for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:99999999999", "cuda:-1"})
-    CHECK_ERROR(open_device(name, arena), ErrorCode::kDeviceUnavailable, "use 'cpu', 'cuda' or 'cuda:N'");
-  if (!gpu_is_emulated()) return;
-  const char* reason = torch::cuda_library_file().empty() ? "is a CPU build" : "or use device 'cpu'";
-  for (const char* name : {"cuda", "cuda:0", "cuda:17"}) CHECK_ERROR(open_device(name, arena), ErrorCode::kDeviceUnavailable, reason);
 }

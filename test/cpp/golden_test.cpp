@@ -1,109 +1,18 @@
 // Compares every stage with the float64 results that tools/golden computed for the golden photos. The limits are the row "float32, CPU" of
 // the accuracy contract. The photos in GOLDEN/small use the model GOLDEN/vit-small-random.pt, and so do the full-size photos in
 // $CLIP_ES_GOLDEN_FULL. Every other folder GOLDEN/NAME with a model.pt uses that model.
-#include "golden.h"
-
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
-#include <map>
-#include <memory>
-#include <tuple>
 
-#include "cam/box_mask.h"
 #include "check.h"
-#include "clip/preprocess.h"
 #include "clip/text_tower.h"
-#include "device/cpu/device.h"
-#include "device/cpu/memory.h"
-#include "heap.h"
-#include "npy.h"
-#include "options.h"
-#include "segmenter.h"
+#include "golden_stages.h"
 #include "support.h"
 
 using namespace clip_es;
 using check::largest_difference;
-namespace fs = std::filesystem;
 
 namespace {
-
-// A CPU device with the weights of a model.
-struct Loaded {
-  const Model& model;
-  cpu::CpuDevice device{test_context().arena};
-
-  Loaded(const std::string& path, Precision precision) : model(*model_at(path).model()) {
-    device.load(test_context(), model_at(path), precision);
-  }
-};
-
-Loaded& loaded(const std::string& path, Precision precision) {
-  static std::map<std::pair<std::string, Precision>, std::unique_ptr<Loaded>> all;
-  auto& one = all[{path, precision}];
-  if (!one) one = std::make_unique<Loaded>(path, precision);
-  return *one;
-}
-
-template <class T>
-DeviceSpan<T> span_of(std::vector<T>& values) {
-  return cpu::on_device(HostSpan<T>(values));
-}
-
-void run_words(cpu::CpuDevice& device, DeviceContext& context, const Case& c, const DeviceLastBlock& last, const npy::Photo& photo,
-               Results& r) {
-  const Words words(c);
-  const int64_t labels = words.labels(), map_size = labels * r.grid.patches(), pixels = photo.width * photo.height;
-  const auto maps = [&](std::vector<float>& values) { return DeviceMaps{span_of(values), labels, r.grid}; };
-  r.logits.resize(words.texts.shape[0]);
-  r.probabilities.resize(r.logits.size());
-  r.cams.resize(map_size);
-  device.softmax_gradcam(context, last, words.label_texts(), span_of(r.logits), span_of(r.probabilities), maps(r.cams));
-  std::vector<float> golden_cams = c.golden("cams");
-  const std::vector<float> golden_boxes = c.golden("box_masks");
-  r.golden_boxes.assign(golden_boxes.begin(), golden_boxes.end());
-  r.boxes.resize(map_size);
-  device.box_mask(context, maps(golden_cams), {}, span_of(r.boxes));
-  r.refined.resize(map_size);
-  device.refine_cams(context, span_of(r.mean_attention), maps(r.cams), span_of(r.golden_boxes), {}, maps(r.refined));
-  std::vector<float> enlarged = r.refined;
-  r.refined_full.resize(labels * pixels);
-  r.confidence.resize(pixels);
-  r.mask.resize(pixels);
-  device.make_pseudo_mask(context, maps(enlarged), words.value, {photo.width, photo.height}, {},
-                          {r.mask.data(), r.confidence.data(), r.refined_full.data()});
-}
-
-Results run_stages(HostContext& host, const Case& c, Precision precision) {
-  auto& [model, device] = loaded(c.model_path, precision);
-  DeviceContext context{host.pool, device.arena()};
-  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
-  Results r;
-  r.grid = patch_grid({photo.width, photo.height}, model.shape.patch, 0);
-  const int64_t patches = r.grid.patches(), n = r.grid.tokens();
-  std::vector<float> patch_rows(patches * model.patch_values());
-  device.preprocess(context, {photo.rgb.data(), photo.width, photo.height, 3}, 0, span_of(patch_rows));
-  r.pixels = to_pixels(patch_rows, r.grid, model.shape.patch);
-  r.features.resize(n * model.shape.width);
-  r.mean_attention.resize(patches * patches);
-  const DeviceSpan<float> means[] = {span_of(r.mean_attention)};
-  device.encode_images(context, {&r.grid, 1}, span_of(patch_rows), span_of(r.features), means);
-  const LastBlockShape shape{model.image.width, model.last_hidden, model.image.heads};
-  std::vector<float> memory(last_block_floats(shape, n));
-  DeviceLastBlock last{.tokens = n};
-  lay_out_last_blocks(shape, std::span(&last, 1), span_of(memory));
-  device.run_last_block(context, span_of(r.features), {&last, 1}, means);
-  run_words(device, context, c, last, photo, r);
-  return r;
-}
-
-const Results& results_of(const Case& c, int threads, Precision precision = Precision::kFloat32) {
-  static std::map<std::tuple<std::string, int, Precision>, Results> all;
-  const auto [found, is_new] = all.try_emplace({c.name, threads, precision});
-  if (is_new) found->second = run_stages(context_with(threads), c, precision);
-  return found->second;
-}
 
 struct Differences {
   double mean = 0, largest = 0;
@@ -182,16 +91,12 @@ TEST("box masks made from our own CAMs equal the golden ones if no cell is withi
   int same = 0, near = 0;
   for (const Case& c : cases())
     for (const int threads : {1, 3}) {
-      const Results& r = results_of(c, threads);
       const std::vector<float> golden = c.golden("cams");
-      const auto patches = static_cast<size_t>(r.grid.patches());
-      for (size_t first = 0; first < golden.size(); first += patches) {
-        std::vector<uint8_t> own(patches);
-        std::vector<float> cam(r.cams.begin() + first, r.cams.begin() + first + patches);
-        box_mask(context_with(threads), maps_of(cam, r.grid), {}, own);
-        if (std::equal(own.begin(), own.end(), r.golden_boxes.begin() + static_cast<int64_t>(first))) ++same;
-        else if (near_threshold(std::span(golden).subspan(first, patches))) ++near;
-        else check::fail(__FILE__, __LINE__, c.name + ": the box mask of map " + std::to_string(first / patches) + " differs");
+      const auto patches = static_cast<size_t>(results_of(c, threads).grid.patches());
+      for (size_t map = 0; map < golden.size() / patches; ++map) {
+        if (has_golden_box(c, threads, static_cast<int64_t>(map))) ++same;
+        else if (near_threshold(std::span(golden).subspan(map * patches, patches))) ++near;
+        else check::fail(__FILE__, __LINE__, c.name + ": the box mask of map " + std::to_string(map) + " differs");
       }
     }
   check::note(std::to_string(same) + " box masks are equal; " + std::to_string(near) + " differ because a cell is on the threshold");
@@ -227,124 +132,4 @@ TEST("in bfloat16 and int8 the pixels equal the golden ones, and the mean differ
       CHECK_BELOW(d.mean, precision == Precision::kInt8 ? stage.int8 : stage.bfloat16);
     }
   }
-}
-
-TEST("the segmenter returns the golden mask, confidence, maps and scores, in one call or with a separate encode()") {
-  double worst = 0, worst_share = 0;
-  int skipped = 0, compared = 0;
-  for (const Case& c : cases())
-    for (const int threads : {1, 3}) {
-      static std::map<std::pair<std::string, int>, std::unique_ptr<Segmenter>> segmenters;
-      auto& segmenter = segmenters[{c.model_path, threads}];
-      if (!segmenter) segmenter = std::make_unique<Segmenter>(c.model_path, SegmenterSettings{.threads = threads, .max_side = 0});
-      const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
-      const Words words(c);
-      const auto pixels = static_cast<size_t>(photo.width * photo.height);
-      auto make_outputs = [&] {
-        Results r;
-        r.mask.resize(pixels);
-        r.confidence.resize(pixels);
-        r.refined_full.resize(static_cast<size_t>(words.labels()) * pixels);
-        r.probabilities.resize(words.labels());
-        return r;
-      };
-      auto outputs = [](Results& r) {
-        return SegmentOutputs{{r.mask.data(), r.confidence.data(), r.refined_full.data()}, r.probabilities.data()};
-      };
-      Results one = make_outputs(), two = make_outputs();
-      StageTimes times;
-      const Image image{photo.rgb.data(), photo.width, photo.height, 3};
-      run(*segmenter, {.image = image, .texts = words.label_texts(), .outputs = outputs(one)});
-      const auto encoded = segmenter->encode(image, times);
-      run(*segmenter, {.encoded = encoded.get(), .texts = words.label_texts(), .outputs = outputs(two)});
-      CHECK(one.mask == two.mask && one.confidence == two.confidence && one.refined_full == two.refined_full);
-      CHECK(one.probabilities == two.probabilities);
-
-      const Results& staged = results_of(c, threads);
-      bool same_boxes = true;
-      const int64_t patches = staged.grid.patches();
-      for (int64_t k = 0; k < words.labels(); ++k) {
-        std::vector<uint8_t> own(patches);
-        std::vector<float> cam(staged.cams.begin() + k * patches, staged.cams.begin() + (k + 1) * patches);
-        box_mask(context_with(threads), maps_of(cam, staged.grid), {}, own);
-        same_boxes = same_boxes && std::equal(own.begin(), own.end(), staged.golden_boxes.begin() + k * patches);
-      }
-      if (!same_boxes) {
-        ++skipped;  // a cell on the threshold changes the box and so the map; the test above checks these boxes
-        continue;
-      }
-      ++compared;
-      std::vector<float> scores = c.golden("probabilities");
-      scores.resize(one.probabilities.size());
-      worst = std::max({worst, largest_difference(one.refined_full, c.golden("refined_full")),
-                        largest_difference(one.confidence, c.golden("confidence")), largest_difference(one.probabilities, scores)});
-      const std::vector<float> mask = c.golden("mask");
-      size_t differing = 0;
-      for (size_t i = 0; i < pixels; ++i) differing += one.mask[i] != mask[i];
-      worst_share = std::max(worst_share, 100.0 * static_cast<double>(differing) / static_cast<double>(pixels));
-    }
-  check::note("largest difference " + number(worst) + ", " + number(worst_share) + " % of a mask's pixels differ; " +
-              std::to_string(compared) + " runs compared, " + std::to_string(skipped) + " skipped because a cell is on the threshold");
-  CHECK(compared > 0);
-  CHECK_BELOW(worst, 5e-5);
-  CHECK(worst_share <= 0.1);
-}
-
-TEST("for photos of a known size a segmenter allocates no workspace and no heap memory, and its results do not change") {
-  {
-    const HeapWatch watch;
-    const std::vector<int> asked(7);
-    const int* volatile used = asked.data();  // without a use, Clang removes the allocation
-    CHECK(used && watch.count() == (HeapWatch::kCounts ? 1 : 0));
-  }
-  Segmenter segmenter(options().golden + kSmallModel, {.threads = 3});
-  uint64_t settled = 0, heap = 0;
-  std::map<std::string, std::vector<uint8_t>> first;
-  for (int round = 0; round < 4; ++round) {
-    for (const Case& c : cases()) {
-      if (c.model_path != options().golden + kSmallModel || c.name.find("small/") != 0) continue;
-      const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
-      const Words words(c);
-      std::vector<uint8_t> mask(static_cast<size_t>(photo.width * photo.height));
-      const LabelTexts texts = words.label_texts();
-      const auto segment = [&](const SegmentSettings& settings) {
-        const HeapWatch watch;
-        run(segmenter, {.image = {photo.rgb.data(), photo.width, photo.height, 3},
-                        .texts = texts,
-                        .settings = settings,
-                        .outputs = {{mask.data()}, nullptr}});
-        if (round > 1) heap += watch.count();
-      };
-      SegmentSettings with_crf;
-      with_crf.crf.emplace();
-      segment(with_crf);
-      segment({});
-      if (round == 0) first[c.name] = mask;
-      CHECK(mask == first[c.name]);
-    }
-    if (round == 1) settled = segmenter.allocations();
-  }
-  CHECK(first.size() >= 4);
-  CHECK(segmenter.allocations() == settled);
-  CHECK(heap == 0);
-}
-
-TEST("a cancelled segmenter stops, and segments the next photo correctly") {
-  Segmenter segmenter(options().golden + kSmallModel, {.threads = 3});
-  const Case c{"", options().golden + "/small/chelsea_150x113", options().golden + kSmallModel};
-  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
-  const Words words(c);
-  const Image image{photo.rgb.data(), photo.width, photo.height, 3};
-  std::vector<uint8_t> mask(static_cast<size_t>(photo.width * photo.height)), again = mask;
-  run(segmenter, {.image = image, .texts = words.label_texts(), .outputs = {{mask.data()}, nullptr}});
-  const std::atomic<bool> cancelled{true};
-  bool stopped = false;
-  try {
-    run(segmenter, {.image = image, .texts = words.label_texts(), .outputs = {{again.data()}, nullptr}}, &cancelled);
-  } catch (const Cancelled&) {
-    stopped = true;
-  }
-  CHECK(stopped);
-  run(segmenter, {.image = image, .texts = words.label_texts(), .outputs = {{again.data()}, nullptr}});
-  CHECK(again == mask);
 }

@@ -1,4 +1,4 @@
-// The share of each block in the mean attention, and patches in the space of texts.
+// The contribution of each block to the mean attention, and patch embeddings.
 #include "clip/image_tower.h"
 
 #include <cmath>
@@ -38,7 +38,7 @@ TEST("the mean attention covers the last 8 blocks, or all blocks of a model that
   }
 }
 
-TEST("patches in the space of texts are ln_post's output, projected and of length one; a projection to zero stays zero") {
+TEST("patch embeddings are projections of ln_post's output, of length one; a projection that is zero stays zero") {
   Random random(4);
   TestModel test = random_last_block(random, {64, 1, Activation::kGelu}, 16);
   const int64_t patches = 5, width = 64, size = 16;

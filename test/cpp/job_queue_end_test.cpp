@@ -18,7 +18,7 @@ using clip_es::ErrorCode;
 
 namespace {
 
-// While it lives, the system cannot start threads: each would get a stack of more memory than a process can address.
+// While this object exists, the system cannot start threads: each would get a stack of more memory than a process can address.
 class NoFurtherThreads {
  public:
   NoFurtherThreads() {
@@ -55,7 +55,7 @@ TEST("Job queue: what a job throws becomes its failure, and the next job runs") 
   CHECK(queue.code(5).empty());
 }
 
-TEST("Job queue: a batch that throws fails all its jobs; a job that fails by itself fails alone") {
+TEST("Job queue: a batch that throws fails all its jobs; the failure of one job does not affect the others") {
   TestQueue queue({.concurrency = 1, .max_batch = 3, .max_delay = std::chrono::hours(1)},
                   [](std::span<const std::unique_ptr<Job>> jobs, const JobContext&) {
                     if (jobs.front()->id == 0) throw Error(ErrorCode::kOutOfMemory, "the batch is too large");
@@ -199,7 +199,7 @@ TEST("Job queue: threads that cannot be started are ERR_OUT_OF_MEMORY, and the q
   CHECK(queue.wait_for(5));
 }
 
-TEST("Job queue: each job is settled once, whatever is cancelled, rejected and stopped meanwhile") {
+TEST("Job queue: each job is settled once, even if jobs are cancelled, rejected and stopped at the same time") {
   std::atomic<int> running{0}, most{0};
   for (uint32_t round = 0; round < 20; ++round) {
     const uint32_t count = 200;

@@ -100,7 +100,7 @@ TEST("at every level, fetch, gather and blur equal plain loops for 1 to 48 chann
   });
 }
 
-TEST("at every level, weights are divided by the root of what the lattice makes of ones") {
+TEST("at every level, weights are divided by the square root of the lattice's result for pixels of 1") {
   Random random(3);
   for (const ops::CpuLevel& level : ops::cpu_levels())
     for (const int64_t corners : {3, 6})

@@ -100,7 +100,7 @@ TEST("for two equal maps the label with the lower index wins, and the mask holds
   CHECK(found);
 }
 
-TEST("the background wins a tie") {
+TEST("if the background ties with a map, the pixel is background") {
   // min-max divides by 1 + 1e-7, which is 1 + 2^-23 in float32. So this value becomes exactly 0.5, and the background is 0.5, too.
   const float half = 0.5f * (1 + 0x1p-23f);
   const MaskResult got = make(test_context(), {0, half, 1}, {1, 3}, {1}, 3, 1, {});

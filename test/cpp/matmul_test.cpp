@@ -1,4 +1,4 @@
-// Products of matrices that are not packed beforehand, against the twin in double precision.
+// Products of matrices that were not packed before, against the twin in double precision.
 #include "ops/matmul.h"
 
 #include <cmath>
@@ -56,7 +56,7 @@ std::vector<float> product(int threads, const MatrixView& a, const MatrixView& b
   return out;
 }
 
-// |a| |b|, what float32 rounding errors of a b are measured by.
+// |a| |b|. The rounding errors of a b are proportional to it.
 Matrix sizes_of(const Matrix& a, const Matrix& b) {
   Matrix x = a, y = b;
   for (double& value : x.values) value = std::abs(value);
@@ -235,5 +235,5 @@ TEST("sums of many equal numbers, whose rounding errors all have one sign, stay 
     for (const float sum : got) worst = std::max(worst, std::abs(static_cast<double>(sum) / (static_cast<double>(number) * kInner) - 1));
   }
   check::note("largest relative difference " + std::to_string(worst * 1e6) + "e-6");
-  CHECK_BELOW(worst, 4e-6);  // sums of 4096 terms before they join the total would be off by 1e-5
+  CHECK_BELOW(worst, 4e-6);  // one sum of 4096 terms would be off by 1e-5
 }

@@ -179,7 +179,7 @@ TEST("a missing tensor and a missing block are refused by name") {
 TEST("a tensor of another shape is refused with both shapes") {
   TestArchive archive;
   archive.add("visual.class_embedding", {65});
-  archive.check_refused("tensor visual.class_embedding is (65,), but the other tensors say (64,)");
+  archive.check_refused("tensor visual.class_embedding is (65,), but the other tensors require (64,)");
   archive = TestArchive();
   archive.add("visual.class_embedding", {64, 1});
   archive.check_refused("tensor visual.class_embedding is (64, 1), expected 1 dimensions");
@@ -188,7 +188,7 @@ TEST("a tensor of another shape is refused with both shapes") {
   archive.check_refused("tensor token_embedding.weight is (0, 64), expected 2 dimensions, none of them zero");
   archive = TestArchive();
   archive.add("text_projection", {64, 9});
-  archive.check_refused("tensor visual.proj is (64, 8), but text_projection says the embedding is 9");
+  archive.check_refused("tensor visual.proj is (64, 8), but text_projection has embeddings of size 9");
   for (const int64_t positions : {1, 4, 6}) {
     archive = TestArchive();
     archive.add("visual.positional_embedding", {positions, 64});

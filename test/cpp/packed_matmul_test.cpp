@@ -192,7 +192,7 @@ TEST("LibTorch: oneDNN's packed product in bfloat16 equals plain sums of the rou
   for (size_t i = 0; i < y.size(); ++i) CHECK_BELOW(std::abs(y[i] - want[i]) / std::max(1.0, std::abs(want[i])), 1.0 / 256);
 }
 
-TEST("a transposed matrix with an odd number of inputs is packed without what lies behind it") {
+TEST("a transposed matrix with an odd number of inputs is packed without the memory after it") {
   Random random(14);
   for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16}) {
     const int64_t outputs = 20, inputs = 7;

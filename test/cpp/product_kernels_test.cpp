@@ -1,4 +1,4 @@
-// The kernels of matrix products at every level that this CPU has: packing, tiles and what is done with their sums, against plain loops.
+// The kernels of matrix products at every level that this CPU has: packing, tiles and epilogues, against plain loops.
 #include <bit>
 #include <cstring>
 #include <memory>

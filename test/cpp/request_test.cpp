@@ -1,4 +1,4 @@
-// Requests: photos and encoded images in one call, and what a failed request leaves behind.
+// Requests: photos and encoded images in one call, and the state after a failed request.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -10,41 +10,13 @@
 #include "device/cpu/device.h"
 #include "golden.h"
 #include "options.h"
+#include "segment_job.h"
 #include "segmenter.h"
 #include "support.h"
 
 using namespace clip_es;
 
 namespace {
-
-constexpr float kUntouched = -7;
-
-// A golden photo, its words and room for its results, filled with a value that no result has.
-struct Job {
-  explicit Job(const std::string& name)
-      : words({name, options().golden + "/small/" + name, options().golden + kSmallModel}),
-        photo(npy::read_ppm(options().golden + "/small/" + name + "/photo.ppm")),
-        mask(photo.width * photo.height, 250),
-        maps(mask.size() * words.value.size(), kUntouched),
-        scores(words.value.size(), kUntouched) {}
-
-  Image image() const { return {photo.rgb.data(), photo.width, photo.height, 3}; }
-  Request request(const SegmentSettings& settings = {}) {
-    return {.image = image(),
-            .texts = words.label_texts(),
-            .settings = settings,
-            .outputs = {{mask.data(), nullptr, maps.data()}, scores.data()}};
-  }
-  bool is_untouched() const {
-    const auto same = [](const auto& values, auto value) { return std::ranges::all_of(values, [&](auto v) { return v == value; }); };
-    return same(mask, uint8_t{250}) && same(maps, kUntouched) && same(scores, kUntouched);
-  }
-
-  Words words;
-  npy::Photo photo;
-  std::vector<uint8_t> mask;
-  std::vector<float> maps, scores;
-};
 
 // Sets a flag while the first photo's CAMs are computed.
 class CancellingDevice : public cpu::CpuDevice {
@@ -71,12 +43,12 @@ TEST("one call takes photos and encoded images of other sizes, in any order, and
   for (const bool crf : {false, true}) {
     SegmentSettings settings;
     if (crf) settings.crf.emplace();
-    std::vector<Job> in_one(kPhotos.begin(), kPhotos.end()), single(kPhotos.begin(), kPhotos.end());
+    std::vector<SegmentJob> in_one(kPhotos.begin(), kPhotos.end()), single(kPhotos.begin(), kPhotos.end());
     StageTimes times;
     const auto first = segmenter.encode(in_one[0].image(), times), last = segmenter.encode(in_one[2].image(), times);
     CHECK(times.preprocess > 0 && times.encode > 0 && times.gradcam == 0);
     std::vector<Request> requests;
-    for (Job& job : in_one) requests.push_back(job.request(settings));
+    for (SegmentJob& job : in_one) requests.push_back(job.request(settings));
     for (const auto& [index, encoded] : {std::pair{0, first}, {2, last}}) {
       requests[index].image = {};
       requests[index].encoded = encoded.get();
@@ -94,9 +66,9 @@ TEST("one call takes photos and encoded images of other sizes, in any order, and
 
 TEST("a cancelled and a refused request of a batch write nothing, keep their failure, and can be used again") {
   Segmenter segmenter = small_segmenter();
-  std::vector<Job> jobs(kPhotos.begin(), kPhotos.end());
+  std::vector<SegmentJob> jobs(kPhotos.begin(), kPhotos.end());
   std::vector<Request> requests;
-  for (Job& job : jobs) requests.push_back(job.request());
+  for (SegmentJob& job : jobs) requests.push_back(job.request());
   const std::atomic<bool> yes{true};
   requests[0].cancelled = &yes;
   const std::vector<int64_t> one_row{0, 1};
@@ -116,9 +88,9 @@ TEST("the flag of the call cancels every photo that is not done, also after all 
     std::atomic<bool> flag{false};
     Segmenter segmenter(options().golden + kSmallModel, {.threads = 2, .max_side = 0}, nullptr,
                         std::make_unique<CancellingDevice>(arena, flag));
-    std::vector<Job> jobs(kPhotos.begin(), kPhotos.end());
+    std::vector<SegmentJob> jobs(kPhotos.begin(), kPhotos.end());
     std::vector<Request> requests;
-    for (Job& job : jobs) requests.push_back(job.request());
+    for (SegmentJob& job : jobs) requests.push_back(job.request());
     const std::atomic<bool> no{false};
     if (own_flags)
       for (Request& request : requests) request.cancelled = &no;
@@ -141,9 +113,9 @@ TEST("the flag of the call cancels every photo that is not done, also after all 
 
 TEST("the times of all stages and photos of a batch add up to no more than the call took") {
   Segmenter segmenter = small_segmenter();
-  std::vector<Job> jobs(kPhotos.begin(), kPhotos.end());
+  std::vector<SegmentJob> jobs(kPhotos.begin(), kPhotos.end());
   std::vector<Request> requests;
-  for (Job& job : jobs) requests.push_back(job.request());
+  for (SegmentJob& job : jobs) requests.push_back(job.request());
   const auto start = std::chrono::steady_clock::now();
   segmenter.segment(requests);
   const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -159,7 +131,7 @@ TEST("a clone shares the model, and a segmenter gives the same bits with fewer o
   Segmenter segmenter = small_segmenter(3);
   const auto clone = segmenter.clone(1);
   CHECK(&clone->model() == &segmenter.model());
-  Job want(kPhotos[0]), fewer(kPhotos[0]), cloned(kPhotos[0]);
+  SegmentJob want(kPhotos[0]), fewer(kPhotos[0]), cloned(kPhotos[0]);
   run(segmenter, want.request());
   segmenter.set_threads(1);
   run(segmenter, fewer.request());
@@ -167,7 +139,7 @@ TEST("a clone shares the model, and a segmenter gives the same bits with fewer o
   CHECK(fewer.maps == want.maps && cloned.maps == want.maps);
 }
 
-TEST("an image without a direction in the space of texts is refused: its projection is zero, or not finite") {
+TEST("an image whose embedding is zero or not finite is refused") {
   Random random(41);
   TestModel model = random_last_block(random, {64, 1, Activation::kGelu}, 16);
   std::vector<float> pooled(64, 1.0f);
@@ -187,7 +159,7 @@ TEST("an image without a direction in the space of texts is refused: its project
   CHECK_ERROR(require_finite(nan), ErrorCode::kModelFormat, "no finite embedding");
 }
 
-TEST("a text without a finite embedding is refused: its projection is zero, or not finite") {
+TEST("a text whose embedding is zero or not finite is refused, and so is a token outside the vocabulary") {
   const ModelFile& file = model_at(options().golden + kSmallModel);
   const TextTower tower(file);
   Model model = *file.model();

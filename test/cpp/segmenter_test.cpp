@@ -11,20 +11,21 @@
 #include "device/cpu/memory.h"
 #include "golden.h"
 #include "options.h"
+#include "segment_job.h"
 
 using namespace clip_es;
 
 namespace {
 
-constexpr double kSeconds = 12;  // of each timer
-constexpr float kUntouched = -7;
+constexpr double kSeconds = 12;  // the time that every timer shows
 
 // What the device should do, and what it has done.
 struct Script {
   std::optional<Error> encode_failure, finish_failure;
   size_t most_photos = 100;  // more photos in one call do not fit
   bool nan_probabilities = false;
-  int begins = 0, encoded = 0, refinements = 0;
+  std::atomic<bool>* cancel_in_preprocess = nullptr;  // set by preprocess()
+  int preprocessed = 0, begins = 0, encoded = 0, refinements = 0;
 };
 
 class ScriptedDevice : public cpu::CpuDevice {
@@ -40,6 +41,11 @@ class ScriptedDevice : public cpu::CpuDevice {
   }
   double elapsed(size_t) const override { return kSeconds; }
 
+  void preprocess(DeviceContext& c, const Image& image, int64_t max_side, DeviceSpan<float> patches) override {
+    ++script_.preprocessed;
+    CpuDevice::preprocess(c, image, max_side, patches);
+    if (script_.cancel_in_preprocess) *script_.cancel_in_preprocess = true;
+  }
   void encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
                      HostSpan<const DeviceSpan<float>> mean_attention) override {
     if (script_.encode_failure) throw Error(*script_.encode_failure);
@@ -62,44 +68,18 @@ class ScriptedDevice : public cpu::CpuDevice {
   Script& script_;
 };
 
-// A golden photo with room for its results, which are filled with values that no result has.
-struct Job {
-  Job()
-      : words({"", options().golden + "/small/chelsea_150x113", options().golden + kSmallModel}),
-        photo(npy::read_ppm(options().golden + "/small/chelsea_150x113/photo.ppm")),
-        mask(photo.width * photo.height, 250),
-        confidence(mask.size(), kUntouched),
-        maps(mask.size() * words.value.size(), kUntouched),
-        scores(words.value.size(), kUntouched) {}
-
-  Image image() const { return {photo.rgb.data(), photo.width, photo.height, 3}; }
-  Request request(const SegmentSettings& settings = {}) {
-    return {.image = image(),
-            .texts = words.label_texts(),
-            .settings = settings,
-            .outputs = {{mask.data(), confidence.data(), maps.data()}, scores.data()}};
-  }
-  bool has_no_scores() const { return std::ranges::count(scores, kUntouched) == std::ssize(scores); }
-  bool has_no_mask() const { return std::ranges::count(mask, 250) == std::ssize(mask); }
-
-  Words words;
-  npy::Photo photo;
-  std::vector<uint8_t> mask;
-  std::vector<float> confidence, maps, scores;
-};
-
 struct Scripted {
   Script script;
   Arena arena;
   Segmenter segmenter;
-  std::vector<Job> jobs;
+  std::vector<SegmentJob> jobs;
   std::vector<Request> requests;
 
   explicit Scripted(size_t photos = 1, const SegmentSettings& settings = {}, int64_t max_side = 64)
       : segmenter(options().golden + kSmallModel, {.threads = 2, .max_side = max_side}, nullptr,
                   std::make_unique<ScriptedDevice>(arena, script)),
         jobs(photos) {
-    for (Job& job : jobs) requests.push_back(job.request(settings));
+    for (SegmentJob& job : jobs) requests.push_back(job.request(settings));
   }
 
   // Segments the requests and returns whether each failed with this message.
@@ -170,6 +150,15 @@ TEST("failures other than a lack of memory, and a single photo that does not fit
   CHECK(cancelled.script.begins == 1 && cancelled.script.encoded == 0 && cancelled.jobs[0].has_no_mask());
 }
 
+TEST("a batch that is cancelled while its first photo is preprocessed does not preprocess the next one") {
+  Scripted s(3);
+  std::atomic<bool> cancelled{false};
+  s.script.cancel_in_preprocess = &cancelled;
+  s.segmenter.segment(s.requests, &cancelled);
+  CHECK(s.script.preprocessed == 1 && s.script.encoded == 0);
+  for (size_t i = 0; i < 3; ++i) CHECK(s.requests[i].failure && s.jobs[i].is_untouched());
+}
+
 TEST("a device that fails at the end fails every request, but an error of a stage is reported first") {
   Scripted s(2);
   s.script.finish_failure = Error(ErrorCode::kDeviceUnavailable, "the device is lost");
@@ -195,7 +184,7 @@ TEST("a probability that is not finite fails the request: no scores, and no CRF 
   }
 }
 
-TEST("without refine, the CAMs make the mask") {
+TEST("without refine, the mask is made from the CAMs") {
   SegmentSettings settings;
   settings.refine = false;
   Scripted plain(1, settings), refined(1);

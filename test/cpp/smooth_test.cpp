@@ -58,7 +58,7 @@ TEST("smoothing does not change channels that are always zero or that have only 
   CHECK(std::fabs(norm.gamma[2] * weight[2] - 8) < 1e-5 && norm.gamma[2] != 2);
 }
 
-TEST("smoothing makes each channel, three deviations of it, as large as the largest weight that reads it") {
+TEST("smoothing makes three deviations of each channel as large as the largest weight that multiplies it") {
   Random random(5);
   const int64_t width = 24, outputs = 10;
   LayerNormWeights norm{random.normal(width), random.normal(width)};

@@ -173,8 +173,8 @@ TEST("set_threads() limits the worker numbers, to at least 1 and at most all thr
 }
 
 // Most threads of a large pool wake only after the calling thread has finished a short loop. Large and small loops alternate, so a thread
-// that keeps its number from a large loop is noticed in the small one. This needs luck without ThreadSanitizer, which reports the race in
-// most runs.
+// that keeps its number from a large loop is noticed in the small one. Without ThreadSanitizer this test rarely notices a wrong pool.
+// ThreadSanitizer reports the race in most runs.
 TEST("a thread that wakes too late for a loop does not join the next one under an old worker number") {
   constexpr int kThreads = 16;
   ThreadPool pool(kThreads);

@@ -123,7 +123,7 @@ TEST(kNothing) {
     const std::vector<float> weight(64, 1.0f);
     CHECK(!torch::is_loaded());
     CHECK(torch::PackedWeight::make(weight.data(), 8, 8) == nullptr);
-    CHECK_ERROR(Backend::host(), ErrorCode::kLibTorch, "none is loaded");
+    CHECK_ERROR(Backend::host(), ErrorCode::kLibTorch, "no LibTorch is loaded");
   });
 }
 

@@ -409,7 +409,7 @@ test('classes that encodeClasses() did not make are refused', async () => {
 
 test('one label without background words is refused with what a softmax of one says', async () => {
   const alone = await segmenter.encodeClasses(['elephant', 'panda'], { background: [] })
-  const message = ['one label and no background', 'give background words or more labels']
+  const message = ['one label and no background', 'pass background words or more labels']
   await rejects(segmenter.segment(small, alone, { labels: ['panda'] }), 'ERR_INVALID_ARG', ...message)
   await rejects(
     segmenter.segment(small, await segmenter.encodeClasses(['panda'], { background: [] })),

@@ -1,4 +1,4 @@
-// A model's image tower as the CPU multiplies it.
+// The weights of a model's image tower, packed for the CPU's products.
 #pragma once
 #include "cam/last_block_weights.h"
 #include "clip/image_tower.h"
@@ -13,8 +13,8 @@ struct Weights {
   size_t bytes() const { return tower.bytes() + last_block.bytes(); }
 };
 
-// int8 is used for the linear layers of all blocks but the last. Attention, the last block and GradCAM then compute in bfloat16, because
-// 8 bits are too coarse for what GradCAM differentiates.
+// kInt8 applies to the linear layers of all blocks except the last one. Attention, the last block and GradCAM then compute in bfloat16,
+// because GradCAM's derivatives need more than 8 bits.
 Weights make_weights(HostContext&, const ModelSource&, Precision);
 
 }  // namespace clip_es::cpu

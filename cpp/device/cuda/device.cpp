@@ -35,8 +35,8 @@ void CudaDevice::load(HostContext& host, const ModelSource& source, Precision pr
   finish();
 }
 
-// Whether LibTorch rounds float32 products to TF32's 11 bits is a setting of the process, which its C functions do not show. A product
-// shows it.
+// A setting of the process decides whether LibTorch rounds float32 products to TF32's 11 bits. No C function returns this setting, so a
+// product is tried.
 void CudaDevice::check_float32_products() {
   constexpr int64_t kSide = 256;
   constexpr float kValue = 1 + 0x1p-14f;  // TF32 rounds it to 1
@@ -120,7 +120,7 @@ void CudaDevice::multiply(const torch::Batch& a, const torch::Batch& b, float* o
   gpu_->torch().mm(a, b, torch::dense(out, torch::Dtype::kFloat32, a.rows, b.columns));
 }
 
-// Small and rarely called: the host computes it from a copy.
+// The host computes the embeddings from a copy, because they are small and rarely needed.
 void CudaDevice::embeddings(DeviceContext& c, const DeviceLastBlock& last, HostSpan<float> image, HostSpan<float> patches) {
   Arena::Scope scope(scratch_);
   HostLastBlock copy{.tokens = last.tokens};

@@ -1,5 +1,5 @@
-// The stages on a GPU: the same steps as the functions with the same names in clip/, cam/ and mask/, as kernels of ops/cuda and products of
-// LibTorch queued on one stream. Nothing waits between begin() and wait(), because copies to and from the GPU pass through pinned memory.
+// The stages on a GPU. They have the same steps as the functions with the same names in clip/, cam/ and mask/. They queue kernels of
+// ops/cuda and products of LibTorch on one stream. The host does not wait between begin() and wait(), because all copies use pinned memory.
 #pragma once
 #include <algorithm>
 #include <optional>
@@ -56,12 +56,12 @@ class CudaDevice : public Device {
   };
 
   int64_t head_size() const { return model_->image.width / model_->image.heads; }
-  float scale() const;  // of attention's scores
+  float scale() const;  // the factor of attention's scores
   bool exact_gelu() const { return model_->image.activation == Activation::kGelu; }
   void check_float32_products();
   void reuse_events();
 
-  // The values in the GPU's memory. The source may be changed as soon as the call returns.
+  // Copies the values to the GPU. The source may be changed as soon as the call returns.
   template <class T>
   T* send(DeviceArena& arena, std::span<const T> values) const {
     const std::span<T> pinned = staging_.take<T>(values.size());
@@ -79,7 +79,7 @@ class CudaDevice : public Device {
     downloads_.push_back({reinterpret_cast<const std::byte*>(pinned.data()), pinned.size_bytes(), host});
   }
 
-  // y = x W^T + b of `rows` rows, in the layer's type.
+  // y = x W^T + b for `rows` rows. x and y have the layer's type.
   void linear(const Linear&, const void* x, int64_t rows, void* y) const;
   // out (rows of a, columns of b) = a b, float32.
   void multiply(const torch::Batch& a, const torch::Batch& b, float* out) const;
@@ -93,7 +93,8 @@ class CudaDevice : public Device {
   const uint8_t* resize(DeviceArena&, const uint8_t* rgb, int64_t channels, PhotoSize from, PhotoSize to) const;
   void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, bool add_means) const;
   void attend_in_bfloat16(const EqualImages&, const void* qkv, const Linear& out_proj, void* out, bool add_means) const;
-  // Attention of one image in float32. out (n, width), log_sum_exp (heads, n) or null; mean (n - 1, n - 1), or null, += the block's share.
+  // Attention of one image in float32: out (n, width), log_sum_exp (heads, n) or null. If mean (n - 1, n - 1) is not null, adds
+  // affinity_weight() times the attention to it.
   void attend(DeviceArena&, const float* qkv, int64_t n, float* out, float* log_sum_exp, float* mean) const;
 
   void score_gradients(DeviceArena&, const DeviceLastBlock&, const LabelTexts&, float* logits, float* probabilities, float* a,

@@ -13,7 +13,7 @@ constexpr int kOldestMajor = 8;  // Ampere, the first with bfloat16 tensor cores
 constexpr const char* kFile = "libclip_es_cuda.so";
 constexpr const char* kNeedLessMemory = "use a smaller maxSide, fewer labels or a smaller model, or end other programs that use this GPU";
 
-// reason: what is wrong and how to mend it, in a form that ", or use device 'cpu'" can follow.
+// reason: the problem and the remedy. ", or use device 'cpu'" is added to it.
 [[noreturn]] void unavailable(int index, const std::string& reason) {
   throw Error(ErrorCode::kDeviceUnavailable,
               "device 'cuda:" + std::to_string(index) + "' cannot be used: " + reason + ", or use device 'cpu'");

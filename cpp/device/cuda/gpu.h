@@ -10,7 +10,7 @@
 
 namespace clip_es::cuda {
 
-// Throws Error kDeviceUnavailable if there is no driver, no GPU of this index, or if the GPU is older than compute capability 8.0.
+// Throws Error kDeviceUnavailable if there is no driver, no GPU with this index, or if the GPU is older than compute capability 8.0.
 void check_gpu(const Functions&, int index);
 
 class Gpu {

@@ -10,7 +10,7 @@
 namespace clip_es::cuda {
 namespace {
 
-constexpr size_t kScoreBytes = size_t{64} << 20;  // of scores at once, in float32
+constexpr size_t kScoreBytes = size_t{64} << 20;  // the memory for float32 scores
 
 void* take(DeviceArena& arena, int64_t count, torch::Dtype dtype) {
   if (dtype == torch::Dtype::kFloat32) return cuda::take<float>(arena, count);
@@ -31,7 +31,7 @@ CudaDevice::SentPhoto CudaDevice::send_photo(DeviceArena& arena, const Image& im
   return {rgb, 3};
 }
 
-// One resize: Pillow's two passes. The first makes RGB of what comes, even where the width stays.
+// One resize in two passes, as in Pillow. The first pass also converts grey and RGBA to RGB, so it runs even if the width does not change.
 const uint8_t* CudaDevice::resize(DeviceArena& arena, const uint8_t* image, int64_t channels, PhotoSize from, PhotoSize to) const {
   const auto taps = [&](int64_t in_size, int64_t out_size) {
     const ops::ResizeWeights w = ops::resize_weights(scratch_, in_size, out_size);
@@ -85,7 +85,7 @@ void CudaDevice::attend(DeviceArena& arena, const float* qkv, int64_t n, float* 
   }
 }
 
-// LibTorch's attention, then out_proj. A kernel of ours adds to the means.
+// LibTorch's attention, then out_proj. Our own kernel adds to the means.
 void CudaDevice::attend_in_bfloat16(const EqualImages& equal, const void* qkv, const Linear& out_proj, void* out, bool add_means) const {
   const int64_t width = model_->image.width, heads = model_->image.heads, n = equal.n;
   const torch::Backend::Attended a = gpu_->torch().attention(qkv, equal.images(), n, width, heads);
@@ -101,7 +101,8 @@ void CudaDevice::attend_in_bfloat16(const EqualImages& equal, const void* qkv, c
   linear(out_proj, a.out, equal.images() * n, out);
 }
 
-// x += pending, the output of the previous block's MLP. Then the block; its own MLP's output goes to `out` and is not yet added to x.
+// Adds `pending`, the output of the previous block's MLP, to x. Then computes the block. The output of its own MLP is written to `out` and
+// not added to x.
 void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const EqualImages> batch, float* x, const void* pending, void* out,
                            bool add_means) const {
   const torch::Dtype dtype = w.in_proj.dtype;

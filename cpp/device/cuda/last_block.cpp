@@ -14,7 +14,7 @@ void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens
     count += image.tokens;
     patches += image.patches();
   }
-  const DeviceLastBlock& all = images.front();  // its spans begin the matrices of all images
+  const DeviceLastBlock& all = images.front();  // each of its spans is the start of the matrix of all images
   float *const y = address(all.y), *const u = address(all.u), *const z_hat = address(all.z_hat);
   DeviceArena::Scope scope(c.arena);
   float *x1 = take(c.arena, patches * width), *out = take(c.arena, patches * width), *h_hat = take(c.arena, patches * width),

@@ -9,7 +9,7 @@ namespace clip_es::cuda {
 namespace {
 
 constexpr auto kType = torch::Dtype::kFloat32;
-// Rows of texts whose e (N, F) fit into this memory together share products. More rows are computed group by group.
+// Rows of texts share products if their e (N, F) fit into this memory together. More rows are computed in groups.
 constexpr size_t kGradientBytes = size_t{256} << 20;
 
 float* take(DeviceArena& arena, int64_t rows, int64_t columns) { return cuda::take<float>(arena, rows * columns); }
@@ -82,7 +82,7 @@ void CudaDevice::attention_gradient_sums(DeviceArena& arena, const DeviceLastBlo
   const auto part = [&](int64_t which, int64_t first, int64_t rows) {
     return torch::Batch{address(last.qkv) + first * 3 * width + which * width, kType, heads, rows, size, size, 3 * width, 1};
   };
-  // The gradients of all classes' queries (part 0) or keys (1), a head a batch.
+  // The gradients of all classes' queries (part 0) or keys (1); each head is one batch.
   const auto gradient = [&](int64_t which) {
     return torch::Batch{qkv_gradient + which * width, kType, heads, classes, size, size, 3 * width, 1};
   };

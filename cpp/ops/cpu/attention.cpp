@@ -1,6 +1,6 @@
-// Works on one tile of query rows and one head at a time: scores are computed, exponentiated, added to the mean and multiplied by the
-// values while they are in the core's first caches. Keys and values are packed once for all tiles. Rows are divided by their sums at the
-// end.
+// Computes one tile of query rows and one head at a time. Its scores are computed, exponentiated, added to the mean and multiplied by the
+// values while they are in the first caches of the core. Keys and values are packed once for all tiles. At the end, rows are divided by
+// their sums.
 #include "ops/attention.h"
 
 #include <cmath>

@@ -14,7 +14,7 @@
 
 namespace clip_es::ops {
 
-// One patch and one class of MlpGradient (ops/gradcam.h), whose fields have the same names.
+// One patch and one class of MlpGradient (ops/gradcam.h). The fields have the same names.
 struct MlpGradientRow {
   int64_t width, hidden;
   const float *u, *omega, *alpha, *fc_gamma, *fc_offset;              // (hidden)
@@ -25,7 +25,7 @@ struct MlpGradientSums {
   float gamma, u;  // e . fc_gamma and e . (u - fc_offset) / width
 };
 
-// How lattice points are named: see KeyLayout in ops/lattice_key.h.
+// The layout of the keys of lattice points: see KeyLayout in ops/lattice_key.h.
 struct KeyParts {
   uint64_t start;       // the key of the point at the origin
   const int* shift;     // (D)
@@ -34,7 +34,7 @@ struct KeyParts {
 
 // A kernel runs on the calling thread and allocates nothing. Unless a comment says otherwise, the pointers of one call must not overlap.
 struct Kernels {
-  // Activations, in place. The coarse one is exact to 1e-5.
+  // Activations, in place. The error of the coarse one is at most 1e-5.
   void (*quick_gelu)(float* u, int64_t count);
   void (*coarse_quick_gelu)(float* u, int64_t count);
   void (*gelu)(float* u, int64_t count);
@@ -55,7 +55,7 @@ struct Kernels {
   float (*largest)(const float* x, int64_t count);            // count > 0
   float (*largest_magnitude)(const float* x, int64_t count);  // 0 when count is 0
 
-  // Softmax. The first two return the sum of what they write; the coarse one is exact to 1e-5.
+  // Softmax. The first two return the sum of the results. The error of the coarse one is at most 1e-5.
   float (*exponentials)(float* x, int64_t count, float scale, float shift);  // x = e^(scale * x - shift)
   float (*coarse_exponentials)(float* x, int64_t count, float scale, float shift);
   void (*shifted_exponentials)(float* x, int64_t count, float scale, const float* shift);  // x_i = e^(scale * x_i - shift_i)
@@ -65,10 +65,10 @@ struct Kernels {
   float (*normalise_row)(const float* x, int64_t width, float epsilon, float* x_hat);
 
   // Attention's backward pass; names as in attention_gradient.cpp. `probability` is the patch's attention to the class token.
-  // gather_row: one row of [dO | delta] (size + 1), and what the patch adds to the sums of dk and dv.
+  // gather_row: computes one row of [dO | delta] (size + 1), and adds the patch's terms to the sums of dk and dv.
   void (*gather_row)(const float* gradient, const float* out, const float* class_value, const float* query, int64_t size, float probability,
                      float scale, float* row, float* key_sums, float* value_sums);
-  // add_key: what one key adds to the sums of dq. product (size + 1): the key's row of P^T [dO | delta].
+  // add_key: adds one key's term to the sums of dq. product (size + 1): the key's row of P^T [dO | delta].
   void (*add_key)(const float* product, const float* value, const float* key, int64_t size, float scale, float* query_sums);
 
   // The MLP's backward pass. slope (hidden) = act'(u) rstd_post, product (width) = composite e.
@@ -87,8 +87,8 @@ struct Kernels {
   // to[i] = high[i] << 16 | low[i]
   void (*interleave_pair)(const uint16_t* low, const uint16_t* high, int64_t count, uint32_t* to);
 
-  // What happens to a tile of sums, whose rows are `stride` floats apart.
-  // Turns sums of integers into floats: weights have their zero at 128 and one scale per column.
+  // The epilogue of a tile of sums, whose rows are `stride` floats apart.
+  // rescale: converts sums of integers to floats. The integers of weights are 128 too large, and each column has a scale.
   void (*rescale)(float* sums, int64_t rows, int64_t columns, int64_t stride, const RowScale* x, const float* weight_scales);
   void (*add_bias)(float* sums, int64_t rows, int64_t columns, int64_t stride, const float* bias);
   // y = sums + bias + y. Bias may be null; y is only added if `add`. Rows of y are row_stride floats apart.
@@ -105,7 +105,7 @@ struct Kernels {
   void (*lattice_blur)(const float* here, const float* values, const LatticeNeighbours*, int64_t count, int64_t channels, float* out);
   void (*lattice_blur_row)(const float* here, const float* before, const float* after, int64_t count, float* out);
   void (*normalise_weights)(const float* sums, int64_t count, int64_t corners, float strength, float* weight);
-  // The same keys and weights, bit for bit, at every level.
+  // These three give the same keys and weights, bit for bit, at every level.
   void (*lattice_keys_2)(const KeyParts&, const float* scaled, int64_t stride, int64_t count, uint64_t* keys, float* weights);
   void (*lattice_keys_5)(const KeyParts&, const float* scaled, int64_t stride, int64_t count, uint64_t* keys, float* weights);
   void (*find_triangles)(const float* x, float y, int64_t count, int32_t* quotient, int32_t* last, float* weights);
@@ -122,9 +122,9 @@ struct Kernels {
   const ProductTile* tiles;  // (3), by Precision
 };
 
-// The table in use: of the best level that this CPU has, or of the level that the environment variable CLIP_ES_CPU names. Always the same
-// table. Throws Error kInvalidArg if CLIP_ES_CPU names a level that this CPU does not have. The first call may take microseconds and the
-// following ones are cheap, but not free: call it outside of hot loops.
+// Returns the table in use, which never changes: that of the best level that this CPU has, or of the level that the environment variable
+// CLIP_ES_CPU names. Throws Error kInvalidArg if CLIP_ES_CPU names a level that this CPU does not have. The first call may take
+// microseconds and the following ones are cheap, but not free: call it outside of hot loops.
 const Kernels& kernels();
 
 }  // namespace clip_es::ops

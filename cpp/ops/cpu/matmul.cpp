@@ -11,9 +11,9 @@ namespace clip_es::ops {
 namespace {
 
 constexpr int64_t kDotRows = 4;         // rows of Kernels::dot_four_rows
-constexpr int64_t kSmallestRows = 64;   // of a matrix by a vector: fewer rows cost more in thread calls than they gain
+constexpr int64_t kSmallestRows = 64;   // per thread, for a matrix times a vector: fewer rows take less time than starting a thread's work
 constexpr int64_t kColumnChunk = 4096;  // sums of columns that stay in the first-level cache
-constexpr int64_t kDepthChunk = 256;    // terms that are added before they join the total, to keep rounding errors small
+constexpr int64_t kDepthChunk = 256;    // terms that are summed before this sum is added to the total, so that rounding errors stay small
 
 // y (m.rows) = m v, where rows of m are contiguous. Blocks begin at multiples of kDotRows, so a row's sum does not depend on the threads.
 void multiply_rows(HostContext& context, const MatrixView& m, const float* v, float* y) {
@@ -64,7 +64,7 @@ void multiply_vector(HostContext& context, const MatrixView& m, const float* v, 
   else multiply_columns(context, m, v, y);
 }
 
-// Rows [first, first + count) of m, the numbers [begin, begin + depth) of each, packed `tile_rows` at a time.
+// Packs the numbers [begin, begin + depth) of rows [first, first + count) of m, `tile_rows` rows at a time.
 void pack(const MatrixView& m, int64_t first, int64_t count, int64_t begin, int64_t depth, int64_t tile_rows, float* memory,
           uint32_t* packed) {
   const float* data = m.data + first * m.row_stride + begin * m.column_stride;
@@ -77,7 +77,7 @@ void pack(const MatrixView& m, int64_t first, int64_t count, int64_t begin, int6
   pack_rows(Precision::kFloat32, gather, memory, count, depth, tile_rows, packed);
 }
 
-// All rows of m, shared among the threads.
+// Packs all rows of m. The threads share them.
 std::span<uint32_t> pack_all(HostContext& context, const MatrixView& m) {
   const int64_t tile_rows = product_tile(Precision::kFloat32).rows, block = rows_per_thread(context, m.rows),
                 memory = kPackedTogether * m.columns;
@@ -92,7 +92,7 @@ std::span<uint32_t> pack_all(HostContext& context, const MatrixView& m) {
   return packed;
 }
 
-// out[i * row_stride + j * column_stride] (+)= (a b)_ij. a should be the smaller matrix: it is packed whole.
+// out[i * row_stride + j * column_stride] (+)= (a b)_ij. a should be the smaller matrix, because all of it is packed at once.
 void multiply_matrices(HostContext& context, const MatrixView& a, const MatrixView& b, float* out, int64_t row_stride,
                        int64_t column_stride) {
   Arena::Scope scope(context.arena);

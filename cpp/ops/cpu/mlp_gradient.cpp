@@ -1,5 +1,5 @@
-// Works on blocks of patches. For each patch the rows of e (F) of all classes are computed, packed and dropped while they are in the cache,
-// so that what the classes share is read once. act'(u) rstd_post is computed once for all classes.
+// Computes blocks of patches. For each patch, the rows of e (F) of all classes are computed and packed while they are in the cache. So the
+// data that the classes share are read once, and act'(u) rstd_post is computed once for all classes.
 #include <algorithm>
 
 #include "ops/cpu/kernels.h"

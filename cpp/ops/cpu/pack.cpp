@@ -8,8 +8,8 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kRun = 64;               // words of each row at a time, so few that the result stays in the first-level cache
-constexpr int64_t kShortRow = 256;         // floats; the rows of one head are so short and far apart
+constexpr int64_t kRun = 64;               // words of each row at a time; the result stays in the first-level cache
+constexpr int64_t kShortRow = 256;         // floats; shorter rows, such as those of one head, are far apart and prefetched
 constexpr int64_t kAhead = 12;             // rows to prefetch
 constexpr float kLargestInteger = 127.0f;  // of the 8-bit integers, either sign
 
@@ -21,7 +21,7 @@ class RowPacker {
 
   int64_t words() const { return tile_.words(depth_); }
 
-  // packed: where the first of the rows begins. scales (rows): for kInt8.
+  // packed: the start of the first row. scales (rows): for kInt8.
   void pack(const float* const* x, int64_t rows, uint32_t* packed, RowScale* scales) const {
     if (rows == kPackedTogether && precision_ == Precision::kBFloat16 && k_.interleave_bfloat16)
       return k_.interleave_bfloat16(x, depth_, tile_rows_, packed);

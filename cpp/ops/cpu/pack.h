@@ -1,4 +1,4 @@
-// Matrices in the order in which product tiles read them, see product_tile.h.
+// Packs matrices in the order in which product tiles read them: see product_tile.h.
 #pragma once
 #include <cstdint>
 
@@ -7,9 +7,9 @@
 
 namespace clip_es::ops {
 
-// Packs x (rows, depth), whose rows are `stride` floats apart: for every tile_rows rows (words, tile_rows), the last ones padded with
-// zeros. With tile_rows = tile.rows the result is the x of tiles. With tile_rows = tile.columns it is panels; those of kInt8 still need 128
-// added. scales (rows): written for kInt8 only.
+// Packs x (rows, depth), whose rows are `stride` floats apart. Every tile_rows rows become (words, tile_rows); the last ones are padded
+// with zeros. With tile_rows = tile.rows the result is the x of tiles. With tile_rows = tile.columns the result is panels; for kInt8 the
+// caller must then add 128 to each integer. scales (rows): written for kInt8 only.
 void pack_rows(Precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
                RowScale* scales = nullptr);
 // The same for rows that x computes on demand, four at a time. memory: (kPackedTogether, depth).
@@ -27,7 +27,7 @@ void multiply_packed(const ProductTile&, const uint32_t* x, const uint32_t* pane
 
 inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
-// Prefetches floats that are read soon. For short pieces that are far apart, because the CPU cannot predict where the next one is.
+// Prefetches floats that are read soon. Use it for short pieces that are far apart, because the CPU cannot predict where the next one is.
 inline void prefetch(const float* p, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(p + i);
 }

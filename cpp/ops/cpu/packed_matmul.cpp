@@ -1,6 +1,6 @@
 // After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): a tile of y stays in registers while a tile of x
-// and a panel of weights, both packed in the order of use, are read. Meanwhile the panel stays in the first caches and a block of x in the
-// last one.
+// and a panel of weights, both packed in the order of use, are read. The panel stays in the first caches, and a block of x in the
+// last-level cache.
 #include "ops/packed_matmul.h"
 
 #include <algorithm>
@@ -62,9 +62,9 @@ int64_t block_rows(const HostContext& context, Precision precision, int64_t rows
 
 // The working memory of one product.
 struct Scratch {
-  uint32_t* packed;  // x in words
-  float* made;       // (kPackedTogether, inputs): rows of x that are computed on demand
-  RowScale* scales;  // (rows), for kInt8
+  uint32_t* packed;   // x in words
+  float* row_memory;  // (kPackedTogether, inputs): rows of x that are computed on demand
+  RowScale* scales;   // (rows), for kInt8
 
   // Places the arrays one after the other in memory, which may be null. Returns their size in bytes.
   int64_t bind(std::byte* memory, const PackedMatrix& w, int64_t rows) {
@@ -75,7 +75,7 @@ struct Scratch {
       return memory + used - round_up(bytes, 64);
     };
     packed = reinterpret_cast<uint32_t*>(take(round_up(rows, t.rows) * t.words(w.inputs) * sizeof *packed));
-    made = reinterpret_cast<float*>(take(kPackedTogether * w.inputs * sizeof *made));
+    row_memory = reinterpret_cast<float*>(take(kPackedTogether * w.inputs * sizeof *row_memory));
     scales = reinterpret_cast<RowScale*>(take(w.precision == Precision::kInt8 ? rows * sizeof *scales : 0));
     return used;
   }
@@ -93,7 +93,7 @@ void packed_matmul(const PackedMatrix& w, const RowSource& x, int64_t rows, cons
   const int64_t words = t.words(w.inputs), step = integers ? words : kWords;
   Scratch s;
   s.bind(memory, w, rows);
-  pack_rows(w.precision, x, s.made, rows, w.inputs, t.rows, s.packed, s.scales);
+  pack_rows(w.precision, x, s.row_memory, rows, w.inputs, t.rows, s.packed, s.scales);
   for (int64_t begin = 0; begin < words; begin += step) {
     const bool first = begin == 0, last = begin + step >= words;
     const auto before = [&](int64_t row, int64_t here, int64_t column, int64_t columns) {
@@ -171,7 +171,8 @@ void packed_feed_forward(HostContext& context, const PackedLayer& in, Activation
     uint32_t* activations = all_activations.data() + worker * block * hidden;
     float* to = y + first * w_out.outputs;
     pack_rows(
-        w_in.precision, [&](int64_t row, float* memory) { return x(first + row, memory); }, s.made, count, w_in.inputs, t.rows, s.packed);
+        w_in.precision, [&](int64_t row, float* memory) { return x(first + row, memory); }, s.row_memory, count, w_in.inputs, t.rows,
+        s.packed);
     const auto activate_tile = [&](float* sums, int64_t row, int64_t here, int64_t column, int64_t columns) {
       k.add_bias(sums, here, columns, t.columns, in.bias + column);
       activate(activation, sums, here * t.columns, w_in.precision);

@@ -5,7 +5,7 @@
 namespace clip_es::ops {
 namespace {
 
-// Of one thread.
+// The working memory of one thread.
 struct Scratch {
   alignas(64) uint32_t panel[kMaxTileColumns * kPanelDepth];
   alignas(64) float memory[kPackedTogether * kPanelDepth];
@@ -20,7 +20,7 @@ void multiply_panels(HostContext& context, const uint32_t* x, int64_t rows, int6
   const ProductTile& t = product_tile(Precision::kFloat32);
   const int64_t panels = divide_up(columns, t.columns);
   if (rows == 0 || panels == 0) return;
-  // With fewer panels than threads, threads share the rows of a panel, too.
+  // If there are fewer panels than threads, threads also share the rows of a panel.
   const int64_t block = round_up(divide_up(rows, divide_up(context.pool.size(), panels)), t.rows), blocks = divide_up(rows, block);
   Arena::Scope scope(context.arena);
   const auto scratch = context.arena.take<Scratch>(context.pool.size());

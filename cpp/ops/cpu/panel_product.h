@@ -8,14 +8,14 @@
 
 namespace clip_es::ops {
 
-// Numbers of the inner dimension that are multiplied at a time: a panel of them fits in the second-level cache.
+// How many numbers of the inner dimension are multiplied at a time. A panel of this depth fits in the second-level cache.
 constexpr int64_t kPanelDepth = 768;
 
-// One panel of the right operand: the columns [column, column + columns), of which the numbers [begin, begin + depth).
+// One panel of the right operand: the numbers [begin, begin + depth) of the columns [column, column + columns).
 struct PanelRange {
   int64_t column, columns, begin, depth;
 };
-// Packs a panel as pack_columns does. memory: scratch for (kRowsMade, depth) floats.
+// Packs a panel as pack_columns does. memory: scratch for (kPackedTogether, depth) floats.
 using PackPanel = FunctionRef<void(const PanelRange&, float* memory, uint32_t* panel)>;
 
 // Sums of one tile over one range of the inner dimension. Ranges follow each other from the first to the last.
@@ -29,7 +29,7 @@ using FinishTile = FunctionRef<void(const TileSums&)>;
 // x: `rows` rows of `depth` numbers, packed by pack_rows for float32 tiles. Calls pack and finish from several threads.
 void multiply_panels(HostContext&, const uint32_t* x, int64_t rows, int64_t depth, int64_t columns, PackPanel pack, FinishTile finish);
 
-// Rows of a block if the pool's threads share `rows` rows in whole tiles.
+// The rows of a block if the pool's threads share `rows` rows in whole tiles.
 int64_t rows_per_thread(const HostContext&, int64_t rows);
 
 }  // namespace clip_es::ops

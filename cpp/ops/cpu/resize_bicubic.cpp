@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kChannels = 3;
 constexpr int kFractionBits = 22;
-constexpr double kSupport = 2.0;  // the filter is zero beyond
+constexpr double kSupport = 2.0;  // the filter is zero outside of this distance
 constexpr int64_t kSmallestRows = 8;
 
 double bicubic(double x) {
@@ -26,7 +26,7 @@ double bicubic(double x) {
 
 ResizeWeights resize_weights(Arena& arena, int64_t in_size, int64_t out_size) {
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
-  const double stretch = std::max(scale, 1.0);  // a wider filter when the picture shrinks: antialiasing
+  const double stretch = std::max(scale, 1.0);  // the filter is wider when the photo shrinks (antialiasing)
   const double support = kSupport * stretch;
   ResizeWeights w;
   w.taps = static_cast<int64_t>(std::ceil(support)) * 2 + 1;

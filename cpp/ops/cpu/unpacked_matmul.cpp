@@ -19,7 +19,7 @@ const float* widen_rows(const UnpackedWeight& w, int64_t first, int64_t count, f
   return memory;
 }
 
-// Asks for the rows of weights that widen_rows() reads next, so that they are not waited for.
+// Prefetches the rows of weights that widen_rows() reads next.
 void prefetch_rows(const UnpackedWeight& w, int64_t first, int64_t count) {
   constexpr int64_t kLine = 64;
   const int64_t size = w.values ? sizeof(float) : sizeof(uint16_t);
@@ -32,12 +32,12 @@ void multiply_few_rows(HostContext& context, const UnpackedWeight& w, const RowS
                        float* y) {
   Arena::Scope scope(context.arena);
   const Kernels& k = kernels();
-  const auto made = context.arena.take<float>(rows * w.inputs);
+  const auto row_memory = context.arena.take<float>(rows * w.inputs);
   const auto inputs = context.arena.take<const float*>(rows);
-  for (int64_t r = 0; r < rows; ++r) inputs[r] = x(r, made.data() + r * w.inputs);
+  for (int64_t r = 0; r < rows; ++r) inputs[r] = x(r, row_memory.data() + r * w.inputs);
   const auto widened = context.arena.take<float>(context.pool.size() * kDotRows * w.inputs);
   const int64_t blocks = (w.outputs + kSmallestOutputs - 1) / kSmallestOutputs;
-  // x may be computed from y: y is written only when no row of x is needed any more.
+  // x may be computed from y, so y is written only after all rows of x were read.
   const auto sums = context.arena.take<float>(rows * w.outputs);
   context.pool.run(blocks, [&](int64_t block, int worker) {
     const int64_t end = std::min((block + 1) * kSmallestOutputs, w.outputs);
@@ -56,18 +56,19 @@ void multiply_few_rows(HostContext& context, const UnpackedWeight& w, const RowS
   if (epilogue.activation) activate(*epilogue.activation, y, rows * w.outputs);
 }
 
-// All rows of x, packed for tiles.
+// Packs all rows of x for tiles.
 std::span<uint32_t> pack_all_rows(HostContext& context, const RowSource& x, int64_t rows, int64_t inputs) {
   const ProductTile& t = product_tile(Precision::kFloat32);
   const int64_t block = rows_per_thread(context, rows);
   const auto packed = context.arena.take<uint32_t>(round_up(rows, t.rows) * inputs);
   Arena::Scope scope(context.arena);
-  const auto made = context.arena.take<float>(context.pool.size() * kPackedTogether * inputs);
+  const auto row_memory = context.arena.take<float>(context.pool.size() * kPackedTogether * inputs);
   context.pool.run((rows + block - 1) / block, [&](int64_t index, int worker) {
     const int64_t first = index * block;
     pack_rows(
         Precision::kFloat32, [&](int64_t row, float* memory) { return x(first + row, memory); },
-        made.data() + worker * kPackedTogether * inputs, std::min(block, rows - first), inputs, t.rows, packed.data() + first * inputs);
+        row_memory.data() + worker * kPackedTogether * inputs, std::min(block, rows - first), inputs, t.rows,
+        packed.data() + first * inputs);
   });
   return packed;
 }

@@ -1,4 +1,4 @@
-// The naive twins of the kernels and stages: each one written as its formula, in double precision, without threads, blocks or reuse of
+// The naive twins of the kernels and stages: each computes its formula in double precision, without threads, blocks or reuse of
 // results. The tests compare the fast versions with them. Names and shapes are as in tools/golden/clip_es.py.
 #pragma once
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The result of Pillow's Image.resize(size, BICUBIC) for 8-bit RGB (libImaging/Resample.c), computed for one output pixel at a time. A
-// pixel is a weighted sum of the input pixels under a cubic filter that is centred on it, and wider when the picture shrinks. The weights
+// pixel is a weighted sum of the input pixels under a cubic filter that is centred on it, and wider when the image shrinks. The weights
 // sum to one and are rounded to 22 fractional bits. The sum is rounded and clamped to a byte. First along rows, then along columns.
 #include <algorithm>
 #include <cmath>

@@ -1,11 +1,11 @@
-// What happens to a tile of sums while it is in registers or in the first-level cache.
+// The epilogue of a product: the last operations on a tile of sums while it is in the first-level cache.
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/kernels/vectors.h"
 
 namespace clip_es::ops::CLIP_ES_LEVEL {
 
 void rescale(float* sums, int64_t rows, int64_t columns, int64_t stride, const RowScale* x, const float* weight_scales) {
-  constexpr float kZero = 128;  // of the integers in panels
+  constexpr float kZero = 128;  // the integer that stands for 0 in panels
   for (int64_t r = 0; r < rows; ++r, sums += stride) {
     const float zero = kZero * x[r].sum, scale = x[r].scale;
 #pragma omp simd

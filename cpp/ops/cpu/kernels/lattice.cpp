@@ -1,4 +1,5 @@
-// The inner loops of the permutohedral lattice. One loop serves every number of channels: Value says how many registers a value fills.
+// The inner loops of the permutohedral lattice. One loop serves every number of channels; its parameter Value is the number of registers
+// that a value needs.
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/kernels/vectors.h"
 

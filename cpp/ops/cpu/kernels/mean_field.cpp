@@ -80,7 +80,7 @@ CLIP_ES_INLINE void update_block(const float* unary, int64_t unary_step, int64_t
     store(sums + p, sum);
     store(most + p, highest + sum);
   }
-  // Relative to the largest of all labels, of which the last one has 0.
+  // Makes the exponents relative to the largest of all labels. The last label's exponent is 0.
   Float8 largest[kParts], total[kParts], on[kParts];
   for (int64_t i = 0; i < kParts; ++i) {
     load(largest[i], most + i * 8);
@@ -112,7 +112,8 @@ CLIP_ES_INLINE void update_block(const float* unary, int64_t unary_step, int64_t
   }
 }
 
-// Long blocks first: there, no transposed value is read before its store has finished. Then shorter ones, then the rest padded with zeros.
+// Long blocks first, because they read no transposed value before its store has finished. Then short blocks, then the remaining pixels,
+// padded with zeros.
 CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t count, float* message) {
   const int64_t others = labels - 1, channels = padded_channels(others);
   int64_t i = 0;
@@ -130,8 +131,8 @@ CLIP_ES_INLINE void update_many(const float* unary, int64_t labels, int64_t coun
   std::memcpy(message + i * channels, last_message, floats(left * channels));
 }
 
-// The marginal of the last label: 1 minus the others', in compensated summation. Where it exceeds the largest of them by no more than
-// rounding, it becomes equal to it: labels that tie get equal marginals.
+// The marginal of the last label: 1 minus the other marginals, with compensated summation. If it exceeds the largest of them by less than
+// kRounding, it is set to the largest one, so that labels that tie get equal marginals.
 template <class Value>
 struct LastMarginal {
   static constexpr float kRounding = 0x1p-20f;

@@ -36,8 +36,8 @@ void interleave_pair(const uint16_t* low, const uint16_t* high, int64_t count, u
 }
 
 #if defined(__AVX512BF16__)
-// The numbers are rounded in registers, eight floats of each row at a time. Often they have just been written as vectors of eight floats: a
-// longer load would have to wait until these are in the cache.
+// The numbers are rounded in registers, eight floats of each row at a time. Often they have just been written as vectors of eight floats,
+// and a longer load would have to wait until these vectors are in the cache.
 void interleave_bfloat16(const float* const rows[4], int64_t count, int64_t step, uint32_t* to) {
   const float *x0 = rows[0], *x1 = rows[1], *x2 = rows[2], *x3 = rows[3];
   for (int64_t i = 0; i < count; i += 8) {

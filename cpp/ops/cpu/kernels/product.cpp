@@ -10,7 +10,7 @@
 namespace clip_es::ops::CLIP_ES_LEVEL {
 namespace {
 
-// A tile has kRows rows of two vectors of kLanes columns: as many sums as there are registers, less those that x and panels need.
+// A tile has kRows rows of two vectors of kLanes columns: the sums fill the registers that x and the panel do not need.
 #if defined(__AVX512F__)
 constexpr int kLanes = 16, kRows = 12;  // 32 registers
 #elif defined(__AVX2__)
@@ -103,7 +103,7 @@ void multiply_int8(const uint32_t* x, const uint32_t* panel, int64_t words, floa
 #pragma GCC unroll 16
   for (int r = 0; r < kCount; ++r)
     for (int half = 0; half < 2; ++half) _mm512_store_si512(sums + r * stride + half * kLanes, sum[r][half]);
-  // Converted only now: if the loop above converts the sums, GCC 12 keeps them in memory instead of registers during the product.
+  // Converts after the loop: if the loop converted the sums, GCC 12 would keep them in memory instead of registers.
   for (int r = 0; r < kCount; ++r)
     for (int half = 0; half < 2; ++half) {
       float* to = sums + r * stride + half * kLanes;

@@ -45,7 +45,7 @@ using FloatBits = Bits4;
 
 CLIP_ES_INLINE void take_larger(Floats& most, const Floats& other) { most = other > most ? other : most; }
 
-// The largest of `start` and all elements after a change, for which there are two functions: of a vector in place, and of one element.
+// The largest of `start` and all changed elements. The change is passed as two functions: one for a vector, one for a single element.
 // Written with vectors, because Clang does not vectorise a loop that only takes the maximum.
 template <class Change, class ChangeOne>
 CLIP_ES_INLINE float largest_of(const float* x, int64_t count, float start, Change change, ChangeOne change_one) {

@@ -20,7 +20,7 @@
 
 namespace clip_es::ops::CLIP_ES_LEVEL {
 
-// Declares every kernel of this level with the type that the table gives it: a definition of another type does not link.
+// Declares every kernel of this level with its type in the table, so that a definition of another type does not link.
 template <class T>
 struct Pointee;
 template <class T>

@@ -37,15 +37,16 @@ CLIP_ES_INLINE float fast_exp_unclamped(float x) {
   return e;
 }
 
-// e^x for every x: below -87 the result is the smallest normal number, above 88 it is e^88.
+// e^x for every x. Below -87 the result is the smallest normal number, and above 88 it is e^88.
 CLIP_ES_INLINE float fast_exp(float x) {
   x = x < -87.0f ? -87.0f : x;
   x = x > 88.0f ? 88.0f : x;
   return fast_exp_unclamped(x);
 }
 
-// 2^x to 3e-6 for x <= 127; x below -126 gives the smallest normal number. Half the work of fast_exp, and exact enough for results that are
-// rounded to bfloat16 (whose unit is 8e-3). The polynomial for 2^f, |f| <= 1 / 2, has the least relative error of its degree.
+// 2^x to 3e-6 for x <= 127; x below -126 gives the smallest normal number. It takes half the time of fast_exp, and is exact enough for
+// results that are rounded to bfloat16 (whose unit is 8e-3). The polynomial for 2^f, |f| <= 1 / 2, has the least relative error of its
+// degree.
 CLIP_ES_INLINE float coarse_exp2(float x) {
   x = x < -126.0f ? -126.0f : x;
   const float shifted = x + kRound;
