@@ -226,3 +226,17 @@ TEST("at every level, marginals are never negative, and the last one is the rest
           for (int64_t i = 0; i < count; ++i) CHECK(marginals[l * step + i] >= 0);
       }
 }
+
+TEST("at every level, the last of 255 marginals has no more than the error of one rounding") {
+  Random random(7);
+  for (const ops::CpuLevel& level : ops::cpu_levels()) {
+    const int64_t labels = 255, count = 9, others = labels - 1, channels = ops::padded_channels(others);
+    std::vector<float> excess = random.uniform(count * channels, -0.003f, 0.003f), marginals(labels * count);
+    level.kernels.marginals_of(excess.data(), labels, count, marginals.data(), count);
+    for (int64_t i = 0; i < count; ++i) {
+      double rest = 1;
+      for (int64_t l = 0; l < others; ++l) rest -= static_cast<double>(marginals[l * count + i]);
+      CHECK_BELOW(std::abs(marginals[others * count + i] - std::max(rest, 0.0)), 6e-8);
+    }
+  }
+}

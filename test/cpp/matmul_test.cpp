@@ -172,18 +172,19 @@ TEST("a layer whose weights are not packed equals the twin in float32 and float1
 
 TEST("a layer whose weights are not packed adds to y or activates it after all inputs are summed") {
   Random random(34);
-  for (const int64_t inputs : {40, 1600}) {
-    constexpr int64_t kRows = 29, kOutputs = 50;
-    const std::vector<float> weight = halves_exactly(random.normal(kOutputs * inputs, 0.1f)), bias = random.normal(kOutputs),
-                             x = random.normal(kRows * inputs);
-    const Linear layer = Linear::compact({weight, bias, kOutputs, inputs});
-    const std::vector<float> sums = run(1, layer, x, kRows), added = run(3, layer, x, kRows, {.add = true});
-    const std::vector<float> active = run(3, layer, x, kRows, {.activation = Activation::kQuickGelu});
-    for (size_t i = 0; i < sums.size(); ++i) {
-      CHECK_BELOW(std::abs(added[i] - (sums[i] + 2)), 1e-5);
-      CHECK_BELOW(std::abs(active[i] - reference::activation(Activation::kQuickGelu, sums[i])), 1e-5);
+  for (const int64_t inputs : {40, 1600})
+    for (const int64_t rows : {29, 77}) {  // without and with panels
+      constexpr int64_t kOutputs = 50;
+      const std::vector<float> weight = halves_exactly(random.normal(kOutputs * inputs, 0.1f)), bias = random.normal(kOutputs),
+                               x = random.normal(rows * inputs);
+      const Linear layer = Linear::compact({weight, bias, kOutputs, inputs});
+      const std::vector<float> sums = run(1, layer, x, rows), added = run(3, layer, x, rows, {.add = true});
+      const std::vector<float> active = run(3, layer, x, rows, {.activation = Activation::kQuickGelu});
+      for (size_t i = 0; i < sums.size(); ++i) {
+        CHECK_BELOW(std::abs(added[i] - (sums[i] + 2)), 1e-5);
+        CHECK_BELOW(std::abs(active[i] - reference::activation(Activation::kQuickGelu, sums[i])), 1e-5);
+      }
     }
-  }
 }
 
 TEST("a feed-forward of layers whose weights are not packed may compute x from y") {

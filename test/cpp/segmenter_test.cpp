@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "check.h"
 #include "clip/preprocess.h"
@@ -221,6 +222,10 @@ TEST("an encoded photo holds the floats of its encoding and its pixels, and no m
   const auto encoded = s.segmenter.encode(s.jobs[0].image(), times);
   const Grid& grid = encoded->encoding.grid;
   const size_t floats = last_block_floats({model.image.width, model.last_hidden, model.image.heads}, grid.tokens());
+  // For each token y, qkv, attended and log_sum_exp; for each patch u, omega, two deviations, z_hat, h_hat_out and z_hat_out; and pooled.
+  const int64_t width = model.image.width;
+  CHECK(std::cmp_equal(floats,
+                       grid.tokens() * (5 * width + model.image.heads) + grid.patches() * (2 * model.last_hidden + 2 + 3 * width) + width));
   CHECK(encoded->memory.bytes() == (floats + grid.patches() * grid.patches()) * sizeof(float));
   CHECK(encoded->rgb == s.jobs[0].photo.rgb);
 }
