@@ -67,6 +67,9 @@ test('the embedded model says what it is, and cannot be told otherwise', async (
     device: 'cpu',
     precision: 'float32',
     photosAtATime: 2,
+    heads: 2,
+    activation: 'quickgelu',
+    assumed: [],
   })
   assert.ok(Object.isFrozen(segmenter.model))
   await segmenter.close()

@@ -77,7 +77,7 @@ test('a damaged archive is ERR_MODEL_FORMAT and names what is wrong with which t
     ['nan.pt', (a) => a.record('data/0').writeFloatLE(Number.NaN, 4 * 99), 'tensor positional_embedding', 'not finite (nan)'],
     ['infinite.pt', (a) => a.record('data/86').writeUInt16LE(0xfc00, 6e6), 'tensor token_embedding.weight', 'not finite (-inf)'],
     ['rows.pt', reshape(32, 128), 'tensor text_projection is (32, 128)', '(64, 128)'],
-    ['columns.pt', reshape(64, 64), 'tensor visual.proj is (128, 128)', 'the embedding is 64'],
+    ['columns.pt', reshape(64, 64), 'tensor visual.proj is (128, 128)', 'text_projection has embeddings of size 64'],
     ['reach.pt', reshape(65, 128), 'tensor text_projection', 'of a storage that has 8192'],
     ['missing.pt', rename('ln_post', 'ln_last'), 'tensor visual.ln_post.weight is missing'],
     ['text.pt', rename('token_embedding', 'words'), 'tensor token_embedding.weight is missing'],
