@@ -14,7 +14,7 @@ import type { ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
 export class ClassSet {
   readonly names: readonly string[]
   readonly background: readonly string[]
-  /** Background words left out because a class goes by them. */
+  /** Background words that are not used, because they are also names or synonyms of classes. */
   readonly droppedBackground: readonly string[]
   readonly #data: ClassSetData
 

@@ -215,7 +215,7 @@ test('flags override the class file: background, threshold, refinement', async (
 test('background words that are classes too are named', () => {
   const { status, stderr } = place.run(['segment', 'photo.png', '--classes', 'panda,wall', '--background', 'wall,sea'])
   assert.is(status, 0)
-  assert.match(stderr, /\nclip-es: background words left out, because a class goes by them: wall\n$/)
+  assert.match(stderr, /\nclip-es: these background words are not used, because they are also classes: wall\n$/)
 })
 
 test('--help shows every option and examples', () => {

@@ -241,7 +241,9 @@ test('bad files among good ones are reported, and the good ones are done', async
   assert.is(piped.status, 1)
   assert.is(piped.stdout.split('\n').filter((line) => line.includes('; clip-es-out/')).length, 2)
   assert.is(piped.stdout.split('\n').length, 3, 'failures are not among the results')
-  for (const { path, error } of failed) assert.ok(piped.stderr.includes(`\nclip-es: ${path}: ${error.message}\n`), path)
+  // libvips has one buffer for the errors of all threads, so its words in brackets can differ from run to run.
+  for (const { path, error } of failed)
+    assert.ok(piped.stderr.includes(`\nclip-es: ${path}: ${error.message.replace(/\(.*/s, '')}`), path)
 })
 
 test('a photo larger than the engine takes is refused before it is decoded', async () => {

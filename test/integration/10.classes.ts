@@ -169,7 +169,7 @@ test('several templates are averaged as unit embeddings, for classes and backgro
   }
 })
 
-test("a background word that a class goes by, however it is written, is dropped and listed, and doesn't compete", async () => {
+test("a background word that is also a class, however it is written, is dropped and listed, and doesn't compete", async () => {
   const words = ['sky', 'Elephant ', 'grass', 'mammoth', 'wall']
   const classes = await encode([{ name: 'elephant', synonyms: ['elephant', 'Mammoth'] }, 'panda'], { background: words })
   assert.equal(classes.background, ['sky', 'grass', 'wall'])

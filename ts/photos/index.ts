@@ -2,11 +2,12 @@
 export { readClassFile } from './class_file.js'
 export { encodeConfidence } from './confidence_png.js'
 export { joinHoles } from './join_holes.js'
+export type { LegendEntry } from './legend.js'
 export { type EncodeMaskOptions, encodeMask, type LabelMap, readMask } from './mask_png.js'
 export { drawOverlay, type OverlayLabel, type OverlayOptions } from './overlay.js'
 export { type Colour, hexColour, maskPalette, parseColour, vividColour, vocColour } from './palette.js'
 export { type Region, type Ring, traceRegions } from './polygons.js'
-export { type Photo, photoExtensions, type ReadPhotoOptions, readPhoto } from './read_photo.js'
+export { type Orientation, type Photo, photoExtensions, type ReadPhotoOptions, readPhoto } from './read_photo.js'
 export {
   type CocoRle,
   type CompressedCocoRle,

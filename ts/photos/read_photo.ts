@@ -14,7 +14,8 @@ export interface Photo extends ImageData {
   pages: number
 }
 
-type Orientation = 'obeyed' | 'ignored'
+/** Whether the EXIF orientation is applied. */
+export type Orientation = 'obeyed' | 'ignored'
 
 export interface ReadPhotoOptions {
   /** Files with more pixels are refused before they are decoded. Default `defaults.maxPixels`, 100e6. */

@@ -3,13 +3,14 @@ import { type ClassFile, Segmenter, type SegmentOptions } from 'clip-es'
 import { packageVersion, resolveModelPath, resolveSegmentOptions } from 'clip-es/support'
 import sharp from 'sharp'
 import { classesFor, type Kind, kindOf, readDataset, sourceOf } from '../dataset_source.js'
+import { encodeClasses } from '../encode_classes.js'
 import { makeOutFolder } from '../out_folder.js'
 import { othersInWork, runPipeline } from '../pipeline/pipeline.js'
 import { failureEvent, Progress, sayEnd, sayStart } from '../pipeline/progress.js'
 import { isDone, Journal, type JournalEntry, readJournal } from '../results/journal.js'
 import { claimFolder, type Manifest, settingsHash } from '../results/manifest.js'
 import { ResultStore } from '../results/store.js'
-import { complain, say } from '../say.js'
+import { say } from '../say.js'
 import { type Dataset, type DatasetItem, type Failure, shardOf } from '../sources/dataset.js'
 import { writeFoundLabels } from '../sources/labels_file.js'
 import { stopSignal } from '../stop.js'
@@ -51,9 +52,7 @@ async function prepare(
   signal: AbortSignal,
 ): Promise<Plan> {
   const specs = file.classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
-  const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encodingOf(options, file), signal }))
-  const dropped = classes.droppedBackground.join(', ')
-  if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
+  const classes = await encodeClasses(segmenter, specs, { ...encodingOf(options, file), signal })
   const settings = settingsOf(kind, options, file, segmenter)
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const include = (['confidence', 'cams'] as const).filter((output) => options[output])

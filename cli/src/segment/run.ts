@@ -1,5 +1,6 @@
-import { type ClassSet, Segmenter, type SegmentOptions } from 'clip-es'
+import { Segmenter, type SegmentOptions } from 'clip-es'
 import sharp from 'sharp'
+import { encodeClasses } from '../encode_classes.js'
 import { makeOutFolder } from '../out_folder.js'
 import { findPhotos, type NotFound } from '../photos/find.js'
 import { type Placed, placeResults } from '../photos/places.js'
@@ -72,19 +73,12 @@ async function load(
   const { model, device, precision, threads, concurrency, maxSide } = given
   const segmenter = await Segmenter.load({ model, device, precision, threads, concurrency, maxSide, signal })
   try {
-    const classes = await encodeClasses(segmenter, asked, signal)
+    const classes = await encodeClasses(segmenter, asked.specs, { ...asked.encoding, signal })
     return { segmenter, job: { segmenter, classes, ...settings(given, asked, signal) } }
   } catch (error) {
     await segmenter.close()
     throw error
   }
-}
-
-async function encodeClasses(segmenter: Segmenter, { specs, encoding }: AskedClasses, signal: AbortSignal): Promise<ClassSet> {
-  const classes = await asUsage(() => segmenter.encodeClasses(specs, { ...encoding, signal }))
-  const dropped = classes.droppedBackground.join(', ')
-  if (dropped) complain(`clip-es: background words left out, because a class goes by them: ${dropped}`)
-  return classes
 }
 
 /** What to ask the engine for, and what to write: the mask last. */
