@@ -15,9 +15,9 @@ import { isDone, Journal, type JournalEntry, photoState, readJournal } from '../
 import { claimFolder, type Manifest, readManifest } from '../results/manifest.js'
 import { type OutputKind, ResultStore, resultFolder } from '../results/store.js'
 import { oneLine } from '../say.js'
-import { counted } from '../sources/dataset.js'
 import { stopSignal } from '../stop.js'
 import { asUsage, UsageError } from '../usage.js'
+import { counted } from '../wording.js'
 import { photoOf, type RefineOptions, refine } from './refine.js'
 
 export interface CrfArguments {

@@ -6,8 +6,8 @@ import { plainName } from '../files/existing.js'
 import { stemOf } from '../photos/names.js'
 import { type CocoFile, readCoco } from '../sources/coco.js'
 import { eachPixel } from '../sources/coco_shapes.js'
-import { messageOf } from '../sources/dataset.js'
 import { LabelIndex } from '../sources/label_index.js'
+import { messageOf } from '../wording.js'
 import { readMap } from './files.js'
 
 /** Ground truth by id. */

@@ -10,9 +10,9 @@ import { type JournalEntry, readJournal } from '../results/journal.js'
 import { type Manifest, readManifest, settingsHash } from '../results/manifest.js'
 import { resultFile, resultFolder } from '../results/store.js'
 import { entriesOf } from '../segment/classes.js'
-import { counted } from '../sources/dataset.js'
 import { photosOfFolder } from '../sources/folder.js'
 import { PhotoIndex } from '../sources/photo_index.js'
+import { counted } from '../wording.js'
 import type { ExportClass, ExportPhoto } from './photo.js'
 
 /** What the command line says about the results. */

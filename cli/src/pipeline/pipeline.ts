@@ -1,6 +1,6 @@
 import { inOrder } from 'clip-es/support'
-import { counted, messageOf } from '../sources/dataset.js'
 import { Stopped } from '../stop.js'
+import { counted, messageOf } from '../wording.js'
 import type { Event, Progress } from './progress.js'
 
 /**

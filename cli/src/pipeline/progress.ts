@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { SingleBar } from 'cli-progress'
 import { percent } from 'clip-es/support'
 import { complain, hasBar, oneLine, say } from '../say.js'
-import { counted } from '../sources/dataset.js'
+import { counted } from '../wording.js'
 
 /** How far a run is. */
 export interface Figures {

@@ -1,4 +1,4 @@
-import { counted } from '../sources/dataset.js'
+import { counted } from '../wording.js'
 import type { Ranking } from './rank.js'
 
 const longest = 20 // characters of the longest bar

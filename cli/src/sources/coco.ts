@@ -5,7 +5,8 @@ import { invalid } from 'clip-es/support'
 import { existingPath, plainName } from '../files/existing.js'
 import { readText } from '../files/read_text.js'
 import { stemOf } from '../photos/names.js'
-import { counted, type Dataset, type Failure, messageOf } from './dataset.js'
+import { counted, messageOf } from '../wording.js'
+import type { Dataset, Failure } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 
 /** What is read of an instances_….json. */

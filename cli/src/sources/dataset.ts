@@ -26,11 +26,5 @@ export interface Dataset {
   notes: string[]
 }
 
-/** '1 photo', '2 photos'. */
-export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
-
 /** The i-th of n equal parts: each item is in exactly one. `part` counts from 1. */
 export const shardOf = <T>(items: readonly T[], part: number, of: number): T[] => items.filter((_, i) => i % of === part - 1)
-
-/** The message of whatever was thrown. */
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { writeWhole } from 'clip-es/support'
-import { readJournal } from '../results/journal.js'
+import { readJournal } from './journal.js'
 
 /**
  * Writes `labels.json` to the folder of a data set's results: the labels that were found, as `--labels` reads them.
