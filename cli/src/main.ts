@@ -8,12 +8,12 @@ import { evalCommand } from './eval/command.js'
 import { exportCommand } from './export/command.js'
 import { promptsCommand } from './prompts/command.js'
 import { reportCommand } from './report/command.js'
-import { complain, printable } from './say.js'
 import { segmentCommand } from './segment/command.js'
 import { setupCommand } from './setup/command.js'
-import { listenForStops, Stopped } from './stop.js'
-import { refuseRepeats, UsageError } from './usage.js'
-import { commandVersion } from './version.js'
+import { complain, printable } from './shared/say.js'
+import { listenForStops, Stopped } from './shared/stop.js'
+import { refuseRepeats, UsageError } from './shared/usage.js'
+import { commandVersion } from './shared/version.js'
 
 const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 

@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert'
 const folder = mkdtempSync(join(tmpdir(), 'clip-es-stop-'))
 test.after(() => rmSync(folder, { recursive: true, force: true }))
 
-const stop = join(__dirname, '../../cli/src/stop.ts')
+const stop = join(__dirname, '../../cli/src/shared/stop.ts')
 
 /** A process that listens for signals, says 'ready', and runs the script. */
 function start(script: string) {

@@ -1,7 +1,7 @@
 import { defaults } from 'clip-es'
 import { Command } from 'commander'
-import { classFileHelp } from '../class_sets.js'
-import { integerFrom, numberFrom } from '../usage.js'
+import { classFileHelp } from '../shared/class_sets.js'
+import { integerFrom, numberFrom } from '../shared/usage.js'
 import type { CrfArguments } from './run.js'
 
 const sigma = numberFrom(1e-3, 1e6)

@@ -1,8 +1,8 @@
 import { defaults } from 'clip-es'
 import { Command } from 'commander'
-import { addEngineOptions } from '../engine_options.js'
-import { addSourceOptions } from '../source_options.js'
-import { integerFrom, numberFrom, words } from '../usage.js'
+import { addEngineOptions } from '../shared/engine_options.js'
+import { addSourceOptions } from '../shared/source_options.js'
+import { integerFrom, numberFrom, words } from '../shared/usage.js'
 import type { DatasetOptions } from './options.js'
 
 function shard(text: string): { part: number; of: number } {

@@ -1,5 +1,5 @@
-import type { EngineOptions } from '../engine_options.js'
-import type { SourceOptions } from '../source_options.js'
+import type { EngineOptions } from '../shared/engine_options.js'
+import type { SourceOptions } from '../shared/source_options.js'
 
 export interface DatasetOptions extends SourceOptions, EngineOptions {
   out: string

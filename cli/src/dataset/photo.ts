@@ -5,7 +5,7 @@ import type { Outcome, Stages } from '../pipeline/pipeline.js'
 import { type Event, failureEvent, figuresText, ignoredText } from '../pipeline/progress.js'
 import { type Journal, photoState } from '../results/journal.js'
 import type { OutputKind, ResultStore } from '../results/store.js'
-import { oneLine } from '../say.js'
+import { oneLine } from '../shared/say.js'
 import type { DatasetItem, LabelledItem } from '../sources/dataset.js'
 
 /** What all photos of a run share. */

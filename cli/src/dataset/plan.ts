@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { backgrounds, type ClassFile, defaults, type EncodeClassesOptions, type Segmenter, templates } from 'clip-es'
-import { findsLabels, type Kind } from '../dataset_source.js'
 import type { RunSettings } from '../results/manifest.js'
+import { findsLabels, type Kind } from '../sources/data_set.js'
 import type { DatasetOptions } from './options.js'
 
 /** What the prompts are made of: flags, else the class file, else the paper. */

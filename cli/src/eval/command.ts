@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { classFileHelp } from '../class_sets.js'
-import { numberFrom } from '../usage.js'
+import { classFileHelp } from '../shared/class_sets.js'
+import { numberFrom } from '../shared/usage.js'
 import type { EvalOptions } from './run.js'
 
 const most = 10000

@@ -6,8 +6,8 @@ import { existingPath, plainName } from '../files/existing.js'
 import { walk } from '../files/walk.js'
 import { camExtensions, readCams } from '../formats/cam_file.js'
 import { type CamRule, type Cams, maskFromCams } from '../metrics/cam_rule.js'
+import { messageOf } from '../shared/wording.js'
 import { readIdList } from '../sources/id_list.js'
-import { messageOf } from '../wording.js'
 
 const resultMarks = ['_overlay', '_confidence'] // of older versions, whose files do not say what they are
 

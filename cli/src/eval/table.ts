@@ -1,5 +1,5 @@
 import { type RuleScore, ruleName } from '../metrics/cam_rule.js'
-import { counted } from '../wording.js'
+import { counted } from '../shared/wording.js'
 import type { Evaluation } from './evaluation.js'
 
 const hundredths = (figure: number | null): string => (figure === null ? '–' : (100 * figure).toFixed(2))

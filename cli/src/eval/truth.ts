@@ -4,10 +4,10 @@ import type { LabelMap } from 'clip-es/photos'
 import { invalid, show } from 'clip-es/support'
 import { plainName } from '../files/existing.js'
 import { stemOf } from '../photos/names.js'
+import { messageOf } from '../shared/wording.js'
 import { type CocoFile, readCoco } from '../sources/coco.js'
 import { eachPixel } from '../sources/coco_shapes.js'
 import { LabelIndex } from '../sources/label_index.js'
-import { messageOf } from '../wording.js'
 import { readMap } from './files.js'
 
 /** Ground truth by id. */

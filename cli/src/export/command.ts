@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
-import { classFileHelp } from '../class_sets.js'
-import { someWords } from '../usage.js'
+import { classFileHelp } from '../shared/class_sets.js'
+import { someWords } from '../shared/usage.js'
 import { type ExportArguments, formats } from './options.js'
 
 const help = `

@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { checkNameLength, invalid, writeWhole } from 'clip-es/support'
 import { stemOf } from '../photos/names.js'
-import { commandVersion } from '../version.js'
+import { commandVersion } from '../shared/version.js'
 import { cocoFile, imageNumbers } from './coco.js'
 import { labelStudioConfig, labelStudioTasks } from './label_studio.js'
 import { labelmeFile } from './labelme.js'

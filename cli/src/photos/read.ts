@@ -1,6 +1,6 @@
 import { type Photo, type ReadPhotoOptions, readPhoto } from 'clip-es/photos'
 import { invalid } from 'clip-es/support'
-import { messageOf } from '../wording.js'
+import { messageOf } from '../shared/wording.js'
 
 /** Reads a photo. The errors do not name the file, because the command's lines about a photo begin with its name. */
 export async function readPhotoOf(file: string, options?: ReadPhotoOptions): Promise<Photo> {

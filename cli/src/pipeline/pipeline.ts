@@ -1,6 +1,6 @@
 import { inOrder } from 'clip-es/support'
-import { Stopped } from '../stop.js'
-import { counted, messageOf } from '../wording.js'
+import { Stopped } from '../shared/stop.js'
+import { counted, messageOf } from '../shared/wording.js'
 import type { Event, Progress } from './progress.js'
 
 /**

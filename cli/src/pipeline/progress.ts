@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import { SingleBar } from 'cli-progress'
 import { percent } from 'clip-es/support'
-import { complain, hasBar, oneLine, say } from '../say.js'
-import { counted } from '../wording.js'
+import { complain, hasBar, oneLine, say } from '../shared/say.js'
+import { counted } from '../shared/wording.js'
 
 /** How far a run is. */
 export interface Figures {

@@ -1,8 +1,8 @@
 import { fusions } from 'clip-es/support'
 import { Command, Option } from 'commander'
-import { addEngineOptions } from '../engine_options.js'
-import { addSourceOptions } from '../source_options.js'
-import { collecting, words } from '../usage.js'
+import { addEngineOptions } from '../shared/engine_options.js'
+import { addSourceOptions } from '../shared/source_options.js'
+import { collecting, words } from '../shared/usage.js'
 import type { PromptsOptions } from './options.js'
 
 const examples = `

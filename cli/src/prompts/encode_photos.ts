@@ -3,8 +3,8 @@ import type { Segmenter } from 'clip-es'
 import { forEachInOrder } from 'clip-es/support'
 import { readPhotoOf } from '../photos/read.js'
 import { photoState } from '../results/journal.js'
+import { messageOf } from '../shared/wording.js'
 import type { DatasetItem } from '../sources/dataset.js'
-import { messageOf } from '../wording.js'
 import type { FeatureCache, PhotoEmbedding } from './feature_cache.js'
 
 /** Photos in addition to those that the engine computes: one waits for it and one is read, so it never waits for a file. */

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Embeddings } from 'clip-es'
 import { cacheFolder, invalid, readRegularSync } from 'clip-es/support'
 import { photoState } from '../results/journal.js'
-import { messageOf } from '../wording.js'
+import { messageOf } from '../shared/wording.js'
 
 const head = JSON.stringify({ format: 'clip-es image embeddings', version: 1 })
 

@@ -1,6 +1,6 @@
 import type { Fusion } from 'clip-es'
-import type { EngineOptions } from '../engine_options.js'
-import type { SourceOptions } from '../source_options.js'
+import type { EngineOptions } from '../shared/engine_options.js'
+import type { SourceOptions } from '../shared/source_options.js'
 
 export interface PromptsOptions extends SourceOptions, EngineOptions {
   rank: 'templates' | 'synonyms' | 'fusions' | 'backgrounds'

@@ -1,4 +1,4 @@
-import { counted } from '../wording.js'
+import { counted } from '../shared/wording.js'
 import type { Ranking } from './rank.js'
 
 const longest = 20 // characters of the longest bar

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { integerFrom } from '../usage.js'
+import { integerFrom } from '../shared/usage.js'
 import type { ReportOptions } from './run.js'
 
 /** `clip-es report`: a page about results that were evaluated. */

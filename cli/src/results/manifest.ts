@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { ClassEntry, CrfOptions } from 'clip-es'
 import { invalid, readRegularSync, writeWhole } from 'clip-es/support'
-import { messageOf } from '../wording.js'
+import { messageOf } from '../shared/wording.js'
 
 /** Everything that a result depends on but its photo and labels. */
 export interface RunSettings {

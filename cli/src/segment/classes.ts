@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { type ClassEntry, type ClassFile, type ClassSpec, defaults, type EncodeClassesOptions } from 'clip-es'
 import { readClassFile } from 'clip-es/photos'
 import { embeddedModel, packageFolder, planClasses, unknownWord } from 'clip-es/support'
-import { asUsage, UsageError } from '../usage.js'
+import { asUsage, UsageError } from '../shared/usage.js'
 import type { SegmentArguments } from './options.js'
 
 /** What to look for, from flags and class file. */

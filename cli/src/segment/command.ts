@@ -1,8 +1,8 @@
 import { defaults, templates } from 'clip-es'
 import { fusions, precisions } from 'clip-es/support'
 import { Command, Option } from 'commander'
-import { device, maxSide } from '../engine_options.js'
-import { collecting, integerFrom, numberFrom, someWords, words } from '../usage.js'
+import { device, maxSide } from '../shared/engine_options.js'
+import { collecting, integerFrom, numberFrom, someWords, words } from '../shared/usage.js'
 import type { SegmentArguments } from './options.js'
 
 const examples = `

@@ -2,7 +2,7 @@ import { percent } from 'clip-es/support'
 import type { Placed } from '../photos/places.js'
 import type { Outcome } from '../pipeline/pipeline.js'
 import { type Event, failureEvent, figuresText, ignoredText } from '../pipeline/progress.js'
-import { oneLine } from '../say.js'
+import { oneLine } from '../shared/say.js'
 import type { FoundLabel, PhotoResult } from './photo.js'
 
 const short = (value: number): number => Number(value.toPrecision(6))

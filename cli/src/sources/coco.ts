@@ -5,7 +5,7 @@ import { invalid } from 'clip-es/support'
 import { existingPath, plainName } from '../files/existing.js'
 import { readText } from '../files/read_text.js'
 import { stemOf } from '../photos/names.js'
-import { counted, messageOf } from '../wording.js'
+import { counted, messageOf } from '../shared/wording.js'
 import type { Dataset, Failure } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 

@@ -3,7 +3,7 @@ import { invalid } from 'clip-es/support'
 import { plainName } from '../files/existing.js'
 import { readText } from '../files/read_text.js'
 import { stemOf } from '../photos/names.js'
-import { messageOf } from '../wording.js'
+import { messageOf } from '../shared/wording.js'
 
 // Lists differ: `ID`, `ID 1` (VOC's Main), `ID.jpg label`, `/JPEGImages/ID.jpg /SegmentationClass/ID.png`; and an ID can have dots and blanks.
 // So a line is read as the longest of its beginnings that names something known.

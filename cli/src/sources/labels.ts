@@ -3,7 +3,7 @@ import { extname } from 'node:path'
 import { invalid } from 'clip-es/support'
 import { CsvError, parse } from 'csv-parse/sync'
 import { readText } from '../files/read_text.js'
-import { messageOf } from '../wording.js'
+import { messageOf } from '../shared/wording.js'
 
 /** The image-level labels of a file, by what it calls the photos, in its order. */
 export type LabelsFile = Map<string, string[]>

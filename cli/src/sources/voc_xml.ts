@@ -1,6 +1,6 @@
 import { parseXml, XmlElement } from '@rgrove/parse-xml'
 import { invalid } from 'clip-es/support'
-import { messageOf } from '../wording.js'
+import { messageOf } from '../shared/wording.js'
 
 /** The encoding that a byte-order mark, the first bytes or the declaration tell of (XML 1.0, appendix F). */
 function encodingOf(bytes: Uint8Array): string {
