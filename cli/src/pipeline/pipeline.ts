@@ -52,12 +52,18 @@ export async function runPipeline<Item, State, Made, Summary>(
   run: Run<Item, Summary>,
 ): Promise<void> {
   const { signal, progress } = run
+  let done = 0 // also of photos that are not reported yet, because an earlier one is still in work
+  const work = async (item: Item): Promise<Outcome<Item, Summary>> => {
+    const outcome = await runStages(item, stages, signal)
+    if ('summary' in outcome) done++
+    return outcome
+  }
   try {
-    for await (const outcome of inOrder(items, run.window, signal, (item) => runStages(item, stages, signal)))
+    for await (const outcome of inOrder(items, run.window, signal, work))
       if ('error' in outcome) progress.failed(run.describe(outcome))
       else progress.done(run.describe(outcome))
   } catch (error) {
-    throw withProgress(error, progress.succeeded, items.length, run.out)
+    throw withProgress(error, done, items.length, run.out)
   }
 }
 
