@@ -17,9 +17,9 @@ function iou(mask, truth, value) {
 }
 
 /** Loads the embedded model, segments a scene, and smooths its first map by a CRF. The masks must be where the objects are. */
-exports.useLibrary = async ({ Segmenter, denseCrf, ClipEsError }, { decodeLabels }) => {
+exports.useLibrary = async ({ Segmenter, denseCrf, ClipEsError }, { readMask }) => {
   const { labels, background } = JSON.parse(readFileSync(join(scenes, 'labels.json'), 'utf8')).scene01
-  const truth = await decodeLabels(readFileSync(join(scenes, 'scene01_mask.png')))
+  const truth = await readMask(join(scenes, 'scene01_mask.png'))
   const { data, info } = await sharp(join(scenes, 'scene01.png')).removeAlpha().raw().toBuffer({ resolveWithObject: true })
   const { width, height } = info
 
