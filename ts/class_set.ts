@@ -8,7 +8,7 @@ import type { NativeTexts } from './native.js'
 import { clean } from './text/clean.js'
 import { backgrounds, fillTemplate, templates } from './text/prompts.js'
 import { isReadable } from './text/tokenizer.js'
-import type { ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
+import type { ClassEntry, ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
 
 /** Encoded classes and background words: immutable, reusable for every image of the model they were encoded for. */
 export class ClassSet {
@@ -77,11 +77,8 @@ function checkClass(call: string, spec: unknown, index: number): { name: string;
   const at = `classes[${index}]`
   if (typeof spec === 'string') return { name: checkText(call, at, spec), synonyms: [spec] }
   if (typeof spec !== 'object' || spec === null || Array.isArray(spec))
-    throw wrong(call, at, spec, 'a name or { name, synonyms? }')
-  const given = checkOptions<{ name: string; synonyms?: readonly string[] }>(`${call}: ${at}`, spec as { name: string }, [
-    'name',
-    'synonyms',
-  ])
+    throw wrong(call, at, spec, 'a name or { name, synonyms?, colour? }')
+  const given = checkOptions<ClassEntry>(`${call}: ${at}`, spec as ClassEntry, ['name', 'synonyms', 'colour'])
   const name = checkText(call, `${at}.name`, given.name)
   const synonyms = checkArray(call, `${at}.synonyms`, given.synonyms ?? [name], 1).map((word, i) =>
     checkText(call, `${at}.synonyms[${i}]`, word),

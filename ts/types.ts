@@ -90,8 +90,8 @@ export interface ModelInfo {
   readonly fingerprint: string
 }
 
-/** A class: its name, or its name with the words that stand for it in prompts. */
-export type ClassSpec = string | { name: string; synonyms?: readonly string[] }
+/** A class: its name, or its entry of a class file, with the words that stand for it in prompts. The colour is only for palettes. */
+export type ClassSpec = string | ClassEntry
 
 /** How synonyms become one class (paper, section 3.2): joined in one prompt, averaged as embeddings, or averaged as CAMs. */
 export type Fusion = 'sentence' | 'feature' | 'cam'

@@ -212,9 +212,9 @@ test('an argument that is wrong is named with its value and with what it takes',
     [[], {}, 'classes has 0 elements; expected 1 to 254'],
     [[''], {}, "classes[0] is ''", 'not empty'],
     [['cat', ' \n'], {}, "classes[1] is ' \\n'", 'not empty'],
-    [['cat', 3], {}, 'classes[1] is 3', 'a name or { name, synonyms? }'],
-    [[null], {}, 'classes[0] is null', 'a name or { name, synonyms? }'],
-    [[['cat']], {}, 'classes[0] is [', 'a name or { name, synonyms? }'],
+    [['cat', 3], {}, 'classes[1] is 3', 'a name or { name, synonyms?, colour? }'],
+    [[null], {}, 'classes[0] is null', 'a name or { name, synonyms?, colour? }'],
+    [[['cat']], {}, 'classes[0] is [', 'a name or { name, synonyms?, colour? }'],
     [new Array(2), {}, 'classes[0] is undefined', 'a name'],
     [[{}], {}, 'classes[0].name is undefined', 'a text'],
     [[{ name: '' }], {}, "classes[0].name is ''", 'not empty'],
@@ -289,7 +289,7 @@ test('classes that CLIP reads alike, or reads nothing in, are refused by name', 
     )
   refused(['cat', 'dog', 'Cat'], /CLIP reads the classes 'cat' and 'Cat' alike; leave one out, or give them other synonyms/)
   refused(['cat', { name: 'pet', synonyms: ['CAT '] }], /the classes 'cat' and 'pet' alike/)
-  planClasses([{ name: 'mouse', synonyms: ['computer mouse'] }, 'Mouse'], {})
+  planClasses([{ name: 'mouse', synonyms: ['computer mouse'], colour: '#f80' }, 'Mouse'], {}) // an entry of a class file fits
   refused(['cat', '\u0001'], /CLIP reads nothing in "\\u0001"/)
   refused(['cat', { name: 'dog', synonyms: ['dog', '\u0345'] }], /CLIP reads nothing in/)
   refused(['cat'], /CLIP reads nothing in/, ['sky', '\u0000'])

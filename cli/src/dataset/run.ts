@@ -51,8 +51,7 @@ async function prepare(
   file: ClassFile,
   signal: AbortSignal,
 ): Promise<Plan> {
-  const specs = file.classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
-  const classes = await encodeClasses(segmenter, specs, { ...encodingOf(options, file), signal })
+  const classes = await encodeClasses(segmenter, file.classes, { ...encodingOf(options, file), signal })
   const settings = settingsOf(kind, options, file, segmenter)
   const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
   const include = (['confidence', 'cams'] as const).filter((output) => options[output])

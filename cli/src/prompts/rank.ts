@@ -1,4 +1,4 @@
-import type { ClassFile, ClassSpec, Segmenter } from 'clip-es'
+import type { ClassFile, Segmenter } from 'clip-es'
 import { type CompetingTexts, competingTexts, encodePrompt, planClasses, planRows, textProbabilities } from 'clip-es/support'
 import type { LabelledItem } from '../sources/dataset.js'
 import type { Candidate, Encoding } from './candidates.js'
@@ -11,13 +11,10 @@ import { type Sharpness, sharpness } from './sharpness.js'
  */
 export function checkCandidates(candidates: readonly Candidate[], file: ClassFile, context: number): void {
   for (const { encoding } of candidates) {
-    const { rows, backgroundRows } = planRows(planClasses(specsOf(file), encoding))
+    const { rows, backgroundRows } = planRows(planClasses(file.classes, encoding))
     for (const prompt of [...rows, ...backgroundRows].flat()) encodePrompt(prompt, context)
   }
 }
-
-const specsOf = ({ classes }: ClassFile): ClassSpec[] =>
-  classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
 
 /** What softmax runs over. */
 export type Softmax = 'with background' | 'classes alone'
@@ -76,10 +73,9 @@ function targetProbabilities(photos: readonly (readonly [LabelledItem, PhotoEmbe
 /** Encodes candidates. Those with words of their own have one row of their own; the rest is encoded once. */
 function textsMaker({ segmenter, file, softmax, signal }: RankParts): (candidate: Candidate) => Promise<CompetingTexts> {
   let base: { encoding: Encoding; texts: CompetingTexts } | undefined
-  const specs = specsOf(file)
   const whole = async (encoding: Encoding): Promise<CompetingTexts> => {
     const background = softmax === 'with background' ? encoding.background : []
-    return competingTexts(await segmenter.encodeClasses(specs, { ...encoding, background, signal }), softmax)
+    return competingTexts(await segmenter.encodeClasses(file.classes, { ...encoding, background, signal }), softmax)
   }
   return async ({ encoding, words }) => {
     if (!words) return await whole(encoding)

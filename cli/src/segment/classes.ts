@@ -8,7 +8,7 @@ import type { SegmentArguments } from './options.js'
 
 /** What to look for, from flags and class file. */
 export interface AskedClasses {
-  specs: ClassSpec[]
+  specs: readonly ClassSpec[]
   encoding: EncodeClassesOptions
   names: string[]
   /** Undefined: all of them. 'auto': CLIP finds the labels of each photo. */
@@ -74,13 +74,12 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
   return await asUsage(() => {
     const file = classFile === undefined ? undefined : readClassFile(shippedClassFile(classFile) ?? classFile)
     const entries = entriesOf(classes, file, classFile ?? '')
-    const specs = entries.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
     const encoding: EncodeClassesOptions = {
       template: given.template ?? file?.template,
       background: given.background ?? file?.background,
       fusion: given.fusion ?? file?.fusion,
     }
-    const { names, background } = planClasses(specs, encoding)
+    const { names, background } = planClasses(entries, encoding)
     const { labels, labelThreshold } = askedLabels(given, names)
     if (labelThreshold !== undefined && !background.length)
       throw new UsageError(
@@ -95,7 +94,7 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
         'there is one class and no background word, so nothing competes with the class; give --background words or more classes',
       )
     return {
-      specs,
+      specs: entries,
       encoding,
       names,
       labels,
