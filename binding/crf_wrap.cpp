@@ -8,7 +8,7 @@
 namespace clip_es::binding {
 namespace {
 
-// At the end of a job, also if it throws: gives back memory that only an unusually large photo needed.
+// Gives back memory that only an unusually large photo needed. Its destructor does so at the end of each job, also after an exception.
 struct TrimArena {
   Arena& arena;
   ~TrimArena() { arena.trim(); }

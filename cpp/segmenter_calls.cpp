@@ -36,7 +36,7 @@ void run_on(Device& device, Work work) {
   device.finish();
 }
 
-// At the end of a job, also if it throws: gives back memory that only an unusually large photo needed.
+// Gives back memory that only an unusually large photo needed. Its destructor does so at the end of each job, also after an exception.
 struct TrimMemory {
   Arena& host;
   DeviceArena& device;

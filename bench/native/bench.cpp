@@ -3,7 +3,7 @@
 //                 [--precision float32|bfloat16|int8] [--repeat R] [--classes FILE] [--batch B] [--concurrency C]
 // --classes FILE   uses the texts of a class set that ClassSet.save wrote: all classes, or the first K. Without it the texts are random,
 //                  because the speed does not depend on their values.
-// --batch B        computes B photos together. The times are those of one photo.
+// --batch B        computes B photos together. The times are per photo.
 // --concurrency C  also runs C segmenters at the same time, each with T threads, and prints their photos per second.
 // The table shows each stage's share of the peak. The peak is the speed of LibTorch's products in the encoder's shapes on the same device;
 // without --libtorch and $CLIP_ES_LIBTORCH it is the speed of the engine's own products. On a GPU the table also shows the share of the
@@ -104,7 +104,7 @@ Measured measure(const BenchOptions& o, Segmenter& segmenter, Batch& batch, int6
   return best;
 }
 
-// Photos per second of `count` clones of `first` that work at the same time, each on a thread of its own.
+// Photos per second of `count` clones of `first` that work at the same time, each on its own thread.
 double throughput(const BenchOptions& o, int count, const Segmenter& first, const std::vector<uint8_t>& rgb, const ClassSet& classes) {
   std::vector<std::unique_ptr<Segmenter>> segmenters;
   std::vector<std::unique_ptr<Batch>> batches;

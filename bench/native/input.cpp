@@ -11,7 +11,7 @@ using namespace clip_es;
 namespace {
 
 constexpr int64_t kBackgroundTexts = 25;  // as many as the paper's list for VOC
-constexpr int64_t kRandomLabels = 3;      // the labels of the photo if there is no class set
+constexpr int64_t kRandomLabels = 3;      // labels of the photo, without a class set
 
 std::vector<float> unit_rows(int64_t rows, int64_t columns) {
   std::mt19937 generator(1);

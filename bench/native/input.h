@@ -1,4 +1,4 @@
-// What clip_es_bench segments: a synthetic photo, and random texts or those of a class set.
+// What clip_es_bench segments: a synthetic photo with random texts, or with the texts of a class set.
 #pragma once
 #include <cstdint>
 #include <vector>

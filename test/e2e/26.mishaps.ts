@@ -204,7 +204,7 @@ test('eval says of a truth in JPEG that it must be PNG', async () => {
   await sharp(place.path('masks/a.png')).jpeg().toFile(place.path('truth/a.jpg'))
   const { status, stderr } = place.run(['eval', 'masks', '--truth', 'truth', '--class-file', 'emoji'])
   assert.is(status, 2)
-  assert.match(stderr, /there is no truth\/a\.png; truth\/a\.jpg is no substitute, because JPEG changes .*: save it as PNG/)
+  assert.match(stderr, /there is no truth\/a\.png; truth\/a\.jpg cannot be used, because JPEG changes .*: save the mask as PNG/)
 })
 
 test('pixels that are ignored are said, instead of nothing found', () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { openResults, readPhoto } from '../../cli/src/export/source.js'
+import { openResults, readExported } from '../../cli/src/export/source.js'
 import { Journal, type JournalEntry } from '../../cli/src/results/journal.js'
 import { claimFolder, type Manifest, settingsHash } from '../../cli/src/results/manifest.js'
 import { resultFile } from '../../cli/src/results/store.js'
@@ -83,7 +83,7 @@ test('the photos of a data set are those of the journal, in order, with labels, 
       ['b/y', 'b/y.jpg', '/photos/b/y.jpg', [[2, 0.75]]],
     ],
   )
-  const photo = await readPhoto(photos[0] as (typeof photos)[0])
+  const photo = await readExported(photos[0] as (typeof photos)[0])
   assert.equal([photo.width, photo.height, [...photo.mask]], [3, 2, [0, 1, 2, 255, 1, 2]])
 })
 

@@ -2,7 +2,7 @@ import { defaults } from 'clip-es'
 import { Command } from 'commander'
 import { classFileHelp } from '../shared/class_sets.js'
 import { integerFrom, numberFrom } from '../shared/usage.js'
-import type { CrfArguments } from './run.js'
+import type { CrfArguments } from './plan.js'
 
 const sigma = numberFrom(1e-3, 1e6)
 const weight = numberFrom(0, 1e6)

@@ -2,9 +2,9 @@ import type { ClassSet, Segmenter, SegmentOptions, SegmentResult } from 'clip-es
 import { readPhotoOf } from '../photos/read.js'
 import { encodeOutputs, ignoredShare, type Legend, type Segmented } from '../pipeline/outputs.js'
 import type { Outcome, Stages } from '../pipeline/pipeline.js'
-import { type Event, failureEvent, figuresText, ignoredText } from '../pipeline/progress.js'
-import { type Journal, photoState } from '../results/journal.js'
-import type { OutputKind, ResultStore } from '../results/store.js'
+import { type Event, failedEvent, figuresText, ignoredText } from '../pipeline/progress.js'
+import { photoState } from '../results/journal.js'
+import type { OutputKind, Results } from '../results/store.js'
 import { oneLine } from '../shared/say.js'
 import type { DatasetItem, LabelledItem } from '../sources/dataset.js'
 
@@ -18,12 +18,6 @@ export interface DatasetJob {
   colours: Legend['colours']
   /** settingsHash of the run. */
   settings: string
-}
-
-/** Where the results of a run go. */
-export interface Results {
-  store: ResultStore
-  journal: Journal
 }
 
 export interface DatasetSummary {
@@ -73,7 +67,7 @@ export function datasetStages(
 /** How an outcome is reported. */
 export function describe(classes: ClassSet, outcome: Outcome<DatasetItem, DatasetSummary>): Event {
   const { id } = outcome.item
-  if ('error' in outcome) return failureEvent(id, outcome.error.message, { event: 'failed', id, message: outcome.error.message })
+  if ('error' in outcome) return failedEvent(id, outcome.error.message)
   const { ignored } = outcome.summary
   const labels = outcome.summary.item.labels.map((label) => classes.names[label] as string)
   const words = [...(labels.length ? labels : ['nothing found']), ...ignoredText(ignored)].join(', ')

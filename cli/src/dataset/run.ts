@@ -3,11 +3,11 @@ import { type ClassFile, Segmenter, type SegmentOptions } from 'clip-es'
 import { packageVersion, resolveModelPath, resolveSegmentOptions } from 'clip-es/support'
 import sharp from 'sharp'
 import { othersInWork, runPipeline } from '../pipeline/pipeline.js'
-import { failureEvent, Progress, sayEnd, sayStart } from '../pipeline/progress.js'
+import { failedEvent, Progress, sayEnd, sayStart } from '../pipeline/progress.js'
 import { writeFoundLabels } from '../results/found_labels.js'
 import { isDone, Journal, type JournalEntry, readJournal } from '../results/journal.js'
 import { claimFolder, type Manifest, settingsHash } from '../results/manifest.js'
-import { ResultStore } from '../results/store.js'
+import { ResultStore, type Results } from '../results/store.js'
 import { encodeClasses } from '../shared/encode_classes.js'
 import { makeOutFolder } from '../shared/out_folder.js'
 import { say } from '../shared/say.js'
@@ -16,7 +16,7 @@ import { asUsage } from '../shared/usage.js'
 import { classesFor, type Kind, kindOf, readDataset, sourceOf } from '../sources/data_set.js'
 import { type Dataset, type DatasetItem, type Failure, shardOf } from '../sources/dataset.js'
 import type { DatasetOptions } from './options.js'
-import { type DatasetJob, datasetStages, describe, type Results } from './photo.js'
+import { type DatasetJob, datasetStages, describe } from './photo.js'
 import { encodingOf, settingsOf } from './plan.js'
 
 /** Runs `clip-es dataset`. False when any photo failed, after the rest was done. */
@@ -145,7 +145,7 @@ async function work(
   for (const note of notes) if (!json) say(note)
   const progress = new Progress(left.length, json ? 'json' : 'text')
   try {
-    for (const { id, message } of failures) progress.listFailure(failureEvent(id, message, { event: 'failed', id, message }))
+    for (const { id, message } of failures) progress.listFailure(failedEvent(id, message))
     const window = job.segmenter.model.photosAtATime + othersInWork
     const stages = datasetStages(job, results)
     await runPipeline(left, stages, { window, signal, progress, out, describe: (outcome) => describe(job.classes, outcome) })

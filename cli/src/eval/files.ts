@@ -33,7 +33,9 @@ export function readResultList(file: string, results: readonly string[]): string
 function lossyTwin(file: string): string {
   const stem = file.slice(0, -extname(file).length)
   const twin = ['.jpg', '.jpeg'].map((extension) => stem + extension).find((path) => existsSync(path))
-  return twin === undefined ? '' : `; ${twin} is no substitute, because JPEG changes the numbers of the classes: save it as PNG`
+  return twin === undefined
+    ? ''
+    : `; ${twin} cannot be used, because JPEG changes the numbers of the classes: save the mask as PNG`
 }
 
 /** A mask or a truth. Throws ERR_INVALID_ARG naming the file. */

@@ -112,7 +112,7 @@ function checkStems(photos: readonly ResultPhoto[]): void {
   }
 }
 
-/** A symbolic link to a photo. One of an earlier export is replaced; anything else at its place is left alone. */
+/** Makes a symbolic link to a photo. Replaces a link of an earlier export, but nothing else. */
 function linkPhoto(photo: string, link: string): void {
   const stats = lstatSync(link, { throwIfNoEntry: false })
   if (stats && !stats.isSymbolicLink()) return

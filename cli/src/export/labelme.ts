@@ -5,7 +5,7 @@ import { type ExportClass, type ExportPhoto, short, valuesIn } from './photo.js'
 export interface LabelmeOptions {
   /** 'polygons': its outline, whose holes are joined to it by bridges. 'masks': its pixels, exactly, as a PNG. */
   shape: 'polygons' | 'masks'
-  /** Each connected region is an object of its own; otherwise the regions of a class are one, by a common `group_id`. */
+  /** True: each connected region is one object. False: the regions of a class are one object, because they have the same `group_id`. */
   regions: boolean
 }
 

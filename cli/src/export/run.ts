@@ -11,7 +11,7 @@ import { asUsage, UsageError } from '../shared/usage.js'
 import { counted } from '../shared/wording.js'
 import { type WriteOptions, writers } from './formats.js'
 import type { ExportArguments, Format } from './options.js'
-import { openResults, type ResultPhoto, type Results, readPhoto } from './source.js'
+import { openResults, type ResultPhoto, type Results, readExported } from './source.js'
 
 const window = 4 // masks that are decoded at a time
 
@@ -41,11 +41,10 @@ export async function exportResults(folder: string, given: ExportArguments): Pro
   const { photos, classes } = results
   const progress = new Progress(photos.length, given.json ? 'json' : 'none')
   async function* read() {
-    const load = async (photo: ResultPhoto) => ({ ...(await readPhoto(photo)), photo: photo.photo })
+    const load = async (photo: ResultPhoto) => ({ ...(await readExported(photo)), photo: photo.photo })
     for await (const photo of inOrder(photos, window, signal, load)) {
       yield photo
       progress.done({
-        text: () => '',
         json: ({ ended, total, perSecond }) => ({ event: 'done', id: photo.id, ended, total, perSecond }),
       })
     }

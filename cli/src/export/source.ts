@@ -162,7 +162,7 @@ const some = (entries: readonly { id: string }[]): string =>
     .join(', ') + (entries.length > few ? ', …' : '')
 
 /** A photo with its mask. Throws ERR_INVALID_ARG naming the mask's file when it cannot be read. */
-export async function readPhoto({ id, fileName, scores, mask }: ResultPhoto): Promise<ExportPhoto> {
+export async function readExported({ id, fileName, scores, mask }: ResultPhoto): Promise<ExportPhoto> {
   const { data, width, height } = await readMap(mask)
   return { id, fileName, scores, mask: data, width, height }
 }

@@ -14,7 +14,7 @@ export interface Stages<Item, State, Made, Summary> {
   /** Before the photo is read. Throws for an item whose results could not be written. */
   prepare(item: Item): State
   /** Reads the photo and segments it: with the labels that are known, or with those that CLIP finds. */
-  segment(item: Item): Promise<Made>
+  segment(item: Item, state: State): Promise<Made>
   /** The bytes of the results. */
   encode(made: Made, item: Item): Promise<ReadonlyMap<string, Uint8Array>>
   /** Writes all files or none. Synchronous, so that an interruption finds no half of them. */
@@ -75,7 +75,7 @@ async function runStages<Item, State, Made, Summary>(
   try {
     signal.throwIfAborted()
     const state = stages.prepare(item)
-    const made = await stages.segment(item)
+    const made = await stages.segment(item, state)
     const files = await stages.encode(made, item)
     signal.throwIfAborted()
     return { item, summary: stages.save(files, made, item, state) }

@@ -47,6 +47,9 @@ export const failureEvent = (name: string, message: string, json: object): Event
   json: () => json,
 })
 
+/** The failure of a photo of a data set. */
+export const failedEvent = (id: string, message: string): Event => failureEvent(id, message, { event: 'failed', id, message })
+
 /** Which lines are printed: for people, for programs, or none. */
 export type Lines = 'text' | 'json' | 'none'
 
@@ -59,7 +62,8 @@ export class Progress {
   readonly #bar: SingleBar | undefined
   readonly #lines: Lines
   #ended = 0
-  #failed = 0
+  #failed = 0 // with those that are not photos to do
+  #failedPhotos = 0
 
   /** @param least photos for which a bar is drawn: one photo needs none */
   constructor(
@@ -101,8 +105,6 @@ export class Progress {
     return this.#ended - this.#failedPhotos
   }
 
-  #failedPhotos = 0
-
   get figures(): Figures {
     const [ended, total] = [this.#ended, this.total]
     const rate = ended / this.seconds
@@ -114,11 +116,11 @@ export class Progress {
     }
   }
 
-  /** A photo is done. */
-  done(event?: Event): void {
+  /** A photo is done. Lines that the event does not have are not printed. */
+  done(event: Partial<Event> = {}): void {
     this.#ended++
-    if (event && this.#lines === 'text') say(event.text(this.figures))
-    if (event && this.#lines === 'json') say(JSON.stringify(event.json(this.figures)))
+    if (event.text && this.#lines === 'text') say(event.text(this.figures))
+    if (event.json && this.#lines === 'json') say(JSON.stringify(event.json(this.figures)))
     this.#draw()
   }
 

@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, statSync } from 'node:fs'
 import { isAbsolute, join, normalize } from 'node:path'
 import { checkNameLength, invalid, writeAllWhole } from 'clip-es/support'
+import type { Journal } from './journal.js'
 
 /** What is written for each photo. */
 export type OutputKind = 'mask' | 'confidence' | 'cams'
@@ -20,6 +21,12 @@ export function resultFile(out: string, kind: OutputKind, id: string): string {
 }
 
 export const resultFolder = (out: string, kind: OutputKind): string => join(out, places[kind][0])
+
+/** Where the results of a run go. */
+export interface Results {
+  store: ResultStore
+  journal: Journal
+}
 
 /** Writes results so that each file is there whole or not at all, whenever the process ends. */
 export class ResultStore {

@@ -1,8 +1,6 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { type ClassEntry, type ClassFile, type ClassSpec, defaults, type EncodeClassesOptions } from 'clip-es'
-import { readClassFile } from 'clip-es/photos'
-import { embeddedModel, packageFolder, planClasses, unknownWord } from 'clip-es/support'
+import { planClasses, unknownWord } from 'clip-es/support'
+import { classFileNamed } from '../shared/class_sets.js'
 import { asUsage, UsageError } from '../shared/usage.js'
 import type { SegmentArguments } from './options.js'
 
@@ -18,16 +16,6 @@ export interface AskedClasses {
   boxThreshold: number | undefined
   /** As the class file writes them, by class. */
   colours: (string | undefined)[]
-}
-
-/** The class files that the package brings along, by name. */
-function shippedClassFile(name: string): string | undefined {
-  const files: Record<string, string> = {
-    voc: join(packageFolder(), 'data/classes/voc.json'),
-    coco: join(packageFolder(), 'data/classes/coco.json'),
-    emoji: join(dirname(embeddedModel()), 'emoji-classes.json'),
-  }
-  return Object.hasOwn(files, name) && !existsSync(name) ? files[name] : undefined
 }
 
 function explainClasses(model: string | undefined): UsageError {
@@ -72,7 +60,7 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
   const { classes, classFile, model } = given
   if (!classes && classFile === undefined) throw explainClasses(model)
   return await asUsage(() => {
-    const file = classFile === undefined ? undefined : readClassFile(shippedClassFile(classFile) ?? classFile)
+    const file = classFile === undefined ? undefined : classFileNamed(classFile)
     const entries = entriesOf(classes, file, classFile ?? '')
     const encoding: EncodeClassesOptions = {
       template: given.template ?? file?.template,

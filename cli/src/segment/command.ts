@@ -1,8 +1,8 @@
 import { defaults, templates } from 'clip-es'
-import { fusions, precisions } from 'clip-es/support'
+import { fusions } from 'clip-es/support'
 import { Command, Option } from 'commander'
-import { device, maxSide } from '../shared/engine_options.js'
-import { collecting, integerFrom, numberFrom, someWords, words } from '../shared/usage.js'
+import { addEngineOptions } from '../shared/engine_options.js'
+import { collecting, numberFrom, someWords, words } from '../shared/usage.js'
 import type { SegmentArguments } from './options.js'
 
 const examples = `
@@ -18,7 +18,7 @@ failed, 2 for a wrong command line, 130 if interrupted.`
 
 /** `clip-es segment`: masks for photos. */
 export function segmentCommand(): Command {
-  return new Command('segment')
+  const command = new Command('segment')
     .description('make a mask for each photo from the names of the things in it')
     .argument('<photo...>', 'photos, folders of photos, or globs in quotes')
     .optionsGroup('What to look for:')
@@ -53,7 +53,6 @@ export function segmentCommand(): Command {
     .option('--confidence', 'also write NAME_confidence.png: 16-bit grey, 65535 means 1')
     .option('--json', 'print one JSON object per photo, and nothing else, to standard output')
     .optionsGroup('How:')
-    .option('--model <file>', 'CLIP model (default: $CLIP_ES_MODEL, else the embedded demo model)')
     .option('--crf', 'move the borders of the masks onto the edges of the photo with the dense CRF')
     .option('--no-refine', "leave out CAA, which sharpens the maps with the model's attention")
     .option('--box-threshold <x>', `threshold of the boxes of CAA, 0 to 1 (default: ${defaults.boxThreshold})`, numberFrom(0, 1))
@@ -67,15 +66,7 @@ export function segmentCommand(): Command {
       `pixels with a lower confidence become 255 (ignored), 0 to 1 (default: ${defaults.ignoreBelow})`,
       numberFrom(0, 1),
     )
-    .option(
-      '--max-side <n>',
-      `longest side of the image in the network, or 'none' for no limit (default: ${defaults.maxSide})`,
-      maxSide,
-    )
-    .option('--threads <n>', 'number of threads (default: the physical cores)', integerFrom(1, 1024))
-    .option('--concurrency <n>', 'photos computed at the same time (default: 4, or as many as threads)', integerFrom(1, 64))
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
-    .addOption(new Option('--precision <precision>', 'number format of the matrix products (default: auto)').choices(precisions))
+  return addEngineOptions(command)
     .optionsGroup('Help:')
     .helpOption('-h, --help', 'show this help')
     .addHelpText('after', examples)

@@ -1,7 +1,8 @@
-import type { Device, Fusion, Precision } from 'clip-es'
+import type { Fusion } from 'clip-es'
+import type { EngineOptions } from '../shared/engine_options.js'
 
 /** What the command line says; what it leaves out is absent. */
-export interface SegmentArguments {
+export interface SegmentArguments extends EngineOptions {
   classes?: string[]
   classFile?: string
   labels?: string[]
@@ -9,7 +10,6 @@ export interface SegmentArguments {
   background?: string[]
   template?: string[]
   fusion?: Fusion
-  model?: string
   out: string
   overlay?: true
   cams?: true
@@ -20,9 +20,4 @@ export interface SegmentArguments {
   boxThreshold?: number
   backgroundPower?: number
   ignoreBelow?: number
-  maxSide?: number
-  threads?: number
-  concurrency?: number
-  device?: Device
-  precision?: Precision
 }

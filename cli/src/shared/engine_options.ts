@@ -13,14 +13,14 @@ export interface EngineOptions {
   maxSide?: number
 }
 
-export function device(text: string): Device {
+function device(text: string): Device {
   if (/^(auto|cpu|cuda(:\d+)?)$/.test(text)) return text as Device
   throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.')
 }
 
-export const maxSide = (text: string): number => (text === 'none' ? Number.POSITIVE_INFINITY : integerFrom(1, 2 ** 31 - 1)(text))
+const maxSide = (text: string): number => (text === 'none' ? Number.POSITIVE_INFINITY : integerFrom(1, 2 ** 31 - 1)(text))
 
-/** Adds them to a command that goes over a data set. */
+/** Adds them to a command that loads a model. */
 export const addEngineOptions = (command: Command): Command =>
   command
     .option('--model <file>', 'CLIP model (default: $CLIP_ES_MODEL, else the embedded demo model)')
