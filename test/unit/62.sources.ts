@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { photoOf } from '../../cli/src/crf/refine.js'
+import { photosById } from '../../cli/src/photos/by_id.js'
 import { readCocoDataset } from '../../cli/src/sources/coco.js'
 import { shardOf } from '../../cli/src/sources/dataset.js'
 import { readFolder } from '../../cli/src/sources/folder.js'
@@ -226,7 +226,7 @@ test('names in either Unicode form are the same names, in every kind of data set
     coco({ images: [{ id: 7, file_name: `${composed}.jpg` }], annotations: [{ image_id: 7, category_id: 17 }] }),
   )
   assert.is(readCocoDataset(join(dir, 'JPEGImages'), annotations, index).items[0]?.photo, photo)
-  assert.is(photoOf(join(dir, 'JPEGImages'), composed), photo)
+  assert.is(photosById(join(dir, 'JPEGImages'))(composed), photo)
   write(`forms/JPEGImages/${composed}.jpg`)
   const twice = listFolder(join(dir, 'JPEGImages'))
   assert.is(twice.items.length, 2)
@@ -256,10 +256,11 @@ test('a folder: links are followed, results of earlier runs are left out, and wh
 test('crf finds the photo of a map, and of two says which', () => {
   for (const name of ['x.jpg', 'x.png', 'v1.2.JPG']) write(`maps/${name}`)
   const dir = join(root, 'maps')
-  assert.is(photoOf(dir, 'v1.2'), join(dir, 'v1.2.JPG'))
-  assert.is(photoOf(dir, 'x.png'), join(dir, 'x.png'))
-  refused(() => photoOf(dir, 'x'), /x\.jpg and x\.png in .*maps have that name; keep one of them/)
-  refused(() => photoOf(dir, 'none'), /there is no photo of that name in .*maps; name the photos' folder with --photos/)
+  const photoOf = photosById(dir)
+  assert.is(photoOf('v1.2'), join(dir, 'v1.2.JPG'))
+  assert.is(photoOf('x.png'), join(dir, 'x.png'))
+  refused(() => photoOf('x'), /x\.jpg and x\.png in .*maps have the name x; keep one of them/)
+  refused(() => photoOf('none'), /there is no photo named none in .*maps; name the photos' folder with --photos/)
 })
 
 const coco = (change: object = {}) =>
