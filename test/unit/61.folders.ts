@@ -1,5 +1,5 @@
 // Photos in folders, their labels, and names and lists that all data sets share.
-import { symlinkSync, truncateSync } from 'node:fs'
+import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,9 +8,8 @@ import { readCocoDataset } from '../../cli/src/sources/coco.js'
 import { shardOf } from '../../cli/src/sources/dataset.js'
 import { readFolder } from '../../cli/src/sources/folder.js'
 import { readIdList } from '../../cli/src/sources/id_list.js'
-import { listFolder, listVoc } from '../../cli/src/sources/unlabelled.js'
+import { listFolder } from '../../cli/src/sources/unlabelled.js'
 import { readVoc } from '../../cli/src/sources/voc.js'
-import { vocObjects } from '../../cli/src/sources/voc_xml.js'
 import { encodeMask } from '../../ts/photos/mask_png.js'
 import { annotation, coco, index, object, refused, root, write } from './data_sets.js'
 

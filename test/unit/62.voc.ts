@@ -1,24 +1,16 @@
-// VOC data sets and their annotations in XML.
-import { symlinkSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { photosById } from '../../cli/src/photos/by_id.js'
-import { readCocoDataset } from '../../cli/src/sources/coco.js'
-import { shardOf } from '../../cli/src/sources/dataset.js'
-import { readFolder } from '../../cli/src/sources/folder.js'
-import { readIdList } from '../../cli/src/sources/id_list.js'
-import { listFolder, listVoc } from '../../cli/src/sources/unlabelled.js'
+import { listVoc } from '../../cli/src/sources/unlabelled.js'
 import { readVoc } from '../../cli/src/sources/voc.js'
 import { vocObjects } from '../../cli/src/sources/voc_xml.js'
-import { encodeMask } from '../../ts/photos/mask_png.js'
-import { annotation, coco, index, object, refused, root, write } from './data_sets.js'
+import { annotation, index, object, refused, root, write } from './data_sets.js'
 
 const head = '<part><name>head</name></part>'
 
 const namesOf = (xml: string | Buffer) => vocObjects(Buffer.from(xml as string)).names
 
-test("the labels of a VOC annotation are the names of its objects, not of parts and owners", async () => {
+test('the labels of a VOC annotation are the names of its objects, not of parts and owners', async () => {
   assert.equal(namesOf(annotation(object('person', head), object('cat'), object('cat'))), ['person', 'cat', 'cat'])
   assert.equal(namesOf(annotation()), [])
 })

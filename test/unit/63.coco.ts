@@ -1,18 +1,10 @@
 // COCO data sets.
-import { symlinkSync, truncateSync } from 'node:fs'
+import { truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { photosById } from '../../cli/src/photos/by_id.js'
 import { readCocoDataset } from '../../cli/src/sources/coco.js'
-import { shardOf } from '../../cli/src/sources/dataset.js'
-import { readFolder } from '../../cli/src/sources/folder.js'
-import { readIdList } from '../../cli/src/sources/id_list.js'
-import { listFolder, listVoc } from '../../cli/src/sources/unlabelled.js'
-import { readVoc } from '../../cli/src/sources/voc.js'
-import { vocObjects } from '../../cli/src/sources/voc_xml.js'
-import { encodeMask } from '../../ts/photos/mask_png.js'
-import { annotation, coco, index, object, refused, root, write } from './data_sets.js'
+import { coco, index, refused, root, write } from './data_sets.js'
 
 for (const name of ['007', '008', '011']) write(`coco/val2017/${name}.jpg`)
 
