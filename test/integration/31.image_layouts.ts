@@ -1,3 +1,4 @@
+// Images in every layout that ImageData allows give the same result.
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

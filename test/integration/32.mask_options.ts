@@ -1,3 +1,4 @@
+// How the options of a mask change the mask, the confidence and the maps.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClassSet, ImageData, Segmenter, SegmentOptions, SegmentResult } from '../../ts/index.js'

@@ -1,3 +1,4 @@
+// Unusual sizes of photos and class sets, and the limits maxPixels and maxSide.
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,3 +1,4 @@
+// VOC data sets and their annotations in XML.
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
