@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "cam/embeddings.h"
-#include "clip/model_file.h"
 #include "clip/preprocess.h"
 #include "core/denormals.h"
 #include "segmenter.h"
@@ -67,23 +66,18 @@ Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settin
       device_(device ? std::move(device) : open_device(settings.device, arena_)) {
   torch::use_one_thread();
   HostContext h = host(cancelled);
-  const ModelFile file(archive, cancelled);
-  model_ = file.model();
-  device_->load(h, file, settings.precision);
-  text_ = std::make_shared<const TextTower>(file);
+  load_ = load_model(h, *device_, archive, settings.precision, settings.weights_folder);
 }
 
 Segmenter::Segmenter(const Segmenter& first, int threads)
-    : settings_(first.settings_),
-      pool_(threads, torch::use_one_thread),
-      device_(first.device_->clone(arena_)),
-      model_(first.model_),
-      text_(first.text_) {}
+    : settings_(first.settings_), pool_(threads, torch::use_one_thread), device_(first.device_->clone(arena_)), load_(first.load_) {}
 
 std::unique_ptr<Segmenter> Segmenter::clone(int threads) const { return std::unique_ptr<Segmenter>(new Segmenter(*this, threads)); }
 
 size_t Segmenter::bytes() const {
-  return model_->bytes() + text_->bytes() + device_->weight_bytes() + arena_.capacity() + device_->workspace_bytes() + memory_.bytes();
+  const LoadedModel& loaded = *load_.loaded;
+  return loaded.model->bytes() + loaded.text->bytes() + loaded.weights->bytes() + arena_.capacity() + device_->workspace_bytes() +
+         memory_.bytes();
 }
 
 uint64_t Segmenter::allocations() const { return arena_.allocations() + device_->allocations(); }
@@ -91,7 +85,7 @@ uint64_t Segmenter::allocations() const { return arena_.allocations() + device_-
 void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled) {
   const EngineThread thread;
   HostContext h = host(cancelled);
-  clip_es::encode_text(h, *model_, *text_, tokens, embeddings);
+  clip_es::encode_text(h, model(), *load_.loaded->text, tokens, embeddings);
 }
 
 std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& times, const std::atomic<bool>* cancelled) {
@@ -100,7 +94,7 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
   photos_.photos = {image};
   clock_.clear();
   run_on(*device_, [&] {
-    photos_.lay_out(*model_, settings_.max_side, device_->memory(), encoded->memory);
+    photos_.lay_out(model(), settings_.max_side, device_->memory(), encoded->memory);
     encode_photos(on_device(cancelled), photos_, times);
   });
   clock_.collect(*device_);
@@ -160,7 +154,7 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
   try {
     run_on(*device_, [&] {
       if (!photos_.photos.empty()) {
-        photos_.lay_out(*model_, settings_.max_side, device_->memory(), memory_);
+        photos_.lay_out(model(), settings_.max_side, device_->memory(), memory_);
         encode_photos(on_device(cancelled), photos_, shared);
       }
       size_t next = 0;  // photo of the batch

@@ -49,4 +49,8 @@ class MappedFile {
 
 bool exists(const std::string& path);
 
+// Writes a file of these parts. Other processes see the file that was there before or the whole new one, also after a loss of power.
+// Several processes may write the same file at the same time: one of them wins. Throws SystemError, and leaves the old file as it was.
+void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts);
+
 }  // namespace clip_es::platform

@@ -10,6 +10,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <limits>
 #include <thread>
@@ -114,6 +115,28 @@ MappedFile::MappedFile(const File& file) {
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) UnmapViewOfFile(bytes_.data());
+}
+
+void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts) {
+  static std::atomic<unsigned> count = 0;
+  const std::wstring target = to_path(path);
+  const std::wstring temporary = target + L"." + std::to_wstring(GetCurrentProcessId()) + L"-" + std::to_wstring(count++) + L".tmp";
+  const HANDLE file = CreateFileW(temporary.c_str(), GENERIC_WRITE, 0, nullptr, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
+  if (file == INVALID_HANDLE_VALUE) throw_last_error();
+  bool good = true;
+  for (auto part : parts)
+    while (good && !part.empty()) {
+      DWORD written = 0;
+      good = WriteFile(file, part.data(), static_cast<DWORD>(std::min<size_t>(part.size(), size_t{1} << 30)), &written, nullptr);
+      part = part.subspan(written);
+    }
+  good = good && FlushFileBuffers(file);
+  DWORD error = GetLastError();
+  CloseHandle(file);
+  if (good && MoveFileExW(temporary.c_str(), target.c_str(), MOVEFILE_REPLACE_EXISTING)) return;
+  if (good) error = GetLastError();
+  DeleteFileW(temporary.c_str());
+  throw SystemError(reason_of(error));
 }
 
 bool exists(const std::string& path) { return GetFileAttributesW(to_path(path).c_str()) != INVALID_FILE_ATTRIBUTES; }
