@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { type CrfOptions, denseCrf, ignored } from 'clip-es'
+import type { Segmented } from 'clip-es/support'
 import { allocate, invalid, ownPicture } from 'clip-es/support'
 import { readCamsOf } from '../eval/files.js'
 import { turnedNote } from '../eval/truth.js'
@@ -8,7 +9,6 @@ import { existingPath } from '../files/existing.js'
 import type { Cams } from '../metrics/cam_rule.js'
 import { isPhotoName } from '../photos/names.js'
 import { readPhotoOf } from '../photos/read.js'
-import type { Segmented } from '../pipeline/outputs.js'
 import { PhotoIndex } from '../sources/photo_index.js'
 
 /** What a mask is made with, besides its photo and maps. */
