@@ -1,6 +1,6 @@
 import type { ClassSet, Segmenter, SegmentOptions, SegmentResult } from 'clip-es'
+import { encodeOutputs, ignoredShare, type Legend, type Segmented } from 'clip-es/support'
 import { readPhotoOf } from '../photos/read.js'
-import { encodeOutputs, ignoredShare, type Legend, type Segmented } from '../pipeline/outputs.js'
 import type { Outcome, Stages } from '../pipeline/pipeline.js'
 import { type Event, failedEvent, figuresText, ignoredText } from '../pipeline/progress.js'
 import { photoState } from '../results/journal.js'
