@@ -45,8 +45,6 @@ export interface MasksReply {
   /** width * height bytes: 0 is background, n the word labels[n - 1]. */
   mask: Uint8Array
   labels: string[]
-  /** The probability of each label. */
-  scores: number[]
   milliseconds: number
 }
 

@@ -90,9 +90,9 @@ class Session {
     const photo = await this.#photo
     const classes = await this.#encodeWords(words, signal)
     const start = performance.now()
-    const { mask, labels, scores, width, height } = await photo.segment(classes, { crf, signal })
+    const { mask, labels, width, height } = await photo.segment(classes, { crf, signal })
     const milliseconds = performance.now() - start
-    return { type: 'masks', id, width, height, mask, labels, scores: [...scores], milliseconds }
+    return { type: 'masks', id, width, height, mask, labels, milliseconds }
   }
 
   /**

@@ -39,18 +39,21 @@ export function clearMasks(canvas) {
 }
 
 /**
+ * Each label's colour, and how much of the photo it covers.
  * @param {HTMLElement} list
- * @param {{ labels: string[], scores: number[] }} masks
+ * @param {{ mask: Uint8Array, labels: string[] }} masks
  */
-export function showLegend(list, { labels, scores }) {
+export function showLegend(list, { mask, labels }) {
+  const pixels = new Uint32Array(256)
+  for (const value of mask) pixels[value]++
   list.replaceChildren(
     ...labels.map((label, i) => {
       const item = document.createElement('li')
       const swatch = document.createElement('i')
       swatch.style.background = `rgb(${colourOf(i).join(' ')})`
-      const score = document.createElement('small')
-      score.textContent = ` ${Math.round(100 * (scores[i] ?? 0))} %`
-      item.append(swatch, label, score)
+      const share = document.createElement('small')
+      share.textContent = ` ${Math.round((100 * (pixels[i + 1] ?? 0)) / mask.length)} % of the photo`
+      item.append(swatch, label, share)
       return item
     }),
   )
