@@ -64,7 +64,7 @@ function commands(text: string): { command: string; output: string }[] {
     })
 }
 
-test('the page has examples of the kinds that are run here, and no others', () => {
+test('docs: every example is of a kind that is run here', () => {
   assert.equal([...new Set(blocks.map(({ language }) => language))].sort(), ['console', 'json', 'python'])
   assert.is((page.match(/^```/gm) ?? []).length, 2 * blocks.length)
 })

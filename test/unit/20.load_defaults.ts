@@ -9,7 +9,7 @@ test('queue, pixels and side have their documented defaults', () => {
   assert.equal([maxQueue, maxPixels, maxSide], [256, 100e6, 1024])
 })
 
-test('four photos are computed side by side, or as many as there are threads', () => {
+test('four photos run at the same time, or as many as there are threads', () => {
   for (const [threads, concurrency] of [
     [1, 1],
     [3, 3],
