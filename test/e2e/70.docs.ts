@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { embeddedModel } from '../../ts/model_path.js'
+import { embeddedModel } from '../../ts/engine/model_path.js'
 import { testIf } from '../test_if.js'
 import { main, root, scenes, Workplace } from './support.js'
 

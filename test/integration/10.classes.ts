@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { planClasses } from '../../ts/class_set.js'
+import { planClasses } from '../../ts/classes/class_set.js'
 import {
   backgrounds,
   type ClassSet,

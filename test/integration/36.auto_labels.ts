@@ -1,10 +1,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { textProbabilities, textProbabilitiesInTurns } from '../../ts/classes/text_scores.js'
+import type { NativeImage } from '../../ts/engine/native.js'
 import type { ClassSet, ImageData, Segmenter, SegmentResult } from '../../ts/index.js'
 import { cropToPatches } from '../../ts/labels/crop.js'
 import { classBox, largestValues, smoothPatches } from '../../ts/labels/patches.js'
-import type { NativeImage } from '../../ts/native.js'
-import { textProbabilities, textProbabilitiesInTurns } from '../../ts/text_scores.js'
 import { load, reasonOf, rejects, type Scene, scene } from './support.js'
 
 const near = (found: Float64Array, wanted: readonly number[]) => {

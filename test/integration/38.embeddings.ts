@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Jobs } from '../../ts/engine/jobs.js'
+import type { NativeEncodedImage } from '../../ts/engine/native.js'
+import { PhotoJobs } from '../../ts/engine/photo_jobs.js'
 import type { ClassSet, Embeddings, EncodedImage, Segmenter } from '../../ts/index.js'
-import type { Jobs } from '../../ts/jobs.js'
-import type { NativeEncodedImage } from '../../ts/native.js'
-import { PhotoJobs } from '../../ts/photo_jobs.js'
 import { SavedClasses } from './saved_classes.js'
 import { load, reasonOf, rejects, type Scene, scene, temporaryFolder } from './support.js'
 

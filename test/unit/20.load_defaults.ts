@@ -1,8 +1,8 @@
 // What load() does when it is told nothing. Needs no add-on.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { resolveLoadOptions } from '../../ts/load_options.js'
-import { outsideAsar } from '../../ts/model_path.js'
+import { resolveLoadOptions } from '../../ts/engine/load_options.js'
+import { outsideAsar } from '../../ts/engine/model_path.js'
 
 test('queue, pixels and side have their documented defaults', () => {
   const { maxQueue, maxPixels, maxSide } = resolveLoadOptions({})

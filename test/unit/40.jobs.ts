@@ -1,12 +1,12 @@
 // The queue of jobs and their signals, with a stand-in for native code.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { whenAborted } from '../../ts/abort.js'
-import { ClipEsError } from '../../ts/errors.js'
-import { Jobs } from '../../ts/jobs.js'
-import { Places } from '../../ts/places.js'
-import { resultsInOrder } from '../../ts/segment_all.js'
-import type { SegmentResult } from '../../ts/types.js'
+import { whenAborted } from '../../ts/core/abort.js'
+import { ClipEsError } from '../../ts/core/errors.js'
+import { Places } from '../../ts/core/places.js'
+import type { SegmentResult } from '../../ts/core/types.js'
+import { Jobs } from '../../ts/engine/jobs.js'
+import { resultsInOrder } from '../../ts/segment/segment_all.js'
 import { reasonOf } from './support.js'
 
 /** Jobs that end when the test says so, or when they are cancelled. */

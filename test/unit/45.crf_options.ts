@@ -1,7 +1,7 @@
 // Settings of the dense CRF. Needs no add-on.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { resolveCrf, resolveCrfOptions } from '../../ts/crf_options.js'
+import { resolveCrf, resolveCrfOptions } from '../../ts/engine/crf_options.js'
 
 /** Of CLIP-ES's code: ten rounds, a smoothness kernel of 1 pixel, an appearance kernel of 67 pixels and 3 levels. */
 const published = {

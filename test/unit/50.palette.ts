@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { hexColour, maskPalette, parseColour, vividColour, vocColour } from '../../ts/photos/palette.js'
 
 test("the colours of VOC's first labels, its last and its border are VOC's", () => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { joinHoles } from '../../ts/photos/join_holes.js'
 import { traceRegions } from '../../ts/photos/polygons.js'
 import { compressRle, decodeRle, decompressRle, encodeRings, encodeRle } from '../../ts/photos/rle.js'

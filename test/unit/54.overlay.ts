@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
+import type { ImageData } from '../../ts/core/types.js'
 import { writeWhole } from '../../ts/files/write_whole.js'
 import { escapeXml, legend, percent } from '../../ts/photos/legend.js'
 import { drawOverlay, type OverlayLabel, type OverlayOptions } from '../../ts/photos/overlay.js'
-import type { ImageData } from '../../ts/types.js'
 
 const [width, height] = [60, 40]
 const grey: ImageData = { data: new Uint8Array(width * height).fill(128), width, height }

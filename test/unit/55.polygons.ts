@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { joinHoles } from '../../ts/photos/join_holes.js'
 import type { LabelMap } from '../../ts/photos/mask_png.js'
 import { type Region, type Ring, traceRegions } from '../../ts/photos/polygons.js'

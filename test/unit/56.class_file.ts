@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { nearest } from '../../ts/nearest.js'
+import { nearest } from '../../ts/core/nearest.js'
 import { parseClassFile, readClassFile } from '../../ts/photos/class_file.js'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clip-es-'))

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { type ReadPhotoOptions, readPhoto } from '../../ts/photos/read_photo.js'
 import type { FileSource } from '../../ts/photos/source.js'
 

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { forEachInOrder, inOrder } from '../../ts/in_order.js'
+import { forEachInOrder, inOrder } from '../../ts/core/in_order.js'
 
 const soon = () => new Promise((done) => setImmediate(done))
 const noSignal = new AbortController().signal

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { iou } from '../../cli/src/metrics/iou.js'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 
 const map = (text: string): Uint8Array => Uint8Array.from(text, (digit) => (digit === 'x' ? 255 : Number(digit)))
 

@@ -8,7 +8,7 @@ import { templatesNamed } from '../../cli/src/prompts/plan.js'
 import { sharpness, varianceToMean } from '../../cli/src/prompts/sharpness.js'
 import { rankingTable, textBar } from '../../cli/src/prompts/table.js'
 import { photoState } from '../../cli/src/results/journal.js'
-import { textProbabilities } from '../../ts/text_scores.js'
+import { textProbabilities } from '../../ts/classes/text_scores.js'
 import { temporaryFolder } from './support.js'
 
 const near = (a: number, b: number, by = 1e-12) => assert.ok(Math.abs(a - b) <= by, `${a} against ${b}`)

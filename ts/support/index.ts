@@ -1,14 +1,20 @@
 // What the command `clip-es` and the server need of the library in addition to its main entry point.
-export { allocate } from '../allocate.js'
-export { show, unknownWord } from '../check.js'
-export { planClasses, planRows } from '../class_set.js'
-export { resolveCrfOptions } from '../crf_options.js'
-export { fusions, mostClasses, precisions } from '../defaults.js'
-export { invalid } from '../errors.js'
+
+export { planClasses, planRows } from '../classes/class_set.js'
+export { type CompetingTexts, competingTexts, textProbabilities } from '../classes/text_scores.js'
+export { allocate } from '../core/allocate.js'
+export { show, unknownWord } from '../core/check.js'
+export { fusions, mostClasses, precisions } from '../core/defaults.js'
+export { invalid } from '../core/errors.js'
+export { forEachInOrder, inOrder } from '../core/in_order.js'
+export { nearest } from '../core/nearest.js'
+export { resolveCrfOptions } from '../engine/crf_options.js'
+export { physicalCores } from '../engine/load_options.js'
+export { embeddedModel, resolveModelPath } from '../engine/model_path.js'
+export { addonFile, hasAmx } from '../engine/native.js'
 export { packageFolder, packageVersion } from '../files/package_folder.js'
 export { readRegular, readRegularSync } from '../files/read_regular.js'
 export { checkNameLength, replaceable, writeAllWhole, writeWhole } from '../files/write_whole.js'
-export { forEachInOrder, inOrder } from '../in_order.js'
 export {
   hasCuda,
   installedCudaFolder,
@@ -21,13 +27,8 @@ export {
   readVersion,
 } from '../libtorch/find.js'
 export { cacheFolder, cudaFolder, cudaVersion, pythonRecord } from '../libtorch/paths.js'
-export { physicalCores } from '../load_options.js'
-export { embeddedModel, resolveModelPath } from '../model_path.js'
-export { addonFile, hasAmx } from '../native.js'
-export { nearest } from '../nearest.js'
 export { escapeXml, percent } from '../photos/legend.js'
 export { type OwnPicture, ownPicture, photoOfMask, sourceOfMask, withMark } from '../photos/mark.js'
-export { resolveSegmentOptions } from '../segment_options.js'
+export { resolveSegmentOptions } from '../segment/segment_options.js'
 export { fillTemplate } from '../text/prompts.js'
 export { encodePrompt } from '../text/tokenizer.js'
-export { type CompetingTexts, competingTexts, textProbabilities } from '../text_scores.js'

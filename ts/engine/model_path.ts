@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { packageFolder } from './files/package_folder.js'
+import { packageFolder } from '../files/package_folder.js'
 import { isFirstInProcess } from './native.js'
 
 /** The archive that ships with the package: it knows emoji scenes and not photographs. */

@@ -1,14 +1,14 @@
-import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, show, wrong } from './check.js'
+import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, show, wrong } from '../core/check.js'
+import { defaults, fusions, mostClasses } from '../core/defaults.js'
+import { invalid } from '../core/errors.js'
+import { checkFile } from '../core/file_argument.js'
+import type { ClassEntry, ClassSpec, EncodeClassesOptions, Fusion } from '../core/types.js'
+import type { NativeTexts } from '../engine/native.js'
+import { clean } from '../text/clean.js'
+import { backgrounds, fillTemplate, templates } from '../text/prompts.js'
+import { isReadable } from '../text/tokenizer.js'
 import type { ClassSetData } from './class_set_data.js'
 import { writeClassSet } from './class_set_file.js'
-import { defaults, fusions, mostClasses } from './defaults.js'
-import { invalid } from './errors.js'
-import { checkFile } from './file_argument.js'
-import type { NativeTexts } from './native.js'
-import { clean } from './text/clean.js'
-import { backgrounds, fillTemplate, templates } from './text/prompts.js'
-import { isReadable } from './text/tokenizer.js'
-import type { ClassEntry, ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
 
 /** Encoded classes and background words: immutable, reusable for every image of the model they were encoded for. */
 export class ClassSet {
