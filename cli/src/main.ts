@@ -9,6 +9,7 @@ import { exportCommand } from './export/command.js'
 import { promptsCommand } from './prompts/command.js'
 import { reportCommand } from './report/command.js'
 import { segmentCommand } from './segment/command.js'
+import { serveCommand } from './serve/command.js'
 import { setupCommand } from './setup/command.js'
 import { complain, printable } from './shared/say.js'
 import { listenForStops, Stopped } from './shared/stop.js'
@@ -40,6 +41,7 @@ export function program(): Command {
     .addCommand(evalCommand())
     .addCommand(reportCommand())
     .addCommand(exportCommand())
+    .addCommand(serveCommand())
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(demoCommand())

@@ -96,7 +96,7 @@ packageTest('the prebuild needs only the C library, of the version in the README
   assert.ok(newest <= Number(documented), `glibc 2.${newest} is needed, the README says 2.${documented}`)
 })
 
-const tarballs = { library: '', command: '' }
+const tarballs = { library: '', server: '', command: '' }
 
 function pack(workspace: string): { file: string; paths: string[] } {
   const args = ['pack', '--json', '--ignore-scripts', '--workspace', workspace, '--pack-destination', folder]
@@ -128,6 +128,16 @@ packageTest('npm pack of the library has no sources, tests or command, and less 
   const strays = /^(ts|cli|server|cpp|binding|test|node_modules|build|bench|scripts|\.)|\.(pyc|log|tgz)$/
   assert.equal(
     paths.filter((path) => strays.test(path)),
+    [],
+  )
+})
+
+packageTest('npm pack of the server has only compiled files', () => {
+  const { file, paths } = pack('clip-es-server')
+  tarballs.server = file
+  for (const path of ['dist/index.js', 'dist/esm.mjs', 'LICENSE', 'README.md']) assert.ok(paths.includes(path), String(paths))
+  assert.equal(
+    paths.filter((path) => !/^(dist\/.*\.(m?js|css|html|d\.m?ts)|package\.json|README\.md|LICENSE)$/.test(path)),
     [],
   )
 })
@@ -213,7 +223,7 @@ packageTest('clip-es/photos without sharp says what to install', () => {
 
 packageTest('the command installs without scripts and works, and doctor finds nothing wrong', () => {
   const at = project('another project')
-  succeeds(run(at, 'npm', ['install', '--prefer-offline', '--ignore-scripts', tarballs.library, tarballs.command], bare()))
+  succeeds(run(at, 'npm', ['install', '--prefer-offline', '--ignore-scripts', ...Object.values(tarballs)], bare()))
   const doctor = run(at, 'npx', ['clip-es', 'doctor'], bare())
   assert.is(doctor.status, 0, doctor.stdout + doctor.stderr)
   assert.match(doctor.stdout, /^Everything works/m)

@@ -1,0 +1,18 @@
+import { basename } from 'node:path'
+import { backgrounds, defaults, templates } from 'clip-es'
+import type { FastifyInstance } from 'fastify'
+import type { Service } from '../service/service.js'
+
+/** GET /model: what a user interface needs to build its controls. */
+export async function modelRoute(app: FastifyInstance, { service }: { service: Service }): Promise<void> {
+  app.get('/model', async () => {
+    const { path, ...model } = service.model
+    return {
+      model: { name: basename(path), ...model },
+      limits: service.limits,
+      defaults: { ...defaults, template: templates.clip_es, refine: true, crf: false },
+      classSets: service.classSets.all,
+      backgrounds: { voc: backgrounds.voc, coco: backgrounds.coco },
+    }
+  })
+}
