@@ -6,7 +6,7 @@ import type { ClassEntry, ClassSpec, EncodeClassesOptions, Fusion } from '../cor
 import type { NativeTexts } from '../engine/native.js'
 import { clean } from '../text/clean.js'
 import { backgrounds, fillTemplate, templates } from '../text/prompts.js'
-import { isReadable } from '../text/tokenizer.js'
+import { encodePrompt, isReadable } from '../text/tokenizer.js'
 import type { ClassSetData } from './class_set_data.js'
 import { writeClassSet } from './class_set_file.js'
 
@@ -145,6 +145,16 @@ export function planRows(plan: ClassPlan): { rows: string[][]; firstRow: Int32Ar
   const firstRow = new Int32Array(perClass.length + 1)
   for (const [i, rows] of perClass.entries()) firstRow[i + 1] = (firstRow[i] as number) + rows.length
   return { rows: perClass.flat(), firstRow, backgroundRows: plan.background.map((word) => prompts([word])) }
+}
+
+/**
+ * Checks classes and options as encodeClasses() does, including the length of every prompt. Needs no segmenter.
+ * @param context how many tokens the model reads: `segmenter.model.context`
+ * @throws ERR_INVALID_ARG
+ */
+export function checkPrompts(classes: readonly ClassSpec[], options: EncodeClassesOptions | undefined, context: number): void {
+  const { rows, backgroundRows } = planRows(planClasses(classes, options))
+  for (const prompt of [...rows, ...backgroundRows].flat()) encodePrompt(prompt, context)
 }
 
 /** Means of consecutive unit embeddings, each of length one again. `counts`: how many embeddings each mean takes. */
