@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { demoClasses, demoScenes } from '../../cli/src/demo/scenes.js'
 import { Confusion, meanOfNumbers } from '../../cli/src/metrics/confusion.js'
-import { autoPrecision } from '../../ts/auto_precision.js'
+import { autoPrecision } from '../../ts/engine/auto_precision.js'
 import type { SegmentResult } from '../../ts/index.js'
 import { agreement, load, modelPath } from './support.js'
 

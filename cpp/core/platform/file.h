@@ -53,4 +53,7 @@ bool exists(const std::string& path);
 // Several processes may write the same file at the same time: one of them wins. Throws SystemError, and leaves the old file as it was.
 void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts);
 
+// The content of a small file, or "" if it cannot be read. For files such as those in Linux's /proc, which say that their size is 0.
+std::string read_text(const std::string& path);
+
 }  // namespace clip_es::platform
