@@ -15,7 +15,7 @@ function fail(message) {
 }
 
 if (!existsSync(tsc)) fail('this checkout has no TypeScript compiler: run npm install without --omit=dev')
-for (const project of ['tsconfig.json', 'cli/tsconfig.json']) {
+for (const project of ['tsconfig.json', 'server/tsconfig.json', 'cli/tsconfig.json']) {
   const { status } = spawnSync(process.execPath, [tsc, '-p', project], { cwd: root, stdio: 'inherit' })
   if (status !== 0) fail(`the TypeScript of ${project} does not compile`)
 }

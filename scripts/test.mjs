@@ -23,6 +23,7 @@ const suites = {
   types: { exists: true, run: checkTypes },
   cpp: { exists: existsSync('test/cpp/main.cpp'), run: runCppTests },
   golden: { ...uvuSuite(testFiles('test/golden')), needsAddon: true },
+  server: { ...uvuSuite(testFiles('test/server'), { workers }), needsAddon: true },
   e2e: { ...uvuSuite(testFiles('test/e2e'), { workers }), needsAddon: true },
   package: { ...uvuSuite(testFiles('test/package')), needsAddon: true }, // one worker: they build in the checkout
   'node-versions': { exists: true, run: runNodeVersions, needsAddon: true },
@@ -33,7 +34,7 @@ const suites = {
 /** Compiles the TypeScript, and the add-on if a suite needs it. A failure is counted, and the suites still run. */
 async function build(needsAddon) {
   let counts = none
-  for (const project of ['tsconfig.json', 'cli/tsconfig.json']) {
+  for (const project of ['tsconfig.json', 'server/tsconfig.json', 'cli/tsconfig.json']) {
     const { status, ending } = await runNode([tsc, '-p', project])
     if (status !== 0) counts = add(counts, failure(`the TypeScript of ${project} does not compile (${ending})`))
   }
