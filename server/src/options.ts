@@ -1,4 +1,5 @@
 import type { ClassFile, LoadOptions, Segmenter } from 'clip-es'
+import type { LabelStudioOptions } from './protocols/label_studio/host.js'
 
 /** What one request, and all requests together, may use. */
 export interface Limits {
@@ -58,6 +59,12 @@ export interface ServerOptions {
   keyFile?: string
   /** Origins whose pages may use the server, such as https://example.org; '*' for all. Default: none. */
   cors?: readonly string[]
+  /** Hosts from which photos may be fetched by URL, such as 'example.org', '*.example.org' and 'example.org:8443'. Default: none. */
+  remoteHosts?: readonly string[]
+  /** Such hosts that may also have addresses of a private network or of this machine. Default: none. */
+  privateHosts?: readonly string[]
+  /** Where Label Studio is, for photos that were uploaded to it. */
+  labelStudio?: LabelStudioOptions
   /** The path under which the routes are registered. Default: none, '/v1/segment'. */
   prefix?: string
 }
