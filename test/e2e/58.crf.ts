@@ -89,7 +89,7 @@ test('maps without their photo, or of another size, name both', async () => {
   const { status, stderr } = place.run(['crf', 'maps', '-o', 'alone', '--photos', 'small'])
   assert.is(status, 1)
   assert.match(stderr, /scene09: .*scene09\.npz has maps of \d+ x \d+; small\/scene09\.png is 50 x 40/)
-  assert.match(stderr, /scene10: there is no photo of that name in small; name the photos' folder with --photos/)
+  assert.match(stderr, /scene10: there is no photo named scene10 in small; name the photos' folder with --photos/)
 })
 
 test("the released pipeline's .npy and its colours: masks of denseCrf() with the same maps", async () => {

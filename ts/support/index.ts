@@ -8,7 +8,16 @@ export { invalid } from '../errors.js'
 export { packageFolder, packageVersion } from '../files/package_folder.js'
 export { readRegular, readRegularSync } from '../files/read_regular.js'
 export { checkNameLength, replaceable, writeAllWhole, writeWhole } from '../files/write_whole.js'
+export { decodeBrush, encodeBrush } from '../formats/brush_rle.js'
 export { encodeCams } from '../formats/cams.js'
+export {
+  type LabelStudioLabel,
+  type LabelStudioPrediction,
+  type LabelStudioRegion,
+  type LabelStudioTool,
+  labelStudioPrediction,
+  labelStudioRegions,
+} from '../formats/label_studio.js'
 export { type NdArray, npyFile, numbersOf, readNpy, readNpyHead } from '../formats/npy.js'
 export { encodeNpz } from '../formats/npz.js'
 export { mostZipBytes } from '../formats/stored_zip.js'
@@ -43,4 +52,5 @@ export {
   type Segmented,
   sharesOf,
 } from './outputs.js'
+export { short } from './short.js'
 export { splitWords } from './split_words.js'

@@ -1,22 +1,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  type ClassSet,
-  EncodedImage,
-  type ImageData,
-  type Segmenter,
-  type SegmentOptions,
-  type SegmentResult,
-} from '../../ts/index.js'
-import { crop, load, otherModelPath, reasonOf, rejects, type Scene, scene } from './support.js'
+import { type ClassSet, EncodedImage, type ImageData, type Segmenter, type SegmentOptions } from '../../ts/index.js'
+import { crop, load, otherModelPath, reasonOf, rejects, type Scene, scene, withoutTimings } from './support.js'
 
 let segmenter: Segmenter
 let photo: Scene
 let classes: ClassSet
 
 const everything = { include: ['confidence', 'cams'] } as const
-const withoutTimings = ({ timings, ...rest }: SegmentResult) => rest
-
 test.before(async () => {
   segmenter = await load()
   photo = await scene('scene01')

@@ -2,15 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClassSet, ImageData, LoadOptions, Segmenter, SegmentOptions, SegmentResult } from '../../ts/index.js'
-import { crop, load, reasonOf, rejects, type Scene, scene } from './support.js'
+import { crop, largestDifference, load, reasonOf, rejects, type Scene, scene, withoutTimings } from './support.js'
 
 let one: Segmenter // runs one photo at a time
 let classes: ClassSet
 let photo: Scene
 let photos: ImageData[]
 const options: SegmentOptions = { include: ['confidence', 'cams'] }
-
-const withoutTimings = ({ timings, key, ...rest }: SegmentResult & { key?: number }) => rest
 
 test.before(async () => {
   one = await load(undefined, { concurrency: 1 })
@@ -36,11 +34,6 @@ async function withSegmenter<T>(given: LoadOptions, use: (own: Segmenter) => Pro
   } finally {
     await own.close()
   }
-}
-
-function largestDifference(a: Float32Array, b: Float32Array): number {
-  assert.is(a.length, b.length)
-  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - (b[i] as number))), 0)
 }
 
 const all = (own: Segmenter, more: SegmentOptions = {}) =>

@@ -1,39 +1,12 @@
 // Files that are not model archives, and archives with damaged bytes.
-import { closeSync, copyFileSync, ftruncateSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, copyFileSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClipEsError, Segmenter } from '../../ts/index.js'
-import { Archive, pickled } from './archive.js'
-import { crop, load, modelPath, rejects, root, type Scene, scene, temporaryFolder } from './support.js'
-
-const folder = temporaryFolder()
-
-/** A file in the temporary folder. */
-function write(name: string, content: string | Buffer): string {
-  const file = join(folder, name)
-  writeFileSync(file, content)
-  return file
-}
-
-const spoiled = (name: string, spoil: (archive: Archive) => void): string => {
-  const archive = new Archive()
-  spoil(archive)
-  return write(name, archive.bytes())
-}
-
-let photo: Scene
-test.before(async () => {
-  photo = await scene('scene01')
-})
-
-/** What a segmenter says of a corner of a photo, to compare models by; closes it. */
-async function answers(segmenter: Segmenter) {
-  const classes = await segmenter.encodeClasses(photo.labels.slice(0, 2), { background: photo.background })
-  const { mask, scores, cams } = await segmenter.segment(crop(photo, 64, 48), classes, { include: ['cams'] })
-  await segmenter.close()
-  return { mask, scores, cams: cams as Float32Array }
-}
+import { type Archive, pickled } from './archive.js'
+import { answers, folder, write, writeModel } from './models.js'
+import { load, modelPath, rejects, root } from './support.js'
 
 test('what cannot be opened is ERR_MODEL_READ with its path', async () => {
   const table: [string, string][] = [
@@ -87,7 +60,7 @@ test('a damaged archive is ERR_MODEL_FORMAT and names what is wrong with which t
     ['json.pt', (a) => a.add('extra/clip-es.json', '{"heads"'), 'clip-es.json'],
   ]
   for (const [name, spoil, ...parts] of table) {
-    const file = spoiled(name, spoil)
+    const file = writeModel(name, spoil)
     await rejects(load(file), 'ERR_MODEL_FORMAT', file, ...parts)
   }
 })
@@ -170,7 +143,7 @@ test('a bit flipped in the pickle under a right checksum gives an error with a c
   const random = randomNumbers(2)
   const outcomes = { refused: 0, loaded: 0 }
   for (let i = 0; i < 60; i++) {
-    const file = spoiled('pickle.pt', (archive) => {
+    const file = writeModel('pickle.pt', (archive) => {
       const pickle = archive.record('data.pkl')
       const at = random(pickle.length)
       pickle[at] = (pickle[at] as number) ^ (1 << random(8))
