@@ -8,6 +8,19 @@ export { invalid } from '../errors.js'
 export { packageFolder, packageVersion } from '../files/package_folder.js'
 export { readRegular, readRegularSync } from '../files/read_regular.js'
 export { checkNameLength, replaceable, writeAllWhole, writeWhole } from '../files/write_whole.js'
+export { decodeBrush, encodeBrush } from '../formats/brush_rle.js'
+export { encodeCams } from '../formats/cams.js'
+export {
+  type LabelStudioLabel,
+  type LabelStudioPrediction,
+  type LabelStudioRegion,
+  type LabelStudioTool,
+  labelStudioPrediction,
+  labelStudioRegions,
+} from '../formats/label_studio.js'
+export { type NdArray, npyFile, numbersOf, readNpy, readNpyHead } from '../formats/npy.js'
+export { encodeNpz } from '../formats/npz.js'
+export { mostZipBytes } from '../formats/stored_zip.js'
 export { forEachInOrder, inOrder } from '../in_order.js'
 export {
   hasCuda,
@@ -31,3 +44,13 @@ export { resolveSegmentOptions } from '../segment_options.js'
 export { fillTemplate } from '../text/prompts.js'
 export { encodePrompt } from '../text/tokenizer.js'
 export { type CompetingTexts, competingTexts, textProbabilities } from '../text_scores.js'
+export {
+  encodeOutputs,
+  ignoredShare,
+  type Legend,
+  type OutputKind,
+  type Segmented,
+  sharesOf,
+} from './outputs.js'
+export { short } from './short.js'
+export { splitWords } from './split_words.js'
