@@ -39,6 +39,12 @@ const viewHelp: Readonly<Record<View, string>> = {
   confidence: 'How sure the winner of each pixel is: dark is unsure, bright is sure.',
 }
 
+const wordsHelp: Readonly<Record<Mode, string>> = {
+  all: 'Words between commas. The masks follow as you type.',
+  auto: 'Words between commas. CLIP decides which of them are in the photo.',
+  set: 'CLIP decides which classes of the set are in the photo.',
+}
+
 type Bind = (settings: Readonly<Settings>, model: ModelAnswer | undefined) => void
 
 const checked = (box: HTMLInputElement): boolean => box.checked
@@ -89,7 +95,8 @@ function connectText(store: Store, name: 'words' | 'background'): Bind {
   const field = byId(name) as HTMLInputElement | HTMLTextAreaElement
   field.addEventListener('input', () => store.update({ [name]: field.value }))
   return (settings) => {
-    if (field.value !== settings[name]) field.value = settings[name]
+    const text = name === 'words' && settings.mode === 'set' ? '' : settings[name]
+    if (field.value !== text) field.value = text
   }
 }
 
@@ -131,6 +138,7 @@ function connectSets(store: Store): Bind {
     if (set) select.value = set.name
     const words = byId('words', HTMLInputElement)
     show(byId('set-field'), settings.mode === 'set')
+    byId('words-help').textContent = wordsHelp[settings.mode]
     words.disabled = settings.mode === 'set'
     words.placeholder =
       settings.mode === 'set' && set ? `any of the ${set.classes.length} classes of ${set.name}` : 'cat, dog, sofa'

@@ -44,7 +44,8 @@ export class Labels {
       button.ariaPressed = String(!this.hidden.has(name))
       row.classList.toggle('hidden-label', this.hidden.has(name))
       const sure = presence === undefined ? `probability ${percent(score)}` : `presence ${percent(presence)}`
-      ;(row.querySelector('.numbers') as HTMLElement).textContent = `${sure} · ${own ? percent(own / pixels) : 'no pixel'}`
+      ;(row.querySelector('.numbers') as HTMLElement).textContent =
+        `${sure} · ${own ? `${percent(own / pixels)} of the photo` : 'no pixel'}`
     }
   }
 

@@ -82,7 +82,7 @@ byId('copy-link').addEventListener('click', async () => {
   )
   button.textContent = copied ? 'Copied' : 'Copy the address of this page'
   setTimeout(() => {
-    button.textContent = 'Copy a link to words and settings'
+    button.textContent = 'Copy a link'
   }, 2000)
 })
 

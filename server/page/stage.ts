@@ -19,7 +19,8 @@ export interface Drawing {
 }
 
 const mostEnlarged = 4
-const mostOfWindow = 0.72
+/** Of the window's height. A narrow window has the settings below the photo, which stays in view while they are changed. */
+const mostOfWindow = () => (matchMedia('(max-width: 980px)').matches ? 0.42 : 0.72)
 
 /** The photo and what lies over it. */
 export class Stage {
@@ -61,7 +62,7 @@ export class Stage {
     const resized = this.#fit(drawing)
     if (resized || drawing.photo !== this.#drawnPhoto) this.#drawPhoto(drawing.photo)
     const { result, settings, emphasised } = drawing
-    const context = this.#overlay.getContext('2d') as CanvasRenderingContext2D
+    const context = this.#overlay.getContext('2d', { willReadFrequently: true }) as CanvasRenderingContext2D
     context.clearRect(0, 0, this.#overlay.width, this.#overlay.height)
     if (!result || settings.view === 'photo') return
     if (settings.view === 'masks') this.#drawMask(context, result, drawing)
@@ -73,7 +74,7 @@ export class Stage {
   /** Sets the size of the canvases to the device's pixels. @returns whether it has changed */
   #fit({ width, height }: Drawing): boolean {
     const across = this.#stage.clientWidth
-    const down = Math.max(240, innerHeight * mostOfWindow)
+    const down = Math.max(240, innerHeight * mostOfWindow())
     const scale = Math.min(across / width, down / height, mostEnlarged)
     const density = Math.min(devicePixelRatio, 2)
     const [w, h] = [Math.max(1, Math.round(width * scale * density)), Math.max(1, Math.round(height * scale * density))]

@@ -8,6 +8,7 @@ type Stage = keyof SegmentAnswer['timings'] | 'way'
 const stages: Readonly<Record<Stage, { name: string; why: string }>> = {
   wait: { name: 'waiting', why: 'The server has other requests to answer first.' },
   queue: { name: 'queue', why: 'The engine works on other photos first.' },
+  words: { name: 'words', why: 'Words that were not asked for before go through CLIP’s text tower, once.' },
   decode: { name: 'decoding', why: 'A large file takes longer to decode.' },
   preprocess: { name: 'preparing', why: 'A large photo takes longer to resize.' },
   encode: { name: 'image tower', why: 'CLIP looks at the photo, or at parts of it to find out what is there.' },
@@ -18,10 +19,22 @@ const stages: Readonly<Record<Stage, { name: string; why: string }>> = {
   refine: { name: 'refinement', why: 'The affinity of all pairs of patches is computed once, and used for each label.' },
   mask: { name: 'mask', why: 'Each map is enlarged to the size of the photo, so the time grows with pixels and labels.' },
   crf: { name: 'CRF', why: 'Ten rounds compare each pixel with all others, so the time grows with pixels and labels.' },
-  way: { name: 'way and words', why: 'New words go through the text tower once; the rest is the way to the server and back.' },
+  way: { name: 'way', why: 'The way to the server and back, and packing the answer.' },
 }
 
-const order: readonly Stage[] = ['wait', 'queue', 'decode', 'preprocess', 'encode', 'gradcam', 'refine', 'mask', 'crf', 'way']
+const order: readonly Stage[] = [
+  'wait',
+  'words',
+  'queue',
+  'decode',
+  'preprocess',
+  'encode',
+  'gradcam',
+  'refine',
+  'mask',
+  'crf',
+  'way',
+]
 
 const milliseconds = (value: number): string => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`
 

@@ -20,12 +20,10 @@ const contentSecurityPolicy = [
   "trusted-types 'none'",
 ].join('; ')
 
+/** In addition to those of every answer. */
 const headers = {
   'content-security-policy': contentSecurityPolicy,
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
   'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
   'permissions-policy': 'camera=(), microphone=(), geolocation=()',
   'cache-control': 'no-cache',
 }
@@ -38,10 +36,17 @@ const kinds: Readonly<Record<string, string>> = {
   '.png': 'image/png',
 }
 
+/** Public: without a key nobody could type one. Not a part of the API that /docs describes. */
+const route = { config: { public: true }, schema: { hide: true } as object }
+
 interface PageFile {
   bytes: Buffer
   type: string
   etag: string
+}
+
+interface WithFile {
+  Params: { file: string }
 }
 
 function readPageFile(file: string): PageFile {
@@ -68,22 +73,22 @@ export async function pageRoute(app: FastifyInstance): Promise<void> {
   const folder = join(dirname(embeddedModel()), 'scenes')
   const scenes = await sceneLabels(folder)
 
-  app.get('/', async (request, reply) => {
+  app.get('/', route, async (request, reply) => {
     const [path = '', query] = request.url.split('?')
     // The page's own addresses are relative, so that it works under a prefix and behind a proxy.
     if (!path.endsWith('/')) return reply.redirect(`${path.split('/').at(-1)}/${query ? `?${query}` : ''}`)
     return send(request, reply, files.get('index.html') as PageFile)
   })
 
-  app.get<{ Params: { file: string } }>('/page/:file', async (request, reply) => {
+  app.get<WithFile>('/page/:file', route, async (request, reply) => {
     const file = files.get(request.params.file)
     if (!file) throw new ServerError(404, 'ERR_NOT_FOUND', `the page has no file '${request.params.file}'`)
     return send(request, reply, file)
   })
 
-  app.get('/page/scenes', async () => Object.entries(scenes).map(([name, { labels }]) => ({ name, labels })))
+  app.get('/page/scenes', route, async () => Object.entries(scenes).map(([name, { labels }]) => ({ name, labels })))
 
-  app.get<{ Params: { file: string } }>('/page/scenes/:file', async (request, reply) => {
+  app.get<WithFile>('/page/scenes/:file', route, async (request, reply) => {
     const { file } = request.params
     if (!file.endsWith('.png') || !Object.hasOwn(scenes, file.slice(0, -4)))
       throw new ServerError(404, 'ERR_NOT_FOUND', `there is no demo scene '${file}'`)
