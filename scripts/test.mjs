@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildPage } from '../server/page/build.mjs'
 import { ensureAddon } from './build_addon.mjs'
 import { add, failure, none, notes } from './test/counts.mjs'
 import { runCppTests } from './test/cpp.mjs'
@@ -34,10 +35,13 @@ const suites = {
 /** Compiles the TypeScript, and the add-on if a suite needs it. A failure is counted, and the suites still run. */
 async function build(needsAddon) {
   let counts = none
-  for (const project of ['tsconfig.json', 'server/tsconfig.json', 'cli/tsconfig.json']) {
+  for (const project of ['tsconfig.json', 'server/tsconfig.json', 'server/page/tsconfig.json', 'cli/tsconfig.json']) {
     const { status, ending } = await runNode([tsc, '-p', project])
     if (status !== 0) counts = add(counts, failure(`the TypeScript of ${project} does not compile (${ending})`))
   }
+  await buildPage().catch((error) => {
+    counts = add(counts, failure(`the page cannot be bundled: ${error.message}`))
+  })
   if (!needsAddon || !existsSync('dist/index.js')) return counts
   try {
     await ensureAddon()
