@@ -36,7 +36,7 @@ test('three workers make the same files and the same journal as one process', as
 })
 
 test('a run that was begun by one process goes on by a queue, and the other way round; shards are parts of both', async () => {
-  const worker = place.worker()
+  place.worker()
   await place.local('both', '--shard', '1/3')
   const byQueue = place.producer('both', ['--shard', '2/3'])
   assert.is(await byQueue.ended, 0)
@@ -117,7 +117,7 @@ test('a photo that cannot be read fails, exit status 1; retry-failed does it aga
   const file = place.path('set/photos/00/0007.png')
   const bytes = readFileSync(file)
   writeFileSync(file, bytes.subarray(0, 100))
-  const worker = place.worker()
+  place.worker()
   const producer = place.producer('unreadable')
   assert.is(await producer.ended, 1)
   assert.match(producer.output, /clip-es: 00\/0007: /)
@@ -132,7 +132,7 @@ test('a photo that cannot be read fails, exit status 1; retry-failed does it aga
 })
 
 test('a producer that is interrupted says so, its workers go on, and started again it follows them', async () => {
-  const worker = place.worker()
+  place.worker()
   const producer = place.producer('interrupted')
   await producer.says(/\(\d+\/96, /)
   producer.signal('SIGINT')
