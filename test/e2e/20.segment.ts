@@ -37,7 +37,7 @@ test('one photo with all outputs: the file names, one JSON object, and one notic
   const { status, stdout, stderr } = place.run(['segment', 'photo.png', ...flags])
   assert.is(status, 0, stderr)
   assert.match(stderr, /^clip-es: using the embedded demo model[^\n]*\n$/)
-  const all = ['photo.npz', 'photo.png', 'photo_confidence.png', 'photo_overlay.png']
+  const all = ['photo.npz', 'photo.png', 'photo_confidence.png', 'photo_overlay.png', 'segment.jsonl']
   assert.equal(place.files('clip-es-out'), all)
   const [line, ...more] = stdout.split('\n')
   assert.equal(more, [''])
@@ -151,7 +151,7 @@ test('the same command again writes the same bytes', () => {
   const before = read()
   assert.is(place.run(['segment', 'photo.png', ...flags, '-o', 'again']).status, 0)
   const after = read()
-  assert.is(after.length, 4)
+  assert.is(after.length, 5)
   assert.ok(after.every((bytes, i) => bytes.equals(before[i] as Buffer)))
 })
 
