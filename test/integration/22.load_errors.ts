@@ -26,7 +26,7 @@ test('the error for a wrong option has its name, its value and what was expected
     [{ precision: 'float16' }, "unknown precision 'float16'", "did you mean 'bfloat16'?"],
     [
       { precision: 'int8', device: 'cuda' },
-      "precision 'int8' is for processors, and device is 'cuda'",
+      "precision 'int8' is for CPUs, and device is 'cuda'",
       "'bfloat16' or 'float32'",
     ],
     [{ precision: 32 }, 'precision is 32', "'auto' or 'float32' or 'bfloat16'"],
