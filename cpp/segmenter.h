@@ -18,7 +18,10 @@ struct SegmenterSettings {
   int threads = 1;
   int64_t max_side = 1024;     // see patch_grid(); 0 means no limit
   std::string device = "cpu";  // see open_device()
-  std::string weights_folder;  // see load_model()
+  std::string weights_folder = {};  // see load_model()
+  // Lowers the priority of all threads that compute, including threads that call the segmenter, so that other threads of the process need
+  // not wait for a core: see platform::lower_thread_priority().
+  bool lower_priority = false;
 };
 
 // Not thread-safe: one call at a time. Threads that work at the same time use clones, which share the model and the weights.

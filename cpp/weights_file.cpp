@@ -17,7 +17,7 @@
 namespace clip_es {
 namespace {
 
-// Increase this number when the layout of the file, of packed matrices or of a struct in it changes. A test notices.
+// Increase this number when the order of visits or a visited type changes. layout_probe() notices another layout of packed matrices.
 constexpr uint32_t kFormat = 1;
 constexpr uint64_t kMagic = 0x5357'5345'5049'4C43;  // "CLIPESWS", read from its first byte
 constexpr size_t kAlignment = 64;                   // of arrays: what products ask for
@@ -82,9 +82,17 @@ void visit_weights(Visitor& visitor, AnyWeights& weights) {
   for (auto* values : {&last.fc_gamma, &last.fc_offset, &last.out_proj_column_sums}) visitor(*values);
 }
 
+// A checksum of a small packed matrix. It differs for another layout of packed matrices, such as that of another version of this code.
+uint32_t layout_probe(Precision precision) {
+  constexpr int64_t kSide = 192;  // a multiple of the sides of all tiles, so that no padding is in the checksum
+  std::vector<float> values(kSide * kSide);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 251) - 125;
+  return crc32(ops::pack_matrix(precision, values.data(), kSide, kSide).panels);
+}
+
 // What the description begins with.
 std::vector<char> identity_of(uint64_t fingerprint, Precision precision) {
-  const std::string text = weights_file_name(fingerprint, precision);
+  const std::string text = weights_file_name(fingerprint, precision) + " " + std::to_string(layout_probe(precision));
   return {text.begin(), text.end()};
 }
 
@@ -166,7 +174,7 @@ class Reader {
     (*this)(size);
     const auto bytes = file_->bytes();
     good_ = good_ && next_array_ <= bytes.size() && size <= (bytes.size() - next_array_) / sizeof(T);
-    if (!good_) return;
+    if (!good_ || size == 0) return;  // an empty array has no address: a layer without bias
     array = {std::shared_ptr<const T>(file_, reinterpret_cast<const T*>(bytes.data() + next_array_)), size};
     next_array_ = round_up(next_array_ + size * sizeof(T));
   }

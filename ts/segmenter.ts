@@ -29,6 +29,7 @@ import { type ResolvedLoadOptions, resolveLoadArguments } from './engine/load_op
 import { embeddedModel, resolveModelPath } from './engine/model_path.js'
 import { create, hasAmx, type NativeEncodedImage, type NativeModel } from './engine/native.js'
 import { type Caller, type Photo, PhotoJobs } from './engine/photo_jobs.js'
+import { makeWeightsFolder, warnOfWeightsFile } from './engine/weights_folder.js'
 import { segmentFound } from './labels/segment_found.js'
 import { libTorchFor } from './libtorch/find.js'
 import { planItems, resultsInOrder, segmentItem } from './segment/segment_all.js'
@@ -45,7 +46,7 @@ export class Segmenter {
   readonly #options: ResolvedLoadOptions
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions, photosAtATime: number) {
-    const { patch, width, layers, heads, activation, resolution, embedding, context, device, precision } = model
+    const { patch, width, layers, heads, activation, resolution, embedding, context, device, precision, weightsFrom } = model
     const demo = path === embeddedModel()
     this.model = Object.freeze({
       path,
@@ -61,6 +62,7 @@ export class Segmenter {
       context,
       device,
       precision,
+      weightsFrom,
       photosAtATime,
       fingerprint: model.fingerprint,
     })
@@ -87,10 +89,12 @@ export class Segmenter {
       maxQueue,
       photosAtATime,
     )
+    makeWeightsFolder(settings.weightsFolder)
     const native = { ...settings, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
     try {
       const model = await jobs.run(signal, (segmenter, id) => segmenter.open(id, libtorch, path, native))
       warnOfAssumptions(model, path)
+      warnOfWeightsFile(model.weightsFailure)
       return new Segmenter(model, path, jobs, resolved, photosAtATime)
     } catch (error) {
       await jobs.close()

@@ -22,6 +22,9 @@ export interface ResolvedLoadOptions {
   maxQueue: number
   maxPixels: number
   maxSide: number
+  /** '' for none. */
+  weightsFolder: string
+  priority: 'low' | 'normal'
   signal: AbortSignal | undefined
 }
 
@@ -65,8 +68,12 @@ const loadOptionNames = [
   'maxQueue',
   'maxPixels',
   'maxSide',
+  'weightsFolder',
+  'priority',
   'signal',
 ] as const
+
+const priorities = ['low', 'normal'] as const
 
 /** Every option but `model`, checked and completed. */
 export function resolveLoadOptions(given: LoadOptions): ResolvedLoadOptions {
@@ -78,6 +85,8 @@ export function resolveLoadOptions(given: LoadOptions): ResolvedLoadOptions {
     maxQueue = defaults.maxQueue,
     maxPixels = defaults.maxPixels,
     maxSide = defaults.maxSide,
+    weightsFolder,
+    priority = 'low',
   } = given
   const checkedDevice = checkDevice(device)
   const checkedThreads = checkInteger(call, 'threads', threads, 1, 1024)
@@ -93,6 +102,8 @@ export function resolveLoadOptions(given: LoadOptions): ResolvedLoadOptions {
     maxQueue: checkInteger(call, 'maxQueue', maxQueue, 1, 1e6),
     maxPixels: checkNumber(call, 'maxPixels', maxPixels, 1, 2 ** 31),
     maxSide: maxSide === Number.POSITIVE_INFINITY ? maxSide : checkInteger(call, 'maxSide', maxSide, 1, 2 ** 31 - 1),
+    weightsFolder: weightsFolder === undefined ? '' : checkFile(call, 'weightsFolder', weightsFolder),
+    priority: checkOneOf(call, 'priority', priority, priorities),
     signal: checkSignal(call, given.signal),
   }
 }

@@ -61,6 +61,9 @@ export interface NativeModel {
   precision: 'float32' | 'bfloat16' | 'int8'
   /** 'cpu' or 'cuda:N'. */
   device: string
+  weightsFrom: 'archive' | 'memory' | 'file'
+  /** Why the weights file could not be read or written, or ''. */
+  weightsFailure: string
 }
 
 /** Keeps a photo's features until it is disposed or collected. */
@@ -88,6 +91,9 @@ export interface NativeSegmenter {
       maxBatch: number
       /** Milliseconds. */
       maxDelay: number
+      /** '' for none. */
+      weightsFolder: string
+      priority: 'low' | 'normal'
     },
   ): Promise<NativeModel>
   /** tokens (T * context) -> embeddings (T * embedding), filled in place. */

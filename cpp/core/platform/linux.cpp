@@ -64,8 +64,11 @@ int usable_cores() {
 }
 
 bool lower_thread_priority() {
-  const auto thread = static_cast<id_t>(syscall(SYS_gettid));  // on Linux a priority belongs to a thread, not to a process
-  return setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + kLowerPriority) == 0;
+  static thread_local const bool lowered = [] {
+    const auto thread = static_cast<id_t>(syscall(SYS_gettid));  // on Linux a priority belongs to a thread, not to a process
+    return setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + kLowerPriority) == 0;
+  }();
+  return lowered;
 }
 
 }  // namespace clip_es::platform

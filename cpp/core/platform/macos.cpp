@@ -37,6 +37,7 @@ void return_freed_memory() { malloc_zone_pressure_relief(nullptr, 0); }
 
 int usable_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
-bool lower_thread_priority() { return pthread_set_qos_class_self_np(QOS_CLASS_UTILITY, 0) == 0; }
+// A lower class of service could keep the thread on efficiency cores, which would cost throughput.
+bool lower_thread_priority() { return false; }
 
 }  // namespace clip_es::platform
