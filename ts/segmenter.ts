@@ -23,6 +23,7 @@ import type {
 } from './core/types.js'
 import { EncodedImage } from './encoded_image.js'
 import { assumptions, warnOfAssumptions } from './engine/assumptions.js'
+import { defaultThreads } from './engine/cores.js'
 import { checkImage } from './engine/image.js'
 import { Jobs, type WhenFull } from './engine/jobs.js'
 import { type ResolvedLoadOptions, resolveLoadArguments } from './engine/load_options.js'
@@ -78,7 +79,7 @@ export class Segmenter {
   static async load(options?: LoadOptions): Promise<Segmenter>
   static async load(model?: string | URL, options?: Omit<LoadOptions, 'model'>): Promise<Segmenter>
   static async load(modelOrOptions?: string | URL | LoadOptions, options?: LoadOptions): Promise<Segmenter> {
-    const { path: given, options: resolved } = resolveLoadArguments(modelOrOptions, options)
+    const { path: given, options: resolved } = resolveLoadArguments(modelOrOptions, options, defaultThreads)
     const { signal, maxQueue, maxPixels: _, maxSide, ...settings } = resolved
     signal?.throwIfAborted()
     const path = resolveModelPath(given)

@@ -131,6 +131,8 @@ interface Addon {
   isFirst(): boolean
   /** True if the CPU multiplies tiles of bfloat16, which oneDNN uses. */
   hasAmx(): boolean
+  /** CPU cores that this process may use: obeys its affinity and the CPU limit of its container. */
+  usableCores(): number
 }
 
 let addon: Addon | undefined
@@ -177,6 +179,9 @@ export function isFirstInProcess(): boolean {
 
 /** True if LibTorch makes this CPU's products in bfloat16 faster. Throws ERR_LIBTORCH without an add-on. */
 export const hasAmx = (): boolean => loadAddon().hasAmx()
+
+/** Cores that this process may use. Throws ERR_LIBTORCH without an add-on. */
+export const usableCores = (): number => loadAddon().usableCores()
 
 /** A native object of its own thread. Throws ERR_OUT_OF_MEMORY where the system starts no further thread, ERR_LIBTORCH without an add-on. */
 export function create<T>(make: (addon: Addon) => T): T {

@@ -19,9 +19,9 @@ export { nearest } from '../core/nearest.js'
 // Texts of users: lists of words, and long texts in messages.
 export { short } from '../core/short.js'
 export { splitWords } from '../core/split_words.js'
-export { resolveCrfOptions } from '../engine/crf_options.js'
 // What the machine has: `doctor` and `setup`.
-export { physicalCores } from '../engine/load_options.js'
+export { defaultThreads } from '../engine/cores.js'
+export { resolveCrfOptions } from '../engine/crf_options.js'
 // The model and the package: the commands' --model, the manifests of results, `doctor`, and the server's class sets.
 export { embeddedModel, resolveModelPath } from '../engine/model_path.js'
 export { addonFile, hasAmx } from '../engine/native.js'

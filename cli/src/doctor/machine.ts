@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { packageFolder, packageVersion, physicalCores } from 'clip-es/support'
+import { defaultThreads, packageFolder, packageVersion } from 'clip-es/support'
 import { familySync, GLIBC, versionSync } from 'detect-libc'
 import { type Check, ok, warning, wrong } from './check.js'
 
@@ -89,7 +89,7 @@ export function cpuCheck(): Check {
   const flags = cpuFlags()
   const has = Object.entries(extensions).flatMap(([flag, name]) => (flags.has(flag) ? [name] : []))
   const model = cpus()[0]?.model.trim() || 'unknown model'
-  const [cores, threads] = [physicalCores(), cpus().length]
+  const [cores, threads] = [defaultThreads(), cpus().length]
   const values = { model, cores, threads, extensions: has }
   const detail = `${model}, ${cores} cores used by default, ${threads} threads; ${has.join(', ') || 'no AVX2'}`
   if (process.arch === 'x64' && !flags.has('avx2'))
