@@ -16,8 +16,8 @@ namespace clip_es {
 struct SegmenterSettings {
   Precision precision = Precision::kFloat32;
   int threads = 1;
-  int64_t max_side = 1024;     // see patch_grid(); 0 means no limit
-  std::string device = "cpu";  // see open_device()
+  int64_t max_side = 1024;          // see patch_grid(); 0 means no limit
+  std::string device = "cpu";       // see open_device()
   std::string weights_folder = {};  // see load_model()
   // Lowers the priority of all threads that compute, including threads that call the segmenter, so that other threads of the process need
   // not wait for a core: see platform::lower_thread_priority().

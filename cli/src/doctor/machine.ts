@@ -69,6 +69,9 @@ const extensions: Readonly<Record<string, string>> = {
   avx512_vnni: 'AVX-512 VNNI',
   avx512_bf16: 'AVX-512 bf16',
   amx_bf16: 'AMX bf16',
+  asimddp: 'dot products', // this and the next are arm64's
+  bf16: 'bf16',
+  i8mm: 'i8mm',
 }
 
 /** The extensions that Linux reports for this CPU; empty on other systems. */
@@ -76,7 +79,7 @@ export function cpuFlags(): Set<string> {
   try {
     return new Set(
       readFileSync('/proc/cpuinfo', 'utf8')
-        .match(/^flags\s*:(.*)$/m)?.[1]
+        .match(/^(?:flags|Features)\s*:(.*)$/m)?.[1]
         ?.trim()
         .split(/\s+/),
     )
@@ -91,7 +94,7 @@ export function cpuCheck(): Check {
   const model = cpus()[0]?.model.trim() || 'unknown model'
   const [cores, threads] = [defaultThreads(), cpus().length]
   const values = { model, cores, threads, extensions: has }
-  const detail = `${model}, ${cores} cores used by default, ${threads} threads; ${has.join(', ') || 'no AVX2'}`
+  const detail = `${model}, ${cores} cores used by default, ${threads} threads; ${has.join(', ') || (process.arch === 'x64' ? 'no AVX2' : 'no dot products')}`
   if (process.arch === 'x64' && !flags.has('avx2'))
     return warning('CPU', detail, 'without AVX2 everything works, many times slower: use a CPU made after 2013', values)
   return ok('CPU', detail, values)

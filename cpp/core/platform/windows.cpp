@@ -15,6 +15,7 @@
 #include <limits>
 #include <thread>
 
+#include "core/platform/arm64_features.h"
 #include "core/platform/environment.h"
 #include "core/platform/file.h"
 #include "core/platform/library.h"
@@ -197,6 +198,14 @@ std::string environment_variable(const char* name) {
   std::wstring value(GetEnvironmentVariableW(wide.c_str(), nullptr, 0), L'\0');
   if (!value.empty()) value.resize(GetEnvironmentVariableW(wide.c_str(), value.data(), static_cast<DWORD>(value.size())));
   return to_utf8(value);
+}
+
+Arm64Features arm64_features() {
+  // PF_ARM_…_INSTRUCTIONS_AVAILABLE of winnt.h, whose older versions lack some. With dot products a CPU has all of Armv8.2 that compilers
+  // use, but CRC32 and atomics are cheap to check.
+  constexpr DWORD kCrc32 = 31, kAtomics = 34, kDotProducts = 43, kI8mm = 66, kBf16 = 68;
+  const auto has = [](DWORD feature) { return IsProcessorFeaturePresent(feature) != 0; };
+  return {has(kCrc32) && has(kAtomics) && has(kDotProducts), has(kBf16), has(kI8mm)};
 }
 
 }  // namespace clip_es::platform
