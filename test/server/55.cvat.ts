@@ -188,7 +188,7 @@ async function runFunction(event: object, env: Record<string, string>): Promise<
 
 functionTest('the Nuclio function adds its classes and passes on what the server says', async () => {
   const spec = JSON.parse(
-    /spec: \|\n([^]*?)\n\n/.exec(readFileSync(join(root, 'examples/cvat/function.yaml'), 'utf8'))?.[1] as string,
+    /spec: \|\n([\s\S]*?)\n\n/.exec(readFileSync(join(root, 'examples/cvat/function.yaml'), 'utf8'))?.[1] as string,
   )
   const classes = (spec as { name: string; synonyms?: string[] }[]).map(({ name, synonyms }) => ({
     name,
