@@ -19,7 +19,7 @@ export const lacksRedis: string | undefined =
 export const sleep = (seconds: number): Promise<void> => new Promise((wake) => setTimeout(wake, 1000 * seconds))
 
 /** Waits until a condition holds, and fails if it takes too long. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, seconds = 60): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, seconds = 240): Promise<void> {
   const end = performance.now() + 1000 * seconds
   while (!(await holds())) {
     if (performance.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
@@ -62,7 +62,7 @@ export class Program {
     await this.ended
   }
 
-  async says(pattern: RegExp, seconds = 60): Promise<void> {
+  async says(pattern: RegExp, seconds = 240): Promise<void> {
     await until(`${this.name} says ${pattern}; it says:\n${this.output}`, () => pattern.test(this.output), seconds)
   }
 }
