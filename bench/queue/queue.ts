@@ -57,8 +57,25 @@ async function startRedis(folder: string, aof: boolean): Promise<{ child: ChildP
   return { child, url: `redis://127.0.0.1:${port}` }
 }
 
-const memoryOf = async (redis: Redis): Promise<number> =>
-  Number(/used_memory_peak:(\d+)/.exec(await redis.info('memory'))?.[1] ?? 0)
+const figure = async (redis: Redis, section: string, name: string): Promise<number> =>
+  Number(new RegExp(`${name}:([\\d.]+)`).exec(await redis.info(section))?.[1] ?? 0)
+
+const memoryOf = (redis: Redis): Promise<number> => figure(redis, 'memory', 'used_memory_peak')
+
+/** Seconds of a core. */
+const cpuOf = async (redis: Redis): Promise<number> =>
+  (await figure(redis, 'cpu', 'used_cpu_user')) + (await figure(redis, 'cpu', 'used_cpu_sys'))
+
+const ownCpu = (since?: NodeJS.CpuUsage): number => {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1e6
+}
+
+async function cpuOfStub(stub: ChildProcess): Promise<number> {
+  stub.send('cpu')
+  const [seconds] = await once(stub, 'message')
+  return seconds as number
+}
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`
 
@@ -73,6 +90,7 @@ async function traffic(url: string, options: Options): Promise<void> {
   await Promise.all(stubs.map((stub) => once(stub, 'message')))
   let [ended, largest] = [0, 0]
   const started = performance.now()
+  const before = process.cpuUsage()
   const sample = setInterval(() => {
     largest = Math.max(largest, process.memoryUsage.rss())
   }, 200)
@@ -94,7 +112,7 @@ async function traffic(url: string, options: Options): Promise<void> {
   })
   await follower.run()
   const seconds = (performance.now() - started) / 1000
-  const cpu = process.cpuUsage()
+  const perThousand = (cpu: number) => `${((1e6 * cpu) / ended).toFixed(0)} ms of a core per 1,000 photos`
   clearInterval(sample)
   clearInterval(report)
   console.log(`photos                  ${ended} of ${options.photos}`)
@@ -103,7 +121,10 @@ async function traffic(url: string, options: Options): Promise<void> {
   )
   console.log(`seconds                 ${seconds.toFixed(1)}`)
   console.log(`photos a second         ${(ended / seconds).toFixed(0)}`)
-  console.log(`producer's CPU          ${((100 * (cpu.user + cpu.system)) / 1e6 / seconds).toFixed(0)} % of a core`)
+  console.log(`producer                ${perThousand(ownCpu(before))}`)
+  console.log(`Redis                   ${perThousand(await cpuOf(redis))}`)
+  const stubCpu = (await Promise.all(stubs.map(cpuOfStub))).reduce((a, b) => a + b, 0)
+  console.log(`simulated workers       ${perThousand(stubCpu)}`)
   console.log(`producer's memory       ${megabytes(largest)} at most`)
   console.log(`Redis' memory           ${megabytes(await memoryOf(redis))} at most`)
   await follower.close()

@@ -14,6 +14,11 @@ async function main(url: string, count: number, milliseconds: number): Promise<v
     },
   }
   for (let i = 0; i < count; i++) consume({ redis: await connect(url), keys, run, engine, stalledAfter: 30_000 })
+  const before = process.cpuUsage()
+  process.on('message', () => {
+    const { user, system } = process.cpuUsage(before)
+    process.send?.((user + system) / 1e6)
+  })
   process.send?.('ready')
 }
 
