@@ -20,7 +20,7 @@ always.after.each(() => place.stop())
 always.after(() => place.remove())
 
 test('three workers make the same files and the same journal as one process', async () => {
-  const workers = [place.worker(), place.worker(), place.worker()]
+  const workers = [place.patientWorker(), place.patientWorker(), place.patientWorker()]
   const producer = place.producer('three', ['--cams', '--confidence'])
   assert.is(await producer.ended, 0, producer.output)
   assert.match(producer.output, /96 photos to do; results in /)
@@ -136,7 +136,7 @@ test('a photo that cannot be read fails, exit status 1; retry-failed does it aga
 })
 
 test('a producer that is interrupted says so, its workers go on, and started again it follows them', async () => {
-  place.worker()
+  place.patientWorker()
   const producer = place.producer('interrupted')
   await producer.says(/\(\d+\/96, /)
   producer.signal('SIGINT')

@@ -139,9 +139,13 @@ export class Place {
     return this.#keep(child, args[0] as string)
   }
 
-  worker(args: string[] = [], options?: StartOptions): Program {
-    return this.start(['worker', this.url, '--threads', '1', '--stalled-after', '3', ...args], options)
+  /** @param options.stalledAfter seconds. Short, so that a test of a fault ends soon */
+  worker(args: string[] = [], { stalledAfter = 5, ...options }: StartOptions & { stalledAfter?: number } = {}): Program {
+    return this.start(['worker', this.url, '--threads', '1', '--stalled-after', String(stalledAfter), ...args], options)
   }
+
+  /** A worker whose jobs go to nobody else, however slow this machine is: each photo is done once. */
+  patientWorker = (): Program => this.worker([], { stalledAfter: 600 })
 
   readonly source = ['--folder', 'set/photos', '--labels', 'set/labels.csv']
 
