@@ -1,10 +1,10 @@
 // The entry point. The add-on exports { Segmenter, EncodedImage, Crf, isFirst, hasAmx }.
-#include <dlfcn.h>
 #include <napi.h>
 
 #include <atomic>
 
 #include "addon_data.h"
+#include "core/platform/library.h"
 #include "crf_wrap.h"
 #include "encoded_image_wrap.h"
 #include "segmenter_wrap.h"
@@ -12,13 +12,6 @@
 
 namespace clip_es::binding {
 namespace {
-
-// Prevents Node from unloading the add-on when the last worker thread that uses it ends. The next worker would load it again, while
-// LibTorch still has the threads and tables of the first load.
-void stay_loaded() {
-  Dl_info self;
-  if (dladdr(reinterpret_cast<void*>(&stay_loaded), &self)) dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
-}
 
 // process.exit() on the main thread does not run the clean-up hooks of environments. It destroys static objects, including LibTorch's
 // tables, while our threads may still use them. The event 'exit' is emitted before that, so the queues are stopped then.
@@ -44,7 +37,9 @@ Napi::Value is_first(const Napi::CallbackInfo& info) {
 Napi::Value has_amx(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), torch::cpu_has_amx()); }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  stay_loaded();
+  // Node would unload the add-on when the last worker thread that uses it ends. The next worker would load it again, while LibTorch still
+  // has the threads and tables of the first load.
+  platform::stay_loaded();
   const Napi::Function encoded_image = EncodedImageWrap::define(env);
   env.SetInstanceData(new AddonData{Napi::Persistent(encoded_image), {}});
   stop_at_exit(env);

@@ -1,28 +1,16 @@
 #include "segmenter_wrap.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "addon_data.h"
 #include "convert.h"
+#include "core/platform/memory.h"
 #include "encoded_image_wrap.h"
 #include "torch/library.h"
 
 namespace clip_es::binding {
-namespace {
-
-// glibc keeps the memory that a thread has freed for later threads: 20 MB for each segmenter that worked at the same time as others.
-void return_freed_memory() {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
-}
-
-}  // namespace
-
 struct SegmenterWrap::EncodeJob : PromiseJob {
   using PromiseJob::PromiseJob;
   std::shared_ptr<EncodedImage> encoded;
@@ -182,7 +170,7 @@ Napi::Value SegmenterWrap::queue_close(const Napi::CallbackInfo& info) {
 
 void SegmenterWrap::close() {
   segmenters_.clear();
-  return_freed_memory();
+  platform::return_freed_memory();
 }
 
 void SegmenterWrap::cancel(const Napi::CallbackInfo& info) { queue_.cancel(info[0].As<Napi::Number>().Uint32Value()); }

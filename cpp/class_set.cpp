@@ -1,13 +1,12 @@
 #include "class_set.h"
 
-#include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include "core/error.h"
 #include "core/json.h"
+#include "core/platform/file.h"
+#include "core/platform/system_error.h"
 
 namespace clip_es {
 namespace {
@@ -18,12 +17,19 @@ void require(bool ok, const std::string& message) {
   if (!ok) throw Error(ErrorCode::kModelFormat, message);
 }
 
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw Error(ErrorCode::kModelRead, path + " cannot be opened: " + std::strerror(errno));
-  std::string bytes{std::istreambuf_iterator<char>(in), {}};
-  if (in.bad()) throw Error(ErrorCode::kModelRead, path + " cannot be read");
+std::string read_file(const std::string& path) try {
+  const platform::File file(path);
+  std::string bytes(file.size(), '\0');
+  size_t used = 0;
+  while (used < bytes.size()) {
+    const size_t count = file.read(used, std::as_writable_bytes(std::span(bytes).subspan(used)));
+    if (count == 0) break;  // it became shorter; the parser says what is missing
+    used += count;
+  }
+  bytes.resize(used);
   return bytes;
+} catch (const platform::SystemError& error) {
+  throw Error(ErrorCode::kModelRead, path + " cannot be read: " + error.what());
 }
 
 int64_t whole_number(const Json& json, const std::string& name) {

@@ -1,43 +1,38 @@
 #include "archive/input_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
 #include "core/error.h"
+#include "core/platform/system_error.h"
 
 namespace clip_es {
+namespace {
 
-InputFile::Descriptor::~Descriptor() {
-  if (number >= 0) close(number);
+[[noreturn]] void refuse(const std::string& path, const std::string& reason) {
+  throw Error(ErrorCode::kModelRead, path + ": cannot be opened: " + reason);
 }
 
-InputFile::InputFile(const std::string& path) : path_(path) {
-  const auto refuse = [this](const std::string& reason) { throw Error(ErrorCode::kModelRead, path_ + ": cannot be opened: " + reason); };
-  // Without O_NONBLOCK, open() would wait for a writer of a FIFO.
-  descriptor_.number = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  struct stat status;
-  if (descriptor_.number < 0 || fstat(descriptor_.number, &status) != 0) refuse(std::strerror(errno));
-  if (S_ISDIR(status.st_mode)) refuse(std::strerror(EISDIR));
-  if (!S_ISREG(status.st_mode)) refuse("it is not a regular file");
-  if (status.st_size == 0) refuse("it is empty; download it again");
-  size_ = static_cast<uint64_t>(status.st_size);
+platform::File open(const std::string& path) try { return platform::File(path); } catch (const platform::SystemError& error) {
+  refuse(path, error.what());
 }
 
-void InputFile::read(uint64_t offset, std::span<std::byte> out) const {
+}  // namespace
+
+InputFile::InputFile(const std::string& path) : path_(path), file_(open(path)) {
+  if (file_.kind() == platform::FileKind::kFolder) refuse(path, "Is a directory");
+  if (file_.kind() != platform::FileKind::kRegular) refuse(path, "it is not a regular file");
+  if (file_.size() == 0) refuse(path, "it is empty; download it again");
+}
+
+void InputFile::read(uint64_t offset, std::span<std::byte> out) const try {
   while (!out.empty()) {
-    const ssize_t count = pread(descriptor_.number, out.data(), out.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error(ErrorCode::kModelRead, path_ + ": cannot be read: " + std::strerror(errno));
+    const size_t count = file_.read(offset, out);
     if (count == 0)
-      throw Error(ErrorCode::kModelRead, path_ + ": became shorter while it was read: it had " + std::to_string(size_) +
+      throw Error(ErrorCode::kModelRead, path_ + ": became shorter while it was read: it had " + std::to_string(size()) +
                                              " bytes, now it ends before byte " + std::to_string(offset + out.size()));
-    offset += static_cast<uint64_t>(count);
+    offset += count;
     out = out.subspan(count);
   }
+} catch (const platform::SystemError& error) {
+  throw Error(ErrorCode::kModelRead, path_ + ": cannot be read: " + error.what());
 }
 
 }  // namespace clip_es

@@ -5,30 +5,24 @@
 #include <span>
 #include <string>
 
+#include "core/platform/file.h"
+
 namespace clip_es {
 
 class InputFile {
  public:
   // Throws Error kModelRead when the file cannot be opened, is empty or is not a regular file.
   explicit InputFile(const std::string& path);
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
 
   const std::string& path() const { return path_; }
-  uint64_t size() const { return size_; }  // when it was opened
+  uint64_t size() const { return file_.size(); }  // when it was opened
 
   // Fills `out` with the bytes from `offset` on. Throws Error kModelRead when the file ends before.
   void read(uint64_t offset, std::span<std::byte> out) const;
 
  private:
-  struct Descriptor {
-    ~Descriptor();
-    int number = -1;
-  };
-
   std::string path_;
-  Descriptor descriptor_;
-  uint64_t size_ = 0;
+  platform::File file_;
 };
 
 }  // namespace clip_es

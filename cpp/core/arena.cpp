@@ -1,16 +1,13 @@
 #include "core/arena.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <limits>
 #include <new>
 #include <string>
 
 #include "core/error.h"
+#include "core/platform/memory.h"
 
 namespace clip_es {
 namespace {
@@ -21,25 +18,9 @@ constexpr size_t kSmallestChunk = size_t{1} << 20;
 constexpr size_t kMostGrowth = size_t{64} << 20;
 constexpr size_t kLarge = size_t{16} << 20;  // allocations from here on are compared with the memory that is left
 
-// The memory of the machine, or the limit of this process's control group if that is lower. Linux would grant larger allocations, too, but
-// kill the process when it uses them.
 size_t memory_limit() {
-  static const size_t limit = [] {
-    size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
-    for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-      unsigned long long group = 0;
-      if (std::ifstream in(file); in >> group) bytes = std::min(bytes, static_cast<size_t>(group));
-    }
-    return bytes;
-  }();
+  static const size_t limit = platform::memory_limit();  // reads files
   return limit;
-}
-
-// The memory that this process uses already.
-size_t resident_bytes() {
-  size_t all_pages = 0, resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> all_pages >> resident_pages;
-  return resident_pages * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
 }
 
 [[noreturn]] void fail(double bytes) {
@@ -49,25 +30,16 @@ size_t resident_bytes() {
                                            " of memory, because less is available; use a smaller maxSide, fewer labels or a smaller model");
 }
 
-// Some large buffers are read in random order. With huge pages, one entry of the page table covers 2 MB, so fewer entries are missed in the
-// CPU's cache of them. The kernel may ignore this advice.
-void advise_huge_pages(void* p, size_t bytes) {
-  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
-  const uintptr_t first = (reinterpret_cast<uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;
-  const uintptr_t last = (reinterpret_cast<uintptr_t>(p) + bytes) / kHugePage * kHugePage;
-  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-}
-
 }  // namespace
 
 void FreeAligned::operator()(void* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
 
 AlignedBytes allocate_aligned(size_t bytes) {
-  const size_t used = bytes < kLarge ? 0 : resident_bytes();
+  const size_t used = bytes < kLarge ? 0 : platform::resident_bytes();
   if (bytes > memory_limit() - std::min(memory_limit(), used)) fail(static_cast<double>(bytes));
   void* p = ::operator new[](std::max<size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);
   if (!p) fail(static_cast<double>(bytes));
-  advise_huge_pages(p, bytes);
+  platform::advise_huge_pages(p, bytes);
   return AlignedBytes(static_cast<std::byte*>(p));
 }
 

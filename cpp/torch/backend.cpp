@@ -1,12 +1,12 @@
 #include "torch/backend.h"
 
-#include <dlfcn.h>
-
 #include <cmath>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "core/platform/library.h"
+#include "core/platform/system_error.h"
 #include "torch/backend_table.h"
 #include "torch/library.h"
 #include "torch/tensor.h"
@@ -33,15 +33,18 @@ void check_device(Status status, const char* function) {
 
 template <class Function>
 void find(void* library, const char* name, Function*& function, std::string& missing) {
-  function = reinterpret_cast<Function*>(dlsym(library, name));
+  function = reinterpret_cast<Function*>(platform::find_symbol(library, name));
   if (!function) missing += missing.empty() ? name : std::string(", ") + name;
+}
+
+void* open_cuda(const std::string& file) try { return platform::open_library(file); } catch (const platform::SystemError& error) {
+  throw_unavailable(std::string("LibTorch's CUDA library cannot be loaded: ") + error.what());
 }
 
 BackendTable cuda_table() {
   const std::string file = cuda_library_file();
   if (file.empty()) throw_unavailable("the LibTorch at " + loaded_folder() + " is a CPU build: it has no libtorch_cuda.so");
-  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) throw_unavailable("LibTorch's CUDA library cannot be loaded: " + std::string(dlerror()));
+  void* library = open_cuda(file);
   if (!aoti_torch_device_type_cuda) throw_unavailable("the LibTorch at " + loaded_folder() + " lacks aoti_torch_device_type_cuda");
   std::string missing;
 #define X(name, ...)                              \
@@ -101,7 +104,7 @@ void require_product(const Batch& a, const Batch& b, const Batch& out) {
 
 }  // namespace
 
-std::string cuda_library_file() { return is_loaded() ? sibling_library("libtorch_cuda.so") : ""; }
+std::string cuda_library_file() { return is_loaded() ? sibling_library("torch_cuda") : ""; }
 
 Backend Backend::cuda(int index) {
   static const BackendTable table = cuda_table();

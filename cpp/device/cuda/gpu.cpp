@@ -1,16 +1,16 @@
 #include "device/cuda/gpu.h"
 
-#include <dlfcn.h>
-
 #include <cstdio>
 
 #include "core/error.h"
+#include "core/platform/library.h"
+#include "core/platform/system_error.h"
 
 namespace clip_es::cuda {
 namespace {
 
 constexpr int kOldestMajor = 8;  // Ampere, the first with bfloat16 tensor cores
-constexpr const char* kFile = "libclip_es_cuda.so";
+constexpr const char* kLibrary = "clip_es_cuda";
 constexpr const char* kNeedLessMemory = "use a smaller maxSide, fewer labels or a smaller model, or end other programs that use this GPU";
 
 // reason: the problem and the remedy. ", or use device 'cpu'" is added to it.
@@ -19,22 +19,17 @@ constexpr const char* kNeedLessMemory = "use a smaller maxSide, fewer labels or 
               "device 'cuda:" + std::to_string(index) + "' cannot be used: " + reason + ", or use device 'cpu'");
 }
 
-// The folder of the program or add-on that contains this code.
-std::string own_folder() {
-  Dl_info info{};
-  if (!dladdr(reinterpret_cast<const void*>(&own_folder), &info) || !info.dli_fname) return ".";
-  const std::string file = info.dli_fname;
-  const size_t slash = file.rfind('/');
-  return slash == std::string::npos ? "." : file.substr(0, slash);
+void* open_kernels(const std::string& file, int index) try {
+  return platform::open_library(file);
+} catch (const platform::SystemError& error) {
+  unavailable(index, std::string("the CUDA kernels cannot be loaded (") + error.what() +
+                         "); build them on a machine with CUDA's nvcc by CLIP_ES_CUDA=ON npm run build:native -- --force");
 }
 
 const Functions& load_functions(int index) {
-  const std::string file = own_folder() + "/" + kFile;
-  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library)
-    unavailable(index, std::string("the CUDA kernels cannot be loaded (") + dlerror() +
-                           "); build them on a machine with CUDA's nvcc by CLIP_ES_CUDA=ON npm run build:native -- --force");
-  const auto entry = reinterpret_cast<decltype(&clip_es_cuda_functions)>(dlsym(library, "clip_es_cuda_functions"));
+  const std::string file = platform::own_folder() + "/" + platform::library_file_name(kLibrary);
+  void* library = open_kernels(file, index);
+  const auto entry = reinterpret_cast<decltype(&clip_es_cuda_functions)>(platform::find_symbol(library, "clip_es_cuda_functions"));
   const Functions* functions = entry ? entry(kVersion) : nullptr;
   if (!functions)
     unavailable(index, file + " belongs to another version of clip-es; build it again by CLIP_ES_CUDA=ON npm run build:native -- --force");
