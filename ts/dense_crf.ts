@@ -1,13 +1,13 @@
 import { types } from 'node:util'
-import { allocate } from './allocate.js'
-import { checkInteger, checkMemory, checkOptions, checkSignal, wrong } from './check.js'
-import { crfOptionNames, resolveCrfOptions } from './crf_options.js'
-import { invalid } from './errors.js'
-import { checkImage } from './image.js'
-import { Jobs } from './jobs.js'
-import { physicalCores } from './load_options.js'
-import { create, type NativeCrf } from './native.js'
-import type { CrfOptions } from './types.js'
+import { allocate } from './core/allocate.js'
+import { checkInteger, checkMemory, checkOptions, checkSignal, wrong } from './core/check.js'
+import { invalid } from './core/errors.js'
+import type { CrfOptions } from './core/types.js'
+import { crfOptionNames, resolveCrfOptions } from './engine/crf_options.js'
+import { checkImage } from './engine/image.js'
+import { Jobs } from './engine/jobs.js'
+import { physicalCores } from './engine/load_options.js'
+import { create, type NativeCrf } from './engine/native.js'
 
 /** A photo and how much each label is there, pixel by pixel. */
 export interface DenseCrfInput {

@@ -1,23 +1,9 @@
-import { allocate } from './allocate.js'
-import { assumptions, warnOfAssumptions } from './assumptions.js'
-import { checkBoolean, checkOptions, checkSignal, wrong } from './check.js'
-import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
-import { readClassSet } from './class_set_file.js'
-import { EncodedImage } from './encoded_image.js'
-import { ClipEsError } from './errors.js'
-import { checkFile } from './file_argument.js'
-import { checkImage } from './image.js'
-import { Jobs, type WhenFull } from './jobs.js'
-import { segmentFound } from './labels/segment_found.js'
-import { libTorchFor } from './libtorch/find.js'
-import { type ResolvedLoadOptions, resolveLoadArguments } from './load_options.js'
-import { embeddedModel, resolveModelPath } from './model_path.js'
-import { create, hasAmx, type NativeEncodedImage, type NativeModel } from './native.js'
-import { type Caller, type Photo, PhotoJobs } from './photo_jobs.js'
-import { planItems, resultsInOrder, segmentItem } from './segment_all.js'
-import { segmentLabels } from './segment_labels.js'
-import { prepareOutputs, resolveSegmentOptions } from './segment_options.js'
-import { encodePrompt } from './text/tokenizer.js'
+import { ClassSet, meanRows, planClasses, planRows } from './classes/class_set.js'
+import { readClassSet } from './classes/class_set_file.js'
+import { allocate } from './core/allocate.js'
+import { checkBoolean, checkOptions, checkSignal, wrong } from './core/check.js'
+import { ClipEsError } from './core/errors.js'
+import { checkFile } from './core/file_argument.js'
 import type {
   ClassSpec,
   Embeddings,
@@ -34,7 +20,21 @@ import type {
   SegmentOptions,
   SegmentResult,
   SharpImage,
-} from './types.js'
+} from './core/types.js'
+import { EncodedImage } from './encoded_image.js'
+import { assumptions, warnOfAssumptions } from './engine/assumptions.js'
+import { checkImage } from './engine/image.js'
+import { Jobs, type WhenFull } from './engine/jobs.js'
+import { type ResolvedLoadOptions, resolveLoadArguments } from './engine/load_options.js'
+import { embeddedModel, resolveModelPath } from './engine/model_path.js'
+import { create, hasAmx, type NativeEncodedImage, type NativeModel } from './engine/native.js'
+import { type Caller, type Photo, PhotoJobs } from './engine/photo_jobs.js'
+import { segmentFound } from './labels/segment_found.js'
+import { libTorchFor } from './libtorch/find.js'
+import { planItems, resultsInOrder, segmentItem } from './segment/segment_all.js'
+import { segmentLabels } from './segment/segment_labels.js'
+import { prepareOutputs, resolveSegmentOptions } from './segment/segment_options.js'
+import { encodePrompt } from './text/tokenizer.js'
 
 /** A loaded model with native threads of its own: photos and encoded words in, masks out. */
 export class Segmenter {

@@ -103,13 +103,13 @@ test('masks that the journal lists and that are missing are an error, with their
   refused(() => openResults(folder, {}), /masks lacks 4 masks that the journal lists \(b, c, d, …\); start the command/)
 })
 
-test('a run that goes on, or was killed, is told', async () => {
+test('a run that is not complete, or was killed, gives a warning', async () => {
   await makeRun([entry('a')])
   writeFileSync(join(folder, 'journal', '1-of-1.lock'), 'host 1 2\n')
   assert.match(openResults(folder, {}).warnings.join(), /has not ended, or was killed \(journal\/1-of-1.lock\)/)
 })
 
-test('shards that are missing are told, unless the whole was done otherwise', async () => {
+test('missing shards give a warning, unless all photos are done', async () => {
   await makeRun([entry('a')], '1-of-3')
   await makeRun([entry('b')], '3-of-3')
   assert.match(openResults(folder, {}).warnings.join(), /has 3 shards, of which 2 began: photos may be missing/)
@@ -117,14 +117,14 @@ test('shards that are missing are told, unless the whole was done otherwise', as
   assert.equal(openResults(folder, {}).warnings, [])
 })
 
-test('what crf made of a data set has its classes; the hashes of its journal are its own', async () => {
+test('results of crf have the classes of their data set, and their journal has its own hashes', async () => {
   const refined = { ...manifest, settings: { ...manifest.settings, crf: {} } } as Manifest
   await makeRun([entry('a', { settings: 'hash 12 34', scores: undefined })], 'crf', refined)
   const { photos, classes, warnings } = openResults(folder, {})
   assert.equal([photos.length, photos[0]?.scores.size, classes.length, warnings.length], [1, 0, 2, 0])
 })
 
-test('the masks of segment know their photos; their classes must be named', async () => {
+test('masks of segment know their photos, and their classes must be named', async () => {
   await writeMask(join(folder, 'p/x.png'), '../../photos/p/x.jpeg')
   await writeMask(join(folder, 'p/y.jpg.png'), '../../photos/p/y.jpg')
   const { photos, classes, masks } = openResults(folder, { classes: ['cat', 'dog'] })
@@ -159,7 +159,7 @@ test('--photos names the folder of the photos', async () => {
   refused(() => open('photos'), /p\/x.jpg and p\/x.webp in .* are photos of the mask p\/x; keep one of them/)
 })
 
-test('what is not a folder of results is refused', () => {
+test('a folder without results is refused', () => {
   refused(() => openResults(join(folder, 'none'), {}), /there is no folder .*none; name one that clip-es dataset, crf or segment/)
   refused(() => openResults(folder, {}), /there are no masks of clip-es in /)
   writeFileSync(join(folder, 'photo.png'), 'not a mask of ours')

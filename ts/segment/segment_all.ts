@@ -1,7 +1,6 @@
-import { whenAborted } from './abort.js'
-import { checkOneOf, checkOptions } from './check.js'
-import { ClipEsError, invalid } from './errors.js'
-import { segmentOptionNames } from './segment_options.js'
+import { whenAborted } from '../core/abort.js'
+import { checkOneOf, checkOptions } from '../core/check.js'
+import { ClipEsError, invalid } from '../core/errors.js'
 import type {
   FailedItem,
   LabelledImage,
@@ -10,7 +9,8 @@ import type {
   SegmentItem,
   SegmentOptions,
   SegmentResult,
-} from './types.js'
+} from '../core/types.js'
+import { segmentOptionNames } from './segment_options.js'
 
 const call = 'segmentAll()'
 

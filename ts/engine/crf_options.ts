@@ -1,6 +1,6 @@
-import { checkBoolean, checkInteger, checkNumber, checkOptions, wrong } from './check.js'
+import { checkBoolean, checkInteger, checkNumber, checkOptions, wrong } from '../core/check.js'
+import type { CrfOptions } from '../core/types.js'
 import type { NativeCrfSettings } from './native.js'
-import type { CrfOptions } from './types.js'
 
 /** The paper's settings. */
 const defaults: NativeCrfSettings = {

@@ -1,7 +1,7 @@
-import { ClassSet } from './class_set.js'
-import type { Caller, Photo, PhotoJobs } from './photo_jobs.js'
+import { ClassSet } from '../classes/class_set.js'
+import type { SegmentResult } from '../core/types.js'
+import type { Caller, Photo, PhotoJobs } from '../engine/photo_jobs.js'
 import { allocateForLabels, type Outputs, type ResolvedSegmentOptions } from './segment_options.js'
-import type { SegmentResult } from './types.js'
 
 /** Segments a photo by labels that are known. They are indices of the classes. */
 export async function segmentLabels(

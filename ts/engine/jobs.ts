@@ -1,5 +1,5 @@
-import { whenAborted } from './abort.js'
-import { ClipEsError, fromNative } from './errors.js'
+import { whenAborted } from '../core/abort.js'
+import { ClipEsError, fromNative } from '../core/errors.js'
 import type { NativeSegmenter } from './native.js'
 
 const closedError = () => new ClipEsError('ERR_CLOSED', 'the segmenter is closed; load another one')

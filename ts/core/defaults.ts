@@ -24,3 +24,5 @@ export const fusions: readonly Fusion[] = ['sentence', 'feature', 'cam']
 export const precisions: readonly Precision[] = ['auto', 'float32', 'bfloat16', 'int8']
 /** One byte of a mask holds 0 for background, 255 for ignored, and the classes. */
 export const mostClasses = 254
+/** The value of ignored pixels: in a mask those of low confidence, in VOC's ground truth the borders of objects. */
+export const ignored = 255

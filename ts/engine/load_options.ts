@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, wrong } from '../core/check.js'
+import { defaults, precisions } from '../core/defaults.js'
+import { invalid } from '../core/errors.js'
+import { checkFile } from '../core/file_argument.js'
+import type { Device, LoadOptions } from '../core/types.js'
 import { autoPrecision } from './auto_precision.js'
-import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, wrong } from './check.js'
-import { defaults, precisions } from './defaults.js'
-import { invalid } from './errors.js'
-import { checkFile } from './file_argument.js'
-import type { Device, LoadOptions } from './types.js'
 
 const call = 'load()'
 

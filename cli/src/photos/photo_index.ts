@@ -1,5 +1,5 @@
 import { plainName } from '../files/existing.js'
-import { stemOf } from '../photos/names.js'
+import { stemOf } from './names.js'
 
 /** Finds photos by name, with or without extension, whatever the Unicode form. */
 export class PhotoIndex {

@@ -1,5 +1,6 @@
 import { types } from 'node:util'
-import { allocate } from './allocate.js'
+import type { ClassSet } from '../classes/class_set.js'
+import { allocate } from '../core/allocate.js'
 import {
   checkArray,
   checkBoolean,
@@ -13,13 +14,12 @@ import {
   show,
   unknownWord,
   wrong,
-} from './check.js'
-import type { ClassSet } from './class_set.js'
-import { resolveCrf } from './crf_options.js'
-import { defaults } from './defaults.js'
-import { invalid } from './errors.js'
-import type { NativeOutputs, NativeSettings } from './native.js'
-import type { ResultPart, SegmentOptions } from './types.js'
+} from '../core/check.js'
+import { defaults } from '../core/defaults.js'
+import { invalid } from '../core/errors.js'
+import type { ResultPart, SegmentOptions } from '../core/types.js'
+import { resolveCrf } from '../engine/crf_options.js'
+import type { NativeOutputs, NativeSettings } from '../engine/native.js'
 
 type OutputPart = keyof NonNullable<SegmentOptions['output']>
 

@@ -1,8 +1,8 @@
+import { fusions, mostClasses } from '../core/defaults.js'
+import { ClipEsError } from '../core/errors.js'
+import { readRegular } from '../files/read_regular.js'
+import { writeWhole } from '../files/write_whole.js'
 import type { ClassSetData } from './class_set_data.js'
-import { fusions, mostClasses } from './defaults.js'
-import { ClipEsError } from './errors.js'
-import { readRegular } from './files/read_regular.js'
-import { writeWhole } from './files/write_whole.js'
 
 // A class set is a safetensors file: eight bytes of the header's length, a JSON header, raw little-endian arrays.
 const format = 'clip-es class set 1'

@@ -1,9 +1,9 @@
-import { allocate } from './allocate.js'
-import { checkAttached } from './check.js'
+import { allocate } from '../core/allocate.js'
+import { checkAttached } from '../core/check.js'
+import { Places } from '../core/places.js'
+import type { Embeddings, Timings } from '../core/types.js'
 import type { Jobs, WhenFull } from './jobs.js'
 import type { NativeEncodedImage, NativeImage, NativeOutputs, NativeSettings, NativeTexts } from './native.js'
-import { Places } from './places.js'
-import type { Embeddings, Timings } from './types.js'
 
 /** Pixels, and their features if they were encoded before. */
 export interface Photo {

@@ -1,6 +1,6 @@
-import { ClipEsError, fromNative } from './errors.js'
-import { packageFolder } from './files/package_folder.js'
-import type { CrfOptions, Timings } from './types.js'
+import { ClipEsError, fromNative } from '../core/errors.js'
+import type { CrfOptions, Timings } from '../core/types.js'
+import { packageFolder } from '../files/package_folder.js'
 
 /** Pixels as the add-on takes them: checked, with their layout. */
 export interface NativeImage {

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
-import { modelOutsideAsar, outsideAsar } from './files/asar.js'
-import { packageFolder } from './files/package_folder.js'
+import { modelOutsideAsar, outsideAsar } from '../files/asar.js'
+import { packageFolder } from '../files/package_folder.js'
 import { isFirstInProcess } from './native.js'
 
 const shippedModel = (): string => join(packageFolder(), 'models', 'emoji-clip.pt')

@@ -1,4 +1,4 @@
-import type { Fusion } from './types.js'
+import type { Fusion } from '../core/types.js'
 
 /** What a class set is made of; the file of save() holds the same. */
 export interface ClassSetData {

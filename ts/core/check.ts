@@ -1,5 +1,5 @@
 import { inspect, types } from 'node:util'
-import { invalid } from './errors.js'
+import { type ClipEsError, invalid } from './errors.js'
 import { nearest } from './nearest.js'
 
 /** A value as an error message shows it, cut short. */
@@ -13,7 +13,7 @@ export const wrong = (call: string, name: string, value: unknown, expected: stri
   invalid(`${call}: ${name} is ${show(value)}; expected ${expected}`)
 
 /** A word that is not among the known ones, with the nearest that is. */
-export function unknownWord(call: string, what: string, word: string, known: readonly string[]) {
+export function unknownWord(call: string, what: string, word: string, known: readonly string[]): ClipEsError {
   const near = nearest(word, known)
   const list = known.length > 12 ? `${known.slice(0, 12).join(', ')}, …` : known.join(', ')
   return invalid(`${call}: unknown ${what} ${show(word)}; ${near ? `did you mean '${near}'? ` : ''}known: ${list}`)

@@ -1,8 +1,8 @@
 import { types } from 'node:util'
-import { checkInteger, checkMemory, checkNumber, wrong } from './check.js'
-import { invalid } from './errors.js'
+import { checkInteger, checkMemory, checkNumber, wrong } from '../core/check.js'
+import { invalid } from '../core/errors.js'
+import type { ImageData, SharpImage } from '../core/types.js'
 import type { NativeImage } from './native.js'
-import type { ImageData, SharpImage } from './types.js'
 
 interface Layout {
   name: string

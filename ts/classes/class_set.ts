@@ -1,14 +1,14 @@
-import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, show, wrong } from './check.js'
+import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, show, wrong } from '../core/check.js'
+import { defaults, fusions, mostClasses } from '../core/defaults.js'
+import { invalid } from '../core/errors.js'
+import { checkFile } from '../core/file_argument.js'
+import type { ClassEntry, ClassSpec, EncodeClassesOptions, Fusion } from '../core/types.js'
+import type { NativeTexts } from '../engine/native.js'
+import { clean } from '../text/clean.js'
+import { backgrounds, fillTemplate, templates } from '../text/prompts.js'
+import { encodePrompt, isReadable } from '../text/tokenizer.js'
 import type { ClassSetData } from './class_set_data.js'
 import { writeClassSet } from './class_set_file.js'
-import { defaults, fusions, mostClasses } from './defaults.js'
-import { invalid } from './errors.js'
-import { checkFile } from './file_argument.js'
-import type { NativeTexts } from './native.js'
-import { clean } from './text/clean.js'
-import { backgrounds, fillTemplate, templates } from './text/prompts.js'
-import { isReadable } from './text/tokenizer.js'
-import type { ClassEntry, ClassSpec, EncodeClassesOptions, Fusion } from './types.js'
 
 /** Encoded classes and background words: immutable, reusable for every image of the model they were encoded for. */
 export class ClassSet {
@@ -145,6 +145,16 @@ export function planRows(plan: ClassPlan): { rows: string[][]; firstRow: Int32Ar
   const firstRow = new Int32Array(perClass.length + 1)
   for (const [i, rows] of perClass.entries()) firstRow[i + 1] = (firstRow[i] as number) + rows.length
   return { rows: perClass.flat(), firstRow, backgroundRows: plan.background.map((word) => prompts([word])) }
+}
+
+/**
+ * Checks classes and options as encodeClasses() does, including the length of every prompt. Needs no segmenter.
+ * @param context how many tokens the model reads: `segmenter.model.context`
+ * @throws ERR_INVALID_ARG
+ */
+export function checkPrompts(classes: readonly ClassSpec[], options: EncodeClassesOptions | undefined, context: number): void {
+  const { rows, backgroundRows } = planRows(planClasses(classes, options))
+  for (const prompt of [...rows, ...backgroundRows].flat()) encodePrompt(prompt, context)
 }
 
 /** Means of consecutive unit embeddings, each of length one again. `counts`: how many embeddings each mean takes. */
