@@ -105,7 +105,7 @@ export class Client {
   async #request(
     method: string,
     path: string,
-    body: BodyInit | undefined,
+    body: string | FormData | undefined,
     headers: Record<string, string>,
     { signal }: CallOptions = {},
   ): Promise<Response> {
