@@ -38,7 +38,7 @@ test('one photo with all outputs: the file names, one JSON object, and one notic
   assert.is(status, 0, stderr)
   assert.match(stderr, /^clip-es: using the embedded demo model[^\n]*\n$/)
   const all = ['photo.npz', 'photo.png', 'photo_confidence.png', 'photo_overlay.png']
-  assert.equal(place.files('clip-es-out'), all)
+  assert.equal(place.files('clip-es-out'), [...all, 'segment.jsonl'])
   const [line, ...more] = stdout.split('\n')
   assert.equal(more, [''])
   const found = JSON.parse(line as string)
@@ -151,7 +151,7 @@ test('the same command again writes the same bytes', () => {
   const before = read()
   assert.is(place.run(['segment', 'photo.png', ...flags, '-o', 'again']).status, 0)
   const after = read()
-  assert.is(after.length, 4)
+  assert.is(after.length, 5)
   assert.ok(after.every((bytes, i) => bytes.equals(before[i] as Buffer)))
 })
 

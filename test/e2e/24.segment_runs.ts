@@ -35,7 +35,7 @@ test('folders and globs give results under the paths of the photos, in order, an
     assert.is(found.length, paths.length + many)
     assert.equal(
       place.files('out').filter((path) => !path.startsWith('many')),
-      paths,
+      [...paths, 'segment.jsonl'].sort(),
     )
   }
 })
@@ -172,7 +172,7 @@ test('a result that cannot be written fails only its photo', () => {
     stderr,
     /clip-es: a\/x\.png: .* is a folder; only regular files are replaced\nclip-es: 2 photos done in .+, 1 failed: listed above; results are in blocked\n$/,
   )
-  assert.equal(place.files('blocked'), ['b/deep/y.png', 'b/x.png'])
+  assert.equal(place.files('blocked'), ['b/deep/y.png', 'b/x.png', 'segment.jsonl'])
 })
 
 mkdirSync(place.path('small'))

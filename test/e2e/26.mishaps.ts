@@ -27,18 +27,18 @@ const writeMap = async (path: string, values: number[], width: number) =>
 // ---------------------------------------------------------------- earlier results
 test('results next to the photos keep their names, and are never taken for photos by glob, shell or folder', async () => {
   await photo('a.jpg')
-  for (const args of [['*.jpg'], ['*'], ['a.jpg', 'a.png', 'a_overlay.png']]) {
+  for (const args of [['*.jpg'], ['*'], ['a.jpg', 'a.png', 'a_overlay.png', 'segment.jsonl']]) {
     const { status, stderr } = segment(...args, '-o', '.', '--overlay', '--confidence')
     if (args[1]) assert.match(stderr, /left out, because clip-es wrote them and they are not photos: .*a\.png/)
     assert.is(status, 0, stderr)
-    assert.equal(place.files('.'), ['a.jpg', 'a.png', 'a_confidence.png', 'a_overlay.png'])
+    assert.equal(place.files('.'), ['a.jpg', 'a.png', 'a_confidence.png', 'a_overlay.png', 'segment.jsonl'])
   }
   const only = segment('a.png')
   assert.is(only.status, 1)
   assert.match(only.stderr, /a\.png: clip-es wrote it, so it is not a photo/)
   const elsewhere = segment('.', '-o', 'other')
   assert.is(elsewhere.status, 0, elsewhere.stderr)
-  assert.equal(place.files('other'), ['a.png'])
+  assert.equal(place.files('other'), ['a.png', 'segment.jsonl'])
 })
 
 test('results of dataset among its photos are not photos for dataset or segment', async () => {
@@ -91,7 +91,7 @@ test('a photo name at the length limit works, and one whose result would be long
   await photo(longest)
   await photo(tooLong)
   assert.is(segment(longest, '-o', 'o').status, 0)
-  assert.equal(place.files('o'), [`${longest.slice(0, 251)}.png`])
+  assert.equal(place.files('o'), [`${longest.slice(0, 251)}.png`, 'segment.jsonl'])
   const { status, stderr } = segment(tooLong, '-o', 'o', '--overlay')
   assert.is(status, 1)
   assert.match(stderr, /its result would be called m+_overlay\.png, which has 262 bytes; file systems take up to 255/)
@@ -195,7 +195,7 @@ test('photos whose names have brackets, blanks, percent and number signs are seg
   for (const name of names) await photo(name)
   const { status, stderr } = segment(...names, '-o', 'out')
   assert.is(status, 0, stderr)
-  assert.equal(place.files('out'), names.map((name) => name.replace('.jpg', '.png')).sort())
+  assert.equal(place.files('out'), [...names.map((name) => name.replace('.jpg', '.png')), 'segment.jsonl'].sort())
 })
 
 test('eval refuses ground truth in JPEG and asks for PNG', async () => {

@@ -99,16 +99,19 @@ test('the other formats have a file for each photo under its path, or one file f
   for (const id of ids) assert.equal(await readMask(readFileSync(place.path('grey', `${id}.png`))), await maskOf(id))
 })
 
-test('results of segment are exported with the classes of --classes', async () => {
-  refused(/the masks in segmented do not say what their classes are/, 'segmented', '-f', 'coco')
-  exported('segmented', '-f', 'coco', '--class-file', 'emoji', '-o', 'from-segment')
-  const { images, annotations } = json('from-segment/instances.json')
+test('results of segment are exported with their classes and scores', async () => {
+  exported('segmented', '-f', 'coco', '-o', 'from-segment')
+  const { images, annotations, categories } = json('from-segment/instances.json')
+  assert.equal(
+    categories.map(({ name }: { name: string }) => name),
+    emojiNames,
+  )
   assert.equal(
     images.map(({ file_name }: { file_name: string }) => file_name),
     ['photos/a/x.png', 'photos/a/y.png', 'photos/z.png'],
   )
   assert.ok(annotations.length > 0)
-  assert.ok(annotations.every((annotation: object) => !('score' in annotation)))
+  assert.ok(annotations.every(({ score }: { score: number }) => score > 0 && score < 1))
 })
 
 test('--json has an object for each photo, and the file at the end', () => {

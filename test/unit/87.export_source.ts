@@ -7,6 +7,7 @@ import { openResults, readExported } from '../../cli/src/export/source.js'
 import { Journal, type JournalEntry } from '../../cli/src/results/journal.js'
 import { claimFolder, type Manifest, settingsHash } from '../../cli/src/results/manifest.js'
 import { resultFile } from '../../cli/src/results/store.js'
+import { RecordWriter } from '../../cli/src/segment/record.js'
 import { encodeMask } from '../../ts/photos/mask_png.js'
 import { mapOf } from './masks.js'
 
@@ -124,7 +125,7 @@ test('results of crf have the classes of their data set, and their journal has i
   assert.equal([photos.length, photos[0]?.scores.size, classes.length, warnings.length], [1, 0, 2, 0])
 })
 
-test('masks of segment know their photos, and their classes must be named', async () => {
+test('masks without a record know their photos, and their classes must be named', async () => {
   await writeMask(join(folder, 'p/x.png'), '../../photos/p/x.jpeg')
   await writeMask(join(folder, 'p/y.jpg.png'), '../../photos/p/y.jpg')
   const { photos, classes, masks } = openResults(folder, { classes: ['cat', 'dog'] })
@@ -142,6 +143,31 @@ test('masks of segment know their photos, and their classes must be named', asyn
   assert.equal(
     ofFile.classes.map(({ name }) => name),
     ['dog', 'cat'],
+  )
+})
+
+test('the record of segment has the classes and scores of its masks, and masks of other settings are left out', async () => {
+  for (const id of ['x', 'y', 'z']) await writeMask(join(folder, `p/${id}.png`), `../../photos/p/${id}.jpg`)
+  const before = new RecordWriter(folder, { ...manifest, settings: { ...manifest.settings, classes: [{ name: 'bird' }] } })
+  before.add({ id: 'p/x', photo: '/photos/p/x.jpg', labels: [0], scores: [0.75] })
+  before.add({ id: 'p/y', photo: '/photos/p/y.jpg', labels: [0], scores: [0.75] })
+  new RecordWriter(folder, manifest).add({ id: 'p/x', photo: '/photos/p/x.jpg', labels: [1], scores: [0.5] })
+  const { photos, classes, warnings } = openResults(folder, {})
+  assert.equal(classes, manifest.settings.classes)
+  assert.equal(
+    photos.map(({ id, scores, photo }) => [id, [...scores], photo]),
+    [['p/x', [[2, 0.5]], join(folder, '../photos/p/x.jpg')]],
+  )
+  assert.is(warnings.length, 1)
+  assert.match(
+    warnings[0] ?? '',
+    /^left out: 2 masks of other settings than the last run of clip-es segment \(p\/y, p\/z\); name/,
+  )
+  const named = openResults(folder, { classes: ['bird', 'dog'] })
+  assert.equal([named.photos.length, named.warnings.length], [3, 0])
+  assert.equal(
+    named.photos.map(({ scores }) => [...scores]),
+    [[[2, 0.5]], [[1, 0.75]], []],
   )
 })
 

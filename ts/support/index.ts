@@ -16,6 +16,9 @@ export { invalid } from '../core/errors.js'
 // Work on many photos at a time, in order: the pipeline of `segment`, `dataset` and `crf`, and `eval`, `export` and `prompts`.
 export { forEachInOrder, inOrder } from '../core/in_order.js'
 export { nearest } from '../core/nearest.js'
+// Texts of users: lists of words, and long texts in messages.
+export { short } from '../core/short.js'
+export { splitWords } from '../core/split_words.js'
 export { resolveCrfOptions } from '../engine/crf_options.js'
 // What the machine has: `doctor` and `setup`.
 export { physicalCores } from '../engine/load_options.js'
@@ -60,6 +63,3 @@ export { type OwnPicture, ownPicture, photoOfMask, sourceOfMask, withMark } from
 export { resolveSegmentOptions } from '../segment/segment_options.js'
 // The pictures and files of a result: the pipeline of `segment`, `dataset` and `crf`, `export`, and the server's answers.
 export { encodeOutputs, ignoredShare, type Legend, type OutputKind, type Segmented, sharesOf } from './outputs.js'
-// Texts of users: lists of words, and long texts in messages.
-export { short } from './short.js'
-export { splitWords } from './split_words.js'
