@@ -33,8 +33,7 @@ async function picture(page: Page, name: string): Promise<void> {
 const choose = (page: Page, name: string) => page.setInputFiles('#file', join(scenes, `${name}.png`))
 const text = async (page: Page, id: string) => (await page.locator(`#${id}`).textContent()) ?? ''
 /** Waits until an element's text matches. */
-const says = (page: Page, id: string, what: RegExp) =>
-  page.locator(`#${id}`).filter({ hasText: what }).waitFor({ timeout: 60_000 })
+const says = (page: Page, id: string, what: RegExp) => page.locator(`#${id}`).filter({ hasText: what }).waitFor()
 
 /** How many pixels of the masks have a colour. */
 const maskPixels = (page: Page): Promise<number> =>

@@ -69,6 +69,7 @@ export async function openPage(browser: Browser, env: NodeJS.ProcessEnv) {
   const { host, children } = createHost(join(example, 'engine/index.js'), { env })
   const { servePage } = require(join(example, 'main/pages.js')) as { servePage(request: Request): Promise<Response> }
   const page = await browser.newPage({ viewport: { width: 1000, height: 720 } })
+  page.setDefaultTimeout(120_000) // for a busy machine
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(String(error)))
   page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
