@@ -25,6 +25,16 @@ function tlsOf({ tlsCert, tlsKey }: ServeArguments): ServeOptions['tls'] {
   throw new UsageError('--tls-cert and --tls-key belong together: give both')
 }
 
+/** From where photos may be fetched. A token is not an option of the command, because others can see those. */
+function remoteOf({ remoteHost, privateHost, labelStudio: url }: ServeArguments): ServeOptions {
+  const token = process.env.CLIP_ES_LABEL_STUDIO_TOKEN
+  return {
+    ...(remoteHost && { remoteHosts: remoteHost }),
+    ...(privateHost && { privateHosts: privateHost }),
+    ...(url !== undefined && { labelStudio: { url, ...(token && { token }) } }),
+  }
+}
+
 function optionsOf(given: ServeArguments): ServeOptions {
   const { host, port, apiKeys, open, cors, trustProxy, log } = given
   const load = loadOptions(given)
@@ -34,6 +44,7 @@ function optionsOf(given: ServeArguments): ServeOptions {
     ...(apiKeys !== undefined && { keyFile: apiKeys }),
     ...(tls && { tls }),
     ...{ open, cors, trustProxy, log },
+    ...remoteOf(given),
   }
 }
 
