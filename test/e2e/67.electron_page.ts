@@ -5,8 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { chromiumFile, startChromium } from '../browser.js'
 import { testIf } from '../test_if.js'
-import { chromiumFile, closePages, openPage, startChromium } from './electron/page_stand_in.js'
+import { closePages, openPage } from './electron/page_stand_in.js'
 import { scenes } from './support.js'
 
 const { CLIP_ES_MODEL: _, ...env } = process.env

@@ -1,21 +1,12 @@
 // The page of examples/electron in Chromium. A stand-in for preload.js gives the page its port, and passes messages between the port and
 // the real engine process. The page is served by the example's own function, so with its Content-Security-Policy.
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { MessagePort } from 'node:worker_threads'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import type { EngineLostMessage, EngineMessage } from '../../../examples/electron/contract.js'
 import { createHost, example } from './processes.js'
 
 const origin = 'https://clip-es.example' // nothing is sent there: the requests are answered here
-
-/** Debian's Chromium, or $CHROMIUM. */
-export const chromiumFile = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/google-chrome'].find(
-  (file) => file && existsSync(file),
-)
-
-export const startChromium = (): Promise<Browser> =>
-  chromium.launch({ executablePath: chromiumFile as string, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] })
 
 /** What runs in the page before its own scripts: the contract of preload.js. */
 function standIn() {
