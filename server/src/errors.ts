@@ -13,6 +13,8 @@ export type ServerErrorCode =
   | 'ERR_UPLOAD_TIME'
   | 'ERR_REQUEST_TIME'
   | 'ERR_BUSY'
+  /** Nobody sees it; it is what the work of a client that has left ends with. */
+  | 'ERR_CLIENT_LEFT'
 
 /** A request that is refused. */
 export class ServerError extends Error {
@@ -22,8 +24,6 @@ export class ServerError extends Error {
     message: string,
     /** What the caller can do. */
     readonly remedy?: string,
-    /** Seconds until it is worth trying again. */
-    readonly retryAfter?: number,
   ) {
     super(message)
     this.name = 'ServerError'
@@ -76,6 +76,7 @@ const titles: Readonly<Record<ErrorCode | ServerErrorCode, string>> = {
   ERR_UPLOAD_TIME: 'The upload took too long',
   ERR_REQUEST_TIME: 'The request took too long',
   ERR_BUSY: 'The server is busy',
+  ERR_CLIENT_LEFT: 'The client has left',
 }
 
 const internal = {

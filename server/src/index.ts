@@ -1,7 +1,7 @@
 export { type Problem, ServerError, type ServerErrorCode } from './errors.js'
 export { defaultLimits, type Limits, type ServerOptions } from './options.js'
 export { clipEs } from './plugin.js'
-export { type RunningServer, type ServeOptions, serve } from './serve.js'
+export { isLoopback, type LogLevel, logLevels, type RunningServer, type ServeOptions, serve } from './serve.js'
 export type { ClassSetCache, NamedClassSet } from './service/class_sets.js'
 export type { ImageStore, StoredImage } from './service/image_store.js'
 export { type SegmentRequest, Service, type ServiceResult } from './service/service.js'

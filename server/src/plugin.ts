@@ -1,15 +1,20 @@
-import multipart from '@fastify/multipart'
-import type { FastifyInstance } from 'fastify'
+import cors from '@fastify/cors'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import { problemOf, ServerError } from './errors.js'
+import { ApiKeys } from './guards/api_keys.js'
+import { secure } from './guards/headers.js'
+import { checkOrigin } from './guards/origins.js'
 import type { ServerOptions } from './options.js'
 import { protocols } from './protocols/index.js'
-import { classRoutes } from './routes/classes.js'
+import { readBody, readJson } from './request/body.js'
+import { Call } from './request/call.js'
+import { readForm } from './request/form.js'
 import { healthRoutes } from './routes/health.js'
-import { imageRoutes } from './routes/images.js'
-import { modelRoute } from './routes/model.js'
+import { metricsRoute } from './routes/metrics.js'
+import { describeRoutes, openApiRoutes } from './routes/openapi.js'
 import { pageRoute } from './routes/page.js'
-import { segmentRoute } from './routes/segment.js'
+import { restRoutes } from './routes/rest.js'
+import { sendProblem } from './send_problem.js'
 import { Service } from './service/service.js'
 
 declare module 'fastify' {
@@ -17,28 +22,58 @@ declare module 'fastify' {
     /** What answers the requests of clip-es-server. */
     clipEs: Service
   }
+  interface FastifyContextConfig {
+    /** A route that needs no API key. */
+    public?: boolean
+  }
+}
+
+interface Context {
+  service: Service
+  options: ServerOptions
+}
+
+/** Bodies are read here, within limits: photos and unknown content as a Buffer, forms as an Upload, JSON as its value. */
+function addParsers(app: FastifyInstance, { limits }: Service): void {
+  app.removeAllContentTypeParsers() // of the application: they have limits of their own
+  app.addContentTypeParser('*', async (request: FastifyRequest) => await readBody(request, limits.photoBytes))
+  app.addContentTypeParser('application/json', async (request: FastifyRequest) => await readJson(request))
+  app.addContentTypeParser('multipart/form-data', async (request: FastifyRequest) => await readForm(request))
+}
+
+function addGuards(app: FastifyInstance, { service, options }: Context): void {
+  const origins = options.cors ?? []
+  const keys = new ApiKeys(options.keys ?? [], options.keyFile, (error) => {
+    if (error) app.log.error(`the API keys stay as they were: ${error.message}`)
+    else app.log.info('the API keys were read again')
+  })
+  app.addHook('onClose', () => keys.close())
+  app.addHook('onRequest', async (request, reply) => {
+    Call.begin(request, reply, service)
+    reply.header('x-request-id', request.id)
+    checkOrigin(request, origins)
+    if (keys.needed && !request.routeOptions.config.public) keys.check(request)
+  })
+  app.addHook('onSend', async (_, reply) => secure(reply, origins.length > 0))
+}
+
+function addReports(app: FastifyInstance, { service }: Context): void {
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, service.queue.retryAfter))
+  app.addHook('onResponse', async (request, reply) => {
+    service.metrics.request(request.method, request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime)
+  })
 }
 
 /** Everything below concerns only the routes of this plugin, and none of the application that it is registered in. */
-async function routes(app: FastifyInstance, { service }: { service: Service }): Promise<void> {
-  const { limits } = service
-  app.setErrorHandler((error, request, reply) => {
-    const problem = problemOf(error, request.id)
-    if (problem.status >= 500) request.log.error(error)
-    if (problem.status === 503) {
-      const seconds = error instanceof ServerError ? error.retryAfter : undefined
-      reply.header('retry-after', seconds ?? service.queue.retryAfter)
-    }
-    return reply.code(problem.status).type('application/problem+json').send(problem)
-  })
-  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: limits.photoBytes }, (_, body, done) => done(null, body))
-  await app.register(multipart, { limits: { fileSize: limits.photoBytes, fieldSize: limits.jsonBytes, fields: 100, files: 1 } })
-  const options = { service }
-  for (const route of [segmentRoute, imageRoutes, classRoutes, modelRoute])
-    await app.register(route, { ...options, prefix: '/v1' })
-  await app.register(healthRoutes, options)
-  await app.register(pageRoute, options)
-  for (const protocol of protocols) await app.register(protocol, options)
+async function routes(app: FastifyInstance, context: Context): Promise<void> {
+  const { service, options } = context
+  addParsers(app, service)
+  addReports(app, context)
+  if (options.cors?.length) await app.register(cors, { origin: options.cors.includes('*') ? '*' : [...options.cors] })
+  addGuards(app, context)
+  await describeRoutes(app)
+  await app.register(restRoutes, { service, prefix: '/v1' })
+  for (const route of [healthRoutes, metricsRoute, openApiRoutes, pageRoute, ...protocols]) await app.register(route, { service })
 }
 
 /**
@@ -50,7 +85,7 @@ export const clipEs = fastifyPlugin<ServerOptions>(
     const service = await Service.create(options)
     app.decorate('clipEs', service)
     app.addHook('onClose', () => service.close())
-    await app.register(routes, { service, prefix: options.prefix ?? '' })
+    await app.register(routes, { service, options, prefix: options.prefix ?? '' })
   },
   { name: 'clip-es-server', fastify: '5.x' },
 )

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCams } from '../../cli/src/formats/cam_file.js'
+import { readCams } from '../../cli/src/formats/read_cams.js'
 import { readMask } from '../../ts/photos/mask_png.js'
 import { emojiNames, makeDemoSet } from './demo_set.js'
 

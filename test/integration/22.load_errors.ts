@@ -24,11 +24,7 @@ test('the error for a wrong option has its name, its value and what was expected
     [{ device: 0 }, 'device is 0', "'cuda:N'"],
     [{ device: null }, 'device is null', "'cuda:N'"],
     [{ precision: 'float16' }, "unknown precision 'float16'", "did you mean 'bfloat16'?"],
-    [
-      { precision: 'int8', device: 'cuda' },
-      "precision 'int8' is for CPUs, and device is 'cuda'",
-      "'bfloat16' or 'float32'",
-    ],
+    [{ precision: 'int8', device: 'cuda' }, "precision 'int8' is for CPUs, and device is 'cuda'", "'bfloat16' or 'float32'"],
     [{ precision: 32 }, 'precision is 32', "'auto' or 'float32' or 'bfloat16'"],
     [{ signal: null }, 'signal is null', 'an AbortSignal'],
     [{ signal: new AbortController() }, 'signal is AbortController', 'an AbortSignal'],

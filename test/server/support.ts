@@ -40,3 +40,5 @@ export async function problem(response: Response, status: number): Promise<Probl
   assert.is(body.status, status)
   return body
 }
+
+export const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer())

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type DatasetJob, datasetStages } from '../../cli/src/dataset/photo.js'
+import { type DatasetJob, datasetStages, folderExchange } from '../../cli/src/dataset/photo.js'
 import { runPipeline } from '../../cli/src/pipeline/pipeline.js'
 import { Progress } from '../../cli/src/pipeline/progress.js'
 import { isDone, Journal, photoState, readJournal } from '../../cli/src/results/journal.js'
@@ -39,7 +39,10 @@ async function run(id: string, during: () => void, mask = new Uint8Array(width *
     maxPixels: 1e6,
     settings: 's',
   }
-  const stages = datasetStages(job as unknown as DatasetJob, { store: new ResultStore(out, '1-of-1'), journal })
+  const stages = datasetStages(
+    job as unknown as DatasetJob,
+    folderExchange({ store: new ResultStore(out, '1-of-1'), journal }, outputs),
+  )
   const heard: string[] = []
   const item = { id, photo: join(folder, 'a.png'), labels: [0] }
   await runPipeline([item], stages, {

@@ -2,9 +2,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fromBufferPromise } from 'yauzl'
-import { encodeCams } from '../../cli/src/formats/cam_file.js'
-import { toFloat16 } from '../../cli/src/formats/float16.js'
-import { type StoredFile, storedZip } from '../../cli/src/formats/zip.js'
+import { encodeCams } from '../../ts/formats/cams.js'
+import { toFloat16 } from '../../ts/formats/float16.js'
+import { type StoredFile, storedZip } from '../../ts/formats/stored_zip.js'
 
 /** The number that half-precision bits stand for, by the definition of binary16. */
 function fromFloat16(bits: number): number {

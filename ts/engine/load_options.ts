@@ -49,9 +49,7 @@ function checkDevice(device: unknown): Exclude<Device, 'auto'> {
 function checkPrecision(value: unknown, device: Device): ResolvedLoadOptions['precision'] {
   const precision = checkOneOf(call, 'precision', value, precisions)
   if (precision === 'int8' && device !== 'cpu')
-    throw invalid(
-      `${call}: precision 'int8' is for CPUs, and device is '${device}'; a GPU computes in 'bfloat16' or 'float32'`,
-    )
+    throw invalid(`${call}: precision 'int8' is for CPUs, and device is '${device}'; a GPU computes in 'bfloat16' or 'float32'`)
   if (precision !== 'auto') return precision
   return device === 'cpu' ? autoPrecision() : 'bfloat16'
 }

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { encodeOutputs, ignoredShare, type Segmented } from '../pipeline/outputs.js'
+import { encodeOutputs, ignoredShare, type Segmented } from 'clip-es/support'
 import type { Outcome, Stages } from '../pipeline/pipeline.js'
 import { type Event, failedEvent, figuresText, ignoredText } from '../pipeline/progress.js'
 import { photoState } from '../results/journal.js'

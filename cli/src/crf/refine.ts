@@ -1,10 +1,10 @@
 import { type CrfOptions, denseCrf, ignored } from 'clip-es'
+import type { Segmented } from 'clip-es/support'
 import { allocate, invalid } from 'clip-es/support'
 import { readCamsOf } from '../eval/files.js'
 import { turnedNote } from '../eval/truth.js'
 import type { Cams } from '../metrics/cam_rule.js'
 import { readPhotoOf } from '../photos/read.js'
-import type { Segmented } from '../pipeline/outputs.js'
 
 /** What a mask is made with, besides its photo and maps. */
 export interface RefineOptions {

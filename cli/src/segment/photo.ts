@@ -2,11 +2,21 @@ import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type ClassSet, ignored, type Segmenter, type SegmentOptions, type SegmentResult } from 'clip-es'
 import type { Photo } from 'clip-es/photos'
-import { checkNameLength, invalid, photoOfMask, sourceOfMask, writeAllWhole } from 'clip-es/support'
+import {
+  checkNameLength,
+  encodeOutputs,
+  invalid,
+  type Legend,
+  type OutputKind,
+  photoOfMask,
+  type Segmented,
+  sharesOf,
+  sourceOfMask,
+  writeAllWhole,
+} from 'clip-es/support'
 import { realFolder } from '../photos/names.js'
 import type { Placed, Places } from '../photos/places.js'
 import { readPhotoOf } from '../photos/read.js'
-import { encodeOutputs, type Legend, type OutputKind, type Segmented, sharesOf } from '../pipeline/outputs.js'
 import type { Stages } from '../pipeline/pipeline.js'
 import { maskId, type RecordWriter } from './record.js'
 

@@ -13,7 +13,7 @@ export interface EngineOptions {
   maxSide?: number
 }
 
-function device(text: string): Device {
+export function deviceFrom(text: string): Device {
   if (/^(auto|cpu|cuda(:\d+)?)$/.test(text)) return text as Device
   throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.')
 }
@@ -25,7 +25,7 @@ export const addEngineOptions = (command: Command): Command =>
   command
     .option('--model <file>', 'CLIP model (default: $CLIP_ES_MODEL, else the embedded demo model)')
     .addOption(new Option('--precision <name>', 'number format of the matrix products (default: auto)').choices(precisions))
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)', deviceFrom)
     .option('--threads <n>', 'number of threads (default: the physical cores)', integerFrom(1, 1024))
     .option('--concurrency <n>', 'photos computed at the same time (default: 4, or as many as threads)', integerFrom(1, 64))
     .option(

@@ -49,4 +49,7 @@ class MappedFile {
 
 bool exists(const std::string& path);
 
+// The content of a small file, or "" if it cannot be read. For files such as those in Linux's /proc, which say that their size is 0.
+std::string read_text(const std::string& path);
+
 }  // namespace clip_es::platform

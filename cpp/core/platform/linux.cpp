@@ -9,10 +9,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <fstream>
+#include <cstdio>
 #include <thread>
 
 #include "core/platform/control_group.h"
+#include "core/platform/file.h"
 #include "core/platform/library.h"
 #include "core/platform/memory.h"
 #include "core/platform/threads.h"
@@ -36,8 +37,8 @@ size_t memory_limit() {
 }
 
 size_t resident_bytes() {
-  size_t all_pages = 0, resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> all_pages >> resident_pages;
+  size_t resident_pages = 0;  // the second number of the file
+  std::sscanf(read_text("/proc/self/statm").c_str(), "%*u %zu", &resident_pages);
   return resident_pages * page_size();
 }
 

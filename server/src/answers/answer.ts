@@ -1,9 +1,8 @@
-import { encodeMask, maskPalette } from 'clip-es/photos'
+import { encodeOutputs, type OutputKind } from 'clip-es/support'
 import { ServerError } from '../errors.js'
 import type { Format, Shapes } from '../request/schema.js'
 import type { ServiceResult } from '../service/service.js'
 import { jsonAnswer } from './json.js'
-import { overlayAnswer } from './overlay.js'
 
 /** The body of an answer and what kind of content it is. */
 export interface Answer {
@@ -51,19 +50,25 @@ function byQuality(accept: string): { type: string; quality: number }[] {
     .sort((a, b) => b.quality - a.quality)
 }
 
+async function file(kind: OutputKind, result: ServiceResult): Promise<Buffer> {
+  const { photo, names, colours, labels, ...rest } = result
+  const segmented = { ...rest, photo, labels: labels.map((name) => names.indexOf(name)) }
+  const bytes = (await encodeOutputs([kind], segmented, { names, colours })).get(kind) as Uint8Array
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
 /** What a request is answered. */
 export async function answerOf(result: ServiceResult, format: Format, shapes: Shapes): Promise<Answer> {
-  const { mask, width, height, colours } = result
   switch (format) {
     case 'mask':
-      return { type: 'image/png', body: await encodeMask(mask, { width, height, palette: maskPalette(colours) }) }
+      return { type: 'image/png', body: await file('mask', result) }
     case 'json':
       return { type: contentTypes.json, body: await jsonAnswer(result, shapes) }
     case 'overlay':
-      return { type: 'image/png', body: await overlayAnswer(result) }
+      return { type: 'image/png', body: await file('overlay', result) }
     case 'raw':
-      return { type: contentTypes.raw, body: Buffer.from(mask.buffer, mask.byteOffset, mask.byteLength) }
+      return { type: contentTypes.raw, body: Buffer.from(result.mask.buffer, result.mask.byteOffset, result.mask.byteLength) }
     case 'npz':
-      throw new ServerError(406, 'ERR_NOT_ACCEPTABLE', 'npz answers are not written yet')
+      return { type: contentTypes.npz, body: await file('cams', result) }
   }
 }

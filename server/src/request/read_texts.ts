@@ -1,5 +1,4 @@
-import { invalid, show } from 'clip-es/support'
-import { splitWords } from './split_words.js'
+import { invalid, show, splitWords } from 'clip-es/support'
 
 // Queries and forms have only texts. This turns them into what a JSON body would have had; what cannot be turned stays a text, and
 // validation says what was expected.
@@ -15,10 +14,18 @@ function json(name: string, text: string): unknown {
 
 const isJson = (text: string): boolean => /^\s*[[{]/.test(text)
 
+function split(name: string, text: string): string[] {
+  try {
+    return splitWords(text)
+  } catch (cause) {
+    throw invalid(`${name} is ${show(text)}. ${(cause as Error).message}`, { cause })
+  }
+}
+
 function list(name: string, texts: readonly string[]): unknown[] {
   const [only] = texts
   if (texts.length === 1 && only !== undefined && isJson(only)) return json(name, only) as unknown[]
-  return texts.flatMap((text) => splitWords(name, text))
+  return texts.flatMap((text) => split(name, text))
 }
 
 function number(text: string): unknown {

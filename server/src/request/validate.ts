@@ -30,9 +30,12 @@ function expected(schema: Schema): string {
 
 /** An error of the schema, in the library's words. */
 function errorOf(call: string, errors: readonly ErrorObject[], schema: Schema): Error {
-  // Within a choice (oneOf) each alternative has an error of its own. An unknown name says most, else the choice as a whole.
-  const unknown = errors.find(({ keyword }) => keyword === 'additionalProperties')
-  const first = unknown ?? errors.find(({ keyword }) => keyword === 'oneOf') ?? (errors[0] as ErrorObject)
+  // Within a choice (oneOf) each alternative has an error of its own. What is wrong inside of one that fits says most, else the innermost choice.
+  const choices = errors
+    .filter(({ keyword }) => keyword === 'oneOf')
+    .sort((a, b) => b.instancePath.length - a.instancePath.length)
+  const inside = errors.find(({ keyword }) => keyword !== 'oneOf' && keyword !== 'type' && keyword !== 'const')
+  const first = inside ?? choices[0] ?? (errors[0] as ErrorObject)
   const { keyword, params, data, parentSchema } = first
   const name = nameOf(first)
   if (keyword === 'additionalProperties') {

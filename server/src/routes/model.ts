@@ -5,7 +5,12 @@ import type { Service } from '../service/service.js'
 
 /** GET /model: what a user interface needs to build its controls. */
 export async function modelRoute(app: FastifyInstance, { service }: { service: Service }): Promise<void> {
-  app.get('/model', async () => {
+  const schema = {
+    tags: ['classes'],
+    summary: 'The model, limits, defaults and class sets',
+    response: { 200: { description: 'They are', content: { 'application/json': { schema: { type: 'object' } } } } },
+  }
+  app.get('/model', { schema }, async () => {
     const { path, ...model } = service.model
     return {
       model: { name: basename(path), ...model },

@@ -1,5 +1,6 @@
 import {
   type ClassSpec,
+  ClipEsError,
   type EncodeClassesOptions,
   type ModelInfo,
   Segmenter,
@@ -7,9 +8,12 @@ import {
   type SegmentResult,
 } from 'clip-es'
 import { type Photo, readPhoto } from 'clip-es/photos'
+import { invalid } from 'clip-es/support'
 import { defaultLimits, type Limits, type ServerOptions } from '../options.js'
+import { UploadBudget } from './budget.js'
 import { ClassSetCache, type EncodedClasses } from './class_sets.js'
 import { ImageStore, type StoredImage } from './image_store.js'
+import { Metrics } from './metrics.js'
 import { WorkQueue } from './queue.js'
 
 /** What is the same for a photo that is sent and for one that is stored. */
@@ -42,6 +46,8 @@ export interface ServiceResult extends SegmentResult {
   timings: SegmentResult['timings'] & { wait: number; decode: number }
 }
 
+const closing = () => new ClipEsError('ERR_CLOSED', 'the server is closing; send the request to another one, or again later')
+
 /** Photos that are decoded or encoded while the engine computes others. */
 const othersInWork = 3
 
@@ -52,8 +58,12 @@ export class Service {
   readonly classSets: ClassSetCache
   readonly images: ImageStore
   readonly queue: WorkQueue
+  readonly uploads: UploadBudget
+  readonly metrics: Metrics
   readonly #owned: boolean
   #ready = true
+  readonly #calls = new Set<AbortController>()
+  #whenIdle: (() => void) | undefined
 
   private constructor(segmenter: Segmenter, owned: boolean, { limits, classFiles }: ServerOptions) {
     this.limits = { ...defaultLimits, ...limits }
@@ -62,6 +72,8 @@ export class Service {
     this.classSets = new ClassSetCache(segmenter, this.limits.classSets, classFiles)
     this.images = new ImageStore(this.limits.storeBytes, this.limits.storeTime, segmenter.model.width)
     this.queue = new WorkQueue(segmenter.model.photosAtATime + othersInWork, this.limits.queue)
+    this.uploads = new UploadBudget(this.limits.uploadBytes)
+    this.metrics = new Metrics(this)
   }
 
   /** Loads the model, unless a segmenter is given. */
@@ -79,9 +91,30 @@ export class Service {
     return this.#ready
   }
 
-  /** From here on /health/ready says that requests should go elsewhere. Those that come are still answered. */
-  drain(): void {
+  /** Counts a request until the returned function is called. */
+  enter(call: AbortController): () => void {
+    this.#calls.add(call)
+    return () => {
+      this.#calls.delete(call)
+      if (!this.#calls.size) this.#whenIdle?.()
+    }
+  }
+
+  /**
+   * From here on /health/ready says that requests should go elsewhere, and new photos are refused. Resolves when all requests have been answered.
+   * @param time milliseconds after which those that still run are ended with ERR_CLOSED
+   */
+  async drain(time: number): Promise<void> {
     this.#ready = false
+    if (!this.#calls.size) return
+    const idle = new Promise<void>((resolve) => {
+      this.#whenIdle = resolve
+    })
+    const timer = setTimeout(() => {
+      for (const call of this.#calls) call.abort(closing())
+    }, time)
+    await idle
+    clearTimeout(timer)
   }
 
   /** Rejects with ERR_INVALID_ARG, ERR_QUEUE_FULL, or the signal's reason. */
@@ -97,6 +130,7 @@ export class Service {
 
   /** Encodes a photo and keeps it. */
   async addImage(photo: Buffer, signal: AbortSignal): Promise<StoredImage> {
+    this.#checkOpen()
     return await this.queue.run(signal, async () => {
       const image = await this.#decode(photo, signal)
       return this.images.add(image, await this.segmenter.encode(image, { signal }))
@@ -114,7 +148,7 @@ export class Service {
   }
 
   async close(): Promise<void> {
-    this.drain()
+    this.#ready = false
     this.images.close()
     if (this.#owned) await this.segmenter.close()
   }
@@ -123,18 +157,30 @@ export class Service {
     { classes, classOptions = {}, signal }: Question,
     work: (classes: EncodedClasses, waited: number) => Promise<ServiceResult>,
   ): Promise<ServiceResult> {
+    this.#checkOpen()
     let waited = 0
-    return await this.queue.run(
+    const result = await this.queue.run(
       signal,
       async () => await work(await this.classSets.resolve(classes, classOptions, signal), waited),
       (milliseconds) => {
         waited = milliseconds
       },
     )
+    this.metrics.photo(result)
+    return result
+  }
+
+  #checkOpen(): void {
+    if (!this.#ready) throw closing()
   }
 
   async #decode(photo: Buffer, signal: AbortSignal): Promise<Photo> {
-    return await readPhoto(photo, { maxPixels: this.limits.photoPixels, signal })
+    const image = await readPhoto(photo, { maxPixels: this.limits.photoPixels, signal })
+    if (image.pages > this.limits.photoFrames)
+      throw invalid(
+        `the image: it has ${image.pages} pages; at most ${this.limits.photoFrames} are allowed: send the page that you mean`,
+      )
+    return image
   }
 }
 

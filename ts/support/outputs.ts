@@ -1,6 +1,10 @@
-import { type ImageData, ignored } from 'clip-es'
-import { drawOverlay, encodeConfidence, encodeMask, maskPalette, parseColour, vividColour } from 'clip-es/photos'
-import { encodeCams } from '../formats/cam_file.js'
+import { ignored } from '../core/defaults.js'
+import type { ImageData } from '../core/types.js'
+import { encodeCams } from '../formats/cams.js'
+import { encodeConfidence } from '../photos/confidence_png.js'
+import { encodeMask } from '../photos/mask_png.js'
+import { drawOverlay } from '../photos/overlay.js'
+import { maskPalette, parseColour, vividColour } from '../photos/palette.js'
 
 /** The files that can be written for a photo. */
 export type OutputKind = 'mask' | 'overlay' | 'confidence' | 'cams'

@@ -1,31 +1,11 @@
-import { buffer } from 'node:stream/consumers'
 import { crc32 } from 'node:zlib'
-import { invalid } from 'clip-es/support'
-import { type Entry, fromBufferPromise } from 'yauzl'
+import { invalid } from '../core/errors.js'
 
-// Zip archives (PKWARE's APPNOTE 6.3). Strangers' archives are read by yauzl. Our own are written here: docs/internals/dependencies.md says why.
+// Zip archives (PKWARE's APPNOTE 6.3) for numpy.load. docs/internals/dependencies.md says why this is our own code. Archives of others are read
+// by the command, with yauzl: the library does without that dependency.
 
-const most = 2 ** 32 - 1 // what a field of 32 bits can hold
-
-/**
- * The files of an archive by their names, in the archive's order.
- * @throws an error for what is not a zip archive, for a file that is not what was written, and for more than 4 GB
- */
-export async function readZip(archive: Buffer): Promise<Map<string, Buffer>> {
-  const zip = await fromBufferPromise(archive)
-  const entries: Entry[] = []
-  for await (const entry of zip.eachEntry()) entries.push(entry)
-  // Before anything is decompressed: a small archive can announce any size. yauzl refuses a file that is longer than announced.
-  const total = entries.reduce((sum, { uncompressedSize }) => sum + uncompressedSize, 0)
-  if (total > most) throw invalid(`its files have ${total} bytes; at most ${most} are read`)
-  const files = new Map<string, Buffer>()
-  for (const entry of entries) {
-    const bytes = await buffer(await zip.openReadStreamPromise(entry))
-    if (crc32(bytes) !== entry.crc32) throw invalid(`${entry.fileName} is damaged: its checksum is wrong; write the file again`)
-    files.set(entry.fileName, bytes)
-  }
-  return files
-}
+/** Bytes of an archive: what a field of 32 bits can hold. */
+export const mostZipBytes = 2 ** 32 - 1
 
 /** A file of a new archive. Its bytes are written to where they stay, so they are never copied. */
 export interface StoredFile {
@@ -44,8 +24,10 @@ const [localHead, centralHead, endRecord] = [30, 46, 22] // bytes, without names
  */
 export function storedZip(files: readonly StoredFile[]): Buffer {
   const total = files.reduce((sum, { name, size }) => sum + localHead + centralHead + 2 * name.length + size, endRecord)
-  if (total > most)
-    throw invalid(`the archive would have ${total} bytes, but at most ${most} are possible: use fewer labels or a smaller photo`)
+  if (total > mostZipBytes)
+    throw invalid(
+      `the archive would have ${total} bytes, but at most ${mostZipBytes} are possible: use fewer labels or a smaller photo`,
+    )
   const zip = Buffer.allocUnsafe(total)
   const directory: Buffer[] = []
   let at = 0

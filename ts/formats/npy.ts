@@ -1,4 +1,4 @@
-import { invalid } from 'clip-es/support'
+import { invalid } from '../core/errors.js'
 import { fromFloat16 } from './float16.js'
 
 // numpy's .npy files: numpy.lib.format.
