@@ -11,7 +11,8 @@ import fastify, {
 import { ServerError } from './errors.js'
 import { secure } from './guards/headers.js'
 import { checkLoopbackHost } from './guards/origins.js'
-import { defaultLimits, type ServerOptions } from './options.js'
+import { defaultLimits, type LogLevel } from './limits.js'
+import type { ServerOptions } from './options.js'
 import { clipEs } from './plugin.js'
 import { sendProblem } from './send_problem.js'
 import type { Service } from './service/service.js'
@@ -32,9 +33,6 @@ export interface ServeOptions extends ServerOptions {
   log?: FastifyBaseLogger | LogLevel
 }
 
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const
-export type LogLevel = (typeof logLevels)[number]
-
 /** A server that answers. */
 export interface RunningServer {
   /** Such as http://127.0.0.1:8080. */
@@ -45,7 +43,7 @@ export interface RunningServer {
   close(time?: number): Promise<void>
 }
 
-export const isLoopback = (host: string): boolean =>
+const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 function checkAccess({ host = '127.0.0.1', keys = [], keyFile, open }: ServeOptions): void {

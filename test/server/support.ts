@@ -1,5 +1,6 @@
 // What the tests of the server share: a server in this process, with the embedded model.
 import { readFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { type Problem, type RunningServer, type ServeOptions, serve } from '../../server/src/index.js'
@@ -42,3 +43,28 @@ export async function problem(response: Response, status: number): Promise<Probl
 }
 
 export const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer())
+
+/** Resolves when a condition holds. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await condition()); tries++) {
+    if (tries > 1000) throw new Error(`it never held: ${condition}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+/** What a promise resolves to, or rejects with. */
+export const oneOf = (promise: Promise<unknown>): Promise<unknown> => promise.catch((error: unknown) => error)
+
+/** GET with headers that fetch does not let through. */
+export const rawGet = (url: string, path: string, headers: Record<string, string>): Promise<{ status: number; body: string }> =>
+  new Promise((resolve, reject) => {
+    get(`${url}${path}`, { headers }, (response) => {
+      let body = ''
+      response
+        .setEncoding('utf8')
+        .on('data', (chunk) => {
+          body += chunk
+        })
+        .on('end', () => resolve({ status: response.statusCode as number, body }))
+    }).on('error', reject)
+  })

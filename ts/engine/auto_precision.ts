@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 
-// As Linux names them on x86-64: AVX-512's products of bfloat16 pairs, and the tiles of AMX.
-const instructions = ['avx512_bf16', 'amx_bf16']
+/** The line of /proc/cpuinfo that lists a CPU's extensions, and the sets of them with which it multiplies bfloat16. */
+const lists: Readonly<Record<string, { line: RegExp; sets: readonly (readonly string[])[] }>> = {
+  x64: { line: /^flags\s*:(.*)$/m, sets: [['avx512_bf16'], ['amx_bf16']] },
+  arm64: { line: /^Features\s*:(.*)$/m, sets: [['bf16', 'i8mm']] }, // our level for arm64 needs both
+}
 
 function cpuInfo(): string {
   try {
@@ -12,11 +15,11 @@ function cpuInfo(): string {
 }
 
 /**
- * What `precision: 'auto'` means on a processor: bfloat16 where it multiplies bfloat16 by itself, else float32, which is faster than
- * bfloat16 imitated.
+ * What `precision: 'auto'` means on a CPU: bfloat16 if the CPU multiplies it, else float32, which is then faster.
  * @param info the text of /proc/cpuinfo
  */
-export function autoPrecision(info = cpuInfo()): 'float32' | 'bfloat16' {
-  const flags = /^flags\s*:(.*)$/m.exec(info)?.[1]?.split(' ') ?? []
-  return instructions.some((name) => flags.includes(name)) ? 'bfloat16' : 'float32'
+export function autoPrecision(info = cpuInfo(), arch: string = process.arch): 'float32' | 'bfloat16' {
+  const list = lists[arch]
+  const extensions = list?.line.exec(info)?.[1]?.trim().split(/\s+/) ?? []
+  return list?.sets.some((set) => set.every((name) => extensions.includes(name))) ? 'bfloat16' : 'float32'
 }

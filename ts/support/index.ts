@@ -7,7 +7,7 @@
 export { show, unknownWord } from '../core/check.js'
 export { invalid } from '../core/errors.js'
 export { nearest } from '../core/nearest.js'
-export { splitWords } from './split_words.js'
+export { splitWords } from '../core/split_words.js'
 
 // Lists of choices and a limit, for options and their help: the commands' engine and class options, the metrics, the server's schemas.
 
@@ -29,7 +29,7 @@ export { type CompetingTexts, competingTexts, textProbabilities } from '../class
 
 export { forEachInOrder, inOrder } from '../core/in_order.js'
 
-// A typed array, or ERR_OUT_OF_MEMORY: the readers of maps.
+// A typed array, or ERR_OUT_OF_MEMORY: `crf`, for the scores of a photo.
 
 export { allocate } from '../core/allocate.js'
 

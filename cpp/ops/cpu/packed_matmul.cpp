@@ -11,9 +11,8 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kRowBlock = 1056;          // most rows of x that are packed at a time; many, because each block reads all weights
-constexpr int64_t kWords = 768;              // words of each row that a tile multiplies at a time
-constexpr uint32_t kFlipSigns = 0x80808080;  // adds 128 to four signed bytes, which makes them unsigned
+constexpr int64_t kRowBlock = 1056;  // most rows of x that are packed at a time; many, because each block reads all weights
+constexpr int64_t kWords = 768;      // words of each row that a tile multiplies at a time; a multiple of kMaxChunk
 
 int64_t panel_words(const PackedMatrix& w) {
   const ProductTile& t = product_tile(w.precision);
@@ -125,7 +124,8 @@ PackedMatrix pack_matrix(Precision precision, const float* weight, int64_t outpu
   std::vector<RowScale> scales(static_cast<size_t>(outputs));
   pack_rows(precision, weight, inputs, outputs, inputs, t.columns, words_of(w), scales.data());
   for (const RowScale& s : scales) w.scales.push_back(s.scale);
-  for (int64_t i = 0; i < panel_words(w); ++i) words_of(w)[i] ^= kFlipSigns;
+  constexpr uint32_t kZeros = kPanelZero * 0x01010101u;  // adds 128, if not 0, to four signed bytes by flipping their signs
+  for (int64_t i = 0; i < panel_words(w); ++i) words_of(w)[i] ^= kZeros;
   return w;
 }
 

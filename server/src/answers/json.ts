@@ -1,3 +1,4 @@
+import type { CompressedCocoRle } from 'clip-es/photos'
 import sharp from 'sharp'
 import type { Shapes } from '../request/schema.js'
 import type { ServiceResult } from '../service/service.js'
@@ -11,6 +12,7 @@ export interface SegmentAnswer {
   /** Pixels. */
   background: number
   ignored: number
+  ignoredRle?: CompressedCocoRle
   /** An 8-bit grey PNG, base64. */
   confidence?: string
   /** Milliseconds of each stage. */
@@ -31,7 +33,7 @@ async function greyPng(values: Float32Array, width: number, height: number): Pro
 
 export async function jsonAnswer(result: ServiceResult, shapes: Shapes): Promise<SegmentAnswer> {
   const { width, height, cams, confidence, timings, warnings } = result
-  const { labels, background, ignored } = labelsOf(result, shapes)
+  const { labels, ...rest } = labelsOf(result, shapes)
   const pixels = width * height
   const withCams = await Promise.all(
     labels.map(async (label, i) =>
@@ -39,7 +41,7 @@ export async function jsonAnswer(result: ServiceResult, shapes: Shapes): Promise
     ),
   )
   return {
-    ...{ width, height, labels: withCams, background, ignored },
+    ...{ width, height, labels: withCams, ...rest },
     ...(confidence && { confidence: await greyPng(confidence, width, height) }),
     ...{ timings, warnings },
   }

@@ -1,9 +1,11 @@
 import { ignored } from 'clip-es'
 import {
   type Colour,
+  type CompressedCocoRle,
   compressRle,
   encodeRle,
   hexColour,
+  joinHoles,
   type LabelMap,
   parseColour,
   traceRegions,
@@ -26,8 +28,8 @@ export interface LabelAnswer {
   box: [x: number, y: number, width: number, height: number] | null
   /** #rrggbb, as in the mask's palette. */
   color: string
-  rle?: { size: [height: number, width: number]; counts: string }
-  /** COCO's polygons: a list of x, y, x, y, … for each outline. */
+  rle?: CompressedCocoRle
+  /** COCO's polygons: a list of x, y, x, y, … for each region. Holes are joined to the outlines by bridges. */
   polygons?: number[][]
 }
 
@@ -66,14 +68,25 @@ export function colourOf({ colours }: ServiceResult, index: number): Colour {
   return own === undefined ? vocColour(index + 1) : parseColour(own)
 }
 
+const rleOf = (mask: LabelMap, value: number): CompressedCocoRle => compressRle(encodeRle(mask, value))
+
 function shapeOf(mask: LabelMap, value: number, shapes: Shapes): Pick<LabelAnswer, 'rle' | 'polygons'> {
-  if (shapes === 'rle') return { rle: compressRle(encodeRle(mask, value)) }
-  if (shapes === 'polygons') return { polygons: traceRegions(mask, value).map(({ outer }) => outer) }
+  if (shapes === 'rle') return { rle: rleOf(mask, value) }
+  if (shapes === 'polygons') return { polygons: traceRegions(mask, value).map(joinHoles) }
   return {}
 }
 
-/** The labels of a result, and how many pixels are background and ignored. */
-export function labelsOf(result: ServiceResult, shapes: Shapes): { labels: LabelAnswer[]; background: number; ignored: number } {
+interface Labelled {
+  labels: LabelAnswer[]
+  /** Pixels. */
+  background: number
+  ignored: number
+  /** Which pixels are ignored, if some are and run-length codes were asked for. */
+  ignoredRle?: CompressedCocoRle
+}
+
+/** The labels of a result, and what is background and ignored. */
+export function labelsOf(result: ServiceResult, shapes: Shapes): Labelled {
   const { mask: data, width, height, names, scores, presence } = result
   const mask = { data, width, height }
   const extent = extentsOf(mask)
@@ -89,5 +102,9 @@ export function labelsOf(result: ServiceResult, shapes: Shapes): { labels: Label
       ...shapeOf(mask, index + 1, shapes),
     }
   })
-  return { labels, background: extent(0).pixels, ignored: extent(ignored).pixels }
+  const { pixels: ignoredPixels } = extent(ignored)
+  return {
+    ...{ labels, background: extent(0).pixels, ignored: ignoredPixels },
+    ...(shapes === 'rle' && ignoredPixels && { ignoredRle: rleOf(mask, ignored) }),
+  }
 }

@@ -6,8 +6,9 @@ import { ServerError } from '../errors.js'
  * @param allowed origins that CORS allows
  * @throws ERR_FORBIDDEN
  */
-export function checkOrigin({ headers, protocol, host }: FastifyRequest, allowed: readonly string[]): void {
-  const { origin, 'sec-fetch-site': site } = headers
+export function checkOrigin({ method, headers, protocol, host }: FastifyRequest, allowed: readonly string[]): void {
+  const { origin, 'sec-fetch-site': site, 'sec-fetch-mode': mode } = headers
+  if (method === 'GET' && mode === 'navigate') return // a link to the page: the user sees the answer, the other site does not
   const own = origin === undefined || origin === `${protocol}://${host}` || allowed.includes(origin) || allowed.includes('*')
   if (own && (site !== 'cross-site' || origin !== undefined)) return
   throw new ServerError(

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.js'
-import type { Limits } from '../options.js'
+import type { Limits } from '../limits.js'
 import type { UploadBudget } from '../service/budget.js'
 import type { Service } from '../service/service.js'
 

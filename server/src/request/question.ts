@@ -1,6 +1,6 @@
 import type { ClassSpec, EncodeClassesOptions, SegmentOptions } from 'clip-es'
 import { invalid } from 'clip-es/support'
-import type { Limits } from '../options.js'
+import type { Limits } from '../limits.js'
 import type { Question } from '../service/service.js'
 import { classOptionProperties, type Format, type Shapes, segmentOptionProperties } from './schema.js'
 import { validateQuestion } from './validate.js'

@@ -26,6 +26,8 @@ export const problemSchema = object(
   'An error: RFC 9457',
 )
 
+const rle = object({ size: { type: 'array', items: integer }, counts: text }, "COCO's compressed run-length code")
+
 const labelSchema = object({
   name: text,
   index: { ...integer, description: 'Of the class; a mask has it plus one' },
@@ -34,8 +36,12 @@ const labelSchema = object({
   pixels: integer,
   box: { type: ['array', 'null'], items: integer, description: 'Left, top, width and height; null without pixels' },
   color: { ...text, description: '#rrggbb, as in the mask' },
-  rle: object({ size: { type: 'array', items: integer }, counts: text }, "COCO's compressed run-length code"),
-  polygons: { type: 'array', items: { type: 'array', items: number }, description: 'x, y, x, y, … of each outline' },
+  rle,
+  polygons: {
+    type: 'array',
+    items: { type: 'array', items: number },
+    description: 'x, y, x, y, … of each region, whose holes are joined to its outline',
+  },
   cam: base64Png,
 })
 
@@ -45,6 +51,7 @@ const answerSchema = object({
   labels: { type: 'array', items: labelSchema },
   background: { ...integer, description: 'Pixels' },
   ignored: { ...integer, description: 'Pixels' },
+  ignoredRle: { ...rle, description: 'Which pixels are ignored, with shapes=rle' },
   confidence: base64Png,
   timings: { type: 'object', additionalProperties: number, description: 'Milliseconds of each stage' },
   warnings: { type: 'array', items: text },

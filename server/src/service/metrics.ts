@@ -30,7 +30,7 @@ export class Metrics {
     })
     this.#stages = new Histogram({
       name: 'clip_es_stage_seconds',
-      help: 'Stages of the photos: wait is the queue of the server, queue that of the engine',
+      help: 'Stages of the photos: wait is the queue of the server, queue that of the engine, words the text tower',
       labelNames: ['stage'],
       buckets: seconds,
       registers,

@@ -9,7 +9,8 @@ import {
 } from 'clip-es'
 import { type Photo, readPhoto } from 'clip-es/photos'
 import { invalid } from 'clip-es/support'
-import { defaultLimits, type Limits, type ServerOptions } from '../options.js'
+import { defaultLimits, type Limits } from '../limits.js'
+import type { ServerOptions } from '../options.js'
 import { UploadBudget } from './budget.js'
 import { ClassSetCache, type EncodedClasses } from './class_sets.js'
 import { ImageStore, type StoredImage } from './image_store.js'
@@ -33,6 +34,16 @@ export interface SegmentRequest extends Question {
   photo: Buffer
 }
 
+/** Milliseconds. */
+interface OwnTimes {
+  /** Until the request has a place. */
+  wait: number
+  /** Encoding words that were not asked for before. */
+  words: number
+  /** Reading the photo's file. */
+  decode: number
+}
+
 /** A result, with what its pictures need. */
 export interface ServiceResult extends SegmentResult {
   /** All classes, by index; a mask has a class's index plus one. */
@@ -43,7 +54,7 @@ export interface ServiceResult extends SegmentResult {
   /** For the caller to know, each a sentence. */
   warnings: string[]
   /** Milliseconds. */
-  timings: SegmentResult['timings'] & { wait: number; decode: number }
+  timings: SegmentResult['timings'] & OwnTimes
 }
 
 const closing = () => new ClipEsError('ERR_CLOSED', 'the server is closing; send the request to another one, or again later')
@@ -119,12 +130,12 @@ export class Service {
 
   /** Rejects with ERR_INVALID_ARG, ERR_QUEUE_FULL, or the signal's reason. */
   async segment({ photo, ...question }: SegmentRequest): Promise<ServiceResult> {
-    return await this.#inQueue(question, async (classes, waited) => {
+    return await this.#inQueue(question, async (classes, times) => {
       const begin = performance.now()
       const image = await this.#decode(photo, question.signal)
       const decode = performance.now() - begin
       const result = await this.segmenter.segment(image, classes.classes, optionsFor(classes, question))
-      return resultOf(result, classes, image, { wait: waited, decode })
+      return resultOf(result, classes, image, { ...times, decode })
     })
   }
 
@@ -140,10 +151,10 @@ export class Service {
   /** Segments a stored photo. Rejects with ERR_NOT_FOUND, too. */
   async segmentImage(id: string, question: Question): Promise<ServiceResult> {
     this.images.describe(id) // before the request waits
-    return await this.#inQueue(question, async (classes, waited) => {
+    return await this.#inQueue(question, async (classes, times) => {
       const { photo, encoded } = this.images.use(id)
       const result = await encoded.segment(classes.classes, optionsFor(classes, question))
-      return resultOf(result, classes, photo, { wait: waited, decode: 0 })
+      return resultOf(result, classes, photo, { ...times, decode: 0 })
     })
   }
 
@@ -155,13 +166,17 @@ export class Service {
 
   async #inQueue(
     { classes, classOptions = {}, signal }: Question,
-    work: (classes: EncodedClasses, waited: number) => Promise<ServiceResult>,
+    work: (classes: EncodedClasses, times: Omit<OwnTimes, 'decode'>) => Promise<ServiceResult>,
   ): Promise<ServiceResult> {
     this.#checkOpen()
     let waited = 0
     const result = await this.queue.run(
       signal,
-      async () => await work(await this.classSets.resolve(classes, classOptions, signal), waited),
+      async () => {
+        const begin = performance.now()
+        const encoded = await this.classSets.resolve(classes, classOptions, signal)
+        return await work(encoded, { wait: waited, words: performance.now() - begin })
+      },
       (milliseconds) => {
         waited = milliseconds
       },
@@ -188,12 +203,7 @@ function optionsFor({ boxThreshold }: EncodedClasses, { options, signal }: Quest
   return { ...(boxThreshold !== undefined && { boxThreshold }), ...options, signal }
 }
 
-function resultOf(
-  result: SegmentResult,
-  { classes, colours }: EncodedClasses,
-  photo: Photo,
-  times: { wait: number; decode: number },
-): ServiceResult {
+function resultOf(result: SegmentResult, { classes, colours }: EncodedClasses, photo: Photo, times: OwnTimes): ServiceResult {
   const warnings: string[] = []
   if (classes.droppedBackground.length)
     warnings.push(`these background words are not used, because they are also classes: ${classes.droppedBackground.join(', ')}`)

@@ -1,4 +1,4 @@
-import { invalid } from '../core/errors.js'
+import { invalid } from './errors.js'
 
 const quotedWord = /\s*"((?:[^"]|"")*)"\s*(,|$)|\s*([^",][^,]*?|)\s*(,|$)/y
 
