@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "clip/model_file.h"
+#include "core/platform/memory.h"
 #include "core/platform/system_error.h"
 #include "weights_file.h"
 
@@ -73,7 +74,31 @@ std::shared_ptr<const LoadedModel> read_archive(HostContext& context, Device& de
   return std::make_shared<LoadedModel>(LoadedModel{file.model(), std::make_shared<const TextTower>(file), device.weights()});
 }
 
+std::string megabytes(double bytes) { return std::to_string(static_cast<int64_t>(bytes / (1 << 20))) + " MB"; }
+
 }  // namespace
+
+size_t estimate_weight_bytes(const Archive& archive, Precision precision) {
+  const size_t image = precision == Precision::kFloat32 ? 4 : precision == Precision::kBFloat16 ? 2 : 1;
+  constexpr size_t kTextBlocks = 2, kOthers = 4;  // bytes of a value: see Linear::compact() and Model
+  size_t bytes = 0;
+  for (const auto& [name, tensor] : archive.tensors()) {
+    const auto values = static_cast<size_t>(tensor.elements());
+    if (name.starts_with("visual.")) bytes += values * image;
+    else bytes += values * (name.starts_with("transformer.") ? kTextBlocks : kOthers);
+  }
+  return bytes;
+}
+
+void require_memory(const Archive& archive, Precision precision, size_t limit, size_t used) {
+  const auto needed = static_cast<double>(estimate_weight_bytes(archive, precision));
+  if (needed + static_cast<double>(used) <= static_cast<double>(limit)) return;
+  throw Error(ErrorCode::kOutOfMemory,
+              archive.path() + ": its weights need about " + megabytes(needed) + " with precision '" + name_of(precision) +
+                  "', but this process may use only " + megabytes(static_cast<double>(limit)) + " and already uses " +
+                  megabytes(static_cast<double>(used)) + ": use " + (precision == Precision::kInt8 ? "" : "precision 'int8', ") +
+                  "a smaller model, or a machine or container with more memory");
+}
 
 LoadResult load_model(HostContext& context, Device& device, const std::string& path, Precision precision,
                       const std::string& weights_folder) {
@@ -94,6 +119,7 @@ LoadResult load_model(HostContext& context, Device& device, const std::string& p
       }
     }
     result.origin = WeightsOrigin::kArchive;
+    if (device.name() == "cpu") require_memory(*archive, precision, platform::memory_limit(), platform::resident_bytes());
     auto loaded = read_archive(context, device, std::move(archive), precision);
     if (file.empty() || !result.failure.empty()) return loaded;
     try {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "archive/archive.h"
 #include "clip/text_tower.h"
 #include "device/device.h"
 
@@ -27,6 +28,13 @@ struct LoadResult {
   WeightsOrigin origin = WeightsOrigin::kArchive;
   std::string failure;  // why the weights file could not be read or written, or empty; the model is loaded all the same
 };
+
+// About how many bytes the weights of an archive take on the CPU.
+size_t estimate_weight_bytes(const Archive&, Precision);
+
+// Throws Error kOutOfMemory with the remedy if the weights do not fit into the memory that is left. Without this check, the system would
+// end the process while the model is loaded. limit: see platform::memory_limit(). used: see platform::resident_bytes().
+void require_memory(const Archive&, Precision, size_t limit, size_t used);
 
 // Loads a model for a device, which uses the weights after this call. weights_folder: an existing folder for weights files, or empty. A GPU
 // ignores it. Throws as ModelFile does. May be called from several threads at the same time: one of them reads the archive, and the others

@@ -73,6 +73,22 @@ TEST("segmenters of one archive and precision share model and weights, and the l
   CHECK(loaded.expired());
 }
 
+TEST("the estimate of the weights' memory is near what they take, and too little memory is refused with the remedy") {
+  const Archive archive(small_model());
+  for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8}) {
+    const Segmenter segmenter(small_model(), {.precision = precision});
+    const LoadedModel& loaded = *segmenter.load().loaded;
+    const auto bytes = static_cast<double>(loaded.model->bytes() + loaded.text->bytes() + loaded.weights->bytes());
+    const size_t estimate = estimate_weight_bytes(archive, precision);
+    CHECK(estimate > 0.5 * bytes && estimate < 1.5 * bytes);  // the last block, which is small in large models, is stored twice
+    require_memory(archive, precision, estimate + 1000, 1000);
+    CHECK_ERROR(require_memory(archive, precision, estimate + 999, 1000), ErrorCode::kOutOfMemory,
+                small_model() + ": its weights need about");
+  }
+  CHECK_ERROR(require_memory(archive, Precision::kFloat32, 0, 0), ErrorCode::kOutOfMemory, "use precision 'int8', a smaller model");
+  CHECK_ERROR(require_memory(archive, Precision::kInt8, 0, 0), ErrorCode::kOutOfMemory, ": use a smaller model");
+}
+
 TEST("threads that load one archive at the same time read it once") {
   constexpr int kThreads = 4;
   std::vector<std::optional<Segmenter>> segmenters(kThreads);
