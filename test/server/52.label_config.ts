@@ -60,6 +60,8 @@ test('attributes that begin with model_ are options of the library', () => {
 const wrong: [what: string, config: unknown, message: string | RegExp][] = [
   ['none', undefined, 'the labelling configuration is undefined; expected the XML'],
   ['not XML', '<View><Image></View>', 'is not XML ('],
+  ['a long one', view(image, ' '.repeat(2 ** 20)), 'characters; at most 1048576 are read'],
+  ['a deep one', `${'<a>'.repeat(1e5)}${'</a>'.repeat(1e5)}`, 'the labelling configuration'],
   ['an empty text', '', 'is not XML ('],
   ['an entity of its own', '<!DOCTYPE a [<!ENTITY b "bb">]><View><Header value="&b;"/></View>', 'is not XML ('],
   [

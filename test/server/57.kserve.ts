@@ -255,6 +255,11 @@ const wrong: [what: string, request: object | string, message: string][] = [
     'the input photo has 2 elements; send one photo a request',
   ],
   ['numbers', { inputs: photoOf([1, 2, 3], { shape: [3] }) }, 'the data of photo is [ 1, 2, 3 ]; expected a list of texts'],
+  [
+    'a deep list',
+    `{"inputs": [{"name": "photo", "shape": [1], "datatype": "BYTES", "data": ${'['.repeat(1e5)}${']'.repeat(1e5)}}]}`,
+    'the data of photo is',
+  ],
   ['not base64', { inputs: photoOf(['']) }, 'the input photo is not a photo in base64'],
   ['not a photo', { inputs: photoOf([Buffer.from('a text').toString('base64')]) }, 'the image: it is not an image'],
   ['an empty word', { inputs: [jsonPhoto, jsonClasses([''])] }, 'classes'],
@@ -310,6 +315,9 @@ test('binary data that does not fit its description', async () => {
     await message(await binaryRequest({ inputs: [jsonPhoto, classes] }, [bad])),
     'classes has an element that is not UTF-8',
   )
+  const empty = Buffer.alloc(4 * 10_001)
+  const many = { ...classes, shape: [10_001], parameters: { binary_data_size: empty.length } }
+  assert.match(await message(await binaryRequest({ inputs: [many] }, [empty])), 'more than 10000 elements')
   const raw = await post(server, path, photo, { 'inference-header-content-length': '0' })
   assert.match(await message(raw), 'the request has binary data only')
   for (const length of ['x', String(photo.length + 1), '-1'])

@@ -93,8 +93,10 @@ function readInputs(given: unknown, binary: Buffer): Map<string, Elements> {
   return found
 }
 
+const mostDimensions = 10
+
 function readJsonData(name: string, data: unknown): string[] {
-  const flat = Array.isArray(data) ? (data.flat(Number.POSITIVE_INFINITY) as unknown[]) : undefined
+  const flat = Array.isArray(data) ? (data.flat(mostDimensions) as unknown[]) : undefined
   if (flat?.every((element) => typeof element === 'string')) return flat as string[]
   throw invalid(`the data of ${name} is ${show(data)}; expected a list of texts, or binary data with its binary_data_size`)
 }

@@ -2,7 +2,10 @@ import { invalid } from 'clip-es/support'
 
 // Tensors of bytes in the binary tensor data extension: each element is its length, 4 bytes little-endian, and as many bytes.
 
-/** @throws ERR_INVALID_ARG for bytes that end within an element */
+/** A photo, or words, of which `limits.words` allows fewer. More elements would only take memory. */
+const mostElements = 10_000
+
+/** @throws ERR_INVALID_ARG for bytes that end within an element, and for too many elements */
 export function decodeBytes(name: string, binary: Buffer): Buffer[] {
   const elements: Buffer[] = []
   for (let at = 0; at < binary.length; ) {
@@ -11,6 +14,8 @@ export function decodeBytes(name: string, binary: Buffer): Buffer[] {
       throw invalid(
         `the binary data of ${name} ends within an element; each is its length (4 bytes, little-endian) and as many bytes: correct what sends it`,
       )
+    if (elements.length === mostElements)
+      throw invalid(`the binary data of ${name} has more than ${mostElements} elements; send fewer`)
     elements.push(binary.subarray(at + 4, at + 4 + length))
     at += 4 + length
   }

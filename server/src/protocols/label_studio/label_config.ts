@@ -1,4 +1,4 @@
-import { parseXml, type XmlDocument, XmlElement } from '@rgrove/parse-xml'
+import { parseXml, type XmlDocument, XmlElement, type XmlNode } from '@rgrove/parse-xml'
 import type { ClassSpec } from 'clip-es'
 import { invalid, type LabelStudioTool, show, unknownWord } from 'clip-es/support'
 import { textOptions } from '../question.js'
@@ -22,6 +22,7 @@ const tools: Readonly<Record<string, LabelStudioTool['tool']>> = {
 const tags = 'BrushLabels, PolygonLabels or RectangleLabels'
 const example = '<BrushLabels name="brush" toName="image"><Label value="cat"/></BrushLabels>'
 const prefix = 'model_'
+const mostCharacters = 2 ** 20
 
 function parse(xml: string): XmlDocument {
   try {
@@ -32,12 +33,16 @@ function parse(xml: string): XmlDocument {
   }
 }
 
-function* elementsIn(parent: XmlDocument | XmlElement): Generator<XmlElement> {
-  for (const child of parent.children) {
-    if (!(child instanceof XmlElement)) continue
-    yield child
-    yield* elementsIn(child)
+/** All elements below one, in their order. Without recursion, because strangers choose the depth. */
+function elementsIn(parent: XmlDocument | XmlElement): XmlElement[] {
+  const found: XmlElement[] = []
+  const waiting: XmlNode[] = [...parent.children].reverse()
+  for (let node = waiting.pop(); node; node = waiting.pop()) {
+    if (!(node instanceof XmlElement)) continue
+    found.push(node)
+    for (const child of [...node.children].reverse()) waiting.push(child)
   }
+  return found
 }
 
 /**
@@ -47,7 +52,9 @@ function* elementsIn(parent: XmlDocument | XmlElement): Generator<XmlElement> {
 export function readLabelConfig(xml: unknown): Control[] {
   if (typeof xml !== 'string')
     throw invalid(`the labelling configuration is ${show(xml)}; expected the XML of the project's labelling interface`)
-  const all = [...elementsIn(parse(xml))]
+  if (xml.length > mostCharacters)
+    throw invalid(`the labelling configuration has ${xml.length} characters; at most ${mostCharacters} are read: shorten it`)
+  const all = elementsIn(parse(xml))
   const images = new Map(
     all.filter(({ name }) => name === 'Image').map(({ attributes: { name = '', value = '' } }) => [name, value]),
   )
@@ -69,7 +76,9 @@ function readControl(element: XmlElement, images: ReadonlyMap<string, string>): 
   const value = images.get(image) as string
   if (!/^\$[\w.-]+$/.test(value))
     throw invalid(`<Image name="${image}"> has value="${value}"; expected a value of the task's data, such as "$image"`)
-  const classes = [...elementsIn(element)].filter(({ name }) => name === 'Label').map((label) => readLabel(label, call))
+  const classes = elementsIn(element)
+    .filter(({ name }) => name === 'Label')
+    .map((label) => readLabel(label, call))
   if (!classes.length) throw invalid(`${call} has no Label; add what to look for, such as <Label value="cat"/>`)
   const { regions, ...texts } = readOptions(attributes, call)
   return {
