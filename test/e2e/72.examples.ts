@@ -24,6 +24,7 @@ const notRun: Record<string, string> = {
   download: 'it needs the network',
   data: 'it needs a data set',
   bundle: '62.bundle.ts bundles programs',
+  server: 'test/server/45.docs.ts runs the examples of docs/server.md',
 }
 const elsewhere = ['docs/models.md', 'examples/native/README.md'] // their sh blocks
 
