@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import sharp from 'sharp'
 import { Segmenter } from '../../ts/index.js'
 import { readPhoto } from '../../ts/photos/index.js'
-import { embeddedModel, physicalCores } from '../../ts/support/index.js'
+import { defaultThreads, embeddedModel } from '../../ts/support/index.js'
 import { table, times } from '../print.js'
 import { type Load, runLoad } from './load.js'
 import { type Program, startPeer, startProduct } from './programs.js'
@@ -30,7 +30,7 @@ function parse(): Options {
   return new Command('npm run bench:server --')
     .description('Photos a second and percentiles of latency over loopback, beside segmentAll() and FastAPI')
     .option('--model <file>', 'an archive', embeddedModel())
-    .option('--threads <n>', 'of each program', whole, physicalCores())
+    .option('--threads <n>', 'of each program', whole, defaultThreads())
     .option('--photos <n>', 'requests of each measurement', whole, 200)
     .option('--rounds <n>', 'in which the programs take turns; the median is printed', whole, 3)
     .option('--clients <list>', 'at the same time', (text: string) => text.split(',').map(whole), [1, 4, 16, 64])

@@ -1,15 +1,6 @@
 #include "core/cpu_features.h"
 
-#if defined(__aarch64__)
-#if defined(__linux__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#elif defined(__APPLE__)
-#include <sys/sysctl.h>
-#elif defined(_WIN32)
-#include <windows.h>
-#endif
-#endif
+#include "core/platform/arm64_features.h"
 
 namespace clip_es {
 
@@ -30,35 +21,11 @@ CpuFeatures cpu_features() {
 
 #elif defined(__aarch64__)
 
-// A program cannot read the CPU's own registers for this, so the operating system is asked.
 CpuFeatures cpu_features() {
+  const platform::Arm64Features system = platform::arm64_features();
   CpuFeatures cpu;
-  bool bf16 = false, i8mm = false;
-#if defined(__linux__)
-  // CRC32, atomics and rounding multiplications are the instructions of Armv8.2 that programs may use and Armv8.0 lacks.
-  constexpr unsigned long kDotProd = HWCAP_CRC32 | HWCAP_ATOMICS | HWCAP_ASIMDRDM | HWCAP_ASIMDDP;
-  constexpr unsigned long kI8mm = 1ul << 13, kBf16 = 1ul << 14;  // HWCAP2_…, which older headers lack
-  const unsigned long more = getauxval(AT_HWCAP2);
-  cpu.dotprod = (getauxval(AT_HWCAP) & kDotProd) == kDotProd;
-  bf16 = more & kBf16;
-  i8mm = more & kI8mm;
-#elif defined(__APPLE__)
-  const auto has = [](const char* name) {  // every Mac with such a CPU has all of Armv8.2
-    int value = 0;
-    size_t size = sizeof value;
-    return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
-  };
-  cpu.dotprod = has("hw.optional.arm.FEAT_DotProd");
-  bf16 = has("hw.optional.arm.FEAT_BF16");
-  i8mm = has("hw.optional.arm.FEAT_I8MM");
-#elif defined(_WIN32)
-  // PF_ARM_V8_CRC32_…, V81_ATOMIC_…, V82_DP_…, V86_BF16_… and V82_I8MM_INSTRUCTIONS_AVAILABLE; older headers lack the last two.
-  constexpr DWORD kCrc32 = 31, kAtomics = 34, kDotProd = 43, kI8mm = 66, kBf16 = 68;
-  cpu.dotprod = IsProcessorFeaturePresent(kCrc32) && IsProcessorFeaturePresent(kAtomics) && IsProcessorFeaturePresent(kDotProd);
-  bf16 = IsProcessorFeaturePresent(kBf16);
-  i8mm = IsProcessorFeaturePresent(kI8mm);
-#endif
-  cpu.bf16_i8mm = cpu.dotprod && bf16 && i8mm;
+  cpu.dotprod = system.dotprod;
+  cpu.bf16_i8mm = system.dotprod && system.bf16 && system.i8mm;
   return cpu;
 }
 

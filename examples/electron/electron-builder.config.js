@@ -2,13 +2,13 @@
 module.exports = {
   appId: 'org.example.clip-es',
   files: [
-    'contract.d.ts',
     'main',
     'engine',
     'page',
     'preload.js',
     'models',
     '!**/tsconfig.json',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: electron-builder fills it in
     '!node_modules/clip-es/prebuilds/!(${platform}-${arch})/**', // add-ons for other platforms
   ],
   asarUnpack: ['**/*.{node,pt,so}'],

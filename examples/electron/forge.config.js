@@ -4,7 +4,7 @@ module.exports = {
     asar: { unpack: '*.{node,pt,so}' },
     ignore: [
       /^\/(page\/)?tsconfig\.json$/,
-      /^\/(README\.md|electron-builder\.config\.js|forge\.config\.js)$/,
+      /^\/(README\.md|screenshot\.png|electron-builder\.config\.js|forge\.config\.js)$/,
       /^\/(out|release)(\/|$)/,
     ],
   },

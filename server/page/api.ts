@@ -55,6 +55,10 @@ const storedKey = 'clip-es-api-key'
 export class Api {
   #key = sessionStorage.getItem(storedKey) ?? ''
 
+  get hasKey(): boolean {
+    return this.#key !== ''
+  }
+
   /** The key of all requests from now on. */
   useKey(key: string): void {
     this.#key = key

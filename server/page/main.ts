@@ -61,7 +61,7 @@ async function start(): Promise<void> {
     store.update({})
   } catch (error) {
     if (!(error instanceof RequestError)) throw error
-    if (error.status === 401) askForKey()
+    if (error.status === 401) askForKey(api.hasKey)
     else showProblem(error.title, error.message, error.remedy, () => void start())
   }
 }

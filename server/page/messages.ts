@@ -56,10 +56,10 @@ export function showStand(work: Work): void {
   const text = busyTexts[stand.kind] ?? ''
   busy.textContent = text
   show(busy, text !== '')
-  byId('stage').classList.toggle('waiting', stand.kind === 'opening')
+  byId('work').dataset.state = stand.kind
   show(keyForm, stand.kind === 'failed' && stand.error.status === 401)
   if (stand.kind === 'failed') {
-    if (stand.error.status === 401) askForKey()
+    if (stand.error.status === 401) askForKey(work.hasKey)
     else showProblem(stand.error.title, stand.error.message, stand.error.remedy, stand.retry)
   } else hideProblem()
   announce(work)
@@ -67,9 +67,12 @@ export function showStand(work: Work): void {
   showWarnings([...(result?.answer.warnings ?? []), ...unseen])
 }
 
-/** Shows the field for the API key. */
-export function askForKey(): void {
+const keyRefused = 'The server does not know this key. Check it, or ask whoever runs the server for another one.'
+
+/** Shows the field for the API key. @param refused whether a key was sent that the server does not know */
+export function askForKey(refused: boolean): void {
   hideProblem()
+  if (refused) byId('key-help').textContent = keyRefused
   show(keyForm, true)
   byId('key').focus()
 }

@@ -1,5 +1,11 @@
 import type { Colour, LabelMap } from 'clip-es/photos'
 
+/** An ImageData of a canvas. */
+interface Picture {
+  data: Uint8ClampedArray
+  width: number
+}
+
 /** How a mask is drawn. */
 export interface Look {
   /** By value of the mask; undefined is not drawn. */
@@ -60,7 +66,7 @@ function heaviest(corners: Corners, right: number, bottom: number): number {
 }
 
 /** Draws a mask of the picture's size. Ignored pixels are hatched. */
-export function paintMask(picture: ImageData, values: Uint8Array, { colours, emphasised, opacity, outline }: Look): void {
+export function paintMask(picture: Picture, values: Uint8Array, { colours, emphasised, opacity, outline }: Look): void {
   const { data, width } = picture
   for (let i = 0; i < values.length; i++) {
     const value = values[i] as number
@@ -112,7 +118,7 @@ function rampColour(level: number): Colour {
 const ramp: readonly Colour[] = Array.from({ length: 256 }, (_, level) => rampColour(level))
 
 /** Recolours a grey picture. @param opacity 0 to 1 */
-export function paintHeat(picture: ImageData, opacity: number): void {
+export function paintHeat(picture: Picture, opacity: number): void {
   const { data } = picture
   const alpha = Math.round(255 * opacity)
   for (let i = 0; i < data.length; i += 4) {

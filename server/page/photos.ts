@@ -34,7 +34,7 @@ export class Photos {
     byId('scene-list').replaceChildren(...scenes.map((scene) => create('li', {}, this.#sceneButton(scene))))
     show(byId('scenes'), scenes.length > 0)
     const linked = scenes.find(({ name }) => name === this.#store.settings.scene)
-    if (linked) this.#openScene(linked)
+    if (linked) await this.#openScene(linked)
   }
 
   #sceneButton(scene: Scene): HTMLElement {
@@ -43,16 +43,22 @@ export class Photos {
     const button = create('button', { type: 'button' }, picture, words)
     button.addEventListener('click', () => {
       this.#store.update({ words: scene.labels.join(', '), mode: 'all', cam: '' })
-      this.#openScene(scene)
-      byId('words').focus({ preventScroll: true })
-      byId('main').scrollIntoView()
+      void this.#openScene(scene)
     })
     return button
   }
 
-  #openScene({ name }: Scene): void {
+  async #openScene({ name }: Scene): Promise<void> {
     this.#store.update({ scene: name })
-    void this.#work.open(`${name}.png`, (signal) => this.#api.sceneFile(name, signal))
+    await this.#open(`${name}.png`, (signal) => this.#api.sceneFile(name, signal))
+  }
+
+  /** Opens a photo, then goes to the words: what was focused before may be hidden. A touch screen's keyboard would cover the photo. */
+  async #open(name: string, load: (signal: AbortSignal) => Promise<Blob>): Promise<void> {
+    await this.#work.open(name, load)
+    if (this.#work.photo?.name !== name) return
+    byId(matchMedia('(pointer: coarse)').matches ? 'main' : 'words').focus({ preventScroll: true })
+    byId('main').scrollIntoView()
   }
 
   #openFirst(files: FileList | null | undefined): void {
@@ -64,7 +70,7 @@ export class Photos {
       showProblem('The photo is too large', detail, 'Save it smaller, for example as JPEG, and open it again')
     } else {
       this.#store.update({ scene: '' })
-      void this.#work.open(file.name, async () => file)
+      void this.#open(file.name, async () => file)
     }
   }
 

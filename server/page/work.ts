@@ -44,6 +44,10 @@ export class Work {
     addEventListener('pagehide', () => this.#forget())
   }
 
+  get hasKey(): boolean {
+    return this.#api.hasKey
+  }
+
   /** Sends a photo, then asks what the settings say. */
   async open(name: string, load: (signal: AbortSignal) => Promise<Blob>): Promise<void> {
     const { signal } = this.#restart()

@@ -54,6 +54,7 @@ terminalTest('on a terminal a bar shows count, rate and time left, then a summar
   assert.match(stdout, / \d+\/40 \| [\d.]+\/(s|min) \| \d+ (s|min) left \| 0 failed/)
   assert.match(stdout, /clip-es: 40 photos done in \d+ s \([\d.]+\/s\); results are in bar\r\n$/)
   assert.not.match(stdout, /many\/p00\.png/)
+  assert.ok(stdout.includes('\u001b[?25l'), 'the cursor is hidden')
   assert.ok(stdout.lastIndexOf('\u001b[?25h') > stdout.lastIndexOf('\u001b[?25l'))
 })
 

@@ -10,7 +10,7 @@ import type { FailedReply, MasksReply, ModelNotice, PhotoReply, UnusableNotice }
 import { addonFile } from '../../ts/engine/native.js'
 import { load, modelPath, scene } from '../integration/support.js'
 import { connect } from './electron/page_port.js'
-import { createHost, example } from './electron/processes.js'
+import { createHost, example, stopHosts } from './electron/processes.js'
 import { root } from './support.js'
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'clip-es-asar-')))
@@ -52,17 +52,12 @@ test.before(async () => {
 })
 
 const { CLIP_ES_MODEL: _, ...outer } = process.env
-const hosts: { stop(): void }[] = []
-test.after.each(() => {
-  for (const host of hosts.splice(0)) host.stop()
-})
+test.after.each(stopHosts)
 
 /** Runs the engine of an archive. node-gyp-build takes a process with ELECTRON_RUN_AS_NODE for Electron. */
 function start(file: string, env: NodeJS.ProcessEnv = {}) {
   const imports = [join(__dirname, 'electron/electron_fs.cjs')]
-  const started = createHost(join(file, 'engine/index.js'), { imports, env: { ...outer, ELECTRON_RUN_AS_NODE: '1', ...env } })
-  hosts.push(started.host)
-  return started
+  return createHost(join(file, 'engine/index.js'), { imports, env: { ...outer, ELECTRON_RUN_AS_NODE: '1', ...env } })
 }
 
 test('only what native code opens is outside the archive, whichever packager makes it', () => {

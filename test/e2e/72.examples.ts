@@ -18,6 +18,7 @@ const pages = [
   'docs/models.md',
   'docs/datasets.md',
   'examples/native/README.md',
+  'examples/electron/README.md',
 ]
 const notRun: Record<string, string> = {
   checkout: '.ci/run runs it in a fresh checkout',
@@ -25,6 +26,7 @@ const notRun: Record<string, string> = {
   data: 'it needs a data set',
   bundle: '62.bundle.ts bundles programs',
   server: 'test/server/45.docs.ts runs the examples of docs/server.md',
+  electron: 'it needs Electron; 65.electron_main.ts to 68.electron_package.ts run the rest',
 }
 const elsewhere = ['docs/models.md', 'examples/native/README.md'] // their sh blocks
 

@@ -295,4 +295,15 @@ test("classes that are equal or empty after CLIP's text cleaning are refused by 
   refused(['cat'], /CLIP reads nothing in/, ['sky', '\u0000'])
 })
 
+test('words give the same embeddings, bit for bit, whether they are encoded alone, with others, or were known', async () => {
+  const own = await load()
+  const alone = await save(await own.encodeClasses(['panda'], { background }))
+  const known = await save(await own.encodeClasses(['panda'], { background }))
+  const other = await load()
+  const others = await save(await other.encodeClasses(['cat', 'panda', 'television'], { background }))
+  assert.equal(known.rows('rows'), alone.rows('rows'))
+  assert.equal(others.rows('rows')[1], alone.rows('rows')[0])
+  await Promise.all([own.close(), other.close()])
+})
+
 test.run()

@@ -47,21 +47,21 @@ test('a worker that hangs: its job goes elsewhere, and it does no harm when it w
 })
 
 test('a worker that is told to end finishes its jobs', async () => {
-  const worker = place.worker()
+  const worker = place.patientWorker()
   const producer = place.producer('told')
   await producer.says(inTheMiddle)
   worker.signal('SIGTERM')
   assert.is(await worker.ended, 0)
   assert.match(worker.output, /the jobs in work are finished first/)
   assert.is(place.journalLines('told').length % 16, 0, 'whole jobs of 16 photos')
-  place.worker()
+  place.patientWorker()
   assert.is(await producer.ended, 0, producer.output)
   place.assertSame('told', 'local')
   assert.is(place.journalLines('told').length, count, 'each photo once')
 })
 
 test('a producer that is killed: the workers go on, and started again it follows them', async () => {
-  place.worker()
+  place.patientWorker()
   const producer = place.producer('producer')
   await producer.says(inTheMiddle)
   await producer.kill()

@@ -12,7 +12,7 @@ test('Redis is killed and comes back with its append-only file: nobody starts ag
   await place.makePhotos(96)
   await place.startRedis('--appendonly', 'yes', '--appendfsync', 'always')
   await place.local('local')
-  place.worker()
+  place.patientWorker()
   const producer = place.producer('out')
   await producer.says(/\(([5-9]|[1-4]\d)\/96, /)
   await place.killRedis()

@@ -19,7 +19,7 @@ export const lacksRedis: string | undefined =
 export const sleep = (seconds: number): Promise<void> => new Promise((wake) => setTimeout(wake, 1000 * seconds))
 
 /** Waits until a condition holds, and fails if it takes too long. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, seconds = 60): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, seconds = 240): Promise<void> {
   const end = performance.now() + 1000 * seconds
   while (!(await holds())) {
     if (performance.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
@@ -62,7 +62,7 @@ export class Program {
     await this.ended
   }
 
-  async says(pattern: RegExp, seconds = 60): Promise<void> {
+  async says(pattern: RegExp, seconds = 240): Promise<void> {
     await until(`${this.name} says ${pattern}; it says:\n${this.output}`, () => pattern.test(this.output), seconds)
   }
 }
@@ -139,9 +139,13 @@ export class Place {
     return this.#keep(child, args[0] as string)
   }
 
-  worker(args: string[] = [], options?: StartOptions): Program {
-    return this.start(['worker', this.url, '--threads', '1', '--stalled-after', '3', ...args], options)
+  /** @param options.stalledAfter seconds. Short, so that a test of a fault ends soon */
+  worker(args: string[] = [], { stalledAfter = 5, ...options }: StartOptions & { stalledAfter?: number } = {}): Program {
+    return this.start(['worker', this.url, '--threads', '1', '--stalled-after', String(stalledAfter), ...args], options)
   }
+
+  /** A worker whose jobs go to nobody else, however slow this machine is: each photo is done once. */
+  patientWorker = (): Program => this.worker([], { stalledAfter: 600 })
 
   readonly source = ['--folder', 'set/photos', '--labels', 'set/labels.csv']
 

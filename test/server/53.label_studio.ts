@@ -3,9 +3,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunningServer } from '../../server/src/index.js'
 import type { ServiceResult } from '../../server/src/service/service.js'
-import { decodeBrush, type LabelStudioRegion } from '../../ts/support/index.js'
+import { decodeBrush } from '../../ts/formats/brush_rle.js'
+import type { LabelStudioRegion } from '../../ts/support/index.js'
 import { type PhotoHost, startPhotoHost } from './remote_support.js'
-import { postJson, problem, sceneFile, sceneLabels, startServer } from './support.js'
+import { post, postJson, problem, sceneFile, sceneLabels, startServer } from './support.js'
 
 const scene = sceneFile('scene01')
 const words = [...sceneLabels('scene01'), 'dog', 'bus']
@@ -231,6 +232,22 @@ test('without Label Studio or a list of hosts, only data URIs are used', async (
   assert.is((await ask(dataUri(scene))).status, 200)
   assert.is(host.requests.length, 0)
   await alone.close()
+})
+
+test("an API key is the password of Label Studio's basic authentication; health needs none", async () => {
+  const key = 'a-key-of-sixteen-characters'
+  const locked = await startServer({ segmenter: server.service.segmenter, keys: [key] })
+  const setup = { project: '1.1', schema: config() }
+  const ask = (password: string) =>
+    post(locked, '/setup', JSON.stringify(setup), {
+      'content-type': 'application/json',
+      authorization: `Basic ${Buffer.from(`label-studio:${password}`).toString('base64')}`,
+    })
+  assert.is((await ask(key)).status, 200)
+  await problem(await ask('another-key-of-characters'), 401)
+  await problem(await postJson(locked, '/setup', setup), 401)
+  assert.is((await fetch(`${locked.url}/health`)).status, 200)
+  await locked.close()
 })
 
 test.run()

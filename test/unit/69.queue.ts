@@ -48,7 +48,9 @@ test('the cuts do not depend on what is left, and sizes are looked up only where
   assert.is(looked, 64)
   const same = whole.find(({ all }) => all.some(({ id }) => id === 'p130')) as Group
   const path = ({ photo }: DatasetItem) => photo
-  assert.is(newJob('run', rest[0] as Group, path).opts.jobId, newJob('run', same, path).opts.jobId)
+  const [first, again] = [newJob('run', same, path), newJob('run', rest[0] as Group, path)]
+  assert.is(again.opts.jobId, first.opts.jobId)
+  for (const photo of again.data.photos) assert.equal(photo, first.data.photos[photo[0]], 'places are those of the group')
 })
 
 test('the id of a job says run, photos and labels', () => {

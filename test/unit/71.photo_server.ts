@@ -82,7 +82,7 @@ test('what is the fault of the photo is told as such', async () => {
 })
 
 test('a job that is over, results of other settings and a full disk are the fault of no photo', async () => {
-  const error = (promise: Promise<unknown> | void): Promise<Error> =>
+  const error = (promise: unknown): Promise<Error> =>
     Promise.resolve(promise).then(
       () => assert.unreachable() as never,
       (reason: Error) => reason,

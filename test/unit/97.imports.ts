@@ -1,4 +1,5 @@
 // Imports between the folders of ts/ and of cli/src point one way, so that each folder can be understood without those that use it.
+// `dataset`, `queue` and `worker` of the command count as one folder: they are the two ends of one work, and know each other's photos and options.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize, sep } from 'node:path'
 import { test } from 'uvu'
@@ -8,7 +9,13 @@ import { root } from './support.js'
 /** Folder by folder, the other folders that its files import, with one file that does. Files directly below `base` count as one folder. */
 type FolderImports = Map<string, Map<string, string>>
 
-const folderOf = (file: string) => (dirname(file) === '.' ? 'the root' : (dirname(file).split(sep)[0] as string))
+const ends = ['dataset', 'queue', 'worker']
+
+function folderOf(file: string): string {
+  const folder = dirname(file).split(sep)[0] as string
+  if (folder === '.') return 'the root'
+  return ends.includes(folder) ? ends.join(', ') : folder
+}
 
 function folderImports(base: string): FolderImports {
   const found: FolderImports = new Map()

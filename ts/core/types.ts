@@ -57,6 +57,17 @@ export interface LoadOptions {
   maxPixels?: number
   /** Longest side that enters the network; larger photos are reduced first, masks still come at the photo's size. Default 1024; Infinity: never reduced, as in the paper. */
   maxSide?: number
+  /**
+   * A folder for files of prepared weights, a path or a file URL; it is created if needed. The first load of an archive writes a file there.
+   * Later loads map it: they take milliseconds, and processes that use the same file share its memory. Only trusted users may write to the
+   * folder. Ignored on a GPU. Default: none. Segmenters of one process share weights without it.
+   */
+  weightsFolder?: string | URL
+  /**
+   * Priority of the computing threads. Default 'low': the event loop and other programs come first when all cores are busy. 'normal': all
+   * threads are equal. A system without such priorities ignores it.
+   */
+  priority?: 'low' | 'normal'
   signal?: AbortSignal
 }
 
@@ -84,6 +95,8 @@ export interface ModelInfo {
   /** What computes: 'cpu' or 'cuda:N'. */
   readonly device: string
   readonly precision: 'float32' | 'bfloat16' | 'int8'
+  /** Where the weights came from: the archive, another segmenter of this process, or a file in LoadOptions.weightsFolder. */
+  readonly weightsFrom: 'archive' | 'memory' | 'file'
   /** Photos that are computed at a time when several wait: LoadOptions.concurrency times maxBatch. */
   readonly photosAtATime: number
   /** Identifies the weights: archives with equal weights have equal fingerprints, whatever their names. */

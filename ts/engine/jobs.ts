@@ -57,8 +57,7 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
   ): Promise<T> {
     if (whenFull === 'wait') while (this.#isFull() && !this.#closing && !signal?.aborted) await this.#change(signal)
     // From here to the job's start nothing is awaited, so that a free place cannot be taken by another call.
-    signal?.throwIfAborted()
-    if (this.#closing) throw closedError()
+    this.check(signal)
     if (this.#isFull()) throw new ClipEsError('ERR_QUEUE_FULL', `${this.#maxQueue} ${this.#whenFull}`)
     const id = this.#takeId()
     const forget = signal && whenAborted(signal, () => this.native.cancel(id))
@@ -72,6 +71,12 @@ export class Jobs<Native extends Cancellable = NativeSegmenter> {
       forget?.()
       for (const wake of this.#waiters) wake()
     }
+  }
+
+  /** Throws the signal's reason if it has aborted, or ERR_CLOSED. */
+  check(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted()
+    if (this.#closing) throw closedError()
   }
 
   /** Resolves when a job ends or the signal aborts. */

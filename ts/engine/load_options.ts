@@ -1,11 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { checkInteger, checkNumber, checkOneOf, checkOptions, checkSignal, wrong } from '../core/check.js'
 import { defaults, precisions } from '../core/defaults.js'
 import { invalid } from '../core/errors.js'
 import { checkFile } from '../core/file_argument.js'
 import type { Device, LoadOptions } from '../core/types.js'
 import { autoPrecision } from './auto_precision.js'
+import { physicalCores } from './cores.js'
 
 const call = 'load()'
 
@@ -22,20 +21,10 @@ export interface ResolvedLoadOptions {
   maxQueue: number
   maxPixels: number
   maxSide: number
+  /** '' for none. */
+  weightsFolder: string
+  priority: 'low' | 'normal'
   signal: AbortSignal | undefined
-}
-
-/** Cores that are not another's hyper-thread, as far as this process may use them. */
-export function physicalCores(): number {
-  const folder = '/sys/devices/system/cpu'
-  try {
-    const siblings = readdirSync(folder)
-      .filter((name) => /^cpu\d+$/.test(name))
-      .map((name) => readFileSync(`${folder}/${name}/topology/thread_siblings_list`, 'utf8'))
-    return Math.max(1, Math.min(new Set(siblings).size, availableParallelism()))
-  } catch {
-    return availableParallelism() // no such files in some containers
-  }
 }
 
 /** 'auto' means the CPU until results on GPUs have been measured: what nobody asked for must not change masks. */
@@ -65,19 +54,28 @@ const loadOptionNames = [
   'maxQueue',
   'maxPixels',
   'maxSide',
+  'weightsFolder',
+  'priority',
   'signal',
 ] as const
 
-/** Every option but `model`, checked and completed. */
-export function resolveLoadOptions(given: LoadOptions): ResolvedLoadOptions {
+const priorities = ['low', 'normal'] as const
+
+/**
+ * Every option but `model`, checked and completed.
+ * @param cores the default of `threads`
+ */
+export function resolveLoadOptions(given: LoadOptions, cores: () => number = physicalCores): ResolvedLoadOptions {
   const {
     device = 'auto',
     precision = 'auto',
-    threads = physicalCores(),
+    threads = cores(),
     maxDelay = 0,
     maxQueue = defaults.maxQueue,
     maxPixels = defaults.maxPixels,
     maxSide = defaults.maxSide,
+    weightsFolder,
+    priority = 'low',
   } = given
   const checkedDevice = checkDevice(device)
   const checkedThreads = checkInteger(call, 'threads', threads, 1, 1024)
@@ -93,6 +91,8 @@ export function resolveLoadOptions(given: LoadOptions): ResolvedLoadOptions {
     maxQueue: checkInteger(call, 'maxQueue', maxQueue, 1, 1e6),
     maxPixels: checkNumber(call, 'maxPixels', maxPixels, 1, 2 ** 31),
     maxSide: maxSide === Number.POSITIVE_INFINITY ? maxSide : checkInteger(call, 'maxSide', maxSide, 1, 2 ** 31 - 1),
+    weightsFolder: weightsFolder === undefined ? '' : checkFile(call, 'weightsFolder', weightsFolder),
+    priority: checkOneOf(call, 'priority', priority, priorities),
     signal: checkSignal(call, given.signal),
   }
 }
@@ -101,6 +101,7 @@ export function resolveLoadOptions(given: LoadOptions): ResolvedLoadOptions {
 export function resolveLoadArguments(
   first: unknown,
   second: unknown,
+  cores: () => number,
 ): { path: string | undefined; options: ResolvedLoadOptions } {
   const oneObject = typeof first === 'object' && first !== null && !(first instanceof URL) && !Array.isArray(first)
   if (oneObject && second !== undefined)
@@ -119,5 +120,5 @@ export function resolveLoadArguments(
   if (!oneObject && first !== undefined && named !== undefined)
     throw invalid(`${call}: model is given twice, by itself and among the options; leave one out`)
   const path = model === undefined ? undefined : checkFile(call, 'model', model)
-  return { path, options: resolveLoadOptions(options) }
+  return { path, options: resolveLoadOptions(options, cores) }
 }

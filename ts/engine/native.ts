@@ -61,6 +61,9 @@ export interface NativeModel {
   precision: 'float32' | 'bfloat16' | 'int8'
   /** 'cpu' or 'cuda:N'. */
   device: string
+  weightsFrom: 'archive' | 'memory' | 'file'
+  /** Why the weights file could not be read or written, or ''. */
+  weightsFailure: string
 }
 
 /** Keeps a photo's features until it is disposed or collected. */
@@ -88,6 +91,9 @@ export interface NativeSegmenter {
       maxBatch: number
       /** Milliseconds. */
       maxDelay: number
+      /** '' for none. */
+      weightsFolder: string
+      priority: 'low' | 'normal'
     },
   ): Promise<NativeModel>
   /** tokens (T * context) -> embeddings (T * embedding), filled in place. */
@@ -125,6 +131,8 @@ interface Addon {
   isFirst(): boolean
   /** True if the CPU multiplies tiles of bfloat16, which oneDNN uses. */
   hasAmx(): boolean
+  /** CPU cores that this process may use: obeys its affinity and the CPU limit of its container. */
+  usableCores(): number
 }
 
 let addon: Addon | undefined
@@ -171,6 +179,9 @@ export function isFirstInProcess(): boolean {
 
 /** True if LibTorch makes this CPU's products in bfloat16 faster. Throws ERR_LIBTORCH without an add-on. */
 export const hasAmx = (): boolean => loadAddon().hasAmx()
+
+/** Cores that this process may use. Throws ERR_LIBTORCH without an add-on. */
+export const usableCores = (): number => loadAddon().usableCores()
 
 /** A native object of its own thread. Throws ERR_OUT_OF_MEMORY where the system starts no further thread, ERR_LIBTORCH without an add-on. */
 export function create<T>(make: (addon: Addon) => T): T {

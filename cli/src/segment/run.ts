@@ -8,6 +8,7 @@ import { othersInWork, runPipeline, withProgress } from '../pipeline/pipeline.js
 import { endText, Progress } from '../pipeline/progress.js'
 import type { Manifest } from '../results/manifest.js'
 import { encodeClasses } from '../shared/encode_classes.js'
+import { loadOptions } from '../shared/engine_options.js'
 import { makeOutFolder } from '../shared/out_folder.js'
 import { complain } from '../shared/say.js'
 import { stopSignal } from '../shared/stop.js'
@@ -72,8 +73,7 @@ async function load(
   signal: AbortSignal,
 ): Promise<{ segmenter: Segmenter; job: Job }> {
   sharp.concurrency(1) // the cores belong to the engine
-  const { model, device, precision, threads, concurrency, maxSide } = given
-  const segmenter = await Segmenter.load({ model, device, precision, threads, concurrency, maxSide, signal })
+  const segmenter = await Segmenter.load({ ...loadOptions(given), signal })
   try {
     const classes = await encodeClasses(segmenter, asked.specs, { ...asked.encoding, signal })
     const record = await asUsage(() => new RecordWriter(given.out, manifestOf(segmenter, given, asked)))

@@ -58,6 +58,24 @@ const addLimits = (command: Command): Command =>
     )
     .option('--close-seconds <n>', 'time that running requests have to end after a signal', seconds, 30)
 
+const addRemote = (command: Command): Command =>
+  command
+    .optionsGroup('Photos by URL (for Label Studio):')
+    .option(
+      '--remote-host <host>',
+      "host from which photos may be fetched: example.org, '*.example.org' or example.org:8443; may be given more than once",
+      collecting((text) => text),
+    )
+    .option(
+      '--private-host <host>',
+      'such a host that may have an address of this machine or of a private network; may be given more than once',
+      collecting((text) => text),
+    )
+    .option(
+      '--label-studio <url>',
+      'where Label Studio is, such as http://localhost:8080, for photos that were uploaded to it; their access token is in CLIP_ES_LABEL_STUDIO_TOKEN',
+    )
+
 /** `clip-es serve`: the server. */
 export function serveCommand(): Command {
   const command = new Command('serve')
@@ -82,7 +100,7 @@ export function serveCommand(): Command {
       "JSON file of classes that requests can use by the file's name; may be given more than once (voc, coco and emoji are always there)",
       collecting((text) => text),
     )
-  return addEngineOptions(addLimits(command).optionsGroup('How:'))
+  return addEngineOptions(addLimits(addRemote(command)).optionsGroup('How:'))
     .addOption(
       new Option('--log <level>', 'write JSON lines of this level and above to standard error (default: none)').choices(
         logLevels,

@@ -12,6 +12,9 @@ export interface ServeArguments extends EngineOptions {
   tlsCert?: string
   tlsKey?: string
   trustProxy?: true
+  remoteHost?: string[]
+  privateHost?: string[]
+  labelStudio?: string
   log?: LogLevel
   queue?: number
   photoMegabytes?: number

@@ -30,6 +30,17 @@ function readKeys(file: string): string[] {
   return keys
 }
 
+/** The key of the header Authorization: a bearer token, or the password of basic authentication, which Label Studio sends. */
+function keyIn(authorization = ''): string | undefined {
+  const [, scheme, text = ''] = /^(Bearer|Basic) +(\S+)$/i.exec(authorization) ?? []
+  if (scheme === undefined) return undefined
+  return scheme.toLowerCase() === 'bearer'
+    ? text
+    : Buffer.from(text, 'base64')
+        .toString('utf8')
+        .replace(/^[^:]*:/, '')
+}
+
 /** The API keys that requests may have. Those of a file are read again when the file changes. */
 export class ApiKeys {
   readonly #fixed: readonly Buffer[]
@@ -70,9 +81,8 @@ export class ApiKeys {
 
   /** @throws ERR_UNAUTHORIZED */
   check({ headers }: FastifyRequest): void {
-    const [, bearer] = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? []
     const [other] = [headers['x-api-key']].flat()
-    const key = bearer ?? other
+    const key = keyIn(headers.authorization) ?? other
     if (key !== undefined && this.has(key)) return
     throw new ServerError(
       401,

@@ -1,21 +1,12 @@
 // The page of examples/electron in Chromium. A stand-in for preload.js gives the page its port, and passes messages between the port and
 // the real engine process. The page is served by the example's own function, so with its Content-Security-Policy.
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { MessagePort } from 'node:worker_threads'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import type { EngineLostMessage, EngineMessage } from '../../../examples/electron/contract.js'
 import { createHost, example } from './processes.js'
 
 const origin = 'https://clip-es.example' // nothing is sent there: the requests are answered here
-
-/** Debian's Chromium, or $CHROMIUM. */
-export const chromiumFile = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/google-chrome'].find(
-  (file) => file && existsSync(file),
-)
-
-export const startChromium = (): Promise<Browser> =>
-  chromium.launch({ executablePath: chromiumFile as string, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] })
 
 /** What runs in the page before its own scripts: the contract of preload.js. */
 function standIn() {
@@ -57,11 +48,19 @@ function standIn() {
 
 type InPage = { deliver(message: unknown, port?: number): void; fromEngine(port: number, message: unknown): void }
 
+const opened: (() => Promise<void>)[] = []
+
+/** Closes all pages and ends their engines, also after a test that failed. */
+export async function closePages(): Promise<void> {
+  for (const close of opened.splice(0)) await close()
+}
+
 /** Opens the example's page with an engine of its own. `problems` are errors and refusals that its console shows. */
 export async function openPage(browser: Browser, env: NodeJS.ProcessEnv) {
   const { host, children } = createHost(join(example, 'engine/index.js'), { env })
   const { servePage } = require(join(example, 'main/pages.js')) as { servePage(request: Request): Promise<Response> }
   const page = await browser.newPage({ viewport: { width: 1000, height: 720 } })
+  page.setDefaultTimeout(120_000) // for a busy machine
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(String(error)))
   page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
@@ -71,11 +70,11 @@ export async function openPage(browser: Browser, env: NodeJS.ProcessEnv) {
     await route.fulfill({ status: answer.status, headers: Object.fromEntries(answer.headers), body })
   })
   await connectEngine(page, host)
-  const close = async () => {
+  opened.push(async () => {
     host.stop()
     await page.close()
-  }
-  return { page, problems, children, close, origin, open: () => page.goto(`${origin}/index.html`) }
+  })
+  return { page, problems, children, origin, open: () => page.goto(`${origin}/index.html`) }
 }
 
 async function connectEngine(page: Page, host: ReturnType<typeof createHost>['host']): Promise<void> {
