@@ -8,6 +8,7 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify'
+import { answerClientError } from './client_error.js'
 import { ServerError } from './errors.js'
 import { secure } from './guards/headers.js'
 import { checkLoopbackHost } from './guards/origins.js'
@@ -68,8 +69,6 @@ function loggerOf(log: ServeOptions['log']): object {
   return { logger: { level: log, stream: process.stderr } }
 }
 
-const timeouts = { headersTimeout: 10_000, connectionsCheckingInterval: 5000 } // milliseconds
-
 /** For what is answered outside of the plugin: unknown paths, and requests that are not HTTP. */
 function sendProblemSafely(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   secure(reply, false)
@@ -79,6 +78,7 @@ function sendProblemSafely(error: unknown, request: FastifyRequest, reply: Fasti
 function createApp(options: ServeOptions): FastifyInstance {
   const { tls, trustProxy = false, limits } = options
   const { uploadTime } = { ...defaultLimits, ...limits }
+  const timeouts = { headersTimeout: uploadTime, connectionsCheckingInterval: 5000 }
   return fastify({
     ...loggerOf(options.log),
     ...(tls ? { https: { ...timeouts, cert: readPem(tls.cert), key: readPem(tls.key) } } : { http: timeouts }),
@@ -89,6 +89,8 @@ function createApp(options: ServeOptions): FastifyInstance {
     return503OnClosing: false, // drain() refuses what is refused, with our errors
     requestTimeout: uploadTime + 5000, // limits.uploadTime comes first, and has a better message
     frameworkErrors: sendProblemSafely,
+    clientErrorHandler: answerClientError,
+    pluginTimeout: 0, // a large model takes longer to load than Fastify lets plugins take
   }) as unknown as FastifyInstance
 }
 

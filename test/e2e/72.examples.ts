@@ -25,6 +25,7 @@ const notRun: Record<string, string> = {
   download: 'it needs the network',
   data: 'it needs a data set',
   bundle: '62.bundle.ts bundles programs',
+  server: 'test/server/45.docs.ts runs the examples of docs/server.md',
   electron: 'it needs Electron; 65.electron_main.ts to 68.electron_package.ts run the rest',
 }
 const elsewhere = ['docs/models.md', 'examples/native/README.md'] // their sh blocks

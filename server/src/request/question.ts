@@ -12,7 +12,7 @@ export interface Asked {
 }
 
 const pick = (from: Record<string, unknown>, names: Record<string, unknown>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(from).filter(([name, value]) => name in names && value !== undefined))
+  Object.fromEntries(Object.entries(from).filter(([name, value]) => Object.hasOwn(names, name) && value !== undefined))
 
 function countWords(classes: Question['classes'], { background = [] }: EncodeClassesOptions): number {
   if (typeof classes === 'string') return background.length

@@ -69,7 +69,7 @@ export function readTexts(given: Readonly<Record<string, string | readonly strin
     Object.entries(given).map(([name, value]) => {
       const texts = typeof value === 'string' ? [value] : value
       if (texts.length > 1 && !lists.includes(name)) throw invalid(`${name} is given ${texts.length} times; give it once`)
-      const read = readers[name]
+      const read = Object.hasOwn(readers, name) ? readers[name] : undefined // not what all objects inherit, such as 'constructor'
       return [name, read ? read(name, texts, isSet) : texts[0]]
     }),
   )

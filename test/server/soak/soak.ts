@@ -9,6 +9,9 @@ const photoBytes = 200_000
 const path = '/v1/segment?classes=emoji&format=raw'
 const headers = { 'content-type': 'image/png' }
 
+/** A busy machine must not make a request fail here: times have tests of their own. */
+const patient = { uploadTime: 3_600_000, requestTime: 3_600_000 }
+
 type Kind = 'whole' | 'left' | 'malformed' | 'large' | 'broken'
 
 /** 10 % of the clients leave, 5 % send what is no request of the API, 5 % too much, 1 % a photo that ends early. */
@@ -41,10 +44,10 @@ function check(kind: Kind, got: Got, expected: Uint8Array): void {
   if (kind === 'left' && 'error' in got) return
   // A server that refuses a large body closes the connection; the client may notice that before it reads the answer.
   if (kind === 'large' && 'error' in got) return
-  assert.not('error' in got, `${kind}: ${codeOf(got)}`)
-  const { status, body } = got as Exclude<Got, { error: string }>
+  if ('error' in got) throw new Error(`a request of the kind '${kind}' has no answer: ${got.error}`)
+  const { status, body } = got
   if (kind === 'whole' || kind === 'left') {
-    assert.is(status, 200, codeOf(got))
+    assert.is(status, 200, status === 200 ? '' : body.toString())
     assert.ok(Buffer.from(expected).equals(body), 'a mask differs from that of the direct API')
   } else {
     assert.is(codeOf(got), kind === 'large' ? 'ERR_TOO_LARGE' : 'ERR_INVALID_ARG', kind)
@@ -78,7 +81,7 @@ export async function soak(count: number, seed: number): Promise<SoakReport> {
   const rejections: unknown[] = []
   const note = (reason: unknown) => rejections.push(reason)
   process.on('unhandledRejection', note)
-  const server = await serve({ port: 0, limits: { photoBytes, queue: 1000 }, load: { threads: 2 } })
+  const server = await serve({ port: 0, limits: { ...patient, photoBytes, queue: 1000 }, load: { threads: 2 } })
   try {
     const photos = names.map(sceneFile)
     const masks = await directMasks(server, photos)
