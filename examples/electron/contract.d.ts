@@ -45,6 +45,7 @@ export interface MasksReply {
   /** width * height bytes: 0 is background, n the word labels[n - 1]. */
   mask: Uint8Array
   labels: string[]
+  /** From the words to the mask, without the time of the photo. */
   milliseconds: number
 }
 

@@ -12,7 +12,7 @@ const onlyWhatIsUsed = {
   name: 'only-what-is-used',
   setup({ onResolve, resolve }) {
     onResolve({ filter: /^(sharp$|node:)/ }, ({ path, importer }) =>
-      path === 'node:util' && importer === join(root, 'ts/check.ts')
+      path === 'node:util' && importer === join(root, 'ts/core/check.ts')
         ? { path: join(source, 'node_util.ts') }
         : { path, external: true, sideEffects: false },
     )

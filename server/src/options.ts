@@ -1,5 +1,6 @@
 import type { ClassFile, LoadOptions, Segmenter } from 'clip-es'
 import type { Limits } from './limits.js'
+import type { LabelStudioOptions } from './protocols/label_studio/host.js'
 
 /** Options of the plugin. */
 export interface ServerOptions {
@@ -16,6 +17,12 @@ export interface ServerOptions {
   keyFile?: string
   /** Origins whose pages may use the server, such as https://example.org; '*' for all. Default: none. */
   cors?: readonly string[]
+  /** Hosts from which photos may be fetched by URL, such as 'example.org', '*.example.org' and 'example.org:8443'. Default: none. */
+  remoteHosts?: readonly string[]
+  /** Such hosts that may also have addresses of a private network or of this machine. Default: none. */
+  privateHosts?: readonly string[]
+  /** Where Label Studio is, for photos that were uploaded to it. */
+  labelStudio?: LabelStudioOptions
   /** The path under which the routes are registered. Default: none, '/v1/segment'. */
   prefix?: string
 }

@@ -6,6 +6,9 @@ import { secure } from './guards/headers.js'
 import { checkOrigin } from './guards/origins.js'
 import type { ServerOptions } from './options.js'
 import { protocols } from './protocols/index.js'
+import { LabelStudioHost } from './protocols/label_studio/host.js'
+import type { ProtocolOptions } from './protocols/options.js'
+import { RemotePhotos } from './remote/photos.js'
 import { readBody, readJson } from './request/body.js'
 import { Call } from './request/call.js'
 import { readForm } from './request/form.js'
@@ -64,6 +67,19 @@ function addReports(app: FastifyInstance, { service }: Context): void {
   })
 }
 
+/** What the protocols need. Fetching photos is off unless hosts are given. */
+function protocolOptions({ service, options }: Context): ProtocolOptions {
+  const { remoteHosts, privateHosts = [], labelStudio: given } = options
+  const labelStudio = given && new LabelStudioHost(given)
+  const remote = new RemotePhotos({
+    ...(remoteHosts && { remoteHosts }),
+    privateHosts: [...privateHosts, ...(labelStudio ? [labelStudio.host] : [])],
+    photoBytes: service.limits.photoBytes,
+    time: service.limits.uploadTime,
+  })
+  return { service, remote, ...(labelStudio && { labelStudio }) }
+}
+
 /** Everything below concerns only the routes of this plugin, and none of the application that it is registered in. */
 async function routes(app: FastifyInstance, context: Context): Promise<void> {
   const { service, options } = context
@@ -73,7 +89,9 @@ async function routes(app: FastifyInstance, context: Context): Promise<void> {
   addGuards(app, context)
   await describeRoutes(app)
   await app.register(restRoutes, { service, prefix: '/v1' })
-  for (const route of [healthRoutes, metricsRoute, openApiRoutes, pageRoute, ...protocols]) await app.register(route, { service })
+  for (const route of [healthRoutes, metricsRoute, openApiRoutes, pageRoute]) await app.register(route, { service })
+  const forProtocols = protocolOptions(context)
+  for (const protocol of protocols) await app.register(protocol, forProtocols)
 }
 
 /**

@@ -3,15 +3,15 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FailedReply, MasksReply, ModelNotice, PhotoReply, UnusableNotice } from '../../examples/electron/contract.js'
-import { embeddedModel } from '../../ts/model_path.js'
+import { embeddedModel } from '../../ts/engine/model_path.js'
 import { agreement, load, scene } from '../integration/support.js'
 import { connect } from './electron/page_port.js'
-import { createHost, example } from './electron/processes.js'
+import { createHost, example, stopHosts } from './electron/processes.js'
 
 const program = join(example, 'engine/index.js')
 const { CLIP_ES_MODEL: _, ...env } = process.env
 const { host, children } = createHost(program, { env })
-test.after(() => host.stop())
+test.after(stopHosts)
 
 const words = ['elephant', 'television', 'panda']
 
@@ -130,7 +130,6 @@ test('a process that ends unexpectedly is started again, up to three times a min
     /The engine stopped 4 times within a minute .+ Restart the application/,
   )
   assert.is(own.children.length, 4)
-  own.host.stop()
 })
 
 test('stop() ends the process, which is not started again', async () => {
@@ -149,7 +148,6 @@ test('a model that does not load is reported with its remedy, also for each requ
   assert.is(error.code, 'ERR_MODEL_READ')
   assert.match(error.message, /\/nowhere\/model\.pt: cannot be opened/)
   assert.equal((await page.ask<FailedReply>(await photoOf('scene07'))).error, error)
-  own.host.stop()
 })
 
 test.run()

@@ -6,7 +6,7 @@ import { join, relative } from 'node:path'
 import type { Readable } from 'node:stream'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
-import { readCams } from '../../cli/src/formats/cam_file.js'
+import { readCams } from '../../cli/src/formats/read_cams.js'
 import { makeDemoSet } from './demo_set.js'
 import { main } from './support.js'
 

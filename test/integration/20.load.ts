@@ -22,6 +22,7 @@ test('segmenter.model describes the embedded model and is frozen', async () => {
     context: 77,
     device: 'cpu',
     precision: 'float32',
+    weightsFrom: 'archive',
     photosAtATime: 2,
     heads: 2,
     activation: 'quickgelu',

@@ -15,7 +15,7 @@ test('the error for a wrong option has its name, its value and what was expected
     [
       { gpu: true },
       "unknown option 'gpu'",
-      'known: model, device, precision, threads, concurrency, maxBatch, maxDelay, maxQueue, maxPixels, maxSide, signal',
+      'known: model, device, precision, threads, concurrency, maxBatch, maxDelay, maxQueue, maxPixels, maxSide, weightsFolder, priority, …',
     ],
     [{ device: 'gpu' }, "device is 'gpu'", "'auto', 'cpu', 'cuda' or 'cuda:N'"],
     [{ device: 'CPU' }, "device is 'CPU'", "'cpu'"],
@@ -24,11 +24,9 @@ test('the error for a wrong option has its name, its value and what was expected
     [{ device: 0 }, 'device is 0', "'cuda:N'"],
     [{ device: null }, 'device is null', "'cuda:N'"],
     [{ precision: 'float16' }, "unknown precision 'float16'", "did you mean 'bfloat16'?"],
-    [
-      { precision: 'int8', device: 'cuda' },
-      "precision 'int8' is for processors, and device is 'cuda'",
-      "'bfloat16' or 'float32'",
-    ],
+    [{ precision: 'int8', device: 'cuda' }, "precision 'int8' is for CPUs, and device is 'cuda'", "'bfloat16' or 'float32'"],
+    [{ priority: 'high' }, "unknown priority 'high'", 'known: low, normal'],
+    [{ weightsFolder: 7 }, 'weightsFolder is 7', 'a file URL'],
     [{ precision: 32 }, 'precision is 32', "'auto' or 'float32' or 'bfloat16'"],
     [{ signal: null }, 'signal is null', 'an AbortSignal'],
     [{ signal: new AbortController() }, 'signal is AbortController', 'an AbortSignal'],

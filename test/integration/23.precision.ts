@@ -2,16 +2,22 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { demoClasses, demoScenes } from '../../cli/src/demo/scenes.js'
 import { Confusion, meanOfNumbers } from '../../cli/src/metrics/confusion.js'
-import { autoPrecision } from '../../ts/auto_precision.js'
+import { autoPrecision } from '../../ts/engine/auto_precision.js'
 import type { SegmentResult } from '../../ts/index.js'
 import { agreement, load, modelPath } from './support.js'
 
 test("precision 'auto' is bfloat16 on CPUs that multiply it and float32 on others, and segmenter.model says which", async () => {
   const info = (flags: string): string => `processor\t: 0\nmodel name\t: avx512_bf16\nflags\t\t: ${flags}\nbugs\t\t: \n`
-  assert.is(autoPrecision(info('fpu avx2 avx512f avx512_bf16')), 'bfloat16')
-  assert.is(autoPrecision(info('fpu amx_bf16 amx_tile avx2')), 'bfloat16')
-  assert.is(autoPrecision(info('fpu avx2 avx512f avx512_vnni')), 'float32')
-  assert.is(autoPrecision(''), 'float32')
+  assert.is(autoPrecision(info('fpu avx2 avx512f avx512_bf16'), 'x64'), 'bfloat16')
+  assert.is(autoPrecision(info('fpu amx_bf16 amx_tile avx2'), 'x64'), 'bfloat16')
+  assert.is(autoPrecision(info('fpu avx2 avx512f avx512_vnni'), 'x64'), 'float32')
+  const arm64 = (features: string): string => `processor\t: 0\nFeatures\t: ${features}\nCPU part\t: 0xd40\n`
+  assert.is(autoPrecision(arm64('fp asimd asimddp i8mm bf16'), 'arm64'), 'bfloat16')
+  assert.is(autoPrecision(arm64('fp asimd asimddp bf16'), 'arm64'), 'float32')
+  assert.is(autoPrecision(arm64('fp asimd svebf16 svei8mm'), 'arm64'), 'float32')
+  assert.is(autoPrecision(info('avx512_bf16'), 'arm64'), 'float32') // an emulator may show the file of the machine that it runs on
+  assert.is(autoPrecision('', 'x64'), 'float32')
+  assert.is(autoPrecision(info('avx512_bf16'), 'riscv64'), 'float32')
   const segmenter = await load(modelPath, { precision: 'auto' })
   assert.is(segmenter.model.precision, autoPrecision())
   await segmenter.close()

@@ -8,7 +8,7 @@ import { type Archive, pickled } from './archive.js'
 import { answers, folder, write, writeModel } from './models.js'
 import { load, modelPath, rejects, root } from './support.js'
 
-test('what cannot be opened is ERR_MODEL_READ with its path', async () => {
+test('a file that cannot be opened is ERR_MODEL_READ with its path', async () => {
   const table: [string, string][] = [
     [join(folder, 'nothing.pt'), 'No such file'],
     [folder, 'Is a directory'],
@@ -19,7 +19,7 @@ test('what cannot be opened is ERR_MODEL_READ with its path', async () => {
   for (const [path, why] of table) await rejects(load(path), 'ERR_MODEL_READ', path, why)
 })
 
-test('a file of another kind is ERR_MODEL_FORMAT, and one that people do hand over is known by name', async () => {
+test('a file of another kind is ERR_MODEL_FORMAT, and common kinds are named', async () => {
   const table: [string, string | Buffer, string][] = [
     ['text.pt', 'This is a text.\n'.repeat(100), 'not a TorchScript archive'],
     ['byte.pt', 'P', 'not a TorchScript archive'],
@@ -38,7 +38,7 @@ test('a file of another kind is ERR_MODEL_FORMAT, and one that people do hand ov
   for (const [name, content, why] of table) await rejects(load(write(name, content)), 'ERR_MODEL_FORMAT', join(folder, name), why)
 })
 
-test('a damaged archive is ERR_MODEL_FORMAT and names what is wrong with which tensor', async () => {
+test('a damaged archive is ERR_MODEL_FORMAT, and the message names the tensor and the fault', async () => {
   const shape = (rows: number, columns: number) => Buffer.from([0x28, 0x4b, rows, 0x4b, columns, 0x74])
   const reshape = (rows: number, columns: number) => (archive: Archive) => {
     const pickle = archive.record('data.pkl')
@@ -114,7 +114,7 @@ function damages(bytes: Buffer): Damage[] {
   ]
 }
 
-test('a bit flipped anywhere gives an error with a code, or the same answers as before', async () => {
+test('a flipped bit gives an error with a code, or the same results', async () => {
   const bytes = readFileSync(modelPath)
   const expected = await answers(await load())
   const file = write('flipped.pt', bytes)
@@ -139,7 +139,7 @@ test('a bit flipped anywhere gives an error with a code, or the same answers as 
   assert.ok(outcomes.refused > 200 && outcomes.same > 10, JSON.stringify(outcomes))
 })
 
-test('a bit flipped in the pickle under a right checksum gives an error with a code, or a model with finite answers', async () => {
+test('a flipped bit in the pickle with a valid checksum gives an error with a code, or a model with finite results', async () => {
   const random = randomNumbers(2)
   const outcomes = { refused: 0, loaded: 0 }
   for (let i = 0; i < 60; i++) {

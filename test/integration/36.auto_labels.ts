@@ -1,10 +1,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { textProbabilities, textProbabilitiesInTurns } from '../../ts/classes/text_scores.js'
+import type { NativeImage } from '../../ts/engine/native.js'
 import type { ClassSet, ImageData, Segmenter, SegmentResult } from '../../ts/index.js'
 import { cropToPatches } from '../../ts/labels/crop.js'
 import { classBox, largestValues, smoothPatches } from '../../ts/labels/patches.js'
-import type { NativeImage } from '../../ts/native.js'
-import { textProbabilities, textProbabilitiesInTurns } from '../../ts/text_scores.js'
 import { load, reasonOf, rejects, type Scene, scene } from './support.js'
 
 const near = (found: Float64Array, wanted: readonly number[]) => {
@@ -12,7 +12,7 @@ const near = (found: Float64Array, wanted: readonly number[]) => {
   for (const [i, value] of wanted.entries()) assert.ok(Math.abs((found[i] as number) - value) < 1e-12, `${i}: ${found[i]}`)
 }
 
-test('a patch is averaged with its neighbours, those that there are; background texts are left out', () => {
+test('a patch is averaged with its neighbours inside the grid, without background texts', () => {
   // 3 x 2 patches, 2 classes and 1 background text.
   const first = [0.6, 0, 0.3, 0, 0, 0.9]
   const probabilities = Float64Array.from(first.flatMap((p, i) => [p, i / 10, 1 - p]))
@@ -27,7 +27,7 @@ test('a patch is averaged with its neighbours, those that there are; background 
   near(largestValues(smooth, 2), [0.3, (0.1 + 0.2 + 0.4 + 0.5) / 4])
 })
 
-test('a class’s box: what hangs together around its peak, and a patch more', () => {
+test('the box of a class is the connected patches around its peak and one patch more', () => {
   const rows = [
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
     [0.0, 0.0, 0.5, 0.9, 0.0, 0.0],
@@ -104,7 +104,7 @@ test.after(() => segmenter.close())
 
 const auto = { labels: 'auto' } as const
 
-test('what is found is segmented as if it were asked for', async () => {
+test('labels that are found are segmented as if they were given', async () => {
   const found = await segmenter.segment(photo, classes, { ...auto, include: ['cams'] })
   assert.equal(found.labels, ['bus', 'soccer ball'])
   assert.is(found.presence?.length, 2)
@@ -114,7 +114,7 @@ test('what is found is segmented as if it were asked for', async () => {
   assert.is(asked.presence, undefined)
 })
 
-test('where nothing is found all is background, also in the memory of the caller', async () => {
+test("if nothing is found all is background, also in the caller's memory", async () => {
   const output = { mask: new Uint8Array(320 * 240).fill(7), confidence: new Float32Array(320 * 240) }
   const none = await segmenter.segment(photo, classes, { ...auto, labelThreshold: 1, include: ['cams'], output })
   assert.equal([none.labels, none.scores.length, none.presence?.length, none.cams?.length], [[], 0, 0, 0])
@@ -126,7 +126,7 @@ test('where nothing is found all is background, also in the memory of the caller
   assert.equal(plain.mask, none.mask)
 })
 
-test('segment(), segmentAll() and an encoded photo find the same, for every layout of the pixels', async () => {
+test('segment(), segmentAll() and an encoded photo find the same labels, for every pixel layout', async () => {
   const expected = await segmenter.segment(photo, classes, { ...auto, include: ['confidence'] })
   const same = ({ labels, presence, mask, confidence }: SegmentResult) => {
     assert.equal([labels, presence, mask, confidence], [expected.labels, expected.presence, expected.mask, expected.confidence])
@@ -154,7 +154,7 @@ test('segment(), segmentAll() and an encoded photo find the same, for every layo
   assert.is(count, images.length)
 })
 
-test('the threshold decides what is found, and 0 finds everything', async () => {
+test('a class is found if its score reaches the threshold, and 0 finds every class', async () => {
   using encoded = await segmenter.encode(photo)
   const all = await encoded.segment(classes, { ...auto, labelThreshold: 0 })
   assert.equal(all.labels, names)
@@ -168,7 +168,7 @@ test('the threshold decides what is found, and 0 finds everything', async () => 
   }
 })
 
-test('one place in the queue is enough: the crops of a call wait for each other and for others', async () => {
+test('one place in the queue is enough, because the crops of a call wait for room', async () => {
   const own = await load(undefined, { threads: 1, maxQueue: 1 })
   const expected = await segmenter.segment(photo, classes, auto)
   const other = await own.encodeClasses(names, { background: photo.background })
@@ -183,7 +183,7 @@ test('one place in the queue is enough: the crops of a call wait for each other 
   await own.close()
 })
 
-test('its times are those of all its jobs', async () => {
+test('timings are the sums over all jobs of a call', async () => {
   const { timings } = await segmenter.segment(photo, classes, auto)
   using encoded = await segmenter.encode(photo)
   const again = await encoded.segment(classes, auto)
@@ -192,7 +192,7 @@ test('its times are those of all its jobs', async () => {
   assert.equal(Object.keys(timings), Object.keys(encoded.timings))
 })
 
-test('an encoded photo that is disposed during a call gives its memory back when that has ended', async () => {
+test('an encoded photo that is disposed during a call releases its memory after the call', async () => {
   const expected = await segmenter.segment(photo, classes, auto)
   const encoded = await segmenter.encode(photo)
   const pending = encoded.segment(classes, auto)
@@ -213,7 +213,7 @@ test('pixels or memory that were transferred away are an error, not a crash', as
   await rejects(pending, 'ERR_INVALID_ARG', 'output.mask was transferred away')
 })
 
-test('an abort and close() end it', async () => {
+test('an abort and close() end a call', async () => {
   const reason = new Error('enough')
   const own = await load()
   const other = await own.encodeClasses(names, { background: photo.background })
@@ -230,7 +230,7 @@ test('an abort and close() end it', async () => {
   await closing
 })
 
-test('what cannot be used with it is refused', async () => {
+test("options that cannot be combined with labels 'auto' are refused", async () => {
   const call = (options: object) => segmenter.segment(photo, classes, options)
   await rejects(call({ labelThreshold: 0.2 }), 'ERR_INVALID_ARG', "labelThreshold is 0.2, but it is only for labels: 'auto'")
   await rejects(call({ labels: ['bus'], labelThreshold: 0.2 }), 'ERR_INVALID_ARG', "only for labels: 'auto'")
@@ -246,12 +246,12 @@ test('what cannot be used with it is refused', async () => {
   await rejects(segmenter.segment(photo, bare, auto), 'ERR_INVALID_ARG', "labels 'auto' cannot be used without background words")
 })
 
-test('a class that is called auto is a label like others', async () => {
+test("a class named 'auto' is a label like others", async () => {
   const set = await segmenter.encodeClasses(['auto', 'bus'], { background: photo.background })
   assert.equal((await segmenter.segment(photo, set, { labels: ['auto'] })).labels, ['auto'])
 })
 
-test('probabilities that are computed in slices are those that are computed at once', async () => {
+test('probabilities computed in slices equal those computed at once', async () => {
   const texts = { rows: Float32Array.from({ length: 40 * 512 }, (_, i) => Math.sin(i)), classes: 30, embedding: 512 }
   const embeddings = Float32Array.from({ length: 700 * 512 }, (_, i) => Math.cos(i * 7))
   const expected = textProbabilities(embeddings, texts, 0.1)

@@ -16,7 +16,7 @@ test.before(async () => {
 
 test.after(() => segmenter.close())
 
-test('an encoded photo gives for any words and options what segment() gives', async () => {
+test('an encoded photo gives the results of segment() for any words and options', async () => {
   const encoded = await segmenter.encode(photo)
   assert.instance(encoded, EncodedImage)
   assert.equal([encoded.width, encoded.height], [320, 240])
@@ -48,7 +48,7 @@ test('new words do not encode the photo again', async () => {
   encoded.dispose()
 })
 
-test('an encoded photo tells how long encoding took', async () => {
+test('an encoded photo has the time of its encoding', async () => {
   const encoded = await segmenter.encode(photo)
   const { queue, preprocess, encode, ...others } = encoded.timings
   assert.ok(queue >= 0 && preprocess > 0 && encode > preprocess, JSON.stringify(encoded.timings))
@@ -56,7 +56,7 @@ test('an encoded photo tells how long encoding took', async () => {
   encoded.dispose()
 })
 
-test('what happens to the bytes after encode() does not matter', async () => {
+test('the bytes of the image can change after encode()', async () => {
   const expected = withoutTimings(await segmenter.segment(photo, classes, everything))
   const data = new Uint8Array(photo.data)
   const encoded = await segmenter.encode({ ...photo, data })
@@ -66,7 +66,7 @@ test('what happens to the bytes after encode() does not matter', async () => {
   encoded.dispose()
 })
 
-test('encoded photos of several sizes stand beside each other and beside segment()', async () => {
+test('encoded photos of several sizes and segment() can be used at the same time', async () => {
   const photos = [crop(photo, 64, 48), photo, crop(photo, 17, 200), crop(photo, 300, 20)]
   const expected = []
   for (const image of photos) expected.push(withoutTimings(await segmenter.segment(image, classes, everything)))
@@ -93,7 +93,7 @@ test('output is filled in place', async () => {
   encoded.dispose()
 })
 
-test('a disposed photo is refused, may be disposed again, and leaves the segmenter as it was', async () => {
+test('a disposed photo is refused, can be disposed again, and does not affect the segmenter', async () => {
   const encoded = await segmenter.encode(photo)
   const expected = withoutTimings(await encoded.segment(classes))
   encoded.dispose()
@@ -119,7 +119,7 @@ test('Symbol.dispose disposes, as at the end of a block with using', async () =>
   await rejects(encoded.segment(classes), 'ERR_CLOSED', 'was disposed')
 })
 
-test('an encoded photo outlives its segmenter without harm: ERR_CLOSED, and it can be disposed', async () => {
+test('after close() an encoded photo gives ERR_CLOSED and can be disposed', async () => {
   const own = await load()
   const set = await own.encodeClasses(['panda'])
   const encoded = await own.encode(photo)

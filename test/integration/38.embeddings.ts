@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Jobs } from '../../ts/engine/jobs.js'
+import type { NativeEncodedImage } from '../../ts/engine/native.js'
+import { PhotoJobs } from '../../ts/engine/photo_jobs.js'
 import type { ClassSet, Embeddings, EncodedImage, Segmenter } from '../../ts/index.js'
-import type { Jobs } from '../../ts/jobs.js'
-import type { NativeEncodedImage } from '../../ts/native.js'
-import { PhotoJobs } from '../../ts/photo_jobs.js'
 import { SavedClasses } from './saved_classes.js'
 import { load, reasonOf, rejects, type Scene, scene, temporaryFolder } from './support.js'
 
@@ -57,7 +57,7 @@ test('there is a unit vector for each patch of the grid, and only when asked for
   }
 })
 
-test('the patches of an object are nearer to its word than those of the background, on the mean', async () => {
+test('on average, the patches of an object are nearer to its word than those of the background', async () => {
   const embeddings = await encoded.embeddings({ patches: true })
   const { mask } = await encoded.segment(classes)
   const texts = await textRows()
@@ -72,7 +72,7 @@ test('the patches of an object are nearer to its word than those of the backgrou
   assert.ok(mean(share.inside) > 2 * mean(share.outside), `${mean(share.inside)} against ${mean(share.outside)}`)
 })
 
-test('wrong options and a disposed image are refused, and the segmenter works on', async () => {
+test('wrong options and a disposed image are refused, and the segmenter keeps working', async () => {
   await rejects(encoded.embeddings({ patches: 1 as never }), 'ERR_INVALID_ARG', 'patches is 1')
   await rejects(encoded.embeddings({ patch: true } as never), 'ERR_INVALID_ARG', "did you mean 'patches'")
   const other = await segmenter.encode(photo)

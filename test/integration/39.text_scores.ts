@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { competingTexts, textProbabilities } from '../../ts/classes/text_scores.js'
 import type { Fusion } from '../../ts/index.js'
-import { competingTexts, textProbabilities } from '../../ts/text_scores.js'
 import { load, scene } from './support.js'
 
 const near = (a: number, b: number, by: number) => assert.ok(Math.abs(a - b) <= by, `${a} against ${b}`)

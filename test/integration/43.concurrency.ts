@@ -57,7 +57,7 @@ test('photos at the same time give the same bits as one after another, for every
     })
 })
 
-test('words, encoded photos and the CRF run at the same time, too', async () => {
+test('words, encoded photos and the CRF run at the same time', async () => {
   const expected = await Promise.all([one.encode(photo), one.segment(photo, classes, { crf: true })])
   const [words, crf] = [await expected[0].segment(classes, options), withoutTimings(expected[1])]
   await withSegmenter({ threads: 2, concurrency: 4 }, async (own) => {

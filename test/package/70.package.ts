@@ -81,7 +81,7 @@ packageTest('npm run prebuildify packs one add-on for linux-x64, which exports n
   assert.equal(own.sort(), ['napi_register_module_v1', 'node_api_module_get_api_version_v1'])
 })
 
-packageTest('the prebuild needs the C library alone, and no newer one than the README says', () => {
+packageTest('the prebuild needs only the C library, of the version in the README or older', () => {
   const header = succeeds(run(root, 'objdump', ['-p', prebuild()])).stdout
   const needed = [...header.matchAll(/NEEDED\s+(\S+)/g)].map(([, name]) => name)
   assert.equal(
@@ -105,7 +105,7 @@ function pack(workspace: string): { file: string; paths: string[] } {
   return { file: join(folder, packed?.filename as string), paths: packed?.files.map(({ path }) => path) ?? [] }
 }
 
-packageTest('npm pack of the library: what runs it, without sources, tests and the command, under 20 MB', () => {
+packageTest('npm pack of the library has no sources, tests or command, and less than 20 MB', () => {
   const { file, paths } = pack('clip-es')
   tarballs.library = file
   assert.ok(statSync(file).size < largestTarball, `${statSync(file).size} bytes`)
@@ -132,7 +132,7 @@ packageTest('npm pack of the library: what runs it, without sources, tests and t
   )
 })
 
-packageTest('npm pack of the server: its compiled files only', () => {
+packageTest('npm pack of the server has only compiled files', () => {
   const { file, paths } = pack('clip-es-server')
   tarballs.server = file
   for (const path of ['dist/index.js', 'dist/esm.mjs', 'LICENSE', 'README.md']) assert.ok(paths.includes(path), String(paths))
@@ -142,7 +142,7 @@ packageTest('npm pack of the server: its compiled files only', () => {
   )
 })
 
-packageTest('npm pack of the command: its compiled files only', () => {
+packageTest('npm pack of the command has only compiled files', () => {
   const { file, paths } = pack('clip-es-cli')
   tarballs.command = file
   assert.ok(paths.includes('dist/main.js') && paths.includes('LICENSE') && paths.includes('README.md'), String(paths))
@@ -221,7 +221,7 @@ packageTest('clip-es/photos without sharp says what to install', () => {
   assert.match(stdout, /^ERR_IO .*run npm install sharp$/m)
 })
 
-packageTest('the command installs without scripts, works, and its doctor finds nothing wrong', () => {
+packageTest('the command installs without scripts and works, and doctor finds nothing wrong', () => {
   const at = project('another project')
   succeeds(run(at, 'npm', ['install', '--prefer-offline', '--ignore-scripts', ...Object.values(tarballs)], bare()))
   const doctor = run(at, 'npx', ['clip-es', 'doctor'], bare())
@@ -232,7 +232,7 @@ packageTest('the command installs without scripts, works, and its doctor finds n
   assert.ok(existsSync(join(at, 'masks', photo)))
 })
 
-packageTest('where there is no add-on for the platform, loading a model says so and what to do', () => {
+packageTest('without an add-on for the platform, the error of load() says so and has the remedy', () => {
   const at = join(folder, 'a project')
   rmSync(join(at, 'node_modules/clip-es/prebuilds'), { recursive: true })
   const script = "require('clip-es').Segmenter.load().catch((error) => console.log(error.code, error.message))"

@@ -1,14 +1,14 @@
 // What load() does when it is told nothing. Needs no add-on.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { resolveLoadOptions } from '../../ts/load_options.js'
+import { resolveLoadOptions } from '../../ts/engine/load_options.js'
 
 test('queue, pixels and side have their documented defaults', () => {
   const { maxQueue, maxPixels, maxSide } = resolveLoadOptions({})
   assert.equal([maxQueue, maxPixels, maxSide], [256, 100e6, 1024])
 })
 
-test('four photos are computed side by side, or as many as there are threads', () => {
+test('four photos run at the same time, or as many as there are threads', () => {
   for (const [threads, concurrency] of [
     [1, 1],
     [3, 3],

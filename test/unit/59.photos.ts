@@ -55,7 +55,7 @@ async function placeError(args: string[], out: string): Promise<string> {
 }
 
 // ---------------------------------------------------------------- which photos
-test('a folder is walked: photos by their extensions in any case, sorted, hidden files and folders left out', async () => {
+test('a folder gives its photos by extension in any case, sorted, without hidden files and folders', async () => {
   make(
     'p/b.JPG',
     'p/a.jpeg',
@@ -73,12 +73,12 @@ test('a folder is walked: photos by their extensions in any case, sorted, hidden
   assert.equal(await paths(['p/deep/']), ['p/deep/er/c.webp'])
 })
 
-test('a file is taken whatever it is called, and nothing twice', async () => {
+test('a named file is taken with any name, and no file twice', async () => {
   make('p/a.png', 'p/odd', 'p/b [1].png')
   assert.equal(await paths(['p/odd', 'p/b [1].png', './p/odd', join(folder, 'p/odd'), 'p']), ['p/odd', 'p/b [1].png', 'p/a.png'])
 })
 
-test('links are followed, and a link to a folder above ends', async () => {
+test('links are followed, and a link to a parent folder does not loop', async () => {
   make('p/a.png', 'elsewhere/b.png')
   symlinkSync('../elsewhere', 'p/linked')
   symlinkSync('../elsewhere/b.png', 'p/c.png')
@@ -105,7 +105,7 @@ test('globs that no shell expanded find photos, and walk the folders that they m
   assert.equal(await paths(['../here/b/*.jpg']), ['b/x.jpg'])
 })
 
-test('results of an earlier run are no photos, unless an argument names them', async () => {
+test('results of an earlier run are not photos, unless an argument names them', async () => {
   make('a/x.jpg', 'clip-es-out/a/x.png')
   assert.equal(await paths(['.']), ['a/x.jpg'])
   assert.equal(await paths(['**/*']), ['a/x.jpg'])
@@ -116,7 +116,7 @@ test('results of an earlier run are no photos, unless an argument names them', a
   assert.equal(await paths(['a/*'], '.'), ['a/x.jpg'], 'a glob in the folder for results')
 })
 
-test('what is not there is named with the reason', async () => {
+test('a missing argument is named with the reason', async () => {
   make('empty/n.txt', 'p/a.png')
   assert.equal(await reasons(['absent.jpg', 'p']), ['absent.jpg: there is no such file or folder'])
   assert.match((await reasons(['empty']))[0] as string, /^empty: there is no photo in it \(\.jpg, .+\)$/)
@@ -124,7 +124,7 @@ test('what is not there is named with the reason', async () => {
   assert.match((await reasons(['p/a.png/b.png']))[0] as string, /b\.png: there is no such file or folder$/)
 })
 
-test('a folder below that may not be listed is named, and the rest is found', async () => {
+test('a subfolder that cannot be listed is named, and the other photos are found', async () => {
   make('p/a.png', 'p/closed/b.png')
   chmodSync(dirname(folder), 0o755)
   chmodSync('p/closed', 0)
@@ -154,14 +154,14 @@ test('results lie under the path of the photo, so that equal names in two folder
   })
 })
 
-test('equal names with two extensions in one folder keep them, alone as together', async () => {
+test('photos with equal names and different extensions keep the extensions, in one run and over two', async () => {
   make('a/x.jpg', 'a/x.png', 'a/y.jpg')
   assert.equal(await masks(['a']), ['out/a/x.jpg.png', 'out/a/x.png.png', 'out/a/y.png'])
   assert.equal(await masks(['a/x.jpg']), ['out/a/x.jpg.png'])
   assert.equal(await masks(['a/x.png']), ['out/a/x.png.png'])
 })
 
-test('masks that lie among photos are not photos, and take no name from one', async () => {
+test("masks among photos are not photos, and do not change a photo's result name", async () => {
   make('a/x.jpg', 'b/y.jpg')
   for (const name of ['a/x.png', 'a/x_overlay.png'])
     writeFileSync(name, await encodeMask(new Uint8Array(1), { width: 1, height: 1 }))
@@ -179,13 +179,13 @@ test('masks that lie among photos are not photos, and take no name from one', as
   assert.match((await reasons(['a/x.png']))[0] as string, /clip-es wrote it, so it is not a photo/)
 })
 
-test('photos whose names differ in their Unicode form only have one result between them', async () => {
+test('only one of two photos whose names differ in Unicode form has a result', async () => {
   make('\u00e9.jpg', 'e\u0301.jpg')
   const found = await masks(['.'])
   assert.equal(found.filter((mask) => mask === undefined).length, 1)
 })
 
-test("a photo called as another's overlay or confidence keeps its extension", async () => {
+test("a photo whose name equals another photo's overlay or confidence file keeps its extension", async () => {
   make('x.jpg', 'x_overlay.jpg', 'x_confidence.jpg', 'z_overlay.jpg')
   assert.equal(await masks(['.']), ['out/x.png', 'out/x_confidence.jpg.png', 'out/x_overlay.jpg.png', 'out/z_overlay.png'])
 })
@@ -197,7 +197,7 @@ test('outside the working folder results lie under the whole path', async () => 
   assert.equal(await masks([join(folder, 'x.jpg')]), ['out/x.png'], 'an absolute path to a photo inside')
 })
 
-test('where results would still meet, the second photo has none', async () => {
+test('if two results would still have the same name, the second photo has none', async () => {
   make('x.jpg', 'x.png', 'x.jpg.webp')
   assert.equal(await masks(['.']), ['out/x.jpg.png', undefined, 'out/x.png.png'])
 })
@@ -215,7 +215,7 @@ test('a result never overwrites a photo', async () => {
   assert.match(await placeError(['a/x.png'], 'same'), /would overwrite the photo/)
 })
 
-test('results do not go among the photos of a folder that is walked', async () => {
+test('results are not written among the photos of a folder that is walked', async () => {
   make('a/x.jpg', 'a/b/y.jpg')
   for (const [args, out] of [
     [['.'], '.'],

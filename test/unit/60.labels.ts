@@ -35,7 +35,7 @@ test('labels from a CSV file: columns, or one column with ; or | between them; a
   assert.equal(read('d.csv', 'file,label\na/x.jpg,cat\ny,dog\na/x.jpg,ice cream\n'), both, 'a line for each label')
 })
 
-test('columns between semicolons or tabs, as spreadsheets of many countries write them', () => {
+test('columns can be separated by semicolons or tabs, which many spreadsheets write', () => {
   assert.equal(read('s1.csv', 'a/x.jpg;cat;ice cream\ny;dog\n'), both)
   assert.equal(read('s2.csv', '\ufeffimage;labels\r\na/x.jpg;cat|ice cream\r\ny;dog\r\n'), both)
   assert.equal(read('s3.csv', 'image;labels\na/x.jpg;"cat, ice cream"\ny;dog\n'), both)
@@ -79,7 +79,7 @@ test('labels from a text file: words of a line, with _ for a blank', () => {
   assert.equal(read('none.txt', 'x\n'), { x: [] }, 'a photo without labels is one')
 })
 
-test('a labels file that cannot be read as one is refused by name, and by line where there is one', () => {
+test('a wrong labels file is refused with its name, and with the line if there is one', () => {
   refused(
     () => readLabels(join(folder, 'labels.xml')),
     /labels\.xml: labels are read from \.csv, \.json, \.txt files; this one is '\.xml'/,
@@ -98,13 +98,13 @@ test('a labels file that cannot be read as one is refused by name, and by line w
   refused(() => readLabels(join(folder, 'latin1.txt')), /latin1\.txt: is not UTF-8 text/)
 })
 
-test('labels are classes by name, without regard to case and underscores', () => {
+test('labels match class names without regard to case and underscores', () => {
   const index = new LabelIndex(['cat', 'ice cream', 'Hot_Dog'])
   assert.equal(index.resolve(['ice_cream', 'Cat', 'hot dog', 'cat']), [0, 1, 2], 'each once, in the order of the classes')
   assert.equal(index.resolve([]), [])
 })
 
-test('a label that is no class is refused with the nearest one', () => {
+test('a label that is not a class is refused with the nearest class', () => {
   const index = new LabelIndex(['cat', 'ice cream'])
   refused(
     () => index.resolve(['cat', 'ice_craem']),
@@ -113,7 +113,7 @@ test('a label that is no class is refused with the nearest one', () => {
   refused(() => index.resolve(['xylophone']), /^the class file has no class named 'xylophone'$/)
 })
 
-test('a label that could be each of two classes must be written as one of them is', () => {
+test('a label that matches two classes must be written exactly as one of them', () => {
   const index = new LabelIndex(['Mouse', 'mouse', 'cat'])
   assert.equal(index.resolve(['mouse']), [1])
   assert.equal(index.resolve(['Mouse']), [0])
@@ -124,7 +124,7 @@ test('a label that could be each of two classes must be written as one of them i
   assert.equal(new LabelIndex(['caf\u00e9']).resolve(['cafe\u0301']), [0])
 })
 
-test("COCO's names for six classes are VOC's, and the other way round", () => {
+test("COCO's and VOC's names for six classes are interchangeable", () => {
   const voc = new LabelIndex(classSets.voc.classes.map(({ name }) => name))
   assert.equal(
     ['airplane', 'dining table', 'motorcycle', 'potted plant', 'couch', 'tv'].map((name) => voc.names[voc.find(name) as number]),

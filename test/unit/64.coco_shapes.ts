@@ -12,7 +12,7 @@ function drawn(shape: CocoShape, width: number, height: number): string {
 }
 
 // Expected values are those of pycocotools 2.0.11.
-test('polygons are filled as cocoapi fills them, over the edges too, and several are one shape', () => {
+test('polygons are filled as in cocoapi, also beyond the edges, and several make one shape', () => {
   assert.is(
     drawn([[1.2, 1.1, 9.7, 2.3, 6.4, 8.8, 2.0, 7.1]], 12, 9),
     '000000000000 011000000000 011111111100 001111111000 001111111000 001111110000 001111110000 000111100000 000000100000',
@@ -34,7 +34,7 @@ test('polygons are filled as cocoapi fills them, over the edges too, and several
   )
 })
 
-test('run-length codes count down the columns; packed into a text they are the same', () => {
+test('run-length codes count down the columns, as numbers and as a string', () => {
   const shape = '011100000 001010100 111100010 000011001 100101011 010100101 111011111'
   assert.is(drawn({ size: [7, 9], counts: '2110010O141MNO011OO01011NO0021OOO00023' }, 9, 7), shape)
   assert.is(drawn({ size: [2, 3], counts: [1, 2, 3] }, 3, 2), '010 100')
@@ -50,11 +50,11 @@ test('packed numbers have as many characters as they need', () => {
   )
 })
 
-test('a polygon that reaches far over the picture fills all of it', () => {
+test('a polygon that reaches far beyond the picture fills all of it', () => {
   assert.is(drawn([[-100, -100, 500, -100, 500, 500, -100, 500]], 3, 2), '111 111')
 })
 
-test('what is not a shape of the picture is refused, whatever it is, and nothing is painted', () => {
+test('values that are not shapes of the picture are refused, and nothing is painted', () => {
   const cases: [unknown, RegExp][] = [
     [undefined, /^is missing$/],
     [null, /^is null$/],
@@ -97,7 +97,7 @@ test('what is not a shape of the picture is refused, whatever it is, and nothing
     )
 })
 
-test('a shape of another size is refused with both', () => {
+test('a shape of another size is refused with both sizes', () => {
   assert.throws(
     () => drawn({ size: [2, 3], counts: [6] }, 2, 3),
     /is a run-length code of \[ 2, 3 \] \(height, width\); its picture is \[3, 2\]/,

@@ -51,7 +51,7 @@ for (const [what, script] of whileWorking)
     assert.equal(await ended, [null, 'SIGINT'], 'which a shell shows as 130')
   })
 
-test('the second signal ends a process that computes and looks at nothing', async () => {
+test('the second signal ends a process whose event loop is blocked', async () => {
   const { child, ended } = start(
     `stopSignal().addEventListener('abort', () => setTimeout(() => { process.stdout.write('busy\\n', () => { const end = Date.now() + 30_000; while (Date.now() < end); }) }, 50))`,
   )
@@ -65,7 +65,7 @@ test('the second signal ends a process that computes and looks at nothing', asyn
   assert.ok(Date.now() - begin < 20_000, 'it did not wait for the end of the computation')
 })
 
-test('two signals that come before the process can look end it, too', async () => {
+test('two signals while the event loop is blocked end the process', async () => {
   const { child, ended } = start(
     `stopSignal(); setTimeout(() => { const end = Date.now() + 1500; while (Date.now() < end); }, 50)`,
   )
@@ -77,7 +77,7 @@ test('two signals that come before the process can look end it, too', async () =
   assert.equal(await ended, [null, 'SIGINT'])
 })
 
-test('a signal ends a process at once that did not ask for an end of its own', async () => {
+test('a signal ends a process at once if it did not call stopSignal()', async () => {
   const { child, ended } = start('')
   await said(child, 'ready')
   child.kill('SIGINT')

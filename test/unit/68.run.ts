@@ -56,7 +56,7 @@ async function run(id: string, during: () => void, mask = new Uint8Array(width *
   return { heard, item, out, entry: readJournal(out).get(id) }
 }
 
-test('a photo that is replaced while it is worked on is done again', async () => {
+test('a photo that is replaced while it is processed is done again', async () => {
   const before = photoState(join(folder, 'a.png'))
   const { heard, item, entry } = await run('a', () =>
     writeFileSync(join(folder, 'a.png'), Buffer.concat([readFileSync(join(folder, 'a.png')), Buffer.alloc(9)])),
@@ -66,7 +66,7 @@ test('a photo that is replaced while it is worked on is done again', async () =>
   assert.not(isDone(entry, item, 's'))
 })
 
-test('a photo is done after its files are there, and the share that is ignored is said', async () => {
+test('a photo is done after its files are written, and the ignored share is reported', async () => {
   const { heard, item, entry, out } = await run(
     'b',
     () => undefined,
@@ -77,7 +77,7 @@ test('a photo is done after its files are there, and the share that is ignored i
   assert.ok(readFileSync(resultFile(out, 'mask', 'b')).length > 0)
 })
 
-test('a photo whose results cannot have their names fails before it is worked on, and the journal says why', async () => {
+test('a photo whose result names are too long fails before any work, and the journal has the reason', async () => {
   const id = 'n'.repeat(252)
   const { heard, entry } = await run(id, () => assert.unreachable())
   assert.match(heard.join(), /^failed n+: its result would be called n+\.png, which has 256 bytes/)

@@ -130,14 +130,14 @@ test('COCO: a photo is written before the next one is read', async () => {
   }
 })
 
-test('COCO: photos keep the numbers of COCO, others are numbered from 1', () => {
+test('COCO: photos keep their COCO numbers, and others are numbered from 1', () => {
   assert.equal(imageNumbers(['val/000000000139', 'COCO_val2014_000000000042']), [139, 42])
   assert.equal(imageNumbers(['000000000139', 'other']), [1, 2])
   assert.equal(imageNumbers(['a/000000000139', 'b/000000000139']), [1, 2])
   assert.equal(imageNumbers(['2007_000032']), [1])
 })
 
-test('YOLO: a line for each region, around its holes, in shares of the size', () => {
+test('YOLO: a line for each region with its holes, in shares of the size', () => {
   assert.equal(yoloLabels(photoOf(ring), classes).split('\n'), [
     '0 1 0.8 1 1 0.8 1 0.8 0.8',
     // The outer ring, the bridge down from 0.4 0.2, the hole, and the bridge back.
@@ -194,7 +194,7 @@ interface Labelme {
 const labelme = async (photo: ExportPhoto, shape: 'polygons' | 'masks', regions: boolean): Promise<Labelme> =>
   JSON.parse(await labelmeFile(photo, classes, '../photos/a/x.jpg', { shape, regions })) as Labelme
 
-test('labelme: polygons, whose regions are one object by class, or each its own', async () => {
+test('labelme: polygons, with the regions of a class as one object or one each', async () => {
   const photo = photoOf(mapOf('1.1', '...', '222'), 'x', [[1, 0.5]])
   const { shapes, ...rest } = await labelme(photo, 'polygons', false)
   assert.equal([rest.imagePath, rest.imageData, rest.imageWidth, rest.imageHeight], ['../photos/a/x.jpg', null, 3, 3])

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
-import { ClipEsError } from '../errors.js'
+import { ClipEsError } from '../core/errors.js'
 
 // Electron reads files in an asar archive by paths such as …/app.asar/models/m.pt. Native code cannot. A packager leaves files that
 // native code opens outside, at the same place below …/app.asar.unpacked.

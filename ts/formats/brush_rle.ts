@@ -1,4 +1,4 @@
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 
 // The run-length code of Label Studio's brush: the format of @thi.ng/rle-pack over the RGBA bytes of a picture, row by row. It is a stream of bits,
 // the highest bit of a number first:

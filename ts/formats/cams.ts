@@ -1,4 +1,4 @@
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 import { toFloat16 } from './float16.js'
 import { npyFile } from './npy.js'
 import { encodeNpz } from './npz.js'

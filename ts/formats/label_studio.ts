@@ -1,8 +1,8 @@
+import { short } from '../core/short.js'
 import { joinHoles } from '../photos/join_holes.js'
 import type { LabelMap } from '../photos/mask_png.js'
 import { type Region, traceRegions } from '../photos/polygons.js'
 import { decodeRle, encodeRings } from '../photos/rle.js'
-import { short } from '../support/short.js'
 import { encodeBrush } from './brush_rle.js'
 
 // Predictions as Label Studio takes them, in files and from its ML backends.

@@ -1,4 +1,4 @@
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 import { fromFloat16 } from './float16.js'
 
 // numpy's .npy files: numpy.lib.format.

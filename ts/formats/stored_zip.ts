@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 
 // Zip archives (PKWARE's APPNOTE 6.3) for numpy.load. docs/internals/dependencies.md says why this is our own code. Archives of others are read
 // by the command, with yauzl: the library does without that dependency.

@@ -1,10 +1,10 @@
+import { ignored } from '../core/defaults.js'
+import type { ImageData } from '../core/types.js'
 import { encodeCams } from '../formats/cams.js'
-import { ignored } from '../mask.js'
 import { encodeConfidence } from '../photos/confidence_png.js'
 import { encodeMask } from '../photos/mask_png.js'
 import { drawOverlay } from '../photos/overlay.js'
 import { maskPalette, parseColour, vividColour } from '../photos/palette.js'
-import type { ImageData } from '../types.js'
 
 /** The files that can be written for a photo. */
 export type OutputKind = 'mask' | 'overlay' | 'confidence' | 'cams'

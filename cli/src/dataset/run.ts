@@ -6,6 +6,7 @@ import { failedEvent, Progress, sayEnd, sayStart } from '../pipeline/progress.js
 import { writeFoundLabels } from '../results/found_labels.js'
 import { Journal } from '../results/journal.js'
 import { ResultStore, type Results } from '../results/store.js'
+import { loadOptions } from '../shared/engine_options.js'
 import { makeOutFolder } from '../shared/out_folder.js'
 import { say } from '../shared/say.js'
 import { stopSignal } from '../shared/stop.js'
@@ -26,8 +27,7 @@ export async function dataset(options: DatasetOptions): Promise<boolean> {
   const found = await asUsage(() => readDataset(kind, options, file))
   makeOutFolder('dataset', options.out)
   sharp.concurrency(1) // the cores belong to the engine
-  const { precision, threads, concurrency, maxSide, device } = options
-  const segmenter = await Segmenter.load({ model, precision, threads, concurrency, maxSide, device, signal })
+  const segmenter = await Segmenter.load({ ...loadOptions(options), model, signal })
   try {
     const plan = await prepare(segmenter, kind, options, file, signal)
     if (options.queue !== undefined) {

@@ -2,8 +2,8 @@ import { readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { invalid, ownPicture } from 'clip-es/support'
 import { existingPath } from '../files/existing.js'
-import { PhotoIndex } from '../sources/photo_index.js'
 import { isPhotoName } from './names.js'
+import { PhotoIndex } from './photo_index.js'
 
 /** The photos of one folder. Undefined if there is no such folder. */
 interface Listed {

@@ -16,10 +16,9 @@ export interface Engine {
   check(): void | Promise<void>
   /**
    * Does a photo, to the end: its results are kept when it returns.
-   * @param place in the job
    * @throws what is not the photo's fault: the job goes to another worker
    */
-  photo(photo: JobPhoto, job: string, place: number): Promise<PhotoOutcome>
+  photo(photo: JobPhoto, job: string): Promise<PhotoOutcome>
 }
 
 export interface ConsumeOptions {
@@ -81,18 +80,19 @@ async function doJob(job: Job<JobData>, ledgers: Ledgers, gate: Gate, options: C
     onPhoto?.(outcome)
     await job.updateProgress([place, outcome])
   }
-  const photo = (alone: boolean) => (place: number) =>
+  const photo = (alone: boolean) => (photo: JobPhoto) =>
     gate.pass(alone, async () => {
+      const [place] = photo
       await ledgers.begin(id, place)
       try {
-        await end(place, await engine.photo(job.data.photos[place] as JobPhoto, id, place))
+        await end(place, await engine.photo(photo, id))
       } catch (error) {
         await ledgers.giveUp(id, place)
         throw error
       }
     })
-  const { aside, suspects, rest } = sort(job.data.photos.length, ledger)
-  for (const place of aside) await end(place, { failed: asideMessage })
+  const { aside, suspects, rest } = sort(job.data.photos, ledger)
+  for (const [place] of aside) await end(place, { failed: asideMessage })
   const never = new AbortController().signal // a job that was begun is finished
   // Alone, also without photos of another job: if a worker ends again, it is known which photo it was.
   await forEachInOrder(suspects, 1, never, photo(true))
@@ -104,12 +104,12 @@ async function doJob(job: Job<JobData>, ledgers: Ledgers, gate: Gate, options: C
 const asideMessage = `put aside: ${mostLosses} workers ended while they worked on it; look at the photo, or try it again`
 
 /** The photos of a job that are not done, by what earlier workers left of them. */
-function sort(count: number, { outcomes, lost }: Ledger): Record<'aside' | 'suspects' | 'rest', number[]> {
-  const open = Array.from({ length: count }, (_, place) => place).filter((place) => !outcomes.has(place))
-  const losses = (place: number) => lost.get(place) ?? 0
+function sort(photos: readonly JobPhoto[], { outcomes, lost }: Ledger): Record<'aside' | 'suspects' | 'rest', JobPhoto[]> {
+  const open = photos.filter(([place]) => !outcomes.has(place))
+  const losses = ([place]: JobPhoto) => lost.get(place) ?? 0
   return {
-    aside: open.filter((place) => losses(place) >= mostLosses),
-    suspects: open.filter((place) => losses(place) > 0 && losses(place) < mostLosses),
-    rest: open.filter((place) => losses(place) === 0),
+    aside: open.filter((photo) => losses(photo) >= mostLosses),
+    suspects: open.filter((photo) => losses(photo) > 0 && losses(photo) < mostLosses),
+    rest: open.filter((photo) => losses(photo) === 0),
   }
 }

@@ -175,15 +175,7 @@ class QueueRun {
     })
     try {
       for (const { id, message } of work.failures) progress.listFailure(failedEvent(id, message))
-      let left = work.left
-      for (let unchanged = 0; left.length && unchanged < 3; ) {
-        const finished = await this.#pass(left, tally, server)
-        const before = left.length
-        left = leftOf(left, readJournal(options.out), this.results.store, plan).filter((item) => !tally.hasFailed(item))
-        tally.settle(work.left, left)
-        if (!finished) break // drained
-        unchanged = left.length < before ? 0 : unchanged + 1
-      }
+      const left = await this.#passes(tally, server)
       this.#reportLeft(left, progress, tally)
     } catch (error) {
       throw this.#withProgress(error, progress)
@@ -191,8 +183,23 @@ class QueueRun {
       progress.stop()
     }
     sayEnd(progress, work.already, options.json)
-    await this.#end(progress, server)
+    await this.#end(tally.failures > 0 && !server)
     return progress.failures === 0
+  }
+
+  /** @returns photos that have no results and have not failed: of a run that was drained, or whose workers write elsewhere */
+  async #passes(tally: Tally, server: PhotoServer | undefined): Promise<readonly DatasetItem[]> {
+    const { work, plan, options, results } = this
+    let left = work.left
+    for (let unchanged = 0; left.length && unchanged < 3; ) {
+      const finished = await this.#pass(left, tally, server)
+      const before = left.length
+      left = leftOf(left, readJournal(options.out), results.store, plan).filter((item) => !tally.hasFailed(item))
+      tally.settle(work.left, left)
+      if (!finished) break // drained
+      unchanged = left.length < before ? 0 : unchanged + 1
+    }
+    return left
   }
 
   /** @returns false if an operator drains the run */
@@ -232,12 +239,11 @@ class QueueRun {
     return new Stopped(`${error.message}; ${state}; ${goOn}: run the same command to follow them`, error.status)
   }
 
-  /** Failed photos stay in the queue for `clip-es queue retry-failed`, unless only this process could serve them. */
-  async #end(progress: Progress, server: PhotoServer | undefined): Promise<void> {
+  /** @param keep leave failed photos in the queue, for `clip-es queue retry-failed` */
+  async #end(keep: boolean): Promise<void> {
     const alive = new Set(await this.redis.smembers(this.#keys.workers))
     for (const worker of alive) if (!(await this.redis.exists(this.#keys.worker(worker)))) alive.delete(worker)
     removeLeftovers(this.options.out, (worker) => alive.has(worker))
-    if (progress.failures && !server) return
-    await removeRun(this.redis, this.#keys, this.#id)
+    if (!keep) await removeRun(this.redis, this.#keys, this.#id)
   }
 }

@@ -34,8 +34,11 @@ export interface FollowOptions {
 }
 
 interface OpenJob {
-  photos: readonly DatasetItem[]
-  /** Those that were reported, by their place in the job. */
+  /** All photos of the group: a job that an earlier producer added may have others of them than this one's. */
+  all: readonly DatasetItem[]
+  /** Places in the group of the photos to report. */
+  left: readonly number[]
+  /** Those that were reported, by their place. */
   reported: Map<number, PhotoOutcome>
   failed: boolean
 }
@@ -61,7 +64,7 @@ export class Follower {
   constructor(readonly options: FollowOptions) {
     const { redis, keys, run, groups } = options
     this.#queue = new Queue(run, { connection: redis, prefix: keys.prefix })
-    this.#events = new QueueEvents(run, { connection: redis.duplicate(), prefix: keys.prefix })
+    this.#events = new QueueEvents(run, { connection: redis, prefix: keys.prefix })
     this.#ledgers = new Ledgers(redis, keys, run)
     this.#groups = groups[Symbol.iterator]()
     this.#queue.on('error', () => undefined) // redis.ts reports them
@@ -73,7 +76,7 @@ export class Follower {
 
   /** The photo of a job that has not ended. */
   photo(job: string, place: number): DatasetItem | undefined {
-    return this.#open.get(job)?.photos[place]
+    return this.#open.get(job)?.all[place]
   }
 
   /**
@@ -134,7 +137,8 @@ export class Follower {
   #opened(group: Group): NewJob {
     const { run, pathOf } = this.options
     const job = newJob(run, group, pathOf)
-    this.#open.set(job.opts.jobId, { photos: group.left, reported: new Map(), failed: false })
+    const left = job.data.photos.map(([place]) => place)
+    this.#open.set(job.opts.jobId, { all: group.all, left, reported: new Map(), failed: false })
     this.#unfinished++
     return job
   }
@@ -145,10 +149,9 @@ export class Follower {
   }
 
   #report(open: OpenJob, place: number, outcome: PhotoOutcome): void {
-    const item = open.photos[place]
-    if (item === undefined || open.reported.has(place)) return
+    if (!open.left.includes(place) || open.reported.has(place)) return
     open.reported.set(place, outcome)
-    this.options.listener.ended(item, outcome)
+    this.options.listener.ended(open.all[place] as DatasetItem, outcome)
   }
 
   /** Reports jobs that are done and removes them. Jobs that an earlier producer added count as far as they are this one's. */
@@ -183,7 +186,7 @@ export class Follower {
       failed.add(id)
       if (open.failed) continue
       await this.#reportLedger(id, open)
-      for (const place of open.photos.keys()) this.#report(open, place, { failed: job.failedReason ?? 'its job failed' })
+      for (const place of open.left) this.#report(open, place, { failed: job.failedReason ?? 'its job failed' })
       open.failed = true
       this.#unfinished--
     }
@@ -194,7 +197,7 @@ export class Follower {
     for (const [place, outcome] of open.reported) {
       if (!('failed' in outcome)) continue
       open.reported.delete(place)
-      this.options.listener.again(open.photos[place] as DatasetItem)
+      this.options.listener.again(open.all[place] as DatasetItem)
     }
     open.failed = false
     this.#unfinished++

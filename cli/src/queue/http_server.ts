@@ -127,7 +127,8 @@ async function takeResult(
   }
   if (result.entry.settings !== settings) return answer(409, 'the results are of other settings')
   try {
-    await exchange.save(result.files, { ...item, ...result.entry, ...state })
+    const { labels, ...entry } = result.entry
+    await exchange.save(result.files, { ...item, labels, ...state, ...entry })
   } catch (error) {
     if (!isDiskError(error)) return answer(422, messageOf(error))
     onDiskError(error as Error)

@@ -3,8 +3,11 @@ import { statSync } from 'node:fs'
 import type { JobsOptions } from 'bullmq'
 import type { DatasetItem } from '../sources/dataset.js'
 
-/** A photo as jobs name it. Redis holds many of them, so it is a list: id, path from the root, and labels if they are known. */
-export type JobPhoto = [id: string, path: string, labels?: number[]]
+/**
+ * A photo as jobs name it. Redis holds many of them, so it is a list: place in the group (the same for every producer), id, path from the root, and
+ * labels if they are known.
+ */
+export type JobPhoto = [place: number, id: string, path: string, labels?: number[]]
 
 export interface JobData {
   photos: JobPhoto[]
@@ -96,8 +99,10 @@ export interface NewJob {
 
 /** @param pathOf how the job names the photo's file */
 export function newJob(run: string, { all, left }: Group, pathOf: (item: DatasetItem) => string): NewJob {
-  const photos = left.map((item): JobPhoto => {
-    return item.labels ? [item.id, pathOf(item), item.labels] : [item.id, pathOf(item)]
+  const wanted = new Set(left)
+  const photos = all.flatMap((item, place): JobPhoto[] => {
+    if (!wanted.has(item)) return []
+    return [item.labels ? [place, item.id, pathOf(item), item.labels] : [place, item.id, pathOf(item)]]
   })
   return { name: 'photos', data: { photos }, opts: { ...jobOptions, jobId: jobId(run, all) } }
 }

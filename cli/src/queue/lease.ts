@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import type { Redis } from 'ioredis'
+import { complain } from '../shared/say.js'
 import { UsageError } from '../shared/usage.js'
 import { sleep, unlessAborted } from '../shared/wait.js'
 import { type Keys, shortLife } from './runs.js'
@@ -32,16 +33,15 @@ export class Lease {
   /** @throws UsageError when another producer keeps it */
   async take(signal: AbortSignal): Promise<void> {
     const patience = performance.now() + shortLife + 1000
-    for (;;) {
+    for (let told = false; ; told = true) {
       const holder = await unlessAborted(signal, this.#try())
       if (holder === this.#holder) return
-      signal.throwIfAborted()
-      if (performance.now() > patience) {
-        const [host, pid] = holder.split(' ')
+      const [host, pid] = holder.split(' ')
+      if (!told) complain(`clip-es: waits for the producer of this folder, process ${pid} on ${host}, if it was killed`)
+      if (performance.now() > patience)
         throw new UsageError(
           `dataset: process ${pid} on ${host} already puts the photos of this folder into the queue; wait for it, or do another part with --shard`,
         )
-      }
       await sleep(500, signal)
     }
   }

@@ -4,7 +4,7 @@ import type { Keys } from './runs.js'
 
 /** What Redis knows of the photos of a job. */
 export interface Ledger {
-  /** By the photo's place in the job. */
+  /** By the photo's place in its group. */
   outcomes: Map<number, PhotoOutcome>
   /** How often photos were begun by workers that ended before the photo was done. */
   lost: Map<number, number>

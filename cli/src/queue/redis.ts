@@ -28,14 +28,15 @@ const slowestRetry = 5_000 // milliseconds between attempts
  */
 export async function connect(url: string): Promise<Redis> {
   const { protocol, hostname, port, username, password, pathname } = new URL(url)
+  const db = Number(pathname.slice(1) || 0)
   let connected = false
   const redis = new Redis({
     host: hostname.replace(/^\[(.*)\]$/, '$1'), // IPv6
     port: Number(port || 6379),
-    db: Number(pathname.slice(1) || 0),
+    db,
     ...(username ? { username: decodeURIComponent(username) } : {}),
     password: password ? decodeURIComponent(password) : process.env[passwordVariable],
-    ...(protocol === 'rediss:' ? { tls: { servername: hostname } } : {}),
+    ...(protocol === 'rediss:' ? { tls: {} } : {}),
     ...{ lazyConnect: true, maxRetriesPerRequest: null, connectTimeout, socketTimeout: silence },
     retryStrategy: (times) => (connected ? Math.min(200 * times, slowestRetry) : null),
   })
@@ -45,7 +46,7 @@ export async function connect(url: string): Promise<Redis> {
   })
   try {
     await redis.connect()
-    await redis.ping()
+    await redis.select(db) // by itself ioredis goes on with another one where there is none of that number
   } catch (error) {
     redis.disconnect()
     throw new RedisError(explain(url, last ?? error))
@@ -87,7 +88,10 @@ const remedies: readonly (readonly [pattern: RegExp, text: string])[] = [
   [/without any password configured/, 'it has no password: leave it out of the URL'],
   [/ECONNREFUSED/, 'start redis-server there, or check host and port'],
   [/ENOTFOUND|EAI_AGAIN/, 'check the name of the host'],
-  [/ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/, 'check the network and the firewall'],
+  [
+    /ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/,
+    'check the network and the firewall, and that it speaks TLS if and only if the URL begins with rediss:',
+  ],
   [/certificate|self.signed/i, 'name the file of its certificate authority in $NODE_EXTRA_CA_CERTS'],
   [/DB index/, 'this Redis has no database of that number; choose another one at the end of the URL'],
 ]

@@ -120,13 +120,12 @@ export const shortLife = 15_000
 /** Milliseconds between two times that it says so. */
 export const heartbeat = 4_000
 
-/** Whether somebody follows a run, and how many of its jobs wait or are in the queue at all. */
+/** Whether somebody follows a run, and how many jobs it has that are not done. */
 export interface Occupancy {
   followed: boolean
   waiting: number
   active: number
-  /** Failed ones, and ended ones that nobody has taken note of yet. */
-  others: number
+  failed: number
 }
 
 export async function occupancy(redis: Redis, keys: Keys, run: string): Promise<Occupancy> {
@@ -138,8 +137,7 @@ export async function occupancy(redis: Redis, keys: Keys, run: string): Promise<
     .llen(key('active'))
     .zcard(key('delayed'))
     .zcard(key('failed'))
-    .zcard(key('completed'))
     .exec()
-  const [followed = 0, wait = 0, active = 0, delayed = 0, failed = 0, completed = 0] = (replies ?? []).map(([, n]) => Number(n))
-  return { followed: followed > 0, waiting: wait + delayed, active, others: failed + completed }
+  const [followed = 0, wait = 0, active = 0, delayed = 0, failed = 0] = (replies ?? []).map(([, n]) => Number(n))
+  return { followed: followed > 0, waiting: wait + delayed, active, failed }
 }

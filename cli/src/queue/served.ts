@@ -56,5 +56,5 @@ const isNumbers = (value: unknown): value is number[] =>
 function checked({ labels, scores, presence, settings }: ResultEntry): ResultEntry {
   const optional = presence === undefined || isNumbers(presence)
   if (!isNumbers(labels) || !isNumbers(scores) || !optional || typeof settings !== 'string') throw new Error('the entry is wrong')
-  return { labels, scores, settings, ...(presence ? { presence } : {}) }
+  return { labels, settings, scores, ...(presence ? { presence } : {}) }
 }

@@ -17,6 +17,10 @@ export class Tally implements Listener {
     readonly onFailed: (item: DatasetItem, message: string) => void = () => undefined,
   ) {}
 
+  get failures(): number {
+    return this.#failed.size
+  }
+
   isDone = (item: DatasetItem): boolean => this.#done.has(item)
   hasFailed = (item: DatasetItem): boolean => this.#failed.has(item)
 

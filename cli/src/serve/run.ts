@@ -2,6 +2,7 @@ import { basename, extname } from 'node:path'
 import type { ClassFile } from 'clip-es'
 import type { ServeOptions } from 'clip-es-server'
 import { classFileNamed } from '../shared/class_sets.js'
+import { loadOptions } from '../shared/engine_options.js'
 import { complain, say } from '../shared/say.js'
 import { stopSignal } from '../shared/stop.js'
 import { asUsage, UsageError } from '../shared/usage.js'
@@ -25,8 +26,8 @@ function tlsOf({ tlsCert, tlsKey }: ServeArguments): ServeOptions['tls'] {
 }
 
 function optionsOf(given: ServeArguments): ServeOptions {
-  const { host, port, model, precision, device, threads, concurrency, maxSide, apiKeys, open, cors, trustProxy, log } = given
-  const load = { model, precision, device, threads, concurrency, maxSide }
+  const { host, port, apiKeys, open, cors, trustProxy, log } = given
+  const load = loadOptions(given)
   const tls = tlsOf(given)
   return {
     ...{ host, port, load, classFiles: classFiles(given.classFile), limits: limitsOf(given) },

@@ -1,4 +1,4 @@
-import { type Device, defaults, type Precision } from 'clip-es'
+import { type Device, defaults, type LoadOptions, type Precision } from 'clip-es'
 import { precisions } from 'clip-es/support'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { integerFrom } from './usage.js'
@@ -11,6 +11,13 @@ export interface EngineOptions {
   threads?: number
   concurrency?: number
   maxSide?: number
+  weightsFolder?: string
+}
+
+/** The engine options among those of a command. */
+export function loadOptions(given: EngineOptions): LoadOptions {
+  const { model, precision, device, threads, concurrency, maxSide, weightsFolder } = given
+  return { model, precision, device, threads, concurrency, maxSide, weightsFolder }
 }
 
 export function deviceFrom(text: string): Device {
@@ -33,3 +40,4 @@ export const addEngineOptions = (command: Command): Command =>
       `longest side of the image in the network, or 'none' for no limit (default: ${defaults.maxSide})`,
       maxSide,
     )
+    .option('--weights-folder <dir>', 'keep prepared weights here: later runs load quickly, and processes share memory')

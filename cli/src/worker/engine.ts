@@ -60,8 +60,8 @@ export async function engineOf(
       const reason = refusal(run, root)
       if (reason !== undefined) throw new Error(reason)
     },
-    photo: (photo, id, place) => {
-      const exchange = folder?.exchange ?? (run.exchange.kind === 'http' ? servedPhoto(run.exchange, id, place) : undefined)
+    photo: (photo, id) => {
+      const exchange = folder?.exchange ?? (run.exchange.kind === 'http' ? servedPhoto(run.exchange, id, photo[0]) : undefined)
       return doPhoto(photo, run, datasetStages(job, exchange as Exchange))
     },
     close: () => folder?.close(),
@@ -69,7 +69,7 @@ export async function engineOf(
 }
 
 async function doPhoto(photo: JobPhoto, run: RunInfo, stages: ReturnType<typeof datasetStages>): Promise<PhotoOutcome> {
-  const [id, path, labels] = photo
+  const [, id, path, labels] = photo
   const item: DatasetItem = {
     id,
     photo: run.exchange.kind === 'folder' ? join(run.exchange.root, path) : path,

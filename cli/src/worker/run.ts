@@ -16,7 +16,7 @@ import { Models } from './models.js'
 import type { WorkerOptions } from './options.js'
 import { beat, Counts, serveMetrics } from './state.js'
 
-const pause = 1500 // milliseconds between two looks at the runs
+const pause = 1000 // milliseconds between two looks at the runs
 const rest = 5_000 // milliseconds after a job that this worker could not do
 const patience = 60_000 // milliseconds until a run whose model was not found is looked at again
 const emptyLooks = 4 // looks without work, after which --until-done ends
@@ -76,8 +76,8 @@ class Loop {
       }
     } catch (error) {
       if (!signal.aborted) throw error
-      if (this.#current) say('the jobs in work are finished first; a second signal ends the worker at once')
     } finally {
+      if (signal.aborted && this.#current) say('the jobs in work are finished first; a second signal ends the worker at once')
       await this.#leave()
       await this.#models.close()
     }
@@ -92,27 +92,19 @@ class Loop {
     for (const text of unread) this.#refuse(text, text)
     const able = runs.filter((run) => this.#isAble(run))
     const states = await Promise.all(able.map((run) => occupancy(this.redis, this.keys, run.id)))
-    let found = false
-    for (const [i, run] of able.entries()) {
-      const state = states[i] as Occupancy
-      if (isOver(state)) await removeRun(this.redis, this.keys, run.id)
-      found ||= state.waiting + state.active > 0
-    }
-    const hasWork = ({ id }: RunInfo) => {
-      const state = states[able.findIndex((run) => run.id === id)]
-      return state !== undefined && state.waiting > 0 && canBeServed(able.find((run) => run.id === id) as RunInfo, state)
-    }
-    const next = this.#current && (await this.#isCurrent(able, hasWork)) ? undefined : able.find(hasWork)
-    if (next) await this.#enter(next)
-    return found
+    const withWork = able.filter((run, i) => canBegin(run, states[i] as Occupancy))
+    if (!(await this.#stays(able, withWork)) && withWork[0]) await this.#enter(withWork[0])
+    for (const [i, run] of able.entries()) if (isOver(states[i] as Occupancy)) await removeRun(this.redis, this.keys, run.id)
+    return states.some(({ waiting, active }) => waiting + active > 0)
   }
 
-  /** Whether to stay with the run. A producer that has begun again serves photos under another token. */
-  async #isCurrent(able: readonly RunInfo[], hasWork: (run: RunInfo) => boolean): Promise<boolean> {
-    const { run } = this.#current as Current
-    const now = able.find(({ id }) => id === run.id)
-    const same = now !== undefined && JSON.stringify(now.exchange) === JSON.stringify(run.exchange)
-    if (same && (hasWork(now) || !able.some(hasWork))) return true
+  /** Whether the worker has a run and stays with it. A producer that was started again serves photos under another token. */
+  async #stays(able: readonly RunInfo[], withWork: readonly RunInfo[]): Promise<boolean> {
+    if (!this.#current) return false
+    const { id, exchange } = this.#current.run
+    const now = able.find((run) => run.id === id)
+    const isSame = now !== undefined && JSON.stringify(now.exchange) === JSON.stringify(exchange)
+    if (isSame && (withWork.includes(now) || !withWork.length)) return true
     await this.#leave()
     return false
   }
@@ -150,6 +142,10 @@ class Loop {
       this.#refuse(run.id, `the run ${run.id} (${run.out}) is not for this worker: ${messageOf(error)}`)
       return
     }
+    if (signal.aborted) {
+      engine.close()
+      return
+    }
     counts.run = run.id
     const stalledAfter = 1000 * options.stalledAfter
     const consumer: Worker<JobData> = consume({
@@ -184,8 +180,9 @@ class Loop {
   }
 }
 
-/** Nobody follows the run, and no job of it is left. */
-const isOver = ({ followed, waiting, active, others }: Occupancy): boolean => !followed && waiting + active + others === 0
+/** Nobody follows the run, and all its jobs are done: the journal has their photos. */
+const isOver = ({ followed, waiting, active, failed }: Occupancy): boolean => !followed && waiting + active + failed === 0
 
-/** Photos that a producer serves cannot be done without it. */
-const canBeServed = ({ exchange }: RunInfo, { followed }: Occupancy): boolean => exchange.kind === 'folder' || followed
+/** Whether jobs wait. Photos that a producer serves cannot be done without it. */
+const canBegin = ({ exchange }: RunInfo, { waiting, followed }: Occupancy): boolean =>
+  waiting > 0 && (exchange.kind === 'folder' || followed)

@@ -88,8 +88,8 @@ class Session {
   async #segment({ id, words, crf }, signal) {
     if (!this.#photo) throw new Error('there is no photo yet; send one before words')
     const photo = await this.#photo
-    const classes = await this.#encodeWords(words, signal)
     const start = performance.now()
+    const classes = await this.#encodeWords(words, signal)
     const { mask, labels, width, height } = await photo.segment(classes, { crf, signal })
     const milliseconds = performance.now() - start
     return { type: 'masks', id, width, height, mask, labels, milliseconds }

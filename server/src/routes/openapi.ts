@@ -25,6 +25,7 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
       tags: [
         { name: 'segment', description: 'Masks for photos' },
         { name: 'classes', description: 'Class sets by name' },
+        { name: 'tools', description: 'The protocols of other tools' },
         { name: 'operation', description: 'For those who run the server' },
       ],
     },

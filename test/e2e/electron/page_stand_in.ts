@@ -48,6 +48,13 @@ function standIn() {
 
 type InPage = { deliver(message: unknown, port?: number): void; fromEngine(port: number, message: unknown): void }
 
+const opened: (() => Promise<void>)[] = []
+
+/** Closes all pages and ends their engines, also after a test that failed. */
+export async function closePages(): Promise<void> {
+  for (const close of opened.splice(0)) await close()
+}
+
 /** Opens the example's page with an engine of its own. `problems` are errors and refusals that its console shows. */
 export async function openPage(browser: Browser, env: NodeJS.ProcessEnv) {
   const { host, children } = createHost(join(example, 'engine/index.js'), { env })
@@ -62,11 +69,11 @@ export async function openPage(browser: Browser, env: NodeJS.ProcessEnv) {
     await route.fulfill({ status: answer.status, headers: Object.fromEntries(answer.headers), body })
   })
   await connectEngine(page, host)
-  const close = async () => {
+  opened.push(async () => {
     host.stop()
     await page.close()
-  }
-  return { page, problems, children, close, origin, open: () => page.goto(`${origin}/index.html`) }
+  })
+  return { page, problems, children, origin, open: () => page.goto(`${origin}/index.html`) }
 }
 
 async function connectEngine(page: Page, host: ReturnType<typeof createHost>['host']): Promise<void> {

@@ -78,5 +78,14 @@ export function createHost(program: string, options?: ForkOptions): { host: Host
     children.push(child)
     return child
   }
-  return { host: new EngineHost(start, () => new MessageChannel()), children }
+  const host = new EngineHost(start, () => new MessageChannel())
+  hosts.push(host)
+  return { host, children }
+}
+
+const hosts: Host[] = []
+
+/** Ends all processes, also after a test that failed. */
+export function stopHosts(): void {
+  for (const host of hosts.splice(0)) host.stop()
 }
