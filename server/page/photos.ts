@@ -66,7 +66,7 @@ export class Photos {
     if (!file) return
     const most = this.limits?.photoBytes ?? Number.POSITIVE_INFINITY
     if (file.size > most) {
-      const detail = `${file.name} has ${megabytes(file.size)}; this server takes up to ${megabytes(most)}`
+      const detail = `the file ${file.name} has ${megabytes(file.size)}; this server takes up to ${megabytes(most)}`
       showProblem('The photo is too large', detail, 'Save it smaller, for example as JPEG, and open it again')
     } else {
       this.#store.update({ scene: '' })

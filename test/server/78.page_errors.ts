@@ -31,7 +31,7 @@ browserTest('a photo that is too large, and a file that is not a photo', async (
     const alert = page.getByRole('alert')
     assert.match(
       (await alert.textContent()) as string,
-      /The photo is too large.*scene02\.png has 0\.15 MiB; this server takes up to 0\.11 MiB\..*Save it smaller/,
+      /The photo is too large.*The file scene02\.png has 0\.15 MiB; this server takes up to 0\.11 MiB\..*Save it smaller/,
     )
     await page.locator('#file').setInputFiles({ name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('not a photo') })
     await alert.getByText('A value is wrong').waitFor()
