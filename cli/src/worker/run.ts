@@ -92,8 +92,11 @@ class Loop {
     for (const text of unread) this.#refuse(text, text)
     const able = runs.filter((run) => this.#isAble(run))
     const states = await Promise.all(able.map((run) => occupancy(this.redis, this.keys, run.id)))
-    const withWork = able.filter((run, i) => canBegin(run, states[i] as Occupancy))
-    if (!(await this.#stays(able, withWork)) && withWork[0]) await this.#enter(withWork[0])
+    const stateOf = (run: RunInfo) => states[able.indexOf(run)] as Occupancy
+    const withWork = able.filter((run) => stateOf(run).waiting > 0 && canBegin(run, stateOf(run)))
+    // Where all jobs are in work, their workers may be dead: only who has entered a run notices and gets the jobs.
+    const next = withWork[0] ?? able.find((run) => stateOf(run).active > 0 && canBegin(run, stateOf(run)))
+    if (!(await this.#stays(able, withWork)) && next) await this.#enter(next)
     for (const [i, run] of able.entries()) if (isOver(states[i] as Occupancy)) await removeRun(this.redis, this.keys, run.id)
     return states.some(({ waiting, active }) => waiting + active > 0)
   }
@@ -183,6 +186,5 @@ class Loop {
 /** Nobody follows the run, and all its jobs are done: the journal has their photos. */
 const isOver = ({ followed, waiting, active, failed }: Occupancy): boolean => !followed && waiting + active + failed === 0
 
-/** Whether jobs wait. Photos that a producer serves cannot be done without it. */
-const canBegin = ({ exchange }: RunInfo, { waiting, followed }: Occupancy): boolean =>
-  waiting > 0 && (exchange.kind === 'folder' || followed)
+/** Photos that a producer serves cannot be done without it. */
+const canBegin = ({ exchange }: RunInfo, { followed }: Occupancy): boolean => exchange.kind === 'folder' || followed
