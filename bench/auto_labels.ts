@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { demoClasses, demoScenes } from '../cli/src/demo/scenes.js'
 import { makeDemoSet } from '../test/e2e/demo_set.js'
-import { defaults } from '../ts/defaults.js'
+import { competingTexts, textProbabilities } from '../ts/classes/text_scores.js'
+import { defaults } from '../ts/core/defaults.js'
 import type { ClassSet, ImageData } from '../ts/index.js'
 import { Segmenter } from '../ts/index.js'
 import { largestValues, smoothPatches } from '../ts/labels/patches.js'
 import { readPhoto } from '../ts/photos/read_photo.js'
-import { competingTexts, textProbabilities } from '../ts/text_scores.js'
 
 interface Picture {
   /** Which half of the scenes it is made of. */

@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import sharp from 'sharp'
-import { type DatasetJob, datasetStages } from '../cli/src/dataset/photo.js'
+import { type DatasetJob, datasetStages, folderExchange } from '../cli/src/dataset/photo.js'
 import { othersInWork, runPipeline } from '../cli/src/pipeline/pipeline.js'
 import { Progress } from '../cli/src/pipeline/progress.js'
 import { Journal } from '../cli/src/results/journal.js'
@@ -52,7 +52,7 @@ async function around(photos: string[], engine: Engine, outputs: OutputKind[], a
       return { text: () => '', json: () => ({}) }
     },
   }
-  await runPipeline(items, datasetStages(job, { store, journal }), run)
+  await runPipeline(items, datasetStages(job, folderExchange({ store, journal }, outputs)), run)
   journal.close()
   rmSync(out, { recursive: true })
 }

@@ -1,8 +1,8 @@
 // npx tsx bench/precision.ts: what rounding costs. The embedded model on its scenes, in float32 and in the other precisions.
 import { demoClasses, demoScenes } from '../cli/src/demo/scenes.js'
 import { Confusion, meanOfNumbers } from '../cli/src/metrics/confusion.js'
+import { embeddedModel } from '../ts/engine/model_path.js'
 import { type ClassSet, type Precision, Segmenter, type SegmentResult } from '../ts/index.js'
-import { embeddedModel } from '../ts/model_path.js'
 import { table } from './print.js'
 
 type Scenes = Awaited<ReturnType<typeof demoScenes>>

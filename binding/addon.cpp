@@ -1,10 +1,11 @@
-// The entry point. The add-on exports { Segmenter, EncodedImage, Crf, isFirst, hasAmx }.
+// The entry point. The add-on exports { Segmenter, EncodedImage, Crf, isFirst, hasAmx, usableCores }.
 #include <napi.h>
 
 #include <atomic>
 
 #include "addon_data.h"
 #include "core/platform/library.h"
+#include "core/platform/threads.h"
 #include "crf_wrap.h"
 #include "encoded_image_wrap.h"
 #include "segmenter_wrap.h"
@@ -36,6 +37,8 @@ Napi::Value is_first(const Napi::CallbackInfo& info) {
 
 Napi::Value has_amx(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), torch::cpu_has_amx()); }
 
+Napi::Value usable_cores(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), platform::usable_cores()); }
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   // Node would unload the add-on when the last worker thread that uses it ends. The next worker would load it again, while LibTorch still
   // has the threads and tables of the first load.
@@ -48,6 +51,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("EncodedImage", encoded_image);
   exports.Set("isFirst", Napi::Function::New(env, is_first, "isFirst"));
   exports.Set("hasAmx", Napi::Function::New(env, has_amx, "hasAmx"));
+  exports.Set("usableCores", Napi::Function::New(env, usable_cores, "usableCores"));
   return exports;
 }
 

@@ -28,7 +28,9 @@ SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
   return {.precision = precision,
           .threads = static_cast<int>(integer(settings, "threads")),
           .max_side = integer(settings, "maxSide"),
-          .device = settings.Get("device").As<Napi::String>().Utf8Value()};
+          .device = settings.Get("device").As<Napi::String>().Utf8Value(),
+          .weights_folder = settings.Get("weightsFolder").As<Napi::String>().Utf8Value(),
+          .lower_priority = settings.Get("priority").As<Napi::String>().Utf8Value() == "low"};
 }
 
 QueueSettings to_queue_settings(const Napi::Object& settings) {
@@ -73,7 +75,17 @@ SegmentOutputs to_outputs(const Napi::Object& outputs) {
           .scores = pointer<float>(outputs, "scores")};
 }
 
-Napi::Object to_js(Napi::Env env, const Model& model, Precision precision, const std::string& device) {
+const char* name_of(WeightsOrigin origin) {
+  switch (origin) {
+    case WeightsOrigin::kArchive: return "archive";
+    case WeightsOrigin::kMemory: return "memory";
+    case WeightsOrigin::kFile: return "file";
+  }
+  return "";
+}
+
+Napi::Object to_js(Napi::Env env, const Segmenter& segmenter) {
+  const Model& model = segmenter.model();
   Napi::Object out = Napi::Object::New(env);
   const auto set = [&](const char* name, int64_t value) { out.Set(name, static_cast<double>(value)); };
   set("patch", model.shape.patch);
@@ -89,8 +101,10 @@ Napi::Object to_js(Napi::Env env, const Model& model, Precision precision, const
   out.Set("assumedHeads", model.assumed_heads);
   out.Set("logitScale", model.logit_scale);
   out.Set("fingerprint", model.fingerprint_text());
-  out.Set("precision", name_of(precision));
-  out.Set("device", device);
+  out.Set("precision", clip_es::name_of(segmenter.precision()));
+  out.Set("device", segmenter.device());
+  out.Set("weightsFrom", name_of(segmenter.load().origin));
+  out.Set("weightsFailure", segmenter.load().failure);
   return out;
 }
 

@@ -48,7 +48,7 @@ struct Texts {
 // { mask?, confidence?, cams?, scores }
 SegmentOutputs to_outputs(const Napi::Object&);
 
-Napi::Object to_js(Napi::Env, const Model&, Precision, const std::string& device);
+Napi::Object to_js(Napi::Env, const Segmenter&);                         // the model and how it was loaded
 Napi::Object to_js(Napi::Env, const StageTimes&, double queue_seconds);  // in milliseconds
 Napi::Value to_js(Napi::Env, const Failure&);                            // an Error with a code
 

@@ -3,6 +3,7 @@
 #include "addon_data.h"
 #include "convert.h"
 #include "core/denormals.h"
+#include "core/platform/threads.h"
 #include "crf/dense_crf.h"
 
 namespace clip_es::binding {
@@ -39,7 +40,8 @@ Napi::Value CrfWrap::queue_crf(const Napi::CallbackInfo& info) {
                confidence = elements<float>(output.Get("confidence"))](const JobContext& job_context) {
     const FlushDenormals flush;
     const TrimArena trim{arena_};
-    if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_);
+    platform::lower_thread_priority();
+    if (!pool_) pool_ = std::make_unique<ThreadPool>(threads_, [] { platform::lower_thread_priority(); });
     HostContext context{*pool_, arena_, &job_context.cancelled};
     dense_crf(context, {rgb.data(), width, height, scores.data(), labels}, settings,
               {.marginals = marginals.data(), .mask = mask.data(), .confidence = confidence.data()});

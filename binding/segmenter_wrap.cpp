@@ -78,7 +78,7 @@ Napi::Value SegmenterWrap::queue_open(const Napi::CallbackInfo& info) {
     const Segmenter& first = *segmenters_.front();
     reported_bytes_ = static_cast<int64_t>(first.bytes());
     Napi::MemoryManagement::AdjustExternalMemory(env, reported_bytes_);
-    return to_js(env, first.model(), first.precision(), first.device());
+    return to_js(env, first);
   };
   return queue_.push(info.Env(), std::move(job));
 }

@@ -10,13 +10,13 @@ namespace clip_es {
 // The first half: the stages that do not depend on words.
 void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, StageTimes& times) {
   DeviceArena::Scope scope(c.arena);
-  const auto patches = c.arena.take<float>(batch.patches * model_->patch_values());
-  const auto tokens = c.arena.take<float>(batch.tokens * model_->image.width);
+  const auto patches = c.arena.take<float>(batch.patches * model().patch_values());
+  const auto tokens = c.arena.take<float>(batch.tokens * model().image.width);
   {
     const auto timed = clock_.section(*device_, times, &StageTimes::preprocess);
     for (size_t i = 0, first = 0; i < batch.size(); ++i) {
       c.checkpoint();
-      const size_t count = batch.grids[i].patches() * model_->patch_values();
+      const size_t count = batch.grids[i].patches() * model().patch_values();
       device_->preprocess(c, batch.photos[i], settings_.max_side, patches.subspan(first, count));
       first += count;
     }
@@ -33,7 +33,7 @@ void Segmenter::segment_photo(DeviceContext c, const Encoding& photo, Request& r
   const auto time = [&](double StageTimes::*stage) { return clock_.section(*device_, request.times, stage); };
   c.checkpoint();
   DeviceArena::Scope scope(c.arena);
-  const size_t competing = texts.labels() + texts.background.size() / model_->shape.embedding;
+  const size_t competing = texts.labels() + texts.background.size() / model().shape.embedding;
   const auto logits = c.arena.take<float>(competing), probabilities = c.arena.take<float>(competing);
   const auto new_maps = [&] { return DeviceMaps{c.arena.take<float>(texts.labels() * photo.grid.patches()), texts.labels(), photo.grid}; };
   DeviceMaps maps = new_maps();

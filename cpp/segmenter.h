@@ -7,8 +7,8 @@
 #include <string>
 
 #include "batch.h"
-#include "clip/text_tower.h"
 #include "device/device.h"
+#include "loaded_model.h"
 #include "request.h"
 
 namespace clip_es {
@@ -16,8 +16,12 @@ namespace clip_es {
 struct SegmenterSettings {
   Precision precision = Precision::kFloat32;
   int threads = 1;
-  int64_t max_side = 1024;     // see patch_grid(); 0 means no limit
-  std::string device = "cpu";  // see open_device()
+  int64_t max_side = 1024;          // see patch_grid(); 0 means no limit
+  std::string device = "cpu";       // see open_device()
+  std::string weights_folder = {};  // see load_model()
+  // Lowers the priority of all threads that compute, including threads that call the segmenter, so that other threads of the process need
+  // not wait for a core: see platform::lower_thread_priority().
+  bool lower_priority = false;
 };
 
 // Not thread-safe: one call at a time. Threads that work at the same time use clones, which share the model and the weights.
@@ -33,7 +37,8 @@ class Segmenter {
   // Limits the number of threads that the next calls use.
   void set_threads(int threads) { pool_.set_threads(threads); }
 
-  const Model& model() const { return *model_; }
+  const Model& model() const { return *load_.loaded->model; }
+  const LoadResult& load() const { return load_; }
   Precision precision() const { return settings_.precision; }
   std::string device() const { return device_->name(); }
   size_t bytes() const;          // of the weights, which clones share, and of the workspace
@@ -70,8 +75,7 @@ class Segmenter {
   ThreadPool pool_;
   Arena arena_;  // host memory
   std::unique_ptr<Device> device_;
-  std::shared_ptr<const Model> model_;
-  std::shared_ptr<const TextTower> text_;
+  LoadResult load_;
   // Kept for the next batch, so that photos of a known size need no allocation.
   PhotoBatch photos_;
   DeviceBuffer memory_;

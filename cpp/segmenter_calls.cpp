@@ -2,26 +2,32 @@
 #include <algorithm>
 
 #include "cam/embeddings.h"
-#include "clip/model_file.h"
 #include "clip/preprocess.h"
 #include "core/denormals.h"
+#include "core/platform/threads.h"
 #include "segmenter.h"
 #include "torch/library.h"
 
 namespace clip_es {
 namespace {
 
+// Sets the state that a computing thread keeps.
+void prepare_thread(const SegmenterSettings& settings) {
+  torch::use_one_thread();
+  if (settings.lower_priority) platform::lower_thread_priority();
+}
+
 // Sets the state that a computing thread needs. The caller may call the engine on any thread.
 struct EngineThread {
-  EngineThread() { torch::use_one_thread(); }
+  explicit EngineThread(const SegmenterSettings& settings) { prepare_thread(settings); }
   FlushDenormals flush;
 };
 
 // Runs `work` between the device's begin() and finish(). finish() is called even if work throws: after it, the device no longer uses its
 // memory or the caller's.
 template <class Work>
-void run_on(Device& device, Work work) {
-  const EngineThread thread;
+void run_on(const SegmenterSettings& settings, Device& device, Work work) {
+  const EngineThread thread(settings);
   device.begin();
   try {
     work();
@@ -63,35 +69,33 @@ bool is_out_of_memory(const std::exception_ptr& failure) {
 Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settings, const std::atomic<bool>* cancelled,
                      std::unique_ptr<Device> device)
     : settings_(settings),
-      pool_(settings.threads, torch::use_one_thread),
+      pool_(settings.threads, [settings] { prepare_thread(settings); }),
       device_(device ? std::move(device) : open_device(settings.device, arena_)) {
-  torch::use_one_thread();
+  prepare_thread(settings);
   HostContext h = host(cancelled);
-  const ModelFile file(archive, cancelled);
-  model_ = file.model();
-  device_->load(h, file, settings.precision);
-  text_ = std::make_shared<const TextTower>(file);
+  load_ = load_model(h, *device_, archive, settings.precision, settings.weights_folder);
 }
 
 Segmenter::Segmenter(const Segmenter& first, int threads)
     : settings_(first.settings_),
-      pool_(threads, torch::use_one_thread),
+      pool_(threads, [settings = first.settings_] { prepare_thread(settings); }),
       device_(first.device_->clone(arena_)),
-      model_(first.model_),
-      text_(first.text_) {}
+      load_(first.load_) {}
 
 std::unique_ptr<Segmenter> Segmenter::clone(int threads) const { return std::unique_ptr<Segmenter>(new Segmenter(*this, threads)); }
 
 size_t Segmenter::bytes() const {
-  return model_->bytes() + text_->bytes() + device_->weight_bytes() + arena_.capacity() + device_->workspace_bytes() + memory_.bytes();
+  const LoadedModel& loaded = *load_.loaded;
+  return loaded.model->bytes() + loaded.text->bytes() + loaded.weights->bytes() + arena_.capacity() + device_->workspace_bytes() +
+         memory_.bytes();
 }
 
 uint64_t Segmenter::allocations() const { return arena_.allocations() + device_->allocations(); }
 
 void Segmenter::encode_text(std::span<const int32_t> tokens, std::span<float> embeddings, const std::atomic<bool>* cancelled) {
-  const EngineThread thread;
+  const EngineThread thread(settings_);
   HostContext h = host(cancelled);
-  clip_es::encode_text(h, *model_, *text_, tokens, embeddings);
+  clip_es::encode_text(h, model(), *load_.loaded->text, tokens, embeddings);
 }
 
 std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& times, const std::atomic<bool>* cancelled) {
@@ -99,8 +103,8 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
   auto encoded = std::make_shared<EncodedImage>();
   photos_.photos = {image};
   clock_.clear();
-  run_on(*device_, [&] {
-    photos_.lay_out(*model_, settings_.max_side, device_->memory(), encoded->memory);
+  run_on(settings_, *device_, [&] {
+    photos_.lay_out(model(), settings_.max_side, device_->memory(), encoded->memory);
     encode_photos(on_device(cancelled), photos_, times);
   });
   clock_.collect(*device_);
@@ -115,7 +119,7 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
 void Segmenter::embeddings(const EncodedImage& encoded, std::span<float> image, std::span<float> patches,
                            const std::atomic<bool>* cancelled) {
   DeviceContext c = on_device(cancelled);
-  run_on(*device_, [&] { device_->embeddings(c, encoded.encoding.last_block, image, patches); });
+  run_on(settings_, *device_, [&] { device_->embeddings(c, encoded.encoding.last_block, image, patches); });
 }
 
 void Segmenter::segment(std::span<Request> requests, const std::atomic<bool>* cancelled) {
@@ -158,9 +162,9 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
   StageTimes shared;
   clock_.clear();
   try {
-    run_on(*device_, [&] {
+    run_on(settings_, *device_, [&] {
       if (!photos_.photos.empty()) {
-        photos_.lay_out(*model_, settings_.max_side, device_->memory(), memory_);
+        photos_.lay_out(model(), settings_.max_side, device_->memory(), memory_);
         encode_photos(on_device(cancelled), photos_, shared);
       }
       size_t next = 0;  // photo of the batch

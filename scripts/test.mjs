@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildPage } from '../server/page/build.mjs'
 import { ensureAddon } from './build_addon.mjs'
 import { add, failure, none, notes } from './test/counts.mjs'
 import { runCppTests } from './test/cpp.mjs'
@@ -24,7 +25,9 @@ const suites = {
   types: { exists: true, run: checkTypes },
   cpp: { exists: existsSync('test/cpp/main.cpp'), run: runCppTests },
   golden: { ...uvuSuite(testFiles('test/golden')), needsAddon: true },
+  server: { ...uvuSuite(testFiles('test/server'), { workers }), needsAddon: true },
   e2e: { ...uvuSuite(testFiles('test/e2e'), { workers }), needsAddon: true },
+  machines: { ...uvuSuite(testFiles('test/machines')), needsAddon: true }, // one worker: each test has many processes
   package: { ...uvuSuite(testFiles('test/package')), needsAddon: true }, // one worker: they build in the checkout
   'node-versions': { exists: true, run: runNodeVersions, needsAddon: true },
   platforms: { exists: true, run: runPlatforms },
@@ -35,10 +38,13 @@ const suites = {
 /** Compiles the TypeScript, and the add-on if a suite needs it. A failure is counted, and the suites still run. */
 async function build(needsAddon) {
   let counts = none
-  for (const project of ['tsconfig.json', 'cli/tsconfig.json']) {
+  for (const project of ['tsconfig.json', 'server/tsconfig.json', 'server/page/tsconfig.json', 'cli/tsconfig.json']) {
     const { status, ending } = await runNode([tsc, '-p', project])
     if (status !== 0) counts = add(counts, failure(`the TypeScript of ${project} does not compile (${ending})`))
   }
+  await buildPage().catch((error) => {
+    counts = add(counts, failure(`the page cannot be bundled: ${error.message}`))
+  })
   if (!needsAddon || !existsSync('dist/index.js')) return counts
   try {
     await ensureAddon()

@@ -1,13 +1,13 @@
 import { types } from 'node:util'
-import { allocate } from './allocate.js'
-import { checkInteger, checkMemory, checkOptions, checkSignal, wrong } from './check.js'
-import { crfOptionNames, resolveCrfOptions } from './crf_options.js'
-import { invalid } from './errors.js'
-import { checkImage } from './image.js'
-import { Jobs } from './jobs.js'
-import { physicalCores } from './load_options.js'
-import { create, type NativeCrf } from './native.js'
-import type { CrfOptions } from './types.js'
+import { allocate } from './core/allocate.js'
+import { checkInteger, checkMemory, checkOptions, checkSignal, wrong } from './core/check.js'
+import { invalid } from './core/errors.js'
+import type { CrfOptions } from './core/types.js'
+import { defaultThreads } from './engine/cores.js'
+import { crfOptionNames, resolveCrfOptions } from './engine/crf_options.js'
+import { checkImage } from './engine/image.js'
+import { Jobs } from './engine/jobs.js'
+import { create, type NativeCrf } from './engine/native.js'
 
 /** A photo and how much each label is there, pixel by pixel. */
 export interface DenseCrfInput {
@@ -89,7 +89,7 @@ function allocateResult(pixels: number, labels: number): DenseCrfResult {
 export async function denseCrf(input: DenseCrfInput, options: DenseCrfOptions = {}): Promise<DenseCrfResult> {
   if (typeof input !== 'object' || input === null) throw wrong(call, 'input', input, '{ rgb, width, height, scores, labels }')
   const { rgb, width, height, scores, labels } = input
-  const { threads = physicalCores(), signal, ...settings } = checkOptions<DenseCrfOptions>(call, options, optionNames)
+  const { threads = defaultThreads(), signal, ...settings } = checkOptions<DenseCrfOptions>(call, options, optionNames)
   const image = checkImage(call, { data: rgb, width, height }, 2 ** 31)
   if (image.channels !== 3)
     throw invalid(`${call}: rgb has ${rgb.length} bytes; ${width} x ${height} needs ${3 * width * height} (RGB)`)

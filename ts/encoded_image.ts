@@ -1,7 +1,7 @@
-import type { ClassSet } from './class_set.js'
-import { ClipEsError } from './errors.js'
-import type { NativeEncodedImage } from './native.js'
-import type { Embeddings, EmbeddingsOptions, SegmentOptions, SegmentResult, Timings } from './types.js'
+import type { ClassSet } from './classes/class_set.js'
+import { ClipEsError } from './core/errors.js'
+import type { Embeddings, EmbeddingsOptions, SegmentOptions, SegmentResult, Timings } from './core/types.js'
+import type { NativeEncodedImage } from './engine/native.js'
 
 /** @internal What an encoded image asks of the segmenter that made it. */
 export interface EncodedImageOwner {

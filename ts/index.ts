@@ -1,12 +1,6 @@
-export { ClassSet } from './class_set.js'
-export { defaults } from './defaults.js'
-export { type DenseCrfInput, type DenseCrfOptions, type DenseCrfResult, denseCrf } from './dense_crf.js'
-export { EncodedImage } from './encoded_image.js'
-export { ClipEsError, type ErrorCode } from './errors.js'
-export { ignored } from './mask.js'
-export { Segmenter } from './segmenter.js'
-export { backgrounds, classSets, templates } from './text/prompts.js'
-export { tokenize } from './text/tokenizer.js'
+export { ClassSet } from './classes/class_set.js'
+export { defaults, ignored } from './core/defaults.js'
+export { ClipEsError, type ErrorCode } from './core/errors.js'
 export type {
   Channels,
   ClassEntry,
@@ -33,4 +27,9 @@ export type {
   SegmentResult,
   SharpImage,
   Timings,
-} from './types.js'
+} from './core/types.js'
+export { type DenseCrfInput, type DenseCrfOptions, type DenseCrfResult, denseCrf } from './dense_crf.js'
+export { EncodedImage } from './encoded_image.js'
+export { Segmenter } from './segmenter.js'
+export { backgrounds, classSets, templates } from './text/prompts.js'
+export { tokenize } from './text/tokenizer.js'

@@ -1,23 +1,10 @@
-import { allocate } from './allocate.js'
-import { assumptions, warnOfAssumptions } from './assumptions.js'
-import { checkBoolean, checkOptions, checkSignal, wrong } from './check.js'
-import { ClassSet, meanRows, planClasses, planRows } from './class_set.js'
-import { readClassSet } from './class_set_file.js'
-import { EncodedImage } from './encoded_image.js'
-import { ClipEsError } from './errors.js'
-import { checkFile } from './file_argument.js'
-import { checkImage } from './image.js'
-import { Jobs, type WhenFull } from './jobs.js'
-import { segmentFound } from './labels/segment_found.js'
-import { libTorchFor } from './libtorch/find.js'
-import { type ResolvedLoadOptions, resolveLoadArguments } from './load_options.js'
-import { embeddedModel, resolveModelPath } from './model_path.js'
-import { create, hasAmx, type NativeEncodedImage, type NativeModel } from './native.js'
-import { type Caller, type Photo, PhotoJobs } from './photo_jobs.js'
-import { planItems, resultsInOrder, segmentItem } from './segment_all.js'
-import { segmentLabels } from './segment_labels.js'
-import { prepareOutputs, resolveSegmentOptions } from './segment_options.js'
-import { encodePrompt } from './text/tokenizer.js'
+import { ClassSet, meanRows, planClasses, planRows } from './classes/class_set.js'
+import { readClassSet } from './classes/class_set_file.js'
+import { PromptCache } from './classes/prompt_cache.js'
+import { allocate } from './core/allocate.js'
+import { checkBoolean, checkOptions, checkSignal, wrong } from './core/check.js'
+import { ClipEsError } from './core/errors.js'
+import { checkFile } from './core/file_argument.js'
 import type {
   ClassSpec,
   Embeddings,
@@ -34,7 +21,23 @@ import type {
   SegmentOptions,
   SegmentResult,
   SharpImage,
-} from './types.js'
+} from './core/types.js'
+import { EncodedImage } from './encoded_image.js'
+import { assumptions, warnOfAssumptions } from './engine/assumptions.js'
+import { defaultThreads } from './engine/cores.js'
+import { checkImage } from './engine/image.js'
+import { Jobs, type WhenFull } from './engine/jobs.js'
+import { type ResolvedLoadOptions, resolveLoadArguments } from './engine/load_options.js'
+import { embeddedModel, resolveModelPath } from './engine/model_path.js'
+import { create, hasAmx, type NativeEncodedImage, type NativeModel } from './engine/native.js'
+import { type Caller, type Photo, PhotoJobs } from './engine/photo_jobs.js'
+import { makeWeightsFolder, warnOfWeightsFile } from './engine/weights_folder.js'
+import { segmentFound } from './labels/segment_found.js'
+import { libTorchFor } from './libtorch/find.js'
+import { planItems, resultsInOrder, segmentItem } from './segment/segment_all.js'
+import { segmentLabels } from './segment/segment_labels.js'
+import { prepareOutputs, resolveSegmentOptions } from './segment/segment_options.js'
+import { encodePrompt } from './text/tokenizer.js'
 
 /** A loaded model with native threads of its own: photos and encoded words in, masks out. */
 export class Segmenter {
@@ -42,10 +45,11 @@ export class Segmenter {
   readonly model: ModelInfo
   readonly #jobs: Jobs
   readonly #photos: PhotoJobs
+  readonly #prompts: PromptCache
   readonly #options: ResolvedLoadOptions
 
   private constructor(model: NativeModel, path: string, jobs: Jobs, options: ResolvedLoadOptions, photosAtATime: number) {
-    const { patch, width, layers, heads, activation, resolution, embedding, context, device, precision } = model
+    const { patch, width, layers, heads, activation, resolution, embedding, context, device, precision, weightsFrom } = model
     const demo = path === embeddedModel()
     this.model = Object.freeze({
       path,
@@ -61,10 +65,12 @@ export class Segmenter {
       context,
       device,
       precision,
+      weightsFrom,
       photosAtATime,
       fingerprint: model.fingerprint,
     })
     this.#jobs = jobs
+    this.#prompts = new PromptCache(embedding)
     this.#photos = new PhotoJobs(jobs, model, photosAtATime + options.maxBatch + 1)
     this.#options = options
   }
@@ -76,7 +82,7 @@ export class Segmenter {
   static async load(options?: LoadOptions): Promise<Segmenter>
   static async load(model?: string | URL, options?: Omit<LoadOptions, 'model'>): Promise<Segmenter>
   static async load(modelOrOptions?: string | URL | LoadOptions, options?: LoadOptions): Promise<Segmenter> {
-    const { path: given, options: resolved } = resolveLoadArguments(modelOrOptions, options)
+    const { path: given, options: resolved } = resolveLoadArguments(modelOrOptions, options, defaultThreads)
     const { signal, maxQueue, maxPixels: _, maxSide, ...settings } = resolved
     signal?.throwIfAborted()
     const path = resolveModelPath(given)
@@ -87,10 +93,12 @@ export class Segmenter {
       maxQueue,
       photosAtATime,
     )
+    makeWeightsFolder(settings.weightsFolder)
     const native = { ...settings, maxSide: maxSide === Number.POSITIVE_INFINITY ? 0 : maxSide }
     try {
       const model = await jobs.run(signal, (segmenter, id) => segmenter.open(id, libtorch, path, native))
       warnOfAssumptions(model, path)
+      warnOfWeightsFile(model.weightsFailure)
       return new Segmenter(model, path, jobs, resolved, photosAtATime)
     } catch (error) {
       await jobs.close()
@@ -99,23 +107,30 @@ export class Segmenter {
   }
 
   /**
-   * Encodes words once, for any number of images. 1 to 254 classes.
+   * Encodes words once, for any number of images. 1 to 254 classes. The embeddings of the prompts that were used last (about 2000) are kept, so
+   * a class set that differs by a word costs only that word.
    * @throws ERR_INVALID_ARG, also for a prompt longer than the model's context.
    */
   async encodeClasses(classes: readonly ClassSpec[], options?: EncodeClassesOptions): Promise<ClassSet> {
     const plan = planClasses(classes, options)
     const { rows, firstRow, backgroundRows } = planRows(plan)
     const { context, embedding } = this.model
-    const all = [...rows, ...backgroundRows]
-    const prompts = all.flat()
+    const texts = [...rows, ...backgroundRows]
+    const prompts = texts.flat()
     const remedy = 'take fewer classes, synonyms or templates'
-    const tokens = allocate('encodeClasses(): tokens', Int32Array, prompts.length * context, remedy)
-    for (const [i, prompt] of prompts.entries()) tokens.set(encodePrompt(prompt, context), i * context)
-    const embeddings = allocate('encodeClasses(): embeddings', Float32Array, prompts.length * embedding, remedy)
-    await this.#jobs.run(plan.signal, (native, id) => native.encodeText(id, tokens, embeddings))
+    const encode = async (missing: readonly string[]): Promise<Float32Array> => {
+      const tokens = allocate('encodeClasses(): tokens', Int32Array, missing.length * context, remedy)
+      for (const [i, prompt] of missing.entries()) tokens.set(encodePrompt(prompt, context), i * context)
+      const encoded = allocate('encodeClasses(): embeddings', Float32Array, missing.length * embedding, remedy)
+      await this.#jobs.run(plan.signal, (native, id) => native.encodeText(id, tokens, encoded))
+      return encoded
+    }
+    this.#jobs.check(plan.signal)
+    const all = allocate('encodeClasses(): embeddings', Float32Array, prompts.length * embedding, remedy)
+    const embeddings = await this.#prompts.embeddings(prompts, encode, all)
     const means = meanRows(
       embeddings,
-      all.map((row) => row.length),
+      texts.map((row) => row.length),
       embedding,
     )
     const end = rows.length * embedding

@@ -7,13 +7,16 @@ import { doctorCommand } from './doctor/command.js'
 import { evalCommand } from './eval/command.js'
 import { exportCommand } from './export/command.js'
 import { promptsCommand } from './prompts/command.js'
+import { queueCommand } from './queue/command.js'
 import { reportCommand } from './report/command.js'
 import { segmentCommand } from './segment/command.js'
+import { serveCommand } from './serve/command.js'
 import { setupCommand } from './setup/command.js'
 import { complain, printable } from './shared/say.js'
 import { listenForStops, Stopped } from './shared/stop.js'
 import { refuseRepeats, UsageError } from './shared/usage.js'
 import { commandVersion } from './shared/version.js'
+import { workerCommand } from './worker/command.js'
 
 const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
 
@@ -40,6 +43,9 @@ export function program(): Command {
     .addCommand(evalCommand())
     .addCommand(reportCommand())
     .addCommand(exportCommand())
+    .addCommand(serveCommand())
+    .addCommand(queueCommand())
+    .addCommand(workerCommand())
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(demoCommand())

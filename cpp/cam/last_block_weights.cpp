@@ -31,17 +31,18 @@ GradCamTensors derive_gradcam_tensors(HostContext& context, const BlockTensors& 
   return out;
 }
 
-LastBlockWeights::LastBlockWeights(HostContext& context, const BlockTensors& last, Precision products)
-    : precision(products), block(pack_block(last, products)) {
+LastBlockWeights make_last_block_weights(HostContext& context, const BlockTensors& last, Precision precision) {
   const int64_t width = last.c_fc.inputs, hidden = last.c_fc.outputs;
   GradCamTensors tensors = derive_gradcam_tensors(context, last);
-  composite = ops::pack_matrix(precision, tensors.composite.data(), width, hidden);
-  c_proj_transposed = ops::pack_transposed_matrix(precision, last.c_proj.weight.data(), hidden, width);
-  out_proj_transposed = ops::pack_transposed_matrix(precision, last.out_proj.weight.data(), width, width);
-  in_proj_transposed = ops::pack_transposed_matrix(precision, last.in_proj.weight.data(), width, 3 * width);
-  fc_gamma = std::move(tensors.fc_gamma);
-  fc_offset = std::move(tensors.fc_offset);
-  out_proj_column_sums = std::move(tensors.out_proj_column_sums);
+  return {.precision = precision,
+          .block = pack_block(last, precision),
+          .composite = ops::pack_matrix(precision, tensors.composite.data(), width, hidden),
+          .c_proj_transposed = ops::pack_transposed_matrix(precision, last.c_proj.weight.data(), hidden, width),
+          .out_proj_transposed = ops::pack_transposed_matrix(precision, last.out_proj.weight.data(), width, width),
+          .in_proj_transposed = ops::pack_transposed_matrix(precision, last.in_proj.weight.data(), width, 3 * width),
+          .fc_gamma = std::move(tensors.fc_gamma),
+          .fc_offset = std::move(tensors.fc_offset),
+          .out_proj_column_sums = std::move(tensors.out_proj_column_sums)};
 }
 
 size_t LastBlockWeights::bytes() const {

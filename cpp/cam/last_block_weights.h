@@ -18,14 +18,14 @@ GradCamTensors derive_gradcam_tensors(HostContext&, const BlockTensors& last);
 
 // The block's weights and the derived tensors on the CPU, packed for products.
 struct LastBlockWeights {
-  LastBlockWeights(HostContext&, const BlockTensors& last, Precision);
-  size_t bytes() const;
-
-  Precision precision;  // of all products of the last block and of GradCAM: kFloat32 or kBFloat16
+  Precision precision = Precision::kFloat32;  // of all products of the last block and of GradCAM: kFloat32 or kBFloat16
   TransformerBlock block;
   ops::PackedMatrix composite;                                                   // (D, F)
   ops::PackedMatrix c_proj_transposed, out_proj_transposed, in_proj_transposed;  // y = x W, where the layer computes x W^T
   std::vector<float> fc_gamma, fc_offset, out_proj_column_sums;                  // as in GradCamTensors
+
+  size_t bytes() const;
 };
+LastBlockWeights make_last_block_weights(HostContext&, const BlockTensors& last, Precision);
 
 }  // namespace clip_es

@@ -1,7 +1,7 @@
 #include "clip/linear.h"
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "ops/half.h"
 #include "ops/ops.h"
@@ -11,17 +11,10 @@ namespace {
 
 constexpr int64_t kSmallestRows = 16;  // the fewest rows that a thread takes
 
-AlignedBytes store(std::span<const float> values) {
-  if (values.empty()) return {};
-  AlignedBytes bytes = allocate_aligned(values.size_bytes());
-  std::memcpy(bytes.get(), values.data(), values.size_bytes());
-  return bytes;
-}
-
 }  // namespace
 
 Linear::Linear(const LinearTensors& tensors, Precision precision)
-    : inputs_(tensors.inputs), outputs_(tensors.outputs), bias_(store(tensors.bias)) {
+    : inputs_(tensors.inputs), outputs_(tensors.outputs), bias_(to_array(std::span(tensors.bias))) {
   if (precision == Precision::kBFloat16 && torch::cpu_has_amx())
     packed_ = torch::PackedWeight::make(tensors.weight.data(), inputs_, outputs_);
   if (packed_) storage_ = Storage::kOneDnn;
@@ -32,23 +25,23 @@ Linear Linear::compact(const LinearTensors& tensors) {
   Linear layer;
   layer.inputs_ = tensors.inputs;
   layer.outputs_ = tensors.outputs;
-  layer.bias_ = store(tensors.bias);
-  layer.storage_ = Storage::kFloat16;
-  layer.weight_ = allocate_aligned(tensors.weight.size() * sizeof(uint16_t));
-  if (ops::to_float16_exactly(tensors.weight, reinterpret_cast<uint16_t*>(layer.weight_.get()))) return layer;
-  layer.storage_ = Storage::kFloat32;
-  layer.weight_ = store(tensors.weight);
+  layer.bias_ = to_array(std::span(tensors.bias));
+  const size_t bytes = tensors.weight.size() * sizeof(uint16_t);
+  AlignedBytes half = allocate_aligned(bytes);
+  const bool exact = ops::to_float16_exactly(tensors.weight, reinterpret_cast<uint16_t*>(half.get()));
+  layer.storage_ = exact ? Storage::kFloat16 : Storage::kFloat32;
+  layer.weight_ = exact ? to_array(std::move(half), bytes) : to_array(std::as_bytes(std::span(tensors.weight)));
   return layer;
 }
 
 ops::UnpackedWeight Linear::unpacked() const {
-  const void* data = weight_.get();
+  const void* data = weight_.data();
   if (storage_ == Storage::kFloat16) return {outputs_, inputs_, nullptr, static_cast<const uint16_t*>(data)};
   return {outputs_, inputs_, static_cast<const float*>(data), nullptr};
 }
 
 size_t Linear::bytes() const {
-  const auto weights = static_cast<size_t>(outputs_ * inputs_), biases = bias_ ? outputs_ * sizeof(float) : 0;
+  const auto weights = static_cast<size_t>(outputs_ * inputs_), biases = bias_.size_bytes();
   switch (storage_) {
     case Storage::kFloat32: return weights * sizeof(float) + biases;
     case Storage::kPanels: return panels_.bytes() + biases;
@@ -72,7 +65,7 @@ void Linear::operator()(HostContext& context, const ops::RowSource& x, int64_t r
 
 void Linear::feed_forward(HostContext& context, const Linear& in, Activation activation, const Linear& out, const ops::RowSource& x,
                           int64_t rows, float* y) {
-  const bool panels = in.storage_ == Storage::kPanels && out.storage_ == Storage::kPanels && in.bias_ && out.bias_;
+  const bool panels = in.storage_ == Storage::kPanels && out.storage_ == Storage::kPanels && !in.bias_.empty() && !out.bias_.empty();
   if (panels && in.panels_.precision != Precision::kInt8)
     return ops::packed_feed_forward(context, {in.panels_, in.bias()}, activation, {out.panels_, out.bias()}, x, rows, y);
   Arena::Scope scope(context.arena);
@@ -93,7 +86,7 @@ void Linear::multiply_by_onednn(HostContext& context, const ops::RowSource& x, i
     for (int64_t row = begin; row < end; ++row)
       ops::to_bfloat16(x(row, row_memory.data() + row * inputs_), inputs_, rounded.data() + row * inputs_);
     packed_->multiply(rounded.data() + begin * inputs_, end - begin, out + begin * outputs_);
-    if (bias_) ops::add_bias(out + begin * outputs_, end - begin, outputs_, bias());
+    if (!bias_.empty()) ops::add_bias(out + begin * outputs_, end - begin, outputs_, bias());
   });
   if (epilogue.add) ops::add(context, y, product.data(), rows * outputs_);
   if (epilogue.activation) ops::activate(context, *epilogue.activation, y, rows * outputs_);

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "clip/tensors.h"
-#include "core/arena.h"
+#include "core/array.h"
 #include "core/context.h"
 #include "core/precision.h"
 #include "ops/matmul.h"
@@ -32,8 +32,21 @@ class Linear {
 
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }
-  const float* bias() const { return reinterpret_cast<const float*>(bias_.get()); }  // (outputs), or null
-  size_t bytes() const;                                                              // memory of weights and bias
+  const float* bias() const { return bias_.data(); }  // (outputs), or null
+  size_t bytes() const;                               // memory of weights and bias
+
+  // False if the layer's weights are in a format of LibTorch, which only this process can use.
+  bool can_be_saved() const { return storage_ != Storage::kOneDnn; }
+  // Calls visitor(member) for each member, to save or to restore the layer. Self is Linear or const Linear.
+  template <class Visitor, class Self>
+  static void visit(Visitor& visitor, Self& self) {
+    visitor(self.inputs_);
+    visitor(self.outputs_);
+    visitor(self.storage_);
+    visitor(self.weight_);
+    visitor(self.bias_);
+    ops::visit(visitor, self.panels_);
+  }
 
  private:
   enum class Storage {
@@ -48,7 +61,8 @@ class Linear {
 
   int64_t inputs_ = 0, outputs_ = 0;
   Storage storage_ = Storage::kPanels;
-  AlignedBytes weight_, bias_;
+  Array<std::byte> weight_;
+  Array<float> bias_;
   ops::PackedMatrix panels_;
   std::unique_ptr<torch::PackedWeight> packed_;
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "clip/tensors.h"
+#include "core/array.h"
 #include "ops/ops.h"
 
 namespace clip_es {
@@ -38,7 +39,7 @@ struct Model {
 
   TransformerShape text;
   int64_t text_layers;
-  std::vector<float> token_embedding;            // (vocabulary, text.width)
+  Array<float> token_embedding;                  // (vocabulary, text.width)
   std::vector<float> text_positional_embedding;  // (context, text.width)
   LayerNormWeights ln_final;
   std::vector<float> text_projection;  // (text.width, embedding)

@@ -1,6 +1,7 @@
 #include "clip/model_file.h"
 
 #include <cmath>
+#include <utility>
 
 #include "clip/model_config.h"
 #include "core/error.h"
@@ -127,7 +128,7 @@ void read_text_tower(const Parameters& p, const ModelConfig& config, Model& mode
   model.shape.vocabulary = tokens[0];
   model.shape.context = p.shape("positional_embedding", 2)[0];
   model.text = {width, heads(p, "text", width, config.text_heads), activation_of(config)};
-  model.token_embedding = p.read("token_embedding.weight", tokens);
+  model.token_embedding = to_array(p.read("token_embedding.weight", tokens));
   model.text_positional_embedding = p.read("positional_embedding", {model.shape.context, width});
   model.ln_final = p.layer_norm("ln_final", width);
   model.text_projection = p.read("text_projection", {width, model.shape.embedding});
@@ -160,20 +161,20 @@ std::shared_ptr<const Model> read_model(const Archive& archive, const std::atomi
 
 }  // namespace
 
-ModelFile::ModelFile(const std::string& path, const std::atomic<bool>* cancelled)
-    : archive_(path), cancelled_(cancelled), model_(read_model(archive_, cancelled)) {}
+ModelFile::ModelFile(std::unique_ptr<const Archive> archive, const std::atomic<bool>* cancelled)
+    : archive_(std::move(archive)), cancelled_(cancelled), model_(read_model(*archive_, cancelled)) {}
 
 LinearTensors ModelFile::patch_embedding() const {
   const int64_t width = model_->shape.width, patch = model_->shape.patch;
-  return {Parameters(archive_, cancelled_).read("visual.conv1.weight", {width, 3, patch, patch}), {}, width, model_->patch_values()};
+  return {Parameters(*archive_, cancelled_).read("visual.conv1.weight", {width, 3, patch, patch}), {}, width, model_->patch_values()};
 }
 
 BlockTensors ModelFile::image_block(int64_t index) const {
-  return Parameters(archive_, cancelled_).block(kImageBlocks + std::to_string(index), model_->image.width);
+  return Parameters(*archive_, cancelled_).block(kImageBlocks + std::to_string(index), model_->image.width);
 }
 
 BlockTensors ModelFile::text_block(int64_t index) const {
-  return Parameters(archive_, cancelled_).block(kTextBlocks + std::to_string(index), model_->text.width);
+  return Parameters(*archive_, cancelled_).block(kTextBlocks + std::to_string(index), model_->text.width);
 }
 
 }  // namespace clip_es

@@ -1,6 +1,7 @@
 // A model in an archive with OpenAI's parameter names.
 #pragma once
 #include <atomic>
+#include <memory>
 #include <string>
 
 #include "archive/archive.h"
@@ -12,7 +13,9 @@ class ModelFile : public ModelSource {
  public:
   // Reads everything except the blocks. Throws Error kModelRead if the file cannot be read. Throws Error kModelFormat, with the tensor's
   // name, if a tensor is missing, has a wrong shape or contains a value that is not finite. Throws Cancelled before a tensor is read.
-  explicit ModelFile(const std::string& path, const std::atomic<bool>* cancelled = nullptr);
+  explicit ModelFile(std::unique_ptr<const Archive>, const std::atomic<bool>* cancelled = nullptr);
+  explicit ModelFile(const std::string& path, const std::atomic<bool>* cancelled = nullptr)
+      : ModelFile(std::make_unique<const Archive>(path), cancelled) {}
 
   std::shared_ptr<const Model> model() const override { return model_; }
   LinearTensors patch_embedding() const override;
@@ -20,7 +23,7 @@ class ModelFile : public ModelSource {
   BlockTensors text_block(int64_t index) const override;
 
  private:
-  Archive archive_;
+  std::unique_ptr<const Archive> archive_;
   const std::atomic<bool>* cancelled_;
   std::shared_ptr<const Model> model_;
 };

@@ -12,6 +12,7 @@ namespace clip_es {
 
 // The weights of the blocks, stored as Linear::compact() stores them.
 struct TextTower {
+  TextTower() = default;
   explicit TextTower(const ModelSource&);
   size_t bytes() const;
 

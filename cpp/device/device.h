@@ -30,14 +30,24 @@ struct DeviceContext {
   }
 };
 
+// The weights of a model in the memory of a device. They never change, so several devices of the same name may use them.
+class DeviceWeights {
+ public:
+  virtual ~DeviceWeights() = default;
+  virtual size_t bytes() const = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
 
   virtual std::string name() const = 0;  // "cpu", "cuda:0"
 
-  // Makes this device's weights, layer by layer. Called once, before any stage.
+  // Makes this device's weights, layer by layer. Call either load() or share() once, before any stage.
   virtual void load(HostContext&, const ModelSource&, Precision) = 0;
+  // Uses the weights of another device of the same name.
+  virtual void share(std::shared_ptr<const Model>, std::shared_ptr<const DeviceWeights>) = 0;
+  virtual std::shared_ptr<const DeviceWeights> weights() const = 0;
   // Returns a queue of work on the same device for another thread. It shares the weights and has its own workspace. host: as in
   // open_device().
   virtual std::unique_ptr<Device> clone(Arena& host) const = 0;
@@ -45,8 +55,7 @@ class Device {
   virtual DeviceArena& arena() = 0;
   virtual MemorySource memory() const = 0;  // for memory that outlives a call
 
-  // The bytes of the weights, the bytes of the workspace outside of the host arena, and how often that workspace was allocated.
-  virtual size_t weight_bytes() const = 0;
+  // The bytes of the workspace outside of the host arena, and how often it was allocated.
   virtual size_t workspace_bytes() const = 0;
   virtual uint64_t allocations() const = 0;
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/arena.h"
+#include "core/array.h"
 #include "core/context.h"
 #include "core/precision.h"
 #include "ops/ops.h"
@@ -16,14 +16,24 @@ namespace clip_es::ops {
 // product calls this function once for each row, on several threads at the same time.
 using RowSource = FunctionRef<const float*(int64_t row, float* memory)>;
 
-// A weight matrix in panels of a few outputs each, see cpu/product_tile.h. The layout depends on the CPU level: never store it in a file.
+// A weight matrix in panels of a few outputs each, see cpu/product_tile.h. The layout depends on the CPU level.
 struct PackedMatrix {
   Precision precision = Precision::kFloat32;
   int64_t outputs = 0, inputs = 0;
-  AlignedBytes panels;
+  Array<std::byte> panels;
   std::vector<float> scales;  // (outputs), for kInt8 only: w = scale * q
   size_t bytes() const;
 };
+
+// Calls visitor(member) for each member, to save or to restore the matrix. Matrix is PackedMatrix or const PackedMatrix.
+template <class Visitor, class Matrix>
+void visit(Visitor& visitor, Matrix& matrix) {
+  visitor(matrix.precision);
+  visitor(matrix.outputs);
+  visitor(matrix.inputs);
+  visitor(matrix.panels);
+  visitor(matrix.scales);
+}
 
 // weight (outputs, inputs).
 PackedMatrix pack_matrix(Precision, const float* weight, int64_t outputs, int64_t inputs);

@@ -110,7 +110,7 @@ TEST("a last block that is cancelled while it runs stops before it computes what
   Random random;
   const TestModel test = random_last_block(random, {64, 1, Activation::kGelu}, 16);
   const LastBlockShape shape{64, test.fast.last_hidden, 1};
-  const LastBlockWeights weights(test_context(), test.last, Precision::kFloat32);
+  const LastBlockWeights weights = make_last_block_weights(test_context(), test.last, Precision::kFloat32);
   const int64_t n = 7, patches = n - 1;
   const std::vector<float> x = random.normal(n * 64);
   std::vector<float> memory(last_block_floats(shape, n), kUntouched), mean(patches * patches);

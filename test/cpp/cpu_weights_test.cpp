@@ -11,7 +11,8 @@ TEST("int8 smooths both norms of each block but the last, and computes attention
   const ModelFile& file = model_at(options().golden + kSmallModel);
   const int64_t layers = file.model()->shape.layers;
   for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8}) {
-    const cpu::Weights weights = cpu::make_weights(test_context(), file, precision);
+    const auto made = cpu::make_weights(test_context(), file, precision);
+    const cpu::Weights& weights = *made;
     const bool int8 = precision == Precision::kInt8;
     const Precision exact = int8 ? Precision::kBFloat16 : precision;
     CHECK(weights.tower.attention == exact && weights.last_block.precision == exact);

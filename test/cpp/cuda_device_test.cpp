@@ -73,7 +73,7 @@ TEST("CUDA: the last block and GradCAM equal the CPU's for 1 to 66 patches, head
       HostLastBlock want{.tokens = n};
       lay_out_last_blocks(block_shape, std::span(&want, 1), HostSpan<float>(memory));
       const HostSpan<float> means[] = {mean};
-      const LastBlockWeights weights(host, test.last, Precision::kFloat32);
+      const LastBlockWeights weights = make_last_block_weights(host, test.last, Precision::kFloat32);
       run_last_block(host, model, weights, x, {&want, 1}, means);
       softmax_gradcam(host, model, weights, want, texts, logits, probabilities, maps_of(cams, grid));
 

@@ -1,5 +1,7 @@
 // The kernels of the dense CRF at every level that this CPU has, against plain loops.
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -146,6 +148,29 @@ TEST("lattice keys, triangles and barycentric weights are the same bit for bit a
       CHECK_BELOW(std::abs(std::accumulate(first, first + static_cast<int64_t>(corners), 0.0) - 1), 1e-4);
     }
     for (const ops::CpuLevel& level : ops::cpu_levels()) CHECK(run(level.kernels, wide) == want);
+  }
+}
+
+// FNV-1a.
+template <class T>
+uint64_t hash_of(const std::vector<T>& values, uint64_t hash) {
+  for (const T& value : values)
+    for (const std::byte byte : std::bit_cast<std::array<std::byte, sizeof(T)>>(value))
+      hash = (hash ^ static_cast<uint64_t>(byte)) * 0x100000001b3ull;
+  return hash;
+}
+
+TEST("lattice keys and barycentric weights are the same bit for bit on every CPU") {
+  const int64_t count = 4096;
+  std::vector<float> scaled;
+  for (uint32_t i = 0; i < 5 * count; ++i) scaled.push_back(static_cast<float>(i * 2654435761u >> 12) / 1024 - 40);  // exact
+  const int shift[] = {3, 14, 25, 36, 47};
+  const uint64_t one[] = {1u << 3, 1u << 14, 1u << 25, uint64_t{1} << 36, uint64_t{1} << 47};
+  std::vector<uint64_t> keys(6 * count);
+  std::vector<float> weights(6 * count);
+  for (const ops::CpuLevel& level : ops::cpu_levels()) {
+    level.kernels.lattice_keys_5({0x123456789abcull, shift, one}, scaled.data(), count, count, keys.data(), weights.data());
+    CHECK(hash_of(weights, hash_of(keys, 0xcbf29ce484222325ull)) == 0xab26a94a4adc93e6ull);
   }
 }
 

@@ -36,17 +36,24 @@ TEST("at every level, rows are rounded to integers and interleaved without a cha
       const auto half = [&](int64_t at) { return at < count ? float_to_bfloat16(rows[r][static_cast<size_t>(at)]) : uint32_t{0}; };
       return static_cast<uint32_t>(half(2 * i + 1) << 16 | half(2 * i));
     };
-    for (const bool pairs : {false, true}) {
-      if (pairs && !k.interleave_bfloat16) continue;
-      const int64_t length = pairs ? (count + 1) / 2 : count;
-      std::vector<uint32_t> got(static_cast<size_t>(length * step) + kGuard, 7);
-      if (pairs) k.interleave_bfloat16(floats, count, step, got.data());
-      else k.interleave(words, count, step, got.data());
+    const auto check_words = [&](const std::vector<uint32_t>& got, int64_t length, int64_t chunk, bool pairs) {
       for (size_t i = 0; i < got.size(); ++i) {
-        const size_t column = i % static_cast<size_t>(step), row = i / static_cast<size_t>(step);
-        const bool inside = row < static_cast<size_t>(length) && column < 4;
-        CHECK(got[i] == (inside ? word(static_cast<int64_t>(row), column, pairs) : 7));
+        const int64_t at = static_cast<int64_t>(i), line = at / (chunk * step), column = at % (chunk * step);
+        const int64_t w = line * chunk + column % chunk, row = column / chunk;
+        CHECK(got[i] == (w < length && row < 4 ? word(w, static_cast<size_t>(row), pairs) : 7));
       }
+    };
+    for (const int64_t chunk : {1, 2}) {
+      const int64_t length = count / chunk * chunk;
+      std::vector<uint32_t> got(static_cast<size_t>(length * step) + kGuard, 7);
+      k.interleave(words, length, chunk, step, got.data());
+      check_words(got, length, chunk, false);
+    }
+    if (k.interleave_bfloat16) {
+      const ops::ProductTile& tile = k.tiles[static_cast<size_t>(Precision::kBFloat16)];
+      std::vector<uint32_t> got(static_cast<size_t>(tile.words(count) * step) + kGuard, 7);
+      k.interleave_bfloat16(floats, count, step, got.data());
+      check_words(got, tile.words(count), tile.chunk, true);
     }
     std::vector<uint16_t> low(x.size()), high(x.size());
     for (size_t i = 0; i < low.size(); ++i) low[i] = static_cast<uint16_t>(i * 77 + 60000), high[i] = static_cast<uint16_t>(i * 31 + 50000);
@@ -61,30 +68,37 @@ TEST("at every level, a tile is the product of its words in every precision, for
   Random random(9);
   for (const ops::CpuLevel& level : ops::cpu_levels())
     for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8})
-      for (const int64_t words : {1, 2, 7, 64}) {
+      for (const int64_t least_words : {1, 2, 7, 64}) {
         const ops::ProductTile& t = level.kernels.tiles[static_cast<size_t>(precision)];
         struct alignas(64) Words {
           uint32_t panel[64 * ops::kMaxTileColumns], x[64 * ops::kMaxTileRows];
           float sums[ops::kMaxTileRows * ops::kMaxTileColumns];
         };
         const auto data = std::make_unique<Words>();
-        const auto fill = [&](uint32_t* to, int64_t count) {
+        const auto fill = [&](uint32_t* to, int64_t count, int zero) {
           const std::vector<float> numbers = random.normal(2 * count);
-          const std::vector<uint8_t> bytes = random.bytes(4 * count);
+          std::vector<uint8_t> bytes = random.bytes(4 * count, 255);  // integers from -127 to 127, with 127 added
+          for (size_t i = 0; i < bytes.size(); ++i)
+            if (i / 8 % 2) bytes[i] = bytes[i] < 127 ? 0 : 254;  // the extremes
           for (size_t i = 0; i < static_cast<size_t>(count); ++i)
             if (precision == Precision::kFloat32) to[i] = std::bit_cast<uint32_t>(numbers[i]);
             else if (precision == Precision::kBFloat16)
               to[i] = static_cast<uint32_t>(float_to_bfloat16(numbers[2 * i + 1])) << 16 | float_to_bfloat16(numbers[2 * i]);
-            else std::memcpy(to + i, &bytes[4 * i], 4);
+            else
+              for (size_t b = 0; b < 4; ++b) reinterpret_cast<uint8_t*>(to + i)[b] = static_cast<uint8_t>(bytes[4 * i + b] - 127 + zero);
         };
-        fill(data->x, words * t.rows);
-        fill(data->panel, words * t.columns);
+        const int64_t words = t.words(least_words * t.group);
+        fill(data->x, words * t.rows, 0);
+        fill(data->panel, words * t.columns, ops::kPanelZero);
+        const auto panel_integer = [](uint32_t byte) {
+          return ops::kPanelZero ? static_cast<int>(byte & 0xff) : static_cast<int8_t>(byte);
+        };
         const auto product = [&](uint32_t x, uint32_t w) {
           double sum = 0;
           if (precision == Precision::kFloat32)
             return static_cast<double>(std::bit_cast<float>(x)) * static_cast<double>(std::bit_cast<float>(w));
           for (int shift = 0; shift < 32; shift += precision == Precision::kInt8 ? 8 : 16)
-            if (precision == Precision::kInt8) sum += static_cast<int8_t>(x >> shift) * static_cast<int>(w >> shift & 0xff);
+            if (precision == Precision::kInt8) sum += static_cast<int8_t>(x >> shift) * panel_integer(w >> shift);
             else
               sum += static_cast<double>(bfloat16_to_float(static_cast<uint16_t>(x >> shift))) *
                      static_cast<double>(bfloat16_to_float(static_cast<uint16_t>(w >> shift)));
@@ -96,7 +110,10 @@ TEST("at every level, a tile is the product of its words in every precision, for
           for (int64_t r = 0; r < rows; ++r)
             for (int64_t c = 0; c < t.columns; ++c) {
               double want = 0;
-              for (int64_t i = 0; i < words; ++i) want += product(data->x[i * t.rows + r], data->panel[i * t.columns + c]);
+              for (int64_t i = 0; i < words; ++i) {
+                const int64_t chunk = i / t.chunk * t.chunk, place = i % t.chunk;
+                want += product(data->x[chunk * t.rows + r * t.chunk + place], data->panel[chunk * t.columns + c * t.chunk + place]);
+              }
               CHECK_BELOW(std::abs(data->sums[r * t.columns + c] - want), precision == Precision::kInt8 ? 1e-9 : 5e-5);
             }
         }
@@ -118,7 +135,7 @@ TEST("at every level, tiles of sums are rescaled, biased and stored as plain loo
       for (int64_t c = 0; c < columns; ++c) {
         const double sum = at(sums, r, stride, c);
         rescaled[static_cast<size_t>(r * stride + c)] =
-            (sum - 128 * static_cast<double>(x[r].sum)) * static_cast<double>(x[r].scale) * at(scales, 0, 0, c);
+            (sum - ops::kPanelZero * static_cast<double>(x[r].sum)) * static_cast<double>(x[r].scale) * at(scales, 0, 0, c);
         biased[static_cast<size_t>(r * stride + c)] = sum + at(bias, 0, 0, c);
       }
     std::vector<float> got = guarded(sums);

@@ -32,7 +32,7 @@ CamResult compute_cams(HostContext& context, const TestModel& test, const std::v
               std::vector<float>(patches * patches)};
   std::vector<int64_t> first_row{0};
   for (const int64_t count : rows_of) first_row.push_back(first_row.back() + count);
-  const LastBlockWeights weights(context, test.last, Precision::kFloat32);
+  const LastBlockWeights weights = make_last_block_weights(context, test.last, Precision::kFloat32);
   const HostSpan<float> means[] = {r.mean_attention};
   run_last_block(context, model, weights, x, {&last, 1}, means);
   softmax_gradcam(context, model, weights, last, {rows, first_row, background}, r.logits, r.probabilities, maps_of(r.cams, {1, patches}));

@@ -36,13 +36,13 @@ test.after(() => rmSync(folder, { recursive: true, force: true }))
 
 let run: SpawnSyncReturns<string>
 
-test('the demo succeeds and says nothing on stderr', () => {
+test('the demo succeeds and prints nothing on stderr', () => {
   run = clipEs('demo', '-o', out)
   assert.is(run.stderr, '')
   assert.is(run.status, 0, run.stdout)
 })
 
-test('it writes the picture and two masks of each scene and the page, and nothing else', () => {
+test('the demo writes a page, and a picture and two masks of each scene, and nothing else', () => {
   const pictures = Object.keys(truths).flatMap((name) => [`${name}.png`, `${name}_mask.png`, `${name}_mask_crf.png`])
   assert.equal(readdirSync(out).sort(), [...pictures, 'index.html'].sort())
 })
@@ -54,7 +54,7 @@ const figures = (line: string | undefined, start: string): number[] =>
     ?.slice(1, 4)
     .map(Number) ?? []
 
-test('the table has every object with an IoU within 0.01 of the reference, their mean, and where the page is', () => {
+test('the table has every object with an IoU within 0.01 of the reference, their mean, and the path of the page', () => {
   const lines = run.stdout.trimEnd().split('\n')
   const objects = Object.entries(truths).flatMap(([scene, { labels, iou_caa }]) =>
     labels.map((label, i) => ({ scene, label, iou: iou_caa[i] })),
@@ -90,13 +90,13 @@ async function judge(scene: string, end: string): Promise<number[]> {
   )
 }
 
-test('the masks hold class numbers, and judged again they have the IoU of the reference', async () => {
+test('the masks hold class numbers, and their IoU is that of the reference', async () => {
   for (const [name, { labels, iou_caa }] of Object.entries(truths))
     for (const [i, judged] of (await judge(name, '_mask')).entries())
       assert.ok(Math.abs(judged - Number(iou_caa[i])) <= 0.01, `${name} ${labels[i]}: ${judged}`)
 })
 
-test('the masks with the CRF have the IoU that the table says, and are better in the mean', async () => {
+test('the masks with the CRF have the IoU of the table, and a higher mean than those without', async () => {
   const lines = run.stdout.split('\n').slice(1)
   let sum = 0
   for (const [name, { labels }] of Object.entries(truths))
@@ -110,7 +110,7 @@ test('the masks with the CRF have the IoU that the table says, and are better in
   assert.ok(Number(withCrf) > Number(without) + 0.1, `${without} ${withCrf}`)
 })
 
-test('the page is a single file: no script, nothing from elsewhere, every picture inside', () => {
+test('the page is one file with all pictures inside, without scripts and external resources', () => {
   const page = readFileSync(join(out, 'index.html'), 'utf8')
   assert.not.match(page, /<script|<link[^>]+href="(?!data:)|@import|url\(/)
   const sources = [...page.matchAll(/<img[^>]+src="([^"]+)"/g)].map(([, source]) => source as string)
@@ -119,7 +119,7 @@ test('the page is a single file: no script, nothing from elsewhere, every pictur
   assert.match(page, /The embedded model knows emoji scenes, not photographs\./)
 })
 
-test('the page names every failure with its reason, the worst first, and the figures of the table', () => {
+test('the page has the figures of the table, and every failure with its reason, the worst first', () => {
   const page = readFileSync(join(out, 'index.html'), 'utf8')
   const list = page.slice(page.indexOf('id="failures"'), page.indexOf('<article'))
   const named = [...list.matchAll(/<li><b><a href="#(\w+)">([^<]+)<\/a>, IoU (\S+) → (\S+)\.<\/b> ([^<]+)/g)]
@@ -177,7 +177,7 @@ test('a folder that cannot be written is named before any work', () => {
   )
 })
 
-test('an interrupt leaves whole files only, and the status 130', async () => {
+test('an interrupt leaves only whole files, and the status is 130', async () => {
   const half = join(folder, 'half')
   const child = spawn(process.execPath, [main, 'demo', '-o', half], { stdio: ['ignore', 'pipe', 'inherit'] })
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

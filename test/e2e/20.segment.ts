@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { toFloat16 } from '../../cli/src/formats/float16.js'
-import { readZip } from '../../cli/src/formats/zip.js'
+import { readZip } from '../../cli/src/formats/read_zip.js'
+import { toFloat16 } from '../../ts/formats/float16.js'
 import { Segmenter, type SegmentResult } from '../../ts/index.js'
 import { readClassFile } from '../../ts/photos/class_file.js'
 import { readMask } from '../../ts/photos/mask_png.js'
@@ -32,13 +32,13 @@ test.after(() => place.remove())
 
 const mask = async (path: string) => await readMask(readFileSync(place.path(path)))
 
-test('one photo, everything written: the names, one JSON object, and one notice about the embedded model', () => {
+test('one photo with all outputs: the file names, one JSON object, and one notice about the embedded model', () => {
   const flags = ['--classes', names.join(), '--labels', labels.join(), '--overlay', '--cams', '--confidence', '--json']
   const { status, stdout, stderr } = place.run(['segment', 'photo.png', ...flags])
   assert.is(status, 0, stderr)
   assert.match(stderr, /^clip-es: using the embedded demo model[^\n]*\n$/)
   const all = ['photo.npz', 'photo.png', 'photo_confidence.png', 'photo_overlay.png']
-  assert.equal(place.files('clip-es-out'), all)
+  assert.equal(place.files('clip-es-out'), [...all, 'segment.jsonl'])
   const [line, ...more] = stdout.split('\n')
   assert.equal(more, [''])
   const found = JSON.parse(line as string)
@@ -49,7 +49,7 @@ test('one photo, everything written: the names, one JSON object, and one notice 
   assert.ok(found.seconds > 0 && found.seconds < 60)
 })
 
-test('its mask, pixel for pixel, and its scores are those of the API', async () => {
+test('the mask and the scores of a photo are those of the API', async () => {
   const { stdout } = place.run(['segment', 'photo.png', '--classes', names.join(), '--labels', labels.join(), '--json'])
   const { data, width, height } = await mask('clip-es-out/photo.png')
   assert.equal([width, height], [expected.width, expected.height])
@@ -86,7 +86,7 @@ test("the palette is VOC's, and a class file's colours replace its own", async (
   assert.ok(pixels.includes('102030'), 'outlines and the swatch in the legend have it')
 })
 
-test('the overlay is the photo enlarged, with a legend below', async () => {
+test('the overlay is the enlarged photo with a legend below it', async () => {
   const { width, height } = await sharp(place.path('clip-es-out/photo_overlay.png')).metadata()
   assert.is(width, 640)
   assert.ok(height > 490 && height < 560, String(height))
@@ -151,11 +151,11 @@ test('the same command again writes the same bytes', () => {
   const before = read()
   assert.is(place.run(['segment', 'photo.png', ...flags, '-o', 'again']).status, 0)
   const after = read()
-  assert.is(after.length, 4)
+  assert.is(after.length, 5)
   assert.ok(after.every((bytes, i) => bytes.equals(before[i] as Buffer)))
 })
 
-test('when piped, a line says what was found, the largest first, and where the mask is', () => {
+test('in a pipe, a line has the labels, the largest first, and the path of the mask', () => {
   const { stdout } = place.run(['segment', 'photo.png', '--classes', names.join(), '--labels', labels.join()])
   const found = String.raw`(\w+) (\d+\.\d+) % \(score [<\d. ]+\)`
   const line = stdout.match(new RegExp(`^photo\\.png: ${found}, ${found}, ${found}; clip-es-out/photo\\.png, \\d+\\.\\d\\d s\n$`))
@@ -212,7 +212,7 @@ test('flags override the class file: background, threshold, refinement', async (
   assert.ok(unrefined.equals(await apiMask({ refine: false }, false)))
 })
 
-test('background words that are classes too are named', () => {
+test('background words that are also classes are named', () => {
   const { status, stderr } = place.run(['segment', 'photo.png', '--classes', 'panda,wall', '--background', 'wall,sea'])
   assert.is(status, 0)
   assert.match(stderr, /\nclip-es: these background words are not used, because they are also classes: wall\n$/)

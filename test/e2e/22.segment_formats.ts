@@ -190,7 +190,7 @@ test('every EXIF orientation in PNG, TIFF, WebP and JPEG gives the mask of the u
   }
 })
 
-test('bad files among good ones are reported, and the good ones are done', async () => {
+test('bad files are reported, and the good ones are segmented', async () => {
   const folder = place.path('mixed')
   mkdirSync(folder)
   await fromRgb().png().toFile(join(folder, 'good1.png'))
@@ -255,7 +255,7 @@ test('a photo larger than the engine takes is refused before it is decoded', asy
   )
 })
 
-test('of a file with pages the first is taken, and the line says so', async () => {
+test('the first page of a file is taken, and the line says so', async () => {
   const pages = sharp(Buffer.concat([rgb, Buffer.alloc(rgb.length)]), {
     raw: { width, height: 2 * height, channels: 3, pageHeight: height },
   })

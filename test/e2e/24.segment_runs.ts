@@ -22,7 +22,7 @@ test.after(() => place.remove())
 const scene = (n: number): string => join(scenes, `scene${String(n).padStart(2, '0')}.png`)
 
 // ---------------------------------------------------------------- many photos
-test('folders and globs in one command, results under the paths of the photos, in order, and again without taking them for photos', () => {
+test('folders and globs give results under the paths of the photos, in order, and a second run does not take results for photos', () => {
   const paths = ['a/x.png', 'b/deep/y.png', 'b/x.png', 'with space/ü.png']
   for (let time = 0; time < 2; time++) {
     const { status, stdout, stderr } = place.run(['segment', 'a', 'b/**/*.png', '.', ...words, '--json', '-o', 'out'])
@@ -35,7 +35,7 @@ test('folders and globs in one command, results under the paths of the photos, i
     assert.is(found.length, paths.length + many)
     assert.equal(
       place.files('out').filter((path) => !path.startsWith('many')),
-      paths,
+      [...paths, 'segment.jsonl'].sort(),
     )
   }
 })
@@ -54,6 +54,7 @@ terminalTest('on a terminal a bar shows count, rate and time left, then a summar
   assert.match(stdout, / \d+\/40 \| [\d.]+\/(s|min) \| \d+ (s|min) left \| 0 failed/)
   assert.match(stdout, /clip-es: 40 photos done in \d+ s \([\d.]+\/s\); results are in bar\r\n$/)
   assert.not.match(stdout, /many\/p00\.png/)
+  assert.ok(stdout.includes('\u001b[?25l'), 'the cursor is hidden')
   assert.ok(stdout.lastIndexOf('\u001b[?25h') > stdout.lastIndexOf('\u001b[?25l'))
 })
 
@@ -91,7 +92,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   ['a result in the photo’s place', ['a/x.png', ...words, '-o', '.'], /would overwrite the photo/],
 ]
 
-test('a wrong command line ends with 2, says what is wrong and what is right, and does nothing', () => {
+test('a wrong command line ends with status 2, a message with the remedy, and no work', () => {
   writeFileSync(place.path('mistake.json'), '{\n  "clases": []\n}')
   const before = place.files('.')
   for (const [what, args, message] of wrong) {
@@ -104,7 +105,7 @@ test('a wrong command line ends with 2, says what is wrong and what is right, an
   assert.equal(place.files('.'), before)
 })
 
-test('without classes the examples are shown', () => {
+test('without classes the command shows examples', () => {
   const { status, stderr } = place.run(['segment', 'a'])
   assert.is(status, 2)
   assert.match(stderr, /no classes are given/)
@@ -112,7 +113,7 @@ test('without classes the examples are shown', () => {
   assert.match(stderr, /clip-es segment scene\.png --class-file emoji/)
 })
 
-test('where there is no photo, that is the error, and no folder is made', () => {
+test('no photo is an error, and no folder is made', () => {
   mkdirSync(place.path('empty'))
   const { status, stdout, stderr } = place.run(['segment', 'empty', 'absent.png', ...words, '-o', 'none'])
   assert.is(status, 1)
@@ -125,7 +126,7 @@ test('where there is no photo, that is the error, and no folder is made', () => 
   assert.not.ok(place.files('.').some((path) => path.startsWith('none')))
 })
 
-test('models that cannot be used end with 1 and say why', () => {
+test('a model that cannot be used ends with status 1 and the reason', () => {
   writeFileSync(place.path('text.pt'), 'no model')
   const run = (...args: string[]) => place.run(['segment', 'a', ...words, ...args, '--json'])
   const absent = run('--model', 'absent.pt')
@@ -164,7 +165,7 @@ test('a folder that cannot be written is named before the model is loaded', () =
   )
 })
 
-test('a result that cannot be written fails its photo alone', () => {
+test('a result that cannot be written fails only its photo', () => {
   mkdirSync(place.path('blocked/a/x.png/full'), { recursive: true }) // a folder where the mask should be
   const { status, stderr } = place.run(['segment', 'a', 'b', ...words, '-o', 'blocked'])
   assert.is(status, 1)
@@ -172,7 +173,7 @@ test('a result that cannot be written fails its photo alone', () => {
     stderr,
     /clip-es: a\/x\.png: .* is a folder; only regular files are replaced\nclip-es: 2 photos done in .+, 1 failed: listed above; results are in blocked\n$/,
   )
-  assert.equal(place.files('blocked'), ['b/deep/y.png', 'b/x.png'])
+  assert.equal(place.files('blocked'), ['b/deep/y.png', 'b/x.png', 'segment.jsonl'])
 })
 
 mkdirSync(place.path('small'))
@@ -232,7 +233,7 @@ for (const [signal, expected] of [
     assert.ok(Number(said) >= 3 && Number(said) <= whole, stderr)
   })
 
-test('SIGINT while the model loads ends with 130, too', async () => {
+test('SIGINT while the model loads ends with status 130', async () => {
   const { child, ended } = place.start(['segment', 'many', ...words, '-o', 'early'])
   child.stderr?.once('data', () => child.kill('SIGINT')) // the notice comes just before
   const { status, stderr } = await ended
@@ -240,7 +241,7 @@ test('SIGINT while the model loads ends with 130, too', async () => {
   assert.match(stderr, /interrupted; \d+ of 40 photos done/)
 })
 
-test('a reader that leaves stops the work without a crash', async () => {
+test('a reader that closes the pipe stops the work without a crash', async () => {
   for (const json of [[], ['--json']]) {
     const { child, ended } = place.start(['segment', 'many', ...words, ...json, '-o', 'left'])
     child.stdout?.once('data', () => child.stdout?.destroy())

@@ -25,23 +25,23 @@ const writeMap = async (path: string, values: number[], width: number) =>
   writeFileSync(place.path(path), await encodeMask(Uint8Array.from(values), { width, height: values.length / width }))
 
 // ---------------------------------------------------------------- earlier results
-test('results beside the photos keep their names, and are never photos, by glob, shell or folder', async () => {
+test('results next to the photos keep their names, and are never taken for photos by glob, shell or folder', async () => {
   await photo('a.jpg')
-  for (const args of [['*.jpg'], ['*'], ['a.jpg', 'a.png', 'a_overlay.png']]) {
+  for (const args of [['*.jpg'], ['*'], ['a.jpg', 'a.png', 'a_overlay.png', 'segment.jsonl']]) {
     const { status, stderr } = segment(...args, '-o', '.', '--overlay', '--confidence')
     if (args[1]) assert.match(stderr, /left out, because clip-es wrote them and they are not photos: .*a\.png/)
     assert.is(status, 0, stderr)
-    assert.equal(place.files('.'), ['a.jpg', 'a.png', 'a_confidence.png', 'a_overlay.png'])
+    assert.equal(place.files('.'), ['a.jpg', 'a.png', 'a_confidence.png', 'a_overlay.png', 'segment.jsonl'])
   }
   const only = segment('a.png')
   assert.is(only.status, 1)
   assert.match(only.stderr, /a\.png: clip-es wrote it, so it is not a photo/)
   const elsewhere = segment('.', '-o', 'other')
   assert.is(elsewhere.status, 0, elsewhere.stderr)
-  assert.equal(place.files('other'), ['a.png'])
+  assert.equal(place.files('other'), ['a.png', 'segment.jsonl'])
 })
 
-test('results of a data set that lie among its photos are not photos of it, nor of segment', async () => {
+test('results of dataset among its photos are not photos for dataset or segment', async () => {
   mkdirSync(place.path('set'))
   await photo('set/a.jpg')
   const args = ['dataset', '--folder', 'set', '--labels', 'auto', '--class-file', 'emoji', '--confidence', '-o', 'set/run']
@@ -86,12 +86,12 @@ test('a mask of another photo is not overwritten: by segment from another folder
 })
 
 // ---------------------------------------------------------------- names
-test('a name at the limit has its mask; one whose result would be longer is refused before it is computed', async () => {
+test('a photo name at the length limit works, and one whose result would be longer is refused before any work', async () => {
   const [longest, tooLong] = [`${'n'.repeat(251)}.jpg`, `${'m'.repeat(250)}.jpeg`]
   await photo(longest)
   await photo(tooLong)
   assert.is(segment(longest, '-o', 'o').status, 0)
-  assert.equal(place.files('o'), [`${longest.slice(0, 251)}.png`])
+  assert.equal(place.files('o'), [`${longest.slice(0, 251)}.png`, 'segment.jsonl'])
   const { status, stderr } = segment(tooLong, '-o', 'o', '--overlay')
   assert.is(status, 1)
   assert.match(stderr, /its result would be called m+_overlay\.png, which has 262 bytes; file systems take up to 255/)
@@ -169,7 +169,7 @@ test('a pipe named with --out is refused, and a link is written through', async 
 })
 
 // ---------------------------------------------------------------- what is said
-test('pictures of formats that are not read are named, alone and in a folder', async () => {
+test('pictures in formats that cannot be read are named, as an argument and in a folder', async () => {
   mkdirSync(place.path('d'))
   await photo('d/a.jpg')
   const ftyp = Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'latin1')
@@ -183,7 +183,7 @@ test('pictures of formats that are not read are named, alone and in a folder', a
   assert.match(named.stderr, /it is a HEIC file \(HEIF with HEVC\), which is not read; convert it to JPEG first/)
 })
 
-test('a web address and standard input are refused with what to do', () => {
+test('a web address and standard input are refused with the remedy', () => {
   const web = segment('https://example.org/photo.jpg')
   assert.is(web.status, 1)
   assert.match(web.stderr, /it is a web address, and photos are not downloaded; name a file/)
@@ -195,10 +195,10 @@ test('photos whose names have brackets, blanks, percent and number signs are seg
   for (const name of names) await photo(name)
   const { status, stderr } = segment(...names, '-o', 'out')
   assert.is(status, 0, stderr)
-  assert.equal(place.files('out'), names.map((name) => name.replace('.jpg', '.png')).sort())
+  assert.equal(place.files('out'), [...names.map((name) => name.replace('.jpg', '.png')), 'segment.jsonl'].sort())
 })
 
-test('eval says of a truth in JPEG that it must be PNG', async () => {
+test('eval refuses ground truth in JPEG and asks for PNG', async () => {
   for (const folder of ['masks', 'truth']) mkdirSync(place.path(folder))
   await writeMap('masks/a.png', [0, 1, 1, 0], 2)
   await sharp(place.path('masks/a.png')).jpeg().toFile(place.path('truth/a.jpg'))
@@ -207,7 +207,7 @@ test('eval says of a truth in JPEG that it must be PNG', async () => {
   assert.match(stderr, /there is no truth\/a\.png; truth\/a\.jpg cannot be used, because JPEG changes .*: save the mask as PNG/)
 })
 
-test('pixels that are ignored are said, instead of nothing found', () => {
+test('the line of a photo has the share of ignored pixels', () => {
   const all = segment(scene, '--ignore-below', '1').stdout
   assert.match(all, /: 100 % ignored; /)
   assert.not.match(all, /nothing found/)
@@ -222,7 +222,7 @@ test('pixels that are ignored are said, instead of nothing found', () => {
   assert.match(place.run(['crf', 'maps', '--ignore-below', '1', '-o', 'crf']).stdout, /a: 2 maps, [\d.]+ % ignored \(/)
 })
 
-test('an option that is given twice is refused, unless it makes a list', () => {
+test('an option that is given twice is refused, unless it is a list', () => {
   const twice = place.run(['segment', scene, '--classes', 'elephant', '--classes', 'panda'])
   assert.is(twice.status, 2)
   assert.match(twice.stderr, /segment: --classes is given twice; give it once, with all its words separated by commas/)
@@ -251,7 +251,7 @@ const folders = () => {
   for (const name of ['m', 't']) mkdirSync(place.path(name))
 }
 
-test('eval warns of a truth of 0 and 255, and names what it compared in table, file and report', async () => {
+test('eval warns about a truth with only 0 and 255, and table, file and report name what was compared', async () => {
   folders()
   await writeMap('t/a.png', [0, 0, 255, 0, 0, 255], 3)
   await writeMap('m/a.png', [0, 0, 3, 0, 0, 0], 3)
@@ -278,7 +278,7 @@ test('eval warns of a truth of 0 and 255, and names what it compared in table, f
   assert.match(evaluate().stdout, /\nPhotos: {2}every result\n/)
 })
 
-test('eval warns when all values are shifted by one, and not when they are merely wrong', async () => {
+test('eval warns if all values are shifted by one, and not if they are wrong in another way', async () => {
   folders()
   const truth = [0, 1, 1, 2, 2, 2, 3, 3]
   await writeMap('t/a.png', truth, 4)
@@ -295,7 +295,7 @@ test('eval warns when all values are shifted by one, and not when they are merel
   assert.is(await warningFor((value) => (value ? 7 : 0)), '')
 })
 
-test("eval takes masks only, and says when a truth is turned by the photo's orientation", async () => {
+test("eval accepts only masks, and explains a truth that is turned by the photo's EXIF orientation", async () => {
   folders()
   copyFileSync(scene, place.path('a.png'))
   assert.is(segment('a.png', '--overlay', '--confidence', '-o', 'm').status, 0)

@@ -48,7 +48,7 @@ function examine(env: Record<string, string> = {}): { status: number | null; rep
   return { status, report, check }
 }
 
-test('a working installation: every thing has its line, none is wrong, and the scene proves the engine', () => {
+test('a working installation: a line for every check, none is wrong, and a scene is segmented', () => {
   const { status, report, check } = examine()
   assert.equal([status, report.ok, report.version], [0, true, version])
   assert.equal(
@@ -73,7 +73,7 @@ test('a working installation: every thing has its line, none is wrong, and the s
   assert.match(check('GPU').detail, /device 'auto' uses the CPU|device 'cuda' (lacks|can be used)/)
 })
 
-test('for people: a heading, a line for each thing with its state first, and a verdict, on one screen', () => {
+test('the report fits on one screen: a heading, a line for each check that begins with its state, and a verdict', () => {
   const { status, stdout, stderr } = place.run(['doctor'], { CLIP_ES_LIBTORCH: libtorch?.folder ?? '' })
   assert.equal([status, stderr], [0, ''])
   const lines = stdout.trimEnd().split('\n')
@@ -116,7 +116,7 @@ test('a LibTorch that is too old or does not load is a warning', () => {
   assert.match(check.detail, /^2\.7\.1 at .+; it is older than 2\.11$/)
 })
 
-test('without LibTorch nothing is wrong, and the line says what would use one', () => {
+test('without LibTorch nothing is wrong, and the line says what uses it', () => {
   const { status, check } = examine({ CLIP_ES_LIBTORCH: '', CLIP_ES_CACHE: place.path('no-cache') })
   assert.is(status, 0)
   assert.is(check('LibTorch').status, 'ok')
@@ -124,7 +124,7 @@ test('without LibTorch nothing is wrong, and the line says what would use one', 
   assert.match(check('cache').detail, /no-cache, which does not exist yet$/)
 })
 
-test('$CLIP_ES_MODEL: the model that it names is loaded; one that cannot be is wrong', () => {
+test('$CLIP_ES_MODEL: its model is loaded, and a model that does not load is wrong', () => {
   const model = join(root, 'test/golden/vit-small-random.pt')
   assert.match(
     examine({ CLIP_ES_MODEL: model }).check('model').detail,
@@ -144,7 +144,7 @@ test('an unknown variable is a warning with the name of the nearest known one', 
   assert.match(check('variables').remedy as string, /^clip-es does not know CLIP_ES_MODLE; did you mean CLIP_ES_MODEL\?$/)
 })
 
-test('the size of the cache is that of its files', () => {
+test('the size of the cache is the sum of its files', () => {
   mkdirSync(place.path('cache/below'), { recursive: true })
   writeFileSync(place.path('cache/a'), Buffer.alloc(1_500_000))
   writeFileSync(place.path('cache/below/b'), Buffer.alloc(500_000))
@@ -160,7 +160,7 @@ function withGpuTool(name: string, script: string): Record<string, string> {
   return { PATH: `${place.path(name)}:${process.env.PATH}` }
 }
 
-test('GPUs are named with their driver, and a driver that fails is a warning', () => {
+test('GPUs are listed with their driver, and a driver that fails is a warning', () => {
   const good = examine(withGpuTool('good', "echo 'NVIDIA H100, 570.1, 81559 MiB'")).check('GPU')
   assert.match(good.detail, /^NVIDIA H100, 81559 MiB, driver 570\.1; device 'cuda' (lacks|can be used)/)
   assert.equal(good.values?.gpus, [{ model: 'NVIDIA H100', driver: '570.1', memory: '81559 MiB' }])
@@ -177,7 +177,7 @@ test('GPUs are named with their driver, and a driver that fails is a warning', (
   assert.equal([bad.status, bad.detail], ['warning', 'nvidia-smi fails: Failed to initialize NVML: mismatch'])
 })
 
-test('the command line loads without sharp, so that the doctor can say that sharp does not load', () => {
+test('the command starts without sharp, so that doctor can report that sharp does not load', () => {
   writeFileSync(
     place.path('no-sharp.cjs'),
     `const { Module } = require('node:module')
@@ -192,7 +192,7 @@ Module._load = (name, ...rest) => {
   assert.equal([check('sharp').status, check('sharp').detail], ['wrong', 'it does not load: Could not load the "sharp" module'])
 })
 
-test('a wrong option ends with 2, and a reader that leaves is no crash', () => {
+test('a wrong option ends with status 2, and a reader that closes the pipe causes no crash', () => {
   const { status, stderr } = place.run(['doctor', '--jsn'])
   assert.is(status, 2)
   assert.match(stderr, /Did you mean --json\?/)

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Evaluation } from '../../cli/src/eval/evaluation.js'
-import { encodeCams } from '../../cli/src/formats/cam_file.js'
+import { encodeCams } from '../../ts/formats/cams.js'
 import { encodeMask } from '../../ts/photos/mask_png.js'
 import { testIf } from '../test_if.js'
 import { randomNumbers } from './demo_set.js'
@@ -39,7 +39,7 @@ test.after(() => rmSync(folder, { recursive: true, force: true }))
 const digits = (text: string): Uint8Array =>
   Uint8Array.from(text.replace(/\s/g, ''), (digit) => (digit === 'x' ? 255 : Number(digit)))
 
-test('a small case, computed by hand', async () => {
+test('a small example has the figures that were computed by hand', async () => {
   const hand = join(folder, 'hand')
   await writeMap(join(hand, 'masks/a.png'), digits('0011 0011 2200'), 4, 3)
   await writeMap(join(hand, 'truth/a.png'), digits('0111 0x11 2000'), 4, 3)
@@ -186,7 +186,7 @@ for p in json.load(open('list.json')):
   assert.equal({ ...released, results: '' }, { ...ours, results: '' })
 })
 
-test('a truth of another size is an error that names both, and the rest is compared', async () => {
+test('a truth of another size is an error that names both sizes, and the other photos are compared', async () => {
   const out = join(folder, 'sizes')
   const [first, second] = pictures as [Picture, Picture]
   await writeMap(join(out, `${first.id}.png`), new Uint8Array(12), 4, 3)
@@ -201,14 +201,14 @@ test('a truth of another size is an error that names both, and the rest is compa
   assert.match(stdout, /1 of 2 could not be compared: listed above/)
 })
 
-test('figures that cannot be written are printed all the same, and the error names the file', () => {
+test('if the file of the figures cannot be written, they are printed and the error names the file', () => {
   const { status, stdout, stderr } = evaluate('masks', '-o', join('truth', 'none', 'eval.json'))
   assert.is(status, 1)
   assert.match(stdout, /\nmean {2,}[\d.]+ +[\d.]+\npixel accuracy/)
   assert.match(stderr, /^clip-es: eval: cannot write .*truth\/none\/eval\.json \(ENOENT.*\); choose another place with --out\n$/)
 })
 
-test('missing, damaged and foreign files are listed, and the rest is compared', async () => {
+test('missing, damaged and foreign files are listed, and the others are compared', async () => {
   const out = join(folder, 'listed')
   const [first] = pictures as [Picture]
   const { width, height } = first
@@ -233,7 +233,7 @@ test('missing, damaged and foreign files are listed, and the rest is compared', 
   assert.is(failures.length, 4)
 })
 
-test('with --search a picture that fails in both passes is one failure', () => {
+test('with --search a photo that fails in both passes is one failure', () => {
   for (const { id } of pictures.slice(0, 3)) write(join(folder, `search/${id}.npz`), readFileSync(join(folder, `cams/${id}.npz`)))
   write(join(folder, `search/${(pictures[4] as Picture).id}.npz`), 'nothing')
   const { status, stderr } = evaluate('search', '--search', '--thresholds', '0.5', '--powers', '1')
@@ -243,7 +243,7 @@ test('with --search a picture that fails in both passes is one failure', () => {
   assert.equal([failures.length, images], [1, 3])
 })
 
-test('a list with dots, blanks and further columns names results as they are called', () => {
+test('IDs in a list can have dots and blanks, and further columns are ignored', () => {
   const file = join(folder, 'masks/0.png')
   for (const id of ['x_jpg.rf.01', 'v1.2', 'my photo 3']) {
     write(join(folder, `named/${id}.png`), readFileSync(file))
@@ -258,7 +258,7 @@ test('a list with dots, blanks and further columns names results as they are cal
   )
 })
 
-test('a wrong command line is said with what would be right', () => {
+test('the error for a wrong command line says what would be right', () => {
   for (const [args, message] of [
     [['none'], /there is no folder none/],
     [['masks'], /name the ground truth with --truth/],

@@ -32,13 +32,13 @@ test.after(() => rmSync(folder, { recursive: true, force: true }))
 
 const page = () => readFileSync(join(folder, 'demo-out/report.html'), 'utf8')
 
-test('the page is one file: no script, nothing from elsewhere, pictures within', () => {
+test('the page is one file with all pictures inside, without scripts and external resources', () => {
   assert.not.match(page(), /<script|<link[^>]+href="(?!data:)|@import|url\(|src="(?!data:)/)
   assert.is(page().match(/<img /g)?.length, 36, 'six best and six worst, three pictures each')
   assert.is(page().match(/<svg /g)?.length, 4)
 })
 
-test('it has every label with its figures, the means, and how the masks were made', () => {
+test('the page has the figures of every label, the means, and how the masks were made', () => {
   const { labels, miou } = JSON.parse(readFileSync(join(folder, 'demo-out/eval.json'), 'utf8'))
   for (const { name, iou } of labels) {
     const row = new RegExp(`</span>${name}</td>[^]*?<td>${(100 * iou).toFixed(1)}</td>`.replace('[^]', '[\\s\\S]'))
@@ -48,7 +48,7 @@ test('it has every label with its figures, the means, and how the masks were mad
   assert.match(page(), /<dt>Prompt<\/dt><dd>a clean origami \{\}\.<\/dd>/)
 })
 
-test('names of photos and folders are text, whatever is in them', () => {
+test('names of photos and folders are escaped', () => {
   const file = join(folder, 'demo-out/eval.json')
   const before = readFileSync(file, 'utf8')
   const evaluation = JSON.parse(before)
@@ -63,7 +63,7 @@ test('names of photos and folders are text, whatever is in them', () => {
   assert.is(other.match(/<img /g)?.length, 12)
 })
 
-test('without photos the masks are drawn on grey, and without an evaluation it says what is missing', () => {
+test('without photos the masks are drawn on grey, and without an evaluation the page says what is missing', () => {
   assert.is(clipEs('eval', 'demo-out/masks', '--truth', 'demo/truth', '--class-file', 'emoji').status, 0)
   assert.is(clipEs('report', 'demo-out/masks', '--pictures', '1').status, 0)
   const bare = readFileSync(join(folder, 'demo-out/masks/report.html'), 'utf8')

@@ -86,7 +86,7 @@ test('the first run encodes every photo with two labels or more, and ranks 81 te
   )
 })
 
-test('the second run makes no image pass and says the same; another question makes none either', () => {
+test('a second run encodes no photo and gives the same ranking, and another question encodes none either', () => {
   const [first, second] = [json(), json()]
   assert.equal([second.encoded, second.reused], [0, several.length])
   assert.equal(second.rankings, first.rankings)
@@ -95,7 +95,7 @@ test('the second run makes no image pass and says the same; another question mak
   assert.is(json('--max-side', '160').encoded, several.length, 'other images enter the network')
 })
 
-test('the figures are equation 9 computed from embeddings', async () => {
+test('the figures are equation 9 of the embeddings', async () => {
   const { template, fusion, background } = demoClasses()
   const asked = [templates.clip_es, 'a photo of a {}.', 'graffiti of a {}.']
   const { rankings } = json()
@@ -108,7 +108,7 @@ test('the figures are equation 9 computed from embeddings', async () => {
   assert.ok(Math.abs(ofFile.sum / (own as number) - 1) < 1e-5)
 })
 
-test('a changed photo is encoded again, alone', () => {
+test('only a changed photo is encoded again', () => {
   const [id] = several[0] as [string, string[]]
   const file = join(photos, `${id}.png`)
   const bytes = readFileSync(file)
@@ -118,7 +118,7 @@ test('a changed photo is encoded again, alone', () => {
   assert.is(json().encoded, 1)
 })
 
-test('killed in between, it goes on', async () => {
+test('a run that was killed continues', async () => {
   const cache = join(folder, 'killed.jsonl')
   const args = [main, 'prompts', '--folder', photos, '--labels', labelsFile, '--cache', cache, '--threads', '1']
   const child = spawn(process.execPath, args, { stdio: 'ignore' })
@@ -134,7 +134,7 @@ test('killed in between, it goes on', async () => {
   assert.ok(Math.abs(rankings[0].candidates[0].mean / json().rankings[0].candidates[0].mean - 1) < 1e-4)
 })
 
-test('the table: place, sharpness, bar, mean score, candidate', () => {
+test('the table has place, sharpness, bar, mean score and candidate', () => {
   const { status, stdout, stderr } = prompts('--rank', 'fusions')
   assert.is(status, 0)
   assert.match(stderr, new RegExp(`${several.length} photos with two labels or more: ${several.length} encoded before, 0 to do`))
@@ -146,7 +146,7 @@ test('the table: place, sharpness, bar, mean score, candidate', () => {
     assert.match(line, /^ {3}[123] {5}0\.\d{5} {2}█+[▏▎▍▌▋▊▉]? +0\.\d{5} {2}(sentence|feature|cam)$/)
 })
 
-test('synonyms are ranked class by class, over the photos that show the class', () => {
+test('synonyms are ranked for each class, over the photos that show it', () => {
   const { rankings } = json('--rank', 'synonyms')
   const shown = new Set(several.flatMap(([, labels]) => labels))
   for (const { class: name, candidates } of rankings) {
@@ -157,14 +157,14 @@ test('synonyms are ranked class by class, over the photos that show the class', 
   assert.equal(dog.candidates.map(({ name }: { name: string }) => name).sort(), ['dog', 'dog, puppy (feature)', 'puppy'])
 })
 
-test('background lists of one’s own', () => {
+test('lists of background words are ranked', () => {
   const { rankings, softmax } = json('--rank', 'backgrounds', '--background', 'grass,sky', '--background', 'snow')
   assert.is(softmax, 'classes and background words')
   const names = rankings[0].candidates.map(({ name }: { name: string }) => name)
   assert.equal(names.sort(), ['grass, sky', 'none', 'of the class file', 'snow', "the paper's for COCO", "the paper's for VOC"])
 })
 
-test('the plot is an SVG file that stands alone', async () => {
+test('the plot is one SVG file without external resources', async () => {
   const file = join(folder, 'plot.svg')
   assert.is(prompts('--plot', file).status, 0)
   const svg = readFileSync(file, 'utf8')
@@ -178,7 +178,7 @@ test('the plot is an SVG file that stands alone', async () => {
   assert.ok(width === 900 && height > 1000)
 })
 
-test('no photo with two labels is an error that says why', () => {
+test('no photo with two labels is an error with the reason', () => {
   const one = join(folder, 'one.csv')
   writeFileSync(one, `${several[0]?.[0]}.png,dog\n`)
   const { status, stderr, stdout } = run('--folder', photos, '--labels', one)
@@ -187,7 +187,7 @@ test('no photo with two labels is an error that says why', () => {
   assert.match(stderr, /none of the 1 photo has two labels or more; sharpness compares the labels of one photo/)
 })
 
-test('a photo that cannot be read is listed, the ranking is of the others, and the status is 1', () => {
+test('a photo that cannot be read is listed, the others are ranked, and the status is 1', () => {
   const [id] = several[0] as [string, string[]]
   const file = join(photos, `${id}.png`)
   const bytes = readFileSync(file)
@@ -201,7 +201,7 @@ test('a photo that cannot be read is listed, the ranking is of the others, and t
   assert.is(ranked, several.length - 1)
 })
 
-test('a wrong command line is said with what would be right', () => {
+test('the error for a wrong command line says what would be right', () => {
   const set = ['--folder', photos, '--labels', labelsFile]
   for (const [args, message] of [
     [[], /prompts: name a data set: --voc DIR --split NAME/],

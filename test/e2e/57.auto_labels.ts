@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCams } from '../../cli/src/formats/cam_file.js'
+import { readCams } from '../../cli/src/formats/read_cams.js'
 import { readMask } from '../../ts/photos/mask_png.js'
 import { emojiNames, makeDemoSet } from './demo_set.js'
 
@@ -43,7 +43,7 @@ function figures(found: Found, known: ReadonlyMap<string, string[]>): { precisio
 
 const out = join(folder, 'auto')
 
-test('without labels: every photo gets a mask of what CLIP finds, and labels.json says what that was', async () => {
+test('without labels every photo gets a mask of the classes that CLIP finds, and labels.json lists them', async () => {
   const { status, stdout, stderr } = dataset('--labels', 'auto', '-o', out, '--cams', '--confidence')
   assert.is(status, 0, stderr)
   assert.match(stdout, new RegExp(`^${count} photos to do`))
@@ -61,7 +61,7 @@ test('without labels: every photo gets a mask of what CLIP finds, and labels.jso
   }
 })
 
-test('of the generated pictures, as much is found, and as much of it is there, as when this was measured', () => {
+test('precision and recall on generated pictures are those that were measured', () => {
   const { precision, recall } = figures(foundIn(out), truth)
   const [percentPrecision, percentRecall] = [100 * precision, 100 * recall]
   // One label more or less changes the figures by up to 1; other processors round other ways.
@@ -69,7 +69,7 @@ test('of the generated pictures, as much is found, and as much of it is there, a
   assert.ok(Math.abs(percentRecall - 72.5) < 3, `recall ${percentRecall.toFixed(1)} %`)
 })
 
-test('the shipped scenes: the figures of docs/datasets.md', () => {
+test('precision and recall on the shipped scenes are those of docs/datasets.md', () => {
   const scenes = JSON.parse(readFileSync(join(root, 'models/scenes/labels.json'), 'utf8')) as Record<string, { labels: string[] }>
   const dir = join(folder, 'scenes')
   mkdirSync(dir)
@@ -83,7 +83,7 @@ test('the shipped scenes: the figures of docs/datasets.md', () => {
   assert.ok(Math.abs(100 * precision - 84.6) < 0.1 && Math.abs(100 * recall - 88) < 0.1, `${precision}, ${recall}`)
 })
 
-test('started again it has nothing to do; with a photo changed it does that one', async () => {
+test('a second run has nothing to do, and after a photo changed it does that one', async () => {
   assert.match(
     dataset('--labels', 'auto', '-o', out, '--cams', '--confidence').stdout,
     new RegExp(`^0 photos to do, ${count} done before`),
@@ -99,7 +99,7 @@ test('started again it has nothing to do; with a photo changed it does that one'
   assert.equal(foundIn(out), before)
 })
 
-test('labels.json is a labels file: corrected or not, it stands for the labels', () => {
+test('labels.json, corrected or not, can be used as a labels file', () => {
   const again = join(folder, 'again')
   const { status, stdout, stderr } = dataset('--labels', join(out, 'labels.json'), '-o', again)
   assert.is(status, 0, stderr)
@@ -118,7 +118,7 @@ test('another threshold, or labels from a file, are other settings', () => {
   assert.match(given.stderr, /labelThreshold was 0\.15 and is nothing/)
 })
 
-test('where nothing is found, all is background, and it can be evaluated', async () => {
+test('a photo without labels is all background, and can be evaluated', async () => {
   const none = join(folder, 'none')
   const { status, stdout } = dataset(
     '--labels',
@@ -149,7 +149,7 @@ test('shards share one labels.json', () => {
   assert.is(Object.keys(foundIn(place)).length, 12)
 })
 
-test('VOC without XML files, COCO without objects', async () => {
+test('VOC works without XML files, and COCO without objects', async () => {
   const voc = join(folder, 'voc')
   for (const dir of ['JPEGImages', 'ImageSets/Segmentation']) mkdirSync(join(voc, dir), { recursive: true })
   const [id] = [...truth.keys()] as [string]
@@ -181,7 +181,7 @@ test('segment --labels auto finds the labels of each photo', () => {
   assert.equal([none.labels, none.background], [[], 1])
 })
 
-test('a wrong command line is said with what would be right', () => {
+test('the error for a wrong command line says what would be right', () => {
   const scene = join(root, 'models/scenes/scene02.png')
   for (const [args, message] of [
     [

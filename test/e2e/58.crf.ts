@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCams } from '../../cli/src/formats/cam_file.js'
+import { readCams } from '../../cli/src/formats/read_cams.js'
 import { denseCrf } from '../../ts/index.js'
 import { readMask } from '../../ts/photos/mask_png.js'
 import { releasedCams } from '../released_cams.js'
@@ -26,7 +26,7 @@ const events = (stdout: string): Record<string, unknown>[] =>
     .split('\n')
     .map((line) => JSON.parse(line))
 
-test('crf makes of the maps of segment the masks that segment --crf makes', async () => {
+test('crf on the maps of segment gives the masks of segment --crf', async () => {
   assert.is(place.run(['segment', 'scene09.png', ...asked, '--crf', '-o', 'whole']).status, 0)
   const { status, stderr, stdout } = place.run(['crf', 'maps', '-o', 'refined', '--confidence'])
   assert.is(status, 0, stderr)
@@ -38,7 +38,7 @@ test('crf makes of the maps of segment the masks that segment --crf makes', asyn
   assert.ok(place.files('refined').includes('confidence/scene10.png'))
 })
 
-test('crf goes on where it ended, and refuses to mix settings', () => {
+test('crf continues an earlier run, and refuses to mix settings', () => {
   assert.match(place.run(['crf', 'maps', '-o', 'refined', '--confidence']).stdout, /^0 photos to do, 2 done before/)
   const mixed = place.run(['crf', 'maps', '-o', 'refined', '--rounds', '3'])
   assert.is(mixed.status, 2)
@@ -56,7 +56,7 @@ test('maps that changed are done again', () => {
   assert.match(place.run(args).stdout, /^1 photo to do, 1 done before/)
 })
 
-test('one bad file is told and the others are done', () => {
+test('a bad file is reported, and the others are done', () => {
   const maps = place.path('maps/scene10.npz')
   const whole = readFileSync(maps)
   writeFileSync(maps, whole.subarray(0, 1000))
@@ -70,7 +70,7 @@ test('one bad file is told and the others are done', () => {
   assert.match(place.run(['crf', 'maps', '-o', 'damaged']).stdout, /^1 photo to do, 1 done before/)
 })
 
-test('a command line that cannot be meant ends with status 2 and the remedy', () => {
+test('a wrong command line ends with status 2 and the remedy', () => {
   for (const [args, message] of [
     [['nowhere'], /there is no folder nowhere/],
     [['maps', '-o', 'maps'], /choose another folder with --out/],
@@ -89,10 +89,10 @@ test('maps without their photo, or of another size, name both', async () => {
   const { status, stderr } = place.run(['crf', 'maps', '-o', 'alone', '--photos', 'small'])
   assert.is(status, 1)
   assert.match(stderr, /scene09: .*scene09\.npz has maps of \d+ x \d+; small\/scene09\.png is 50 x 40/)
-  assert.match(stderr, /scene10: there is no photo of that name in small; name the photos' folder with --photos/)
+  assert.match(stderr, /scene10: there is no photo named scene10 in small; name the photos' folder with --photos/)
 })
 
-test("the released pipeline's .npy and its colours: masks of denseCrf() with the same maps", async () => {
+test("the released pipeline's .npy and its colour order give the masks of denseCrf() with the same maps", async () => {
   for (const folder of ['npy', 'photos']) mkdirSync(place.path(folder))
   writeFileSync(place.path('npy/tiny.npy'), releasedCams)
   const pixels = Uint8Array.from({ length: 18 }, (_, i) => 14 * i)
@@ -136,7 +136,7 @@ test("the released pipeline's .npy and its colours: masks of denseCrf() with the
   )
 })
 
-test('a photo that its EXIF orientation turns is turned, as segment turned it', async () => {
+test('crf turns a photo by its EXIF orientation, as segment does', async () => {
   mkdirSync(place.path('turned'))
   const upright = await sharp(place.path('scene09.png')).resize(320, 200, { fit: 'cover' }).toBuffer()
   await sharp(upright)
@@ -157,7 +157,7 @@ test('a photo that its EXIF orientation turns is turned, as segment turned it', 
   assert.ok(mask.filter((value, i) => value !== expected[i]).length <= mask.length / 1000)
 })
 
-test('SIGINT in the middle: status 130, whole files only, and started again it does the rest', async () => {
+test('SIGINT ends with status 130 and only whole files, and a second run does the others', async () => {
   for (const folder of ['many', 'many-photos']) mkdirSync(place.path(folder))
   for (let i = 0; i < 40; i++) {
     copyFileSync(place.path('maps/scene09.npz'), place.path(`many/p${i}.npz`))

@@ -43,7 +43,7 @@ for (const [format, name] of [
     assert.is(stdout, `2 ${48 * 48}\n`)
   })
 
-test('with clip-es inside, a bundle says that it belongs outside', () => {
+test('the error of a bundle that contains clip-es says to exclude it', () => {
   const { status, stderr } = bundled('inside.cjs', { format: 'cjs' })
   assert.is(status, 1)
   assert.match(stderr, /ClipEsError: the files of clip-es are not next to its code/)

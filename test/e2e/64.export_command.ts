@@ -46,7 +46,7 @@ function refused(message: RegExp, ...args: string[]): void {
 const json = (...path: string[]) => JSON.parse(readFileSync(place.path(...path), 'utf8'))
 const maskOf = async (id: string): Promise<LabelMap> => await readMask(readFileSync(place.path(`results/masks/${id}.png`)))
 
-test('COCO: one file with all photos, and nothing else', async () => {
+test('COCO is one file with all photos', async () => {
   assert.is(exported('results', '--format', 'coco', '-o', 'coco'), `3 photos exported: ${place.path('coco/instances.json')}\n`)
   assert.equal(place.files('coco'), ['instances.json'])
   const { images, annotations, categories } = json('coco/instances.json')
@@ -79,7 +79,7 @@ test('COCO: one file with all photos, and nothing else', async () => {
   }
 })
 
-test('the other formats: a file for each photo under its path, or one for all', async () => {
+test('the other formats have a file for each photo under its path, or one file for all', async () => {
   exported('results', '-f', 'yolo', '--link-photos', '-o', 'yolo')
   assert.equal(place.files('yolo'), ['data.yaml', 'labels/a/x.txt', 'labels/a/y.txt', 'labels/z.txt'])
   assert.is(readlinkSync(place.path('yolo/images/a/x.png')), place.path('photos/a/x.png'))
@@ -99,16 +99,19 @@ test('the other formats: a file for each photo under its path, or one for all', 
   for (const id of ids) assert.equal(await readMask(readFileSync(place.path('grey', `${id}.png`))), await maskOf(id))
 })
 
-test('what segment made is exported with the classes that it was made with', async () => {
-  refused(/the masks in segmented do not say what their classes are/, 'segmented', '-f', 'coco')
-  exported('segmented', '-f', 'coco', '--class-file', 'emoji', '-o', 'from-segment')
-  const { images, annotations } = json('from-segment/instances.json')
+test('results of segment are exported with their classes and scores', async () => {
+  exported('segmented', '-f', 'coco', '-o', 'from-segment')
+  const { images, annotations, categories } = json('from-segment/instances.json')
+  assert.equal(
+    categories.map(({ name }: { name: string }) => name),
+    emojiNames,
+  )
   assert.equal(
     images.map(({ file_name }: { file_name: string }) => file_name),
     ['photos/a/x.png', 'photos/a/y.png', 'photos/z.png'],
   )
   assert.ok(annotations.length > 0)
-  assert.ok(annotations.every((annotation: object) => !('score' in annotation)))
+  assert.ok(annotations.every(({ score }: { score: number }) => score > 0 && score < 1))
 })
 
 test('--json has an object for each photo, and the file at the end', () => {
@@ -120,7 +123,7 @@ test('--json has an object for each photo, and the file at the end', () => {
   assert.equal([events[3]?.photos, events[3]?.written], [3, place.path('coco/instances.json')])
 })
 
-test('options that a format does not have, and folders that would be mixed up, are refused', () => {
+test('options of other formats, and folders that would mix results, are refused', () => {
   refused(/--polygons and --rle cannot be used together/, 'results', '-f', 'coco', '--polygons', '--rle')
   refused(/--rle cannot be used with --format yolo; leave it out/, 'results', '-f', 'yolo', '--rle')
   refused(/--regions cannot be used with --format rgb/, 'results', '-f', 'rgb', '--regions')
@@ -134,7 +137,7 @@ test('options that a format does not have, and folders that would be mixed up, a
   assert.not.ok(existsSync(place.path('clip-es-export')))
 })
 
-test('a damaged mask ends the export; no file is left half written', () => {
+test('a damaged mask ends the export without a half-written file', () => {
   exported('results', '-f', 'coco', '-o', 'kept')
   const before = readFileSync(place.path('kept/instances.json'))
   const mask = place.path('results/masks/z.png')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { embeddedModel } from '../../ts/model_path.js'
+import { embeddedModel } from '../../ts/engine/model_path.js'
 import { testIf } from '../test_if.js'
 import { main, root, scenes, Workplace } from './support.js'
 
@@ -64,7 +64,7 @@ function commands(text: string): { command: string; output: string }[] {
     })
 }
 
-test('the page has examples of the kinds that are run here, and no others', () => {
+test('docs: every example is of a kind that is run here', () => {
   assert.equal([...new Set(blocks.map(({ language }) => language))].sort(), ['console', 'json', 'python'])
   assert.is((page.match(/^```/gm) ?? []).length, 2 * blocks.length)
 })

@@ -7,7 +7,7 @@ import { basename, join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { embeddedModel } from '../../ts/model_path.js'
+import { embeddedModel } from '../../ts/engine/model_path.js'
 import { main, root, scenes, Workplace } from './support.js'
 
 const pages = [
@@ -18,12 +18,14 @@ const pages = [
   'docs/models.md',
   'docs/datasets.md',
   'examples/native/README.md',
+  'examples/electron/README.md',
 ]
 const notRun: Record<string, string> = {
   checkout: '.ci/run runs it in a fresh checkout',
   download: 'it needs the network',
   data: 'it needs a data set',
   bundle: '62.bundle.ts bundles programs',
+  electron: 'it needs Electron; 65.electron_main.ts to 68.electron_package.ts run the rest',
 }
 const elsewhere = ['docs/models.md', 'examples/native/README.md'] // their sh blocks
 
@@ -150,7 +152,9 @@ for (const { page, line, language, word, text } of blocks) {
 
 test('docs/errors.md has a heading for every code, and every sentence of it stands in the source', () => {
   const text = readFileSync(join(root, 'docs/errors.md'), 'utf8')
-  const codes = [...readFileSync(join(root, 'ts/errors.ts'), 'utf8').matchAll(/^ {2}\| '(ERR_\w+)'/gm)].map(([, code]) => code)
+  const codes = [...readFileSync(join(root, 'ts/core/errors.ts'), 'utf8').matchAll(/^ {2}\| '(ERR_\w+)'/gm)].map(
+    ([, code]) => code,
+  )
   assert.equal(
     [...text.matchAll(/^## (ERR_\w+)$/gm)].map(([, code]) => code),
     codes,

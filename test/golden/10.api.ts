@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readNpy } from '../../cli/src/formats/npy.js'
+import { readNpy } from '../../ts/formats/npy.js'
 import { type ClassSet, Segmenter } from '../../ts/index.js'
 import { largestDifference, readPpm } from './ppm.js'
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { planClasses } from '../../ts/class_set.js'
+import { planClasses } from '../../ts/classes/class_set.js'
 import {
   backgrounds,
   type ClassSet,
@@ -68,7 +68,7 @@ test('without options there are the VOC background words and the template of the
   assert.equal(await scoresOf(classes), expected)
 })
 
-test('one class with background words has a score under one; two without have scores that add up to one', async () => {
+test('one class with background words has a score below 1, and the scores of two without sum to 1', async () => {
   const [alone] = await scoresOf(await encode(['elephant']))
   assert.ok(alone !== undefined && alone > 0 && alone < 1)
   const [a, b] = await scoresOf(await encode(['elephant', 'cat'], { background: [] }))
@@ -84,7 +84,7 @@ test('254 classes are encoded and scored, 255 are refused', async () => {
   await rejects(encode(names), 'ERR_INVALID_ARG', 'classes has 255 elements; expected 1 to 254')
 })
 
-test('the template is where the words stand', async () => {
+test('a word takes the place of the braces in the template', async () => {
   const plain = await scoresOf(await encode(['cat', 'elephant'], { template: '{}' }))
   assert.not.equal(plain, await scoresOf(await encode(['cat', 'elephant'])))
   const filled = ['a photo of a cat.', 'a photo of a elephant.']
@@ -92,7 +92,7 @@ test('the template is where the words stand', async () => {
   assert.equal(await scoresOf(await encode(['cat', 'elephant'], { template: 'a photo of a {}.' })), await scoresOf(byHand))
 })
 
-test('synonyms stand for a class in place of its name', async () => {
+test('synonyms replace the name of a class', async () => {
   const classes = await encode([{ name: 'beast', synonyms: ['elephant'] }, { name: 'panda' }])
   assert.equal(classes.names, ['beast', 'panda'])
   assert.equal(await scoresOf(classes), await scoresOf(await encode(['elephant', 'panda'])))
@@ -142,7 +142,7 @@ test("'cam' keeps a row for each synonym, scores their mean, and adds their maps
   )
 })
 
-test('the three fusions differ, and do not where there are no synonyms', async () => {
+test('the three fusions differ only for classes with synonyms', async () => {
   const fusions = ['sentence', 'feature', 'cam'] as const
   const scores = async (classes: ClassSpec[]) =>
     Promise.all(fusions.map(async (fusion) => [...(await scoresOf(await encode(classes, { fusion })))].map(String)))
@@ -169,7 +169,7 @@ test('several templates are averaged as unit embeddings, for classes and backgro
   }
 })
 
-test("a background word that is also a class, however it is written, is dropped and listed, and doesn't compete", async () => {
+test('a background word that is also a class, in any spelling, is dropped and listed', async () => {
   const words = ['sky', 'Elephant ', 'grass', 'mammoth', 'wall']
   const classes = await encode([{ name: 'elephant', synonyms: ['elephant', 'Mammoth'] }, 'panda'], { background: words })
   assert.equal(classes.background, ['sky', 'grass', 'wall'])
@@ -179,7 +179,7 @@ test("a background word that is also a class, however it is written, is dropped 
   assert.equal(await scoresOf(classes), await scoresOf(same))
 })
 
-test('a class set cannot be changed, nor by what it was made from', async () => {
+test('a class set cannot be changed, and later changes of the arguments have no effect', async () => {
   const names: ClassSpec[] = ['elephant', { name: 'panda', synonyms: ['panda'] }]
   const words = [...background]
   const list = ['{}', 'a {}.']
@@ -198,13 +198,13 @@ test('a class set cannot be changed, nor by what it was made from', async () => 
   assert.not(Reflect.set(classes, 'names', ['cat', 'dog']))
 })
 
-test('one class set serves many images at once', async () => {
+test('many images can use one class set at the same time', async () => {
   const classes = await encode(['elephant', 'panda'])
   const expected = await scoresOf(classes)
   for (const scores of await Promise.all([1, 2, 3, 4, 5].map(() => scoresOf(classes)))) assert.equal(scores, expected)
 })
 
-test('an argument that is wrong is named with its value and with what it takes', async () => {
+test('the error for a wrong argument has its name, its value and what was expected', async () => {
   const table: [unknown, unknown, ...string[]][] = [
     [undefined, {}, 'classes is undefined', 'an array'],
     ['cat', {}, "classes is 'cat'", 'an array'],
@@ -249,7 +249,7 @@ test('an argument that is wrong is named with its value and with what it takes',
   assert.is((await scoresOf(await encode(['elephant', 'panda']))).length, 2)
 })
 
-test('a prompt too long says by how many tokens, and one as long as the context allows is taken', async () => {
+test('the error for a long prompt has the number of tokens, and a prompt that fills the context is accepted', async () => {
   const words = (count: number) => Array(count).fill('cat').join(' ')
   await rejects(encode([words(76)], { template: '{}' }), 'ERR_INVALID_ARG', 'has 76 tokens, 1 more than', '75')
   await rejects(encode(['panda', words(100)]), 'ERR_INVALID_ARG', 'has 104 tokens, 29 more than')
@@ -265,7 +265,7 @@ test('a model with another vocabulary refuses tokens that it does not have', asy
   await small.close()
 })
 
-test('an abort before the call and one during it reject with the reason, and the segmenter goes on', async () => {
+test('an abort before and during the call rejects with the reason, and the segmenter keeps working', async () => {
   const expected = await scoresOf(await encode(['elephant', 'panda']))
   const reason = new Error('another question')
   assert.is(await reasonOf(encode(['cat'], { signal: AbortSignal.abort(reason) })), reason)
@@ -277,7 +277,7 @@ test('an abort before the call and one during it reject with the reason, and the
   assert.equal(await scoresOf(await encode(['elephant', 'panda'])), expected)
 })
 
-test('classes that CLIP reads alike, or reads nothing in, are refused by name', async () => {
+test("classes that are equal or empty after CLIP's text cleaning are refused by name", async () => {
   const refused = (specs: ClassSpec[], message: RegExp, background = ['sky']) =>
     assert.throws(
       () => planClasses(specs, { background }),
@@ -293,6 +293,17 @@ test('classes that CLIP reads alike, or reads nothing in, are refused by name', 
   refused(['cat', '\u0001'], /CLIP reads nothing in "\\u0001"/)
   refused(['cat', { name: 'dog', synonyms: ['dog', '\u0345'] }], /CLIP reads nothing in/)
   refused(['cat'], /CLIP reads nothing in/, ['sky', '\u0000'])
+})
+
+test('words give the same embeddings, bit for bit, whether they are encoded alone, with others, or were known', async () => {
+  const own = await load()
+  const alone = await save(await own.encodeClasses(['panda'], { background }))
+  const known = await save(await own.encodeClasses(['panda'], { background }))
+  const other = await load()
+  const others = await save(await other.encodeClasses(['cat', 'panda', 'television'], { background }))
+  assert.equal(known.rows('rows'), alone.rows('rows'))
+  assert.equal(others.rows('rows')[1], alone.rows('rows')[0])
+  await Promise.all([own.close(), other.close()])
 })
 
 test.run()

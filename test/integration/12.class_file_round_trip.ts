@@ -52,7 +52,7 @@ function write(name: string, content: string | Buffer): string {
   return join(folder, name)
 }
 
-test('what was saved is loaded with the same names and gives the same results, in every fusion', async () => {
+test('a loaded class set has the names that were saved and gives the same results, in every fusion', async () => {
   for (const fusion of ['sentence', 'feature', 'cam'] as const) {
     const saved = await segmenter.encodeClasses(specs, { fusion, background: ['sky', 'panda', 'wall'] })
     const path = join(folder, `${fusion}.safetensors`)
@@ -67,7 +67,7 @@ test('what was saved is loaded with the same names and gives the same results, i
   }
 })
 
-test('no background, and names of any script, come back as they were', async () => {
+test('a class set without background and names in any script are saved and loaded', async () => {
   const names = ['猫', 'chat "noir"', '\\', '🐘 elephant', 'Füchse']
   const saved = await segmenter.encodeClasses(names, { background: [] })
   const path = join(folder, 'Wörter 犬.safetensors')
@@ -84,7 +84,7 @@ test('a loaded class set is saved to the same bytes', async () => {
   assert.equal(readFileSync(again), bytes)
 })
 
-test('the file is safetensors: a header that says where which array lies, aligned, and nothing else', () => {
+test('the file is safetensors: a header with the position of each array, and aligned arrays', () => {
   const { header } = new SavedClasses(file)
   const size = Number(bytes.readBigUInt64LE())
   assert.is(size % 8, 0)
@@ -97,7 +97,7 @@ test('the file is safetensors: a header that says where which array lies, aligne
   assert.is(bytes.length, 8 + size + end)
 })
 
-test('another segmenter of the same model takes the file and the class set itself', async () => {
+test('another segmenter of the same model accepts the file and the class set itself', async () => {
   const twin = await load()
   assert.equal(await results(await twin.loadClasses(file), twin), await results(classes))
   assert.equal(await results(classes, twin), await results(classes))
@@ -117,7 +117,7 @@ test('classes of another model are refused, from a file and from its segmenter',
   assert.equal(await results(await segmenter.loadClasses(file)), await results(classes))
 })
 
-test('a file that cannot be read is ERR_MODEL_READ, one that is no class set ERR_MODEL_FORMAT, both with its path', async () => {
+test('a file that cannot be read is ERR_MODEL_READ, a file that is not a class set ERR_MODEL_FORMAT, both with its path', async () => {
   const nothing = join(folder, 'nothing.safetensors')
   await rejects(segmenter.loadClasses(nothing), 'ERR_MODEL_READ', nothing, 'ENOENT')
   await rejects(segmenter.loadClasses(folder), 'ERR_MODEL_READ', folder, 'it is a folder')
@@ -170,7 +170,7 @@ test('a file cut off at any place is ERR_MODEL_FORMAT', async () => {
   }
 })
 
-test('a header that says something else than the arrays is refused', async () => {
+test('a header that does not fit the arrays is refused', async () => {
   const embedding = segmenter.model.embedding
   const table: [(header: SavedClasses['header']) => void, string][] = [
     [(h) => Object.assign(h.rows as object, { dtype: 'F16' }), 'rows'],
@@ -196,7 +196,7 @@ test('a header that says something else than the arrays is refused', async () =>
   }
 })
 
-test('embeddings of another length than the model has are refused, though its fingerprint is there', async () => {
+test("embeddings of another length than the model's are refused, even with its fingerprint", async () => {
   const { embedding } = segmenter.model
   const saved = new SavedClasses(file)
   // The same numbers read as twice the rows of half the length: rows and background, each with its names.
@@ -218,7 +218,7 @@ test('numbers that are not finite are refused', async () => {
   }
 })
 
-test('a bit flipped in the header gives an error with a code, or a class set that segments', async () => {
+test('a flipped bit in the header gives an error with a code, or a class set that works', async () => {
   const end = 8 + Number(bytes.readBigUInt64LE())
   let refused = 0
   for (let at = 0; at < end; at++) {
@@ -237,7 +237,7 @@ test('a bit flipped in the header gives an error with a code, or a class set tha
   assert.ok(refused > end / 2 && refused < end, `${refused} of ${end} refused`)
 })
 
-test('a file that cannot be written is an error with its path, and nothing is left beside it', async () => {
+test('a file that cannot be written is an error with its path, and no temporary file is left', async () => {
   const own = join(folder, 'own')
   const taken = join(own, 'taken')
   mkdirSync(taken, { recursive: true })
@@ -255,7 +255,7 @@ test('a file that cannot be written is an error with its path, and nothing is le
   assert.is(readFileSync(text, 'utf8'), 'kept')
 })
 
-test('a file is replaced, not written over: who has opened the old one reads it to its end', async () => {
+test('a file is replaced, not overwritten: an open reader reads the old one to its end', async () => {
   const own = join(folder, 'replaced')
   mkdirSync(own)
   const path = join(own, 'classes.safetensors')
@@ -268,7 +268,7 @@ test('a file is replaced, not written over: who has opened the old one reads it 
   assert.equal(readdirSync(own), ['classes.safetensors'])
 })
 
-test('many writers and readers of one file at once all find a whole one', async () => {
+test('many simultaneous writers and readers of one file always find a whole file', async () => {
   const own = join(folder, 'busy')
   mkdirSync(own)
   const path = join(own, 'classes.safetensors')

@@ -25,7 +25,7 @@ async function told(path: string) {
   return { activation, heads, assumed }
 }
 
-test('a model tells its activation and heads, and what of them was assumed', async () => {
+test('segmenter.model has the activation and heads, and lists what was assumed', async () => {
   assert.equal((await told(modelPath)).assumed, [])
   const archive = await told(otherModelPath)
   assert.equal({ activation: archive.activation, assumed: archive.assumed }, { activation: 'quickgelu', assumed: [] })
@@ -37,7 +37,7 @@ test('a model tells its activation and heads, and what of them was assumed', asy
   })
 })
 
-test('a bare state dict is announced once for each path, and other archives are not', () => {
+test('a bare state dict gives one warning for each path, and other archives give none', () => {
   const [first, second] = [stateDict('first.pt'), stateDict('second.pt')]
   const { result, stderr } = inChild(`
     const warnings = []

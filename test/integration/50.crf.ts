@@ -42,7 +42,7 @@ const input = (scores: Float32Array, labels: number): DenseCrfInput => ({
   labels,
 })
 
-test('over the twelve scenes the CRF brings masks nearer to the truth: mean IoU of their objects', async () => {
+test('over the twelve scenes the CRF improves the mean IoU of the objects', async () => {
   const emoji = readClassFile(join(root, 'models/emoji-classes.json'))
   const words = emoji.classes.map(({ name, synonyms }) => (synonyms ? { name, synonyms } : name))
   const all = await segmenter.encodeClasses(words, {
@@ -72,7 +72,7 @@ test('over the twelve scenes the CRF brings masks nearer to the truth: mean IoU 
   assert.ok(mean(found.crf) > mean(found.plain) + 0.05)
 })
 
-test('with the CRF the winning probability is the confidence, and its time is told', async () => {
+test('with the CRF the largest probability is the confidence, and timings has its time', async () => {
   const plain = await segmenter.segment(photo, classes)
   const sharp = await segmenter.segment(photo, classes, { crf: true, include: ['confidence'] })
   assert.ok(sharp.confidence?.every((p) => p > 1 / 2 - 1e-6 && p <= 1))
@@ -89,7 +89,7 @@ test('segment() with crf is denseCrf() of its own maps', async () => {
   assert.equal(whole.cams, cams)
 })
 
-test('an encoded photo keeps its pixels for the CRF, whatever becomes of the caller’s', async () => {
+test('an encoded photo keeps its own pixels for the CRF', async () => {
   const data = Uint8Array.from(photo.data)
   const wanted = await segmenter.segment(photo, classes, { crf: true })
   const encoded = await segmenter.encode({ ...photo, data })
@@ -119,7 +119,7 @@ test('settings change the result, and the released quirk is one of them', async 
     assert.ok(largestDifference(marginals, (await run(other)).marginals) > 1e-3, JSON.stringify(other))
 })
 
-test('one label, and a photo of one pixel, give the obvious', async () => {
+test('one label, and a photo of one pixel, give the obvious result', async () => {
   const one = await denseCrf({ rgb: new Uint8Array(3), width: 1, height: 1, scores: Float32Array.of(0.25, 0.75), labels: 2 })
   assert.equal([...one.mask], [1])
   assert.ok((one.marginals[1] as number) > 0.75) // a pixel is its own neighbour in the usual filter, and agrees with itself
@@ -160,7 +160,7 @@ test('wrong input is refused with the value and what is needed, and the next cal
     await rejects(segmenter.segment(photo, classes, { crf }), 'ERR_INVALID_ARG', 'segment(): crf')
 })
 
-test('any number of threads gives the same result, also those of more engines than are kept', async () => {
+test('any number of threads gives the same result, also with more engines than are kept', async () => {
   const scores = Float32Array.from({ length: 2 * photo.width * photo.height }, (_, i) => (i % 7) / 7)
   const { mask, marginals } = await denseCrf(input(scores, 2), { rounds: 2 })
   const counts = [1, 2, 3, 4, 5, 6, 1, 2]
@@ -175,7 +175,7 @@ test('any number of threads gives the same result, also those of more engines th
   await rejects(denseCrf(input(scores, 2), null as never), 'ERR_INVALID_ARG', 'options is null')
 })
 
-test('at most 256 calls wait; the next one is refused, and all others end well', async () => {
+test('at most 256 calls wait, the next one is refused, and all others succeed', async () => {
   const small = { rgb: new Uint8Array(12), width: 2, height: 2, scores: new Float32Array(8).fill(0.5), labels: 2 }
   const outcomes = await Promise.allSettled(Array.from({ length: 300 }, () => denseCrf(small, { threads: 1 })))
   const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []))
@@ -185,7 +185,7 @@ test('at most 256 calls wait; the next one is refused, and all others end well',
   assert.is((await denseCrf(small, { threads: 1 })).mask.length, 4)
 })
 
-test('an abort ends it with the signal’s reason', async () => {
+test("an abort rejects with the signal's reason", async () => {
   const scores = new Float32Array(21 * photo.width * photo.height).fill(0.5)
   const controller = new AbortController()
   const reason = new Error('enough')

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
-import { type LoadOptions, Segmenter } from '../../ts/index.js'
+import { type LoadOptions, Segmenter, type SegmentResult } from '../../ts/index.js'
 import { modelPath, root } from '../unit/support.js'
 
 export * from '../unit/support.js'
@@ -39,6 +39,9 @@ export function crop({ data, width: from }: Scene, width: number, height: number
   const rows = Array.from({ length: height }, (_, y) => data.subarray(y * from * 3, (y * from + width) * 3))
   return { data: new Uint8Array(Buffer.concat(rows)), width, height }
 }
+
+/** A result, or an item of segmentAll() without its key, as far as it does not depend on time. */
+export const withoutTimings = ({ timings, key, ...rest }: SegmentResult & { key?: number }) => rest
 
 /** The share of elements that are the same in both. */
 export function agreement(a: Uint8Array, b: Uint8Array): number {

@@ -72,7 +72,7 @@ nativeTest("the page's commands build the example, whose mask and scores are the
   for (const [i, [, , score]] of rows.entries()) assert.ok(Math.abs(Number(score) - (scores[i] as number)) < 1e-5, String(rows))
 })
 
-nativeTest('the example refuses what is no photo, and classes of another model', () => {
+nativeTest('the example refuses files that are not photos, and classes of another model', () => {
   const program = join(root, 'build-example/segment_ppm')
   const good = [modelPath, classes, photo, place.path('other.pgm')]
   for (const [at, file, message] of [

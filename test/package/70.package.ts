@@ -117,7 +117,7 @@ packageTest('the prebuild for linux-x64 needs the C library alone, and exports n
   )
 })
 
-const tarballs = { library: '', command: '' }
+const tarballs = { library: '', server: '', command: '' }
 
 function pack(workspace: string): { file: string; paths: string[] } {
   const args = ['pack', '--json', '--ignore-scripts', '--workspace', workspace, '--pack-destination', folder]
@@ -126,7 +126,7 @@ function pack(workspace: string): { file: string; paths: string[] } {
   return { file: join(folder, packed?.filename as string), paths: packed?.files.map(({ path }) => path) ?? [] }
 }
 
-packageTest('npm pack of the library: what runs it, without sources, tests and the command, under 20 MB', () => {
+packageTest('npm pack of the library has no sources, tests or command, and less than 20 MB', () => {
   const { file, paths } = pack('clip-es')
   tarballs.library = file
   assert.ok(statSync(file).size < largestTarball, `${statSync(file).size} bytes`)
@@ -153,7 +153,17 @@ packageTest('npm pack of the library: what runs it, without sources, tests and t
   )
 })
 
-packageTest('npm pack of the command: its compiled files only', () => {
+packageTest('npm pack of the server has only compiled files', () => {
+  const { file, paths } = pack('clip-es-server')
+  tarballs.server = file
+  for (const path of ['dist/index.js', 'dist/esm.mjs', 'LICENSE', 'README.md']) assert.ok(paths.includes(path), String(paths))
+  assert.equal(
+    paths.filter((path) => !/^(dist\/.*\.(m?js|css|html|d\.m?ts)|package\.json|README\.md|LICENSE)$/.test(path)),
+    [],
+  )
+})
+
+packageTest('npm pack of the command has only compiled files', () => {
   const { file, paths } = pack('clip-es-cli')
   tarballs.command = file
   assert.ok(paths.includes('dist/main.js') && paths.includes('LICENSE') && paths.includes('README.md'), String(paths))
@@ -232,9 +242,9 @@ packageTest('clip-es/photos without sharp says what to install', () => {
   assert.match(stdout, /^ERR_IO .*run npm install sharp$/m)
 })
 
-packageTest('the command installs without scripts, works, and its doctor finds nothing wrong', () => {
+packageTest('the command installs without scripts and works, and doctor finds nothing wrong', () => {
   const at = project('another project')
-  succeeds(run(at, 'npm', ['install', '--prefer-offline', '--ignore-scripts', tarballs.library, tarballs.command], bare()))
+  succeeds(run(at, 'npm', ['install', '--prefer-offline', '--ignore-scripts', ...Object.values(tarballs)], bare()))
   const doctor = run(at, 'npx', ['clip-es', 'doctor'], bare())
   assert.is(doctor.status, 0, doctor.stdout + doctor.stderr)
   assert.match(doctor.stdout, /^Everything works/m)
@@ -243,7 +253,7 @@ packageTest('the command installs without scripts, works, and its doctor finds n
   assert.ok(existsSync(join(at, 'masks', photo)))
 })
 
-packageTest('where there is no add-on for the platform, loading a model says so and what to do', () => {
+packageTest('without an add-on for the platform, the error of load() says so and has the remedy', () => {
   const at = join(folder, 'a project')
   rmSync(join(at, 'node_modules/clip-es/prebuilds'), { recursive: true })
   const script = "require('clip-es').Segmenter.load().catch((error) => console.log(error.code, error.message))"

@@ -2,7 +2,7 @@
 // with a load that is not ours: as many of libuv's threads deriving keys.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { physicalCores } from '../../ts/load_options.js'
+import { physicalCores } from '../../ts/engine/cores.js'
 import { run } from './child.js'
 
 const rounds = 6

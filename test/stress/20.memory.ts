@@ -80,7 +80,7 @@ test('the memory that one huge photo needed is given back', () => {
   assert.ok(after - before < 100, figures)
 })
 
-test('encoded images that are forgotten are collected, without anybody asking for it', () => {
+test('unreachable encoded images are collected', () => {
   const { size, most, settled, count } = run(
     async ({ load, photo, rss, sleep }) => {
       const collect = (globalThis as unknown as { gc: () => void }).gc

@@ -13,7 +13,7 @@ const longJobs = program(async ({ denseCrf, photo }) => {
   await Promise.all([1, 2, 1, 2].map((threads) => denseCrf(input, { rounds: 1000, threads })))
 })
 
-test('process.exit() in the middle of jobs ends the process with its status', () => {
+test('process.exit() during jobs ends the process with its status', () => {
   for (const delay of [0, 1, 30, 200]) {
     const ended = end(
       async ({ denseCrf, photo, sleep }, { delay }) => {
@@ -29,7 +29,7 @@ test('process.exit() in the middle of jobs ends the process with its status', ()
   }
 })
 
-test('worker threads are terminated, and exit, in the middle of jobs; the main thread goes on', () => {
+test('worker threads are terminated, and exit, during jobs, and the main thread continues', () => {
   const ends = run(
     async ({ denseCrf, sleep }, source) => {
       const { Worker } = require('node:worker_threads') as typeof import('node:worker_threads')
@@ -58,7 +58,7 @@ test('a pending job keeps the process alive until it has settled, and idle engin
   assert.equal(labels, [4, 4, 4, 4, 4, 4])
 })
 
-test('engines that are forgotten end their threads', () => {
+test('unreachable engines end their threads', () => {
   const { before, most, after } = run(
     async ({ denseCrf, threads, until }) => {
       const before = threads()

@@ -1,4 +1,4 @@
-// Programs that run in a process of their own, on the compiled package, so that its end can be looked at: status, signal, what it said.
+// Programs that run in a process of their own, on the compiled package, so that a test can check how it ends: status, signal and output.
 import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -97,3 +97,21 @@ export function run<T, D = undefined>(body: (tools: Tools, data: D) => Promise<T
   assert.ok(result, `the program ended before its result; it said: ${stdout}`)
   return JSON.parse(result) as T
 }
+
+/** The program ended as process.exit(7) ends a process, with nothing on stderr. */
+export function exited({ status, signal, stderr }: Ended, how: string): void {
+  assert.equal({ status, signal, stderr }, { status: 7, signal: null, stderr: '' }, how)
+}
+
+/** A worker thread's program: a segmenter that always has small jobs. */
+export const smallJobs = program(async ({ load, words, photo }) => {
+  const { parentPort } = require('node:worker_threads') as typeof import('node:worker_threads')
+  const segmenter = await load({ threads: 1 })
+  const classes = await words(segmenter)
+  const image = photo(16, 16)
+  parentPort?.postMessage('at work')
+  const lane = async () => {
+    for (;;) await segmenter.segment(image, classes)
+  }
+  await Promise.all(Array.from({ length: 40 }, lane))
+})

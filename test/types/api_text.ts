@@ -29,11 +29,12 @@ function statementsOf(text: string): string[] {
 function readModule(file: string): Module {
   const found: Module = { declarations: [], imports: new Map(), exports: new Map() }
   for (const statement of statementsOf(readFileSync(file, 'utf8'))) {
-    const list = /^(import|export) (?:type )?\{([\s\S]*)\} from '(.+)\.js';$/.exec(statement)
+    const list = /^(import|export) (?:type )?\{([\s\S]*)\} from '(.+?)(?:\.js)?';$/.exec(statement)
     const name = /^(?:export )?(?:declare )?(?:class|function|const|interface|type) (\w+)/.exec(statement)?.[1]
     if (list) {
       const [, kind, names = '', from = ''] = list
-      const target = from.startsWith('.') ? join(dirname(file), `${from}.d.ts`) : from
+      if (!from.startsWith('.')) continue // a type of Node.js
+      const target = join(dirname(file), `${from}.d.ts`)
       for (const one of names.split(',')) {
         const plain = one.trim().replace(/^type /, '')
         if (plain) found[kind === 'import' ? 'imports' : 'exports'].set(plain, target)

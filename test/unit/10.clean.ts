@@ -7,7 +7,7 @@ function becomes(pairs: [text: string, cleaned: string][]): void {
   for (const [text, cleaned] of pairs) assert.is(clean(text), cleaned, JSON.stringify(text))
 }
 
-test('white space of any kind becomes one space, and none at the ends', () => {
+test('runs of white space become one space, and white space at the ends is removed', () => {
   becomes([
     ['', ''],
     ['  a \t\n\f b ', 'a b'],
@@ -16,7 +16,7 @@ test('white space of any kind becomes one space, and none at the ends', () => {
   ])
 })
 
-test('letters become small as in Python: İ keeps its dot, the last sigma of a word is final', () => {
+test('letters become lower case as in Python: İ keeps its dot, and the last sigma of a word is final', () => {
   becomes([
     ['İSTANBUL', 'i\u0307stanbul'],
     ['ΟΔΟΣ ΣΟΦΟΣ', 'οδος σοφος'],
@@ -55,7 +55,7 @@ test('references written in capitals are decoded when that is unambiguous', () =
   ])
 })
 
-test('references that stand for no character leave nothing or the replacement character', () => {
+test('references to invalid characters become nothing or the replacement character', () => {
   becomes([
     ['a&#1;b', 'ab'],
     ['a&#xFDD0;b', 'ab'],
@@ -66,7 +66,7 @@ test('references that stand for no character leave nothing or the replacement ch
   ])
 })
 
-test('what only looks like a reference stays', () => {
+test('text that only looks like a reference stays', () => {
   becomes([
     ['C & C', 'c & c'],
     ['&unknown;', '&unknown;'],
@@ -76,7 +76,7 @@ test('what only looks like a reference stays', () => {
   ])
 })
 
-test('ligatures and digraphs come apart, the long s of one of them stays', () => {
+test('ligatures and digraphs are split, and the long s of one of them stays', () => {
   becomes([
     ['ﬁsh ﬂower oﬃce ﬆop', 'fish flower office stop'],
     ['ﬅop', 'ſtop'],
@@ -103,7 +103,7 @@ test('curly quotes become straight, low and modifier ones too; angle quotes and 
   ])
 })
 
-test('control characters, byte-order marks and terminal colours go, joiners and direction marks stay', () => {
+test('control characters, byte-order marks and terminal colours are removed, and joiners and direction marks stay', () => {
   becomes([
     ['\ufeffa\u0000\u0007b\u007f\u206a\ufffc', 'ab'],
     ['\u001b[31mred\u001b[0m', 'red'],

@@ -34,20 +34,20 @@ test('a sign before <|endoftext|> swallows its beginning, as in the reference', 
   assert.not(tokenize('!<|endoftext|>').includes(END_OF_TEXT))
 })
 
-test('a word asked for twice has the same tokens, whatever the caller did to the first answer', () => {
+test('a repeated word has the same tokens, even if the caller changed the first result', () => {
   const first = tokenize('tvmonitor')
   const copy = [...first]
   first.fill(0)
   assert.equal(tokenize('tvmonitor'), copy)
 })
 
-test('tokens of more words than are remembered stay right', () => {
+test('tokens stay right for more words than the cache holds', () => {
   const before = tokenize('origami 9999')
   for (let i = 0; i < 11000; i++) tokenize(`w${i.toString(26).replace(/\d/g, (d) => 'qrstuvwxyz'[Number(d)] ?? '')}`)
   assert.equal(tokenize('origami 9999'), before)
 })
 
-test('what is not a string is refused with its value', () => {
+test('a value that is not a string is refused and named', () => {
   for (const [value, shown] of [
     [5, '5'],
     [null, 'null'],
@@ -62,7 +62,7 @@ test('what is not a string is refused with its value', () => {
   }
 })
 
-test('a prompt is start, tokens, end and zeros', () => {
+test('a prompt is the start token, tokens, the end token and zeros', () => {
   const row = encodePrompt('a clean origami cat.', 77)
   assert.instance(row, Int32Array)
   assert.equal([...row], [START_OF_TEXT, 320, 3772, 31832, 2368, 269, END_OF_TEXT, ...new Array(70).fill(0)])

@@ -6,16 +6,16 @@ import * as assert from 'uvu/assert'
 import { parseClassFile } from '../../ts/photos/class_file.js'
 import { backgrounds, classSets, fillTemplate, templates } from '../../ts/text/prompts.js'
 
-test('a word goes where the braces are', () => {
+test('a word replaces the braces', () => {
   assert.is(fillTemplate('a clean origami {}.', 'cat'), 'a clean origami cat.')
   assert.is(fillTemplate('{}', 'cat'), 'cat')
 })
 
-test('a word may hold what replacement patterns would expand', () => {
+test('a word can contain replacement patterns of String.replace', () => {
   assert.is(fillTemplate('a {}.', "$& {} $'"), "a $& {} $'.")
 })
 
-test('a template without braces, or with two, is refused with itself', () => {
+test('a template without braces, or with two pairs, is refused and shown', () => {
   for (const [template, shown] of [
     ['a cat', "'a cat'"],
     ['a {} and {}', "'a {} and {}'"],
@@ -90,7 +90,7 @@ test('the shipped values look like plain objects', () => {
   assert.is(classSets.voc, classSets.voc)
 })
 
-test('nothing of what is shipped can be changed by a caller', () => {
+test('a caller cannot change the shipped values', () => {
   assert.throws(() => (backgrounds.voc as string[]).push('sand'), TypeError)
   assert.not(Reflect.set(templates, 'clip_es', ''))
   assert.throws(() => (templates.imagenet as string[]).pop(), TypeError)

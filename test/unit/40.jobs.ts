@@ -1,12 +1,12 @@
 // The queue of jobs and their signals, with a stand-in for native code.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { whenAborted } from '../../ts/abort.js'
-import { ClipEsError } from '../../ts/errors.js'
-import { Jobs } from '../../ts/jobs.js'
-import { Places } from '../../ts/places.js'
-import { resultsInOrder } from '../../ts/segment_all.js'
-import type { SegmentResult } from '../../ts/types.js'
+import { whenAborted } from '../../ts/core/abort.js'
+import { ClipEsError } from '../../ts/core/errors.js'
+import { Places } from '../../ts/core/places.js'
+import type { SegmentResult } from '../../ts/core/types.js'
+import { Jobs } from '../../ts/engine/jobs.js'
+import { resultsInOrder } from '../../ts/segment/segment_all.js'
 import { reasonOf } from './support.js'
 
 /** Jobs that end when the test says so, or when they are cancelled. */
@@ -19,7 +19,7 @@ function standIn() {
 
 const soon = () => new Promise((done) => setImmediate(done))
 
-test('a place that gets free goes to a job that still wants it, not to one that is aborted at the same moment', async () => {
+test('a free place goes to a job that still waits, not to one that is aborted at the same time', async () => {
   const { native, start, ends } = standIn()
   const jobs = new Jobs(native, 0)
   const first = jobs.run(undefined, start)
@@ -37,7 +37,7 @@ test('a place that gets free goes to a job that still wants it, not to one that 
   await staying
 })
 
-test('any number of jobs, waiting or not, put one listener on their signal, and none when they are done', async () => {
+test('any number of jobs add one listener to their signal, and none remains when they are done', async () => {
   const { native, start, ends } = standIn()
   const signal = new AbortController().signal
   let [listeners, most] = [0, 0]
@@ -84,7 +84,7 @@ test('an abort cancels all running jobs of the signal, and no others', async () 
   assert.is(await other, 'done')
 })
 
-test('errors of the add-on keep their code and are the cause; whatever else is thrown is reported as a bug', async () => {
+test('errors of the add-on keep their code and are the cause, and other errors are reported as a bug', async () => {
   const jobs = new Jobs({ cancel: () => {} }, 1)
   const outcome = (error: unknown) => reasonOf(jobs.run(undefined, () => Promise.reject(error))) as Promise<ClipEsError>
   const known = Object.assign(new Error('memory ran out'), { code: 'ERR_OUT_OF_MEMORY' })
@@ -105,7 +105,7 @@ test('errors of the add-on keep their code and are the cause; whatever else is t
   }
 })
 
-test('places are handed on in order, and given back by work that fails; an abort ends the wait', async () => {
+test('places are given in order and released by failed work, and an abort ends the wait', async () => {
   const places = new Places(2)
   const ends: (() => void)[] = []
   const log: string[] = []
@@ -141,7 +141,7 @@ test('places are handed on in order, and given back by work that fails; an abort
   assert.is(await reasonOf(places.use(AbortSignal.abort('before'), work('i'))), 'before')
 })
 
-test('a callback is called once, and not after it was taken away, whatever the others do', () => {
+test('a callback is called once, and not after it was removed, even if other callbacks throw', () => {
   const controller = new AbortController()
   const called: string[] = []
   const forgetA = whenAborted(controller.signal, () => called.push('a'))

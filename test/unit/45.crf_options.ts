@@ -1,7 +1,7 @@
 // Settings of the dense CRF. Needs no add-on.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { resolveCrf, resolveCrfOptions } from '../../ts/crf_options.js'
+import { resolveCrf, resolveCrfOptions } from '../../ts/engine/crf_options.js'
 
 /** Of CLIP-ES's code: ten rounds, a smoothness kernel of 1 pixel, an appearance kernel of 67 pixels and 3 levels. */
 const published = {
@@ -21,7 +21,7 @@ test('the defaults are the published settings', () => {
   assert.equal(resolveCrf('x', { rounds: 3 }), { ...published, rounds: 3 })
 })
 
-test('a weight may be 0, which leaves its kernel out; a sigma may not', () => {
+test('a weight can be 0, which leaves out its kernel, but a sigma cannot', () => {
   for (const name of ['positionWeight', 'bilateralWeight'] as const) {
     assert.is(resolveCrfOptions('x', { [name]: 0 })[name], 0)
     assert.throws(() => resolveCrfOptions('x', { [name]: -1 }), new RegExp(`${name} is -1; expected a number from 0 to`))

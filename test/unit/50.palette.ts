@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { hexColour, maskPalette, parseColour, vividColour, vocColour } from '../../ts/photos/palette.js'
 
 test("the colours of VOC's first labels, its last and its border are VOC's", () => {
@@ -21,7 +21,7 @@ test('all 256 colours of VOC differ', () => {
   assert.is(new Set(Array.from({ length: 256 }, (_, value) => hexColour(vocColour(value)))).size, 256)
 })
 
-test("a class's own colour stands at its index plus one, and moves no other", () => {
+test("a class's own colour has the index of the class plus one, and other colours stay", () => {
   const own = maskPalette([undefined, '#1e90ff'])
   const plain = maskPalette()
   assert.equal([...own.subarray(6, 9)], [0x1e, 0x90, 0xff])
@@ -29,19 +29,19 @@ test("a class's own colour stands at its index plus one, and moves no other", ()
   assert.equal(own, plain)
 })
 
-test("background stays black, and the ignored value VOC's border, with 254 classes of own colours", () => {
+test("with 254 own colours background stays black, and the ignored value keeps VOC's border colour", () => {
   const palette = maskPalette(Array.from({ length: 254 }, () => '#ffffff'))
   assert.equal([...palette.subarray(0, 6)], [0, 0, 0, 255, 255, 255])
   assert.equal([...palette.subarray(255 * 3)], [224, 224, 192])
 })
 
-test('colours are read long and short, in either case', () => {
+test('colours can have three or six digits, in upper or lower case', () => {
   assert.equal([...parseColour('#1E90ff')], [30, 144, 255])
   assert.equal([...parseColour('#f0A')], [255, 0, 170])
   assert.is(hexColour(parseColour('#00000a')), '#00000a')
 })
 
-test('what is not a colour is refused with its value', () => {
+test('a value that is not a colour is refused and named', () => {
   for (const text of ['', 'red', '1e90ff', '#12345', '#12345g', ' #123456', '#1234567']) {
     assert.throws(
       () => parseColour(text),
@@ -57,7 +57,7 @@ test('colours for drawing differ from one another and are bytes', () => {
   assert.is(new Set(colours.map(hexColour)).size, colours.length)
 })
 
-test('the first colours for drawing are chosen, the others run round the hues', () => {
+test('the first colours for drawing are a fixed list, and the others are spread over the hues', () => {
   assert.equal(
     [0, 9, 10, 11, 12, 30].map((i) => hexColour(vividColour(i))),
     [...['#ff5a5f', '#8291ff'], ...['#e15eed', '#ddf28c', '#308ce8', '#30e8bb']],

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { encodeConfidence } from '../../ts/photos/confidence_png.js'
 import { encodeMask, readMask } from '../../ts/photos/mask_png.js'
 import { vocColour } from '../../ts/photos/palette.js'
@@ -23,7 +23,7 @@ const refused = async (work: Promise<unknown>, ...parts: string[]): Promise<void
 const pattern = (width: number, height: number): Uint8Array =>
   Uint8Array.from({ length: width * height }, (_, i) => (i * 7 + Math.floor(i / width) * 13) % 256)
 
-test('labels come back as they were, 255 included, at odd sizes', async () => {
+test('labels, 255 included, are written and read unchanged at odd sizes', async () => {
   for (const [width, height] of [
     [1, 1],
     [1, 300],
@@ -74,7 +74,7 @@ test('a mask of the wrong length is refused with both lengths', async () => {
   await refused(encodeMask([1] as unknown as Uint8Array, { width: 1, height: 1 }), 'mask is [ 1 ]', 'a Uint8Array')
 })
 
-test('confidences come back as sixteen bits, at odd sizes, rounded to the nearest', async () => {
+test('confidences are 16 bits, rounded to the nearest, at odd sizes', async () => {
   for (const [width, height] of [
     [1, 1],
     [1, 300],
@@ -109,7 +109,7 @@ const narrow = {
   4: '89504e470d0a1a0a0000000d494844520000000500000002040000000070f1a480000000104944415478da63605d6fc0f0b14201000918026e853e19730000000049454e44ae426082',
 }
 
-test('grey files of 1, 2 and 4 bits give their levels as they are stored', async () => {
+test('grey files of 1, 2 and 4 bits give their stored levels', async () => {
   const read = async (bits: keyof typeof narrow) => [...(await readMask(Buffer.from(narrow[bits], 'hex'))).data]
   assert.equal(await read(1), [0, 1, 1, 0, 1, 1, 0, 0, 1, 1])
   assert.equal(await read(2), [0, 1, 2, 3, 1, 3, 2, 1, 0, 2])
@@ -134,7 +134,7 @@ test('interlaced files are read', async () => {
   assert.equal((await readMask(file)).data, values)
 })
 
-test("the scenes' ground truths hold as many labels as the scene names", async () => {
+test('the ground truth of each scene holds as many labels as the scene has', async () => {
   const all = JSON.parse(readFileSync(join(scenes, 'labels.json'), 'utf8')) as Record<string, { labels: string[] }>
   const names = Object.keys(all)
   assert.is(names.length, 12)

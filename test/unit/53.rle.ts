@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { joinHoles } from '../../ts/photos/join_holes.js'
 import { traceRegions } from '../../ts/photos/polygons.js'
 import { compressRle, decodeRle, decompressRle, encodeRings, encodeRle } from '../../ts/photos/rle.js'
@@ -33,7 +33,7 @@ test('only the pixels of the value asked for are inside', () => {
 })
 
 // The texts and the digest are those of pycocotools 2.0.11.
-test('the counts in a text are those of pycocotools', () => {
+test('the counts in a string are those of pycocotools', () => {
   const textOf = (...rows: string[]): string => compressRle(encodeRle(mapOf(...rows), 1)).counts
   assert.is(textOf('.###..', '#.#.#.', '..####'), '111013OM011O')
   assert.is(textOf('#'), '01')
@@ -54,7 +54,7 @@ test('long runs and large differences are those of pycocotools', () => {
   assert.is(createHash('sha256').update(counts).digest('hex'), '1cb011884378b7acd2e70131f55b1a3a5f3c75470a6f47f64bd275686d5e3857')
 })
 
-test('what is encoded is decoded, at all sizes, as numbers and as a text', () => {
+test('codes are decoded to the same mask at all sizes, as numbers and as a string', () => {
   for (const [width, height] of [
     [1, 1],
     [1, 40],
@@ -89,7 +89,7 @@ test('outlines give the same code as their pixels, with their holes, and joined'
     }
 })
 
-test('what is not a mask, an outline or a code is refused', () => {
+test('values that are not masks, outlines or codes are refused', () => {
   refused(() => encodeRle({ data: new Uint8Array(5), width: 2, height: 3 }, 1), /a mask of 5 values; 2 x 3 needs 6/)
   refused(() => encodeRle(mapOf('#'), -1), /value is -1; expected a whole number from 0 to 255/)
   refused(() => encodeRings([[0, 0, 3, 0, 3, 1, 0, 1]], 2, 1), /the corner 3, 0; expected whole numbers from 0, 0 to 2, 1/)

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
+import type { ImageData } from '../../ts/core/types.js'
 import { writeWhole } from '../../ts/files/write_whole.js'
 import { escapeXml, legend, percent } from '../../ts/photos/legend.js'
 import { drawOverlay, type OverlayLabel, type OverlayOptions } from '../../ts/photos/overlay.js'
-import type { ImageData } from '../../ts/types.js'
 
 const [width, height] = [60, 40]
 const grey: ImageData = { data: new Uint8Array(width * height).fill(128), width, height }
@@ -33,7 +33,7 @@ async function draw(options: OverlayOptions, image = grey) {
   return { at, info }
 }
 
-test('surroundings darken, labels take their colour, and their border is the pure colour', async () => {
+test('the surroundings are darker, labels have a tint of their colour, and borders the pure colour', async () => {
   const { at, info } = await draw({ scale: 1, legend: false })
   assert.equal([info.width, info.height, info.channels], [width, height, 3])
   assert.ok(
@@ -51,7 +51,7 @@ test('surroundings darken, labels take their colour, and their border is the pur
   )
 })
 
-test("the picture's edge is no border", async () => {
+test('the edge of the picture is not drawn as a border', async () => {
   const all: OverlayLabel = { name: 'all', value: 3, colour: [255, 0, 0] }
   const png = await drawOverlay(grey, new Uint8Array(width * height).fill(3), [all], { scale: 1, legend: false })
   const { data } = await sharp(png).raw().toBuffer({ resolveWithObject: true })
@@ -59,7 +59,7 @@ test("the picture's edge is no border", async () => {
   assert.ok((data[1] as number) > 0)
 })
 
-test('small pictures are enlarged by a whole factor, and every label with them', async () => {
+test('small pictures and their labels are enlarged by a whole factor', async () => {
   const { at, info } = await draw({ legend: false })
   assert.equal([info.width, info.height], [660, 440])
   assert.equal(at(5 * 11, 20 * 11), [255, 0, 0])
@@ -69,7 +69,7 @@ test('small pictures are enlarged by a whole factor, and every label with them',
   )
 })
 
-test('outlines are as thick as the picture is large: three pixels of 660, two of a small one', async () => {
+test('the width of outlines grows with the picture: three pixels at 660, two at a small size', async () => {
   const large = await draw({ legend: false })
   const [x, y] = [5 * 11, 20 * 11]
   const isRed = ([r, g, b]: number[]) => r === 255 && g === 0 && b === 0
@@ -121,7 +121,7 @@ test('the legend is a strip below that shows every colour', async () => {
   assert.ok(strip.has('255,0,0') && strip.has('0,0,255'))
 })
 
-test('a mask of another size and a broken scale are refused with their values', async () => {
+test('a mask or photo of the wrong size and a wrong scale are refused with their values', async () => {
   const refused = async (work: Promise<unknown>, text: string) => {
     const error = await work.catch((reason: unknown) => reason)
     assert.ok(error instanceof ClipEsError && error.message.includes(text), String(error))
@@ -131,7 +131,7 @@ test('a mask of another size and a broken scale are refused with their values', 
   for (const scale of [0, 1.5, Number.NaN]) await refused(drawOverlay(grey, mask, labels, { scale }), `scale is ${scale}`)
 })
 
-test('names are escaped: markup in a name stays text', async () => {
+test('markup in names is escaped', async () => {
   assert.is(escapeXml(`<a href="x">&'\u0000\u001b\ud800é😀`), '&#60;a href=&#34;x&#34;&#62;&#38;&#39;é😀')
   const name = `</text><script>alert('&')</script>\u0007`
   const { svg } = legend([{ name, colour: [1, 2, 3] }], 640)
@@ -162,7 +162,7 @@ test('probabilities keep their first digits', () => {
   ])
 })
 
-test('a file is written whole, over an older one, and leaves nothing beside it', () => {
+test('a file replaces an older one as a whole, and no temporary file is left', () => {
   const folder = mkdtempSync(join(tmpdir(), 'clip-es-test-'))
   try {
     const file = join(folder, 'mask.png')

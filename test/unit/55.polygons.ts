@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { joinHoles } from '../../ts/photos/join_holes.js'
 import type { LabelMap } from '../../ts/photos/mask_png.js'
 import { type Region, type Ring, traceRegions } from '../../ts/photos/polygons.js'
@@ -113,7 +113,7 @@ test('a pixel is a square, and a whole picture a rectangle', () => {
   assert.equal(traceRegions(mapOf('#'), 1), [{ outer: [1, 0, 1, 1, 0, 1, 0, 0], holes: [], area: 1, box: [0, 0, 1, 1] }])
 })
 
-test('a value that is not there has no regions', () => {
+test('a value that the mask does not have has no regions', () => {
   assert.equal(traceRegions(mapOf('##', '##'), 2), [])
   assert.equal(traceRegions({ data: new Uint8Array(0), width: 0, height: 0 }, 0), [])
 })
@@ -129,7 +129,7 @@ test('pixels that touch at a corner are two regions', () => {
   )
 })
 
-test('a hole is told from the outer ring; two that touch at a corner are two holes', () => {
+test('a hole is separate from its outer ring, and two that touch at a corner are two holes', () => {
   const [region, ...others] = traceRegions(mapOf('####', '#.##', '##.#', '####'), 1)
   assert.is(others.length, 0)
   assert.equal(region?.outer, [4, 0, 4, 4, 0, 4, 0, 0])
@@ -158,13 +158,13 @@ test('a region in the hole of another one is a region of its own', () => {
   assert.equal(inside(ringsOf(regions), 5, 5), pixelsOf(map, 1))
 })
 
-test('classes that touch have their sides in common', () => {
+test('touching classes share the sides of their outlines', () => {
   const map = mapOf('1122', '1122')
   assert.equal(traceRegions(map, 1)[0]?.outer, [2, 0, 2, 2, 0, 2, 0, 0])
   assert.equal(traceRegions(map, 2)[0]?.outer, [4, 0, 4, 2, 2, 2, 2, 0])
 })
 
-test('outlines of random masks hold the pixels they were made from, at all sizes and densities', () => {
+test('outlines of random masks contain the pixels that they were made from, at all sizes and densities', () => {
   for (const [width, height] of [
     [1, 1],
     [1, 9],
@@ -193,7 +193,7 @@ test('every mask of 3 x 3 and of 4 x 3 pixels is traced', () => {
     }
 })
 
-test('many holes are joined in a moment', () => {
+test('many holes are joined', () => {
   const [width, height] = [801, 801]
   const data = Uint8Array.from({ length: width * height }, (_, i) => ((i % width) % 2 && Math.floor(i / width) % 2 ? 0 : 1))
   const [region] = traceRegions({ data, width, height }, 1)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { nearest } from '../../ts/nearest.js'
+import { nearest } from '../../ts/core/nearest.js'
 import { parseClassFile, readClassFile } from '../../ts/photos/class_file.js'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clip-es-'))
@@ -23,7 +23,7 @@ function refused(text: string, message: string): void {
 /** A class file with `classes` on line 2 and, if given, something else on line 3. */
 const file = (classes: string, more = '') => `{\n"classes": ${classes}${more && `,\n${more}`}\n}`
 
-test('a file with everything is read as it stands', () => {
+test('a file with every key is read unchanged', () => {
   const value = {
     template: ['a photo of a {}.', 'a clean origami {}.'],
     fusion: 'feature',
@@ -37,11 +37,11 @@ test('a file with everything is read as it stands', () => {
   assert.equal(parseClassFile(JSON.stringify(value, null, 2), 'pets.json'), value)
 })
 
-test('only classes must be there, and what is not there stays absent', () => {
+test('only the key classes is required, and absent keys stay absent', () => {
   assert.equal(parseClassFile('{"classes":[{"name":"cat"}]}', 'pets.json'), { classes: [{ name: 'cat' }] })
 })
 
-test('an empty background is a background: none', () => {
+test('an empty background means no background words', () => {
   assert.equal(parseClassFile(file('[{"name":"cat"}]', '"background": []'), 'pets.json').background, [])
 })
 
@@ -72,7 +72,7 @@ test('an unknown key is refused with the nearest known one', () => {
   )
 })
 
-test('a key that is there twice is refused', () => {
+test('a repeated key is refused', () => {
   refused(file('[{"name":"cat"}]', '"classes": [{"name":"dog"}]'), 'line 3: classes is there twice; keep one')
 })
 
@@ -96,7 +96,7 @@ test('classes are 1 to 254 objects with unique names that are not empty', () => 
   assert.is(parseClassFile(many(254), 'pets.json').classes.length, 254)
 })
 
-test('classes that CLIP reads alike, or reads nothing in, are refused', () => {
+test("classes that are equal or empty after CLIP's text cleaning are refused", () => {
   refused(
     file('[{"name":"Cat"},\n{"name":"dog"},\n{"name":" cat "}]'),
     'line 4: classes[2] is read by CLIP as classes[0] is; leave one out, or give them other synonyms',
@@ -161,7 +161,7 @@ test('a template has its braces exactly once', () => {
   )
 })
 
-test('fusion and threshold are of the known kinds', () => {
+test('an unknown fusion and a threshold out of range are refused', () => {
   refused(
     file('[{"name":"cat"}]', '"fusion": "features"'),
     'line 3: fusion is "features"; it must be one of sentence, feature, cam (did you mean feature?)',
@@ -175,7 +175,7 @@ test('fusion and threshold are of the known kinds', () => {
   }
 })
 
-test('a long bad value is shown by its beginning', () => {
+test('the error for a long value shows its beginning', () => {
   refused(
     file(`[{"name":"cat","colour":"${'x'.repeat(100)}"}]`),
     `line 2: classes[0].colour is "${'x'.repeat(59)}…; it must be a colour: '#rrggbb' or '#rgb'`,
@@ -204,7 +204,7 @@ test('a file that cannot be read, or is not UTF-8, is refused by name', () => {
   )
 })
 
-test('the nearest word is one with at most a third of its letters wrong', () => {
+test('the nearest word differs in at most a third of its letters', () => {
   const known = ['template', 'fusion', 'boxThreshold']
   assert.is(nearest('fusoin', known), 'fusion')
   assert.is(nearest('TEMPLATES', known), 'template')

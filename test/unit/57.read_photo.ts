@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClipEsError } from '../../ts/errors.js'
+import { ClipEsError } from '../../ts/core/errors.js'
 import { type ReadPhotoOptions, readPhoto } from '../../ts/photos/read_photo.js'
 import type { FileSource } from '../../ts/photos/source.js'
 
@@ -45,7 +45,7 @@ test('EXIF orientation can be ignored', async () => {
   assert.equal([...data], [...pixels])
 })
 
-test('grey photos become RGB, and hidden colours white', async () => {
+test('grey photos become RGB, and transparent pixels white', async () => {
   const grey = await sharp({ create: { width: 1, height: 1, channels: 3, background: '#808080' } })
     .toColourspace('b-w')
     .png()
@@ -67,7 +67,7 @@ test('errors begin with the name of the file, or with "the image" for bytes, and
   assert.is(((error as Error).cause as NodeJS.ErrnoException).code, 'ENOENT')
 })
 
-test('wrong arguments are named', async () => {
+test('the error for a wrong argument names it', async () => {
   await refused(7 as unknown as string, /^readPhoto\(\): source is 7; expected a path or a file URL$/)
   await refused(new URL('https://example.org/a.jpg'), /download the file and pass its path or file URL/)
   await refused(file, /^readPhoto\(\): unknown option 'maxPixel'; did you mean 'maxPixels'\?/, {

@@ -105,7 +105,7 @@ deviceTest('a device is never replaced, whether it is named or linked', () => {
   assert.equal(readdirSync(folder).sort(), ['null', 'to-null'])
 })
 
-test('a name may be as long as the file system takes; a longer one is refused with both lengths', () => {
+test("a name can have the file system's maximum length, and a longer one is refused with both lengths", () => {
   const longest = `${'n'.repeat(251)}.png`
   writeWhole(at(longest), 'x')
   assert.equal(readdirSync(folder), [longest])
@@ -113,7 +113,7 @@ test('a name may be as long as the file system takes; a longer one is refused wi
   assert.throws(() => checkNameLength(at(`é${longest.slice(1)}`)), /has 256 bytes; file systems take up to 255/)
 })
 
-test('a result of no bytes is not a result', () => {
+test('an empty file is not a result', () => {
   const store = new ResultStore(folder, '1-of-1')
   store.save('x', new Map([['mask', Buffer.from('m')]] as const))
   assert.ok(store.has('x', ['mask']))
@@ -123,7 +123,7 @@ test('a result of no bytes is not a result', () => {
   store.check('n'.repeat(251), ['mask', 'cams', 'confidence'])
 })
 
-test('a result that is linked to stays a link, and a result that is a pipe is refused', () => {
+test('a result that is a link stays a link, and a pipe is refused', () => {
   const store = new ResultStore(folder, '1-of-1')
   for (const name of ['masks', 'kept']) mkdirSync(at(name))
   symlinkSync('../kept/x.png', at('masks/x.png'))
@@ -137,7 +137,7 @@ test('a result that is linked to stays a link, and a result that is a pipe is re
 
 const [composed, decomposed] = ['\u00e9', 'e\u0301']
 
-test('a path is found whatever the Unicode form of its names', () => {
+test('a path is found in either Unicode form of its names', () => {
   mkdirSync(at(decomposed))
   writeFileSync(at(decomposed, `${composed}.png`), '')
   for (const a of [composed, decomposed])
@@ -147,7 +147,7 @@ test('a path is found whatever the Unicode form of its names', () => {
   assert.is(existingPath(at('none')), undefined)
 })
 
-test('a walk follows links to folders, ends at circles, and leaves out folders with results', () => {
+test('a walk follows links to folders, stops at cycles, and leaves out folders with results', () => {
   for (const path of ['a', 'elsewhere/deep', 'run/journal', 'run/masks', 'out']) mkdirSync(at(path), { recursive: true })
   for (const path of ['a/1.png', 'elsewhere/deep/2.png', 'run/masks/3.png', 'out/4.png']) writeFileSync(at(path), '')
   writeFileSync(at('run/journal/1-of-1.jsonl'), '')
@@ -160,7 +160,7 @@ test('a walk follows links to folders, ends at circles, and leaves out folders w
   assert.equal(files('.'), ['a/1.png', 'a/linked/deep/2.png', 'elsewhere/deep/2.png', 'out/4.png'])
 })
 
-test('masks, overlays and confidences are known again, and a mask names its photo', async () => {
+test('masks, overlays and confidence maps are recognised, and a mask names its photo', async () => {
   const image = { data: new Uint8Array(12).fill(9), width: 4, height: 3 }
   const mask = new Uint8Array(12)
   mkdirSync(at('photos'))

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { forEachInOrder, inOrder } from '../../ts/in_order.js'
+import { forEachInOrder, inOrder } from '../../ts/core/in_order.js'
 
 const soon = () => new Promise((done) => setImmediate(done))
 const noSignal = new AbortController().signal
@@ -34,7 +34,7 @@ function watch(promise: Promise<void>): { state: string; reason?: unknown } {
   return watched
 }
 
-test('each item is worked on once, in order, and never more at a time than the window', async () => {
+test('each item is processed once, in order, with at most a window of items at a time', async () => {
   const { begun, work, end } = gate()
   const all = watch(forEachInOrder([1, 2, 3, 4, 5], 2, noSignal, work))
   await soon()
@@ -51,7 +51,7 @@ test('each item is worked on once, in order, and never more at a time than the w
   await forEachInOrder([], 3, noSignal, work)
 })
 
-test('after a failure no item begins, and what goes on is waited for before the failure is thrown', async () => {
+test('after a failure no item starts, and running items end before the failure is thrown', async () => {
   const { begun, work, end, fail } = gate()
   const all = watch(forEachInOrder([1, 2, 3, 4, 5], 3, noSignal, work))
   await soon()
@@ -68,7 +68,7 @@ test('after a failure no item begins, and what goes on is waited for before the 
   assert.equal(all, { state: 'failed', reason: 'broken' })
 })
 
-test('after an abort no item begins, and its reason is thrown once the rest has ended', async () => {
+test('after an abort no item starts, and its reason is thrown after running items ended', async () => {
   const { begun, work, end, fail } = gate()
   const controller = new AbortController()
   const all = watch(forEachInOrder([1, 2, 3, 4], 2, controller.signal, work))
@@ -83,7 +83,7 @@ test('after an abort no item begins, and its reason is thrown once the rest has 
   assert.equal(all, { state: 'failed', reason: 'stop' })
 })
 
-test('work that is aborted before it begins takes no item', async () => {
+test('work that is aborted before it starts takes no item', async () => {
   const { begun, work } = gate()
   const all = watch(forEachInOrder([1], 1, AbortSignal.abort('early'), work))
   await soon()
@@ -91,7 +91,7 @@ test('work that is aborted before it begins takes no item', async () => {
   assert.equal(all, { state: 'failed', reason: 'early' })
 })
 
-test('results come in the order of the items, with no more in work than the window', async () => {
+test('results come in the order of the items, with at most a window of items at a time', async () => {
   let [inWork, most] = [0, 0]
   const results: number[] = []
   const work = async (i: number) => {
@@ -105,7 +105,7 @@ test('results come in the order of the items, with no more in work than the wind
   assert.is(most, 3)
 })
 
-test('a failure ends it after the results before it, and nothing is left in work', async () => {
+test('a failure is thrown after the results before it, and no item is left running', async () => {
   let inWork = 0
   const results: number[] = []
   const work = async (i: number) => {
@@ -124,7 +124,7 @@ test('a failure ends it after the results before it, and nothing is left in work
   assert.is(inWork, 0)
 })
 
-test('leaving the loop waits for what is in work', async () => {
+test('break waits for running items', async () => {
   let inWork = 0
   const work = async (i: number) => {
     inWork++

@@ -22,11 +22,14 @@ function start(script: string) {
     process.stdin.on('end', () => process.exit(9)).resume() // the test has ended
     process.stdout.write('ready\\n')`
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=commonjs', '-e', code], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     timeout: 60_000,
     killSignal: 'SIGKILL',
   })
-  return { child, ended: once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]> }
+  let errors = ''
+  child.stderr.on('data', (text: Buffer) => (errors += text))
+  const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>
+  return { child, ended, stderr: () => errors }
 }
 
 const said = async (child: ReturnType<typeof start>['child'], word: string) => {
@@ -51,7 +54,7 @@ for (const [what, script] of whileWorking)
     assert.equal(await ended, [null, 'SIGINT'], 'which a shell shows as 130')
   })
 
-test('the second signal ends a process that computes and looks at nothing', async () => {
+test('the second signal ends a process whose event loop is blocked', async () => {
   const { child, ended } = start(
     `stopSignal().addEventListener('abort', () => setTimeout(() => { process.stdout.write('busy\\n', () => { const end = Date.now() + 30_000; while (Date.now() < end); }) }, 50))`,
   )
@@ -65,7 +68,7 @@ test('the second signal ends a process that computes and looks at nothing', asyn
   assert.ok(Date.now() - begin < 20_000, 'it did not wait for the end of the computation')
 })
 
-test('two signals that come before the process can look end it, too', async () => {
+test('two signals while the event loop is blocked end the process', async () => {
   const { child, ended } = start(
     `stopSignal(); setTimeout(() => { const end = Date.now() + 1500; while (Date.now() < end); }, 50)`,
   )
@@ -77,7 +80,7 @@ test('two signals that come before the process can look end it, too', async () =
   assert.equal(await ended, [null, 'SIGINT'])
 })
 
-test('a signal ends a process at once that did not ask for an end of its own', async () => {
+test('a signal ends a process at once if it did not call stopSignal()', async () => {
   const { child, ended } = start('')
   await said(child, 'ready')
   child.kill('SIGINT')
@@ -92,6 +95,28 @@ test('the reason of the abort names the signal, with its exit status', async () 
   child.kill('SIGTERM')
   await said(child, 'ended by SIGTERM')
   assert.equal(await ended, [143, null])
+})
+
+test('a signal writes no escape codes where standard error is not a terminal', async () => {
+  const { child, ended, stderr } = start(`stopSignal().addEventListener('abort', () => setTimeout(() => process.exit(3), 100))`)
+  await said(child, 'ready')
+  child.kill('SIGTERM')
+  assert.equal(await ended, [3, null])
+  assert.is(stderr(), '')
+})
+
+test('standard output that cannot be written ends the process with status 1 and the reason', async () => {
+  const { ended, stderr } = start(`process.stdout.emit('error', Object.assign(new Error('no space'), { code: 'ENOSPC' }))`)
+  assert.equal(await ended, [1, null])
+  assert.is(stderr(), 'clip-es: standard output cannot be written (no space)\n')
+})
+
+test('a reader that leaves aborts with status 1', async () => {
+  const { ended } = start(`
+    const signal = stopSignal()
+    process.stdout.emit('error', Object.assign(new Error('broken pipe'), { code: 'EPIPE' }))
+    process.exit(signal.aborted ? 10 + signal.reason.status : 2)`)
+  assert.equal(await ended, [11, null])
 })
 
 test.run()

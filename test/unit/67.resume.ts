@@ -45,7 +45,7 @@ function refused(work: () => unknown, message: RegExp): void {
   })
 }
 
-test('the same settings may go on in a folder, others not unless they overwrite', () => {
+test('the same settings can continue in a folder, and others are refused without --overwrite', () => {
   const discarded: unknown[] = []
   const claim = (change: Partial<RunSettings>, overwrite: boolean) =>
     claimFolder(out, manifest(change), overwrite, () => discarded.push(readManifest(out)?.settings.boxThreshold))
@@ -63,14 +63,14 @@ test('the same settings may go on in a folder, others not unless they overwrite'
   assert.equal(discarded, [0.4], 'discarded while the manifest still tells of them')
 })
 
-test('a damaged manifest is refused by name', () => {
+test('a damaged manifest is refused with its name', () => {
   writeFileSync(join(out, 'manifest.json'), '{"format":1,')
   refused(() => readManifest(out), /manifest\.json: .*delete this file/)
   writeFileSync(join(out, 'manifest.json'), '{"format":2}')
   refused(() => readManifest(out), /format is 2; this version reads format 1/)
 })
 
-test('a hash names settings', () => {
+test('equal settings have equal hashes', () => {
   assert.is(settingsHash(settings), settingsHash({ ...settings }))
   assert.is.not(settingsHash(settings), settingsHash({ ...settings, refine: false }))
 })
@@ -80,7 +80,7 @@ const entry = (id: string, more: Partial<JournalEntry> = {}): JournalEntry => ({
   ...more,
 })
 
-test('a journal survives a line cut short anywhere, and goes on after it', () => {
+test('a journal with a truncated line can be read and continued', () => {
   const journal = new Journal(out, '1-of-1')
   journal.add(entry('a'))
   journal.close()
@@ -95,7 +95,7 @@ test('a journal survives a line cut short anywhere, and goes on after it', () =>
   }
 })
 
-test('the journals of all shards count, and a failure does not undo a success', () => {
+test('the journals of all shards are read, and a failure does not undo a success', () => {
   const [first, second] = [new Journal(out, '1-of-2'), new Journal(out, '2-of-2')]
   first.add(entry('a'))
   second.add(entry('b', { failed: 'it is empty' }))
@@ -109,7 +109,7 @@ test('the journals of all shards count, and a failure does not undo a success', 
   second.close()
 })
 
-test('a failure under other settings counts: the success before it was of another question', () => {
+test('a failure with other settings replaces the success before it', () => {
   const journal = new Journal(out, '1-of-1')
   journal.add(entry('a'))
   journal.add(entry('a', { settings: 't', failed: 'it is empty' }))
@@ -120,7 +120,7 @@ test('a failure under other settings counts: the success before it was of anothe
   journal.close()
 })
 
-test('an entry after one that could not be written whole stands on a line of its own', () => {
+test('an entry after a truncated one has its own line', () => {
   const journal = new Journal(out, '1-of-1')
   journal.add(entry('a'))
   const file = join(out, 'journal/1-of-1.jsonl')
@@ -136,7 +136,7 @@ test('an entry after one that could not be written whole stands on a line of its
   journal.close()
 })
 
-test('a lock that another machine left is taken over: whether its process lives cannot be known', () => {
+test('a lock of another machine is taken over, because its process cannot be checked', () => {
   mkdirSync(join(out, 'journal'))
   const began = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)?.split(' ')[19]
   const lock = join(out, 'journal/1-of-1.lock')
@@ -147,7 +147,7 @@ test('a lock that another machine left is taken over: whether its process lives 
   assert.not(existsSync(lock))
 })
 
-test('two processes cannot do the same shard at once; one that is dead leaves no trace', () => {
+test('two processes cannot do one shard at the same time, and the lock of a dead process is ignored', () => {
   const journal = new Journal(out, '1-of-1')
   refused(() => new Journal(out, '1-of-1'), /process \d+ is working on this part/)
   new Journal(out, '1-of-2').close()
@@ -160,7 +160,7 @@ test('two processes cannot do the same shard at once; one that is dead leaves no
   new Journal(out, '1-of-1').close()
 })
 
-test('a photo is done when it, its labels and the settings are what they were', () => {
+test('a photo is done if the photo, its labels and the settings did not change', () => {
   const photo = join(out, 'x.jpg')
   writeFileSync(photo, 'abc')
   const item = { id: 'x', photo, labels: [0, 2] }
@@ -177,7 +177,7 @@ test('a photo is done when it, its labels and the settings are what they were', 
   assert.not(isDone(done, item, 's'), 'another time')
 })
 
-test('results are written all or none', () => {
+test('either all results of a photo are written, or none', () => {
   const store = new ResultStore(out, '1-of-1')
   store.save('a/x', new Map([['mask', Buffer.from('m')]] as const))
   assert.is(readFileSync(resultFile(out, 'mask', 'a/x'), 'utf8'), 'm')
@@ -202,7 +202,7 @@ test('results are written all or none', () => {
   assert.not(existsSync(join(out, '.partial-1-of-1')))
 })
 
-test('a photo that is removed leaves none of its results', () => {
+test('all results of a removed photo are removed', () => {
   const store = new ResultStore(out, '1-of-1')
   const kinds = ['mask', 'confidence', 'cams'] as const
   store.save('a/x', new Map(kinds.map((kind) => [kind, Buffer.from(kind)])))
@@ -213,14 +213,14 @@ test('a photo that is removed leaves none of its results', () => {
   store.remove('a/x')
 })
 
-test('what a killed process left unfinished is cleared away', () => {
+test('unfinished files of a killed process are removed', () => {
   mkdirSync(join(out, '.partial-1-of-1'))
   writeFileSync(join(out, '.partial-1-of-1/mask'), 'half')
   new ResultStore(out, '1-of-1')
   assert.not(existsSync(join(out, '.partial-1-of-1/mask')))
 })
 
-test('a name that leads out of the folder has no place', () => {
+test('a name that leads out of the folder is refused', () => {
   for (const id of ['../x', 'a/../../x', '/etc/x'])
     refused(() => resultFile(out, 'mask', id), /points outside the results folder/)
 })

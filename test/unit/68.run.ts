@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type DatasetJob, datasetStages } from '../../cli/src/dataset/photo.js'
+import { type DatasetJob, datasetStages, folderExchange } from '../../cli/src/dataset/photo.js'
 import { runPipeline } from '../../cli/src/pipeline/pipeline.js'
 import { Progress } from '../../cli/src/pipeline/progress.js'
 import { isDone, Journal, photoState, readJournal } from '../../cli/src/results/journal.js'
@@ -39,7 +39,10 @@ async function run(id: string, during: () => void, mask = new Uint8Array(width *
     maxPixels: 1e6,
     settings: 's',
   }
-  const stages = datasetStages(job as unknown as DatasetJob, { store: new ResultStore(out, '1-of-1'), journal })
+  const stages = datasetStages(
+    job as unknown as DatasetJob,
+    folderExchange({ store: new ResultStore(out, '1-of-1'), journal }, outputs),
+  )
   const heard: string[] = []
   const item = { id, photo: join(folder, 'a.png'), labels: [0] }
   await runPipeline([item], stages, {
@@ -53,7 +56,7 @@ async function run(id: string, during: () => void, mask = new Uint8Array(width *
   return { heard, item, out, entry: readJournal(out).get(id) }
 }
 
-test('a photo that is replaced while it is worked on is done again', async () => {
+test('a photo that is replaced while it is processed is done again', async () => {
   const before = photoState(join(folder, 'a.png'))
   const { heard, item, entry } = await run('a', () =>
     writeFileSync(join(folder, 'a.png'), Buffer.concat([readFileSync(join(folder, 'a.png')), Buffer.alloc(9)])),
@@ -63,7 +66,7 @@ test('a photo that is replaced while it is worked on is done again', async () =>
   assert.not(isDone(entry, item, 's'))
 })
 
-test('a photo is done after its files are there, and the share that is ignored is said', async () => {
+test('a photo is done after its files are written, and the ignored share is reported', async () => {
   const { heard, item, entry, out } = await run(
     'b',
     () => undefined,
@@ -74,7 +77,7 @@ test('a photo is done after its files are there, and the share that is ignored i
   assert.ok(readFileSync(resultFile(out, 'mask', 'b')).length > 0)
 })
 
-test('a photo whose results cannot have their names fails before it is worked on, and the journal says why', async () => {
+test('a photo whose result names are too long fails before any work, and the journal has the reason', async () => {
   const id = 'n'.repeat(252)
   const { heard, entry } = await run(id, () => assert.unreachable())
   assert.match(heard.join(), /^failed n+: its result would be called n+\.png, which has 256 bytes/)

@@ -2,9 +2,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fromBufferPromise } from 'yauzl'
-import { encodeCams } from '../../cli/src/formats/cam_file.js'
-import { toFloat16 } from '../../cli/src/formats/float16.js'
-import { type StoredFile, storedZip } from '../../cli/src/formats/zip.js'
+import { encodeCams } from '../../ts/formats/cams.js'
+import { toFloat16 } from '../../ts/formats/float16.js'
+import { type StoredFile, storedZip } from '../../ts/formats/stored_zip.js'
 
 /** The number that half-precision bits stand for, by the definition of binary16. */
 function fromFloat16(bits: number): number {
@@ -17,7 +17,7 @@ function fromFloat16(bits: number): number {
 
 const half = (value: number): number => toFloat16(Float32Array.of(value))[0] as number
 
-test('every number that float16 holds keeps its bits', () => {
+test('every float16 value keeps its bits', () => {
   for (let bits = 0; bits < 65536; bits++) {
     const value = fromFloat16(bits)
     if (Number.isNaN(value)) assert.ok(Number.isNaN(fromFloat16(half(value))))
@@ -25,7 +25,7 @@ test('every number that float16 holds keeps its bits', () => {
   }
 })
 
-test('between two of them the nearer one is taken, and in the middle the even one', () => {
+test('other numbers round to the nearest float16, and in the middle to the even one', () => {
   const next = (value: number, by: 1 | -1) => {
     const bits = new Uint32Array(Float32Array.of(value).buffer)
     bits[0] = (bits[0] as number) + by // positive numbers are ordered as their bits
@@ -39,7 +39,7 @@ test('between two of them the nearer one is taken, and in the middle the even on
   }
 })
 
-test('what is too large is infinite, what is too small is zero, and signs stay', () => {
+test('numbers that are too large become infinite, numbers that are too small zero, and signs stay', () => {
   assert.equal([65504, 65519, 65520, 1e30, Number.POSITIVE_INFINITY].map(half), [0x7bff, 0x7bff, 0x7c00, 0x7c00, 0x7c00])
   assert.equal([2 ** -25, 2 ** -26, 1e-40, -0, -1, -65520].map(half), [0, 0, 0, 0x8000, 0xbc00, 0xfc00])
 })
@@ -58,7 +58,7 @@ const stored = (text: string): StoredFile => ({
   fill: (bytes) => bytes.write(text),
 })
 
-test('a zip of stored files is read by another reader, with every fact of theirs', async () => {
+test('another reader reads a zip of stored files with all their metadata', async () => {
   const bytes = storedZip([stored('first'), stored(''), stored('the third')])
   assert.ok(bytes.equals(storedZip([stored('first'), stored(''), stored('the third')])), 'always the same bytes')
   const zip = await fromBufferPromise(bytes)
@@ -79,7 +79,7 @@ test('a zip of stored files is read by another reader, with every fact of theirs
   ])
 })
 
-test('more than a zip holds is refused before memory is asked for', () => {
+test('more than a zip can hold is refused before memory is allocated', () => {
   const huge = { name: 'huge', size: 2 ** 32 - 100, fill: () => assert.unreachable() }
   assert.throws(
     () => storedZip([huge]),

@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { crc32, deflateRawSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { encodeCams, readCams } from '../../cli/src/formats/cam_file.js'
-import { readNpy } from '../../cli/src/formats/npy.js'
-import { readZip } from '../../cli/src/formats/zip.js'
+import { readCams } from '../../cli/src/formats/read_cams.js'
+import { readZip } from '../../cli/src/formats/read_zip.js'
 import { type CamRule, CamSearch, checkCams, cutoff, maskFromCams } from '../../cli/src/metrics/cam_rule.js'
 import { Confusion } from '../../cli/src/metrics/confusion.js'
+import { encodeCams } from '../../ts/formats/cams.js'
+import { readNpy } from '../../ts/formats/npy.js'
 import { releasedCams } from '../released_cams.js'
 import { testIf } from '../test_if.js'
 
@@ -23,7 +24,7 @@ const cams = (keys: number[], ...values: number[]) => ({
   height: 1,
 })
 
-test('background wins up to the threshold, ties included; of equal maps the first', () => {
+test('background wins up to and including the threshold, and the first of equal maps wins', () => {
   const maps = cams([4, 2], 0.1, 0.5, 0.75, 0.9, /**/ 0.2, 0.5, 0.5, 0.9)
   assert.equal([...maskFromCams(maps, { threshold: 0.5 })], [0, 0, 5, 5])
   assert.equal([...maskFromCams(maps, { threshold: 0.125 })], [3, 5, 5, 5])
@@ -38,7 +39,7 @@ test("the paper's background is (1 - largest map) to a power", () => {
   assert.is(cutoff({ power: 1 }), 0.5)
 })
 
-test('a search counts what each rule alone would', () => {
+test('a search counts the same as each rule alone', () => {
   const numbers = Array.from({ length: 600 }, (_, i) => ((i * 7919) % 257) / 256)
   const maps = { keys: [3, 0, 1], maps: Float32Array.from(numbers), width: 20, height: 10 }
   const truth = Uint8Array.from({ length: 200 }, (_, i) => [0, 1, 2, 4, 255][(i * 31) % 5] as number)
@@ -63,7 +64,7 @@ test('a search counts what each rule alone would', () => {
   }
 })
 
-test('maps of another size, and keys that are no class, are refused', () => {
+test('maps of another size, and keys that are not classes, are refused', () => {
   const search = new CamSearch(3, [{ threshold: 0.5 }])
   assert.throws(() => search.add(cams([0], 0.1, 0.2), new Uint8Array(3)), /maps of 2 x 1 pixels and a truth of 3/)
   assert.throws(() => search.add(cams([2], 0.1), new Uint8Array(1)), /class id 2, but the 2 classes are 0 to 1/)
@@ -82,7 +83,7 @@ async function rejected(work: Promise<unknown>, message: RegExp): Promise<void> 
   )
 }
 
-test('our own .npz is read as it was written', async () => {
+test('our own .npz is read unchanged', async () => {
   const maps = Float32Array.from([0, 0.25, 0.5, 1, 0.125, 2 ** -24])
   const read = await readAs('a.npz', encodeCams([7, 70], maps, 3, 1))
   assert.equal(read, { keys: [7, 70], maps, width: 3, height: 1 })
@@ -106,7 +107,7 @@ test("the released code's .npy, a pickled dictionary, is read", async () => {
     })
 })
 
-test('a pickle that calls anything but numpy is refused, and one that is cut short anywhere', async () => {
+test('a pickle that calls anything but numpy is refused, and so is a truncated one', async () => {
   await rejected(readAs('hostile.npy', Buffer.from(hostile, 'base64')), /calls posix\.system, which is not allowed/)
   for (const whole of released.map((text) => Buffer.from(text, 'base64')))
     for (let length = 0; length < whole.length; length++)
@@ -116,7 +117,7 @@ test('a pickle that calls anything but numpy is refused, and one that is cut sho
       )
 })
 
-test('files that hold something else are refused', async () => {
+test('files with other content are refused', async () => {
   await rejected(readAs('none.npz', Buffer.from('nothing')), /damaged, or not an \.npz file/)
   const npz = encodeCams([7], Float32Array.from([0, 1]), 2, 1)
   await rejected(readAs('half.npz', npz.subarray(0, npz.length / 2)), /damaged, or not an \.npz file/)
@@ -142,7 +143,7 @@ function compressedZip(contents: Buffer, announced = contents.length): Buffer {
   return Buffer.concat([local, central, end])
 }
 
-test('compressed files are read, and those of other sizes than announced are refused', async () => {
+test('compressed files are read, and refused if their size is not the announced one', async () => {
   const zeros = Buffer.alloc(1e6)
   const files = await readZip(compressedZip(zeros))
   assert.equal([...files.keys()], ['keys.npy'])
@@ -165,7 +166,7 @@ test('more than four gigabytes are refused before anything is decompressed', asy
   await rejected(readZip(three), /its files have 6442450944 bytes; at most 4294967295 are read/)
 })
 
-test('maps that are not scores, and keys that are not classes, are refused by eval as by crf', async () => {
+test('eval and crf refuse maps that are not scores, and keys that are not classes', async () => {
   const file = async (keys: number[], ...values: number[]) =>
     await readAs('odd.npz', encodeCams(keys, Float32Array.from(values), values.length / keys.length, 1))
   await rejected(file([7], 0, Number.NaN), /its maps contain NaN; expected scores from 0 to 1/)

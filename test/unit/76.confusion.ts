@@ -6,7 +6,7 @@ import { Confusion, meanOfNumbers } from '../../cli/src/metrics/confusion.js'
 const map = (text: string): Uint8Array =>
   Uint8Array.from(text.replace(/\s/g, ''), (digit) => (digit === 'x' ? 255 : Number(digit)))
 
-test('a confusion matrix counts truth by rows, masks by columns, and what the masks ignore in the last', () => {
+test('a confusion matrix has rows for the truth, columns for the masks, and a last column for pixels that masks ignore', () => {
   const confusion = new Confusion(3)
   confusion.add(map('0011 22x0'), map('0111 2x20'))
   assert.equal(
@@ -41,7 +41,7 @@ test('counts of pictures add up', () => {
   assert.equal([...a.counts], [1, 0, 0, 1, 2, 0])
 })
 
-test('maps of two sizes and values that are no class are refused, and nothing is counted', () => {
+test('maps of two sizes and values that are not classes are refused, and nothing is counted', () => {
   const confusion = new Confusion(2)
   assert.throws(() => confusion.add(map('000'), map('00')), /3 pixels.* 2/)
   assert.throws(() => confusion.add(map('01'), map('02')), /the truth has the value 2, but background and 1 classes are 0 to 1/)
@@ -72,7 +72,7 @@ test("the picture's edge is a boundary", () => {
   assert.is(counts.ious()[1], 1)
 })
 
-test('a mask that equals the truth wherever it is known has boundary IoU 1', () => {
+test('a mask that equals the truth wherever the truth is known has boundary IoU 1', () => {
   const counts = new BoundaryCounts(3)
   counts.add(map('00000 01110 01122 01122 00022'), map('00000 0x110 01x22 01x22 000xx'), 5, 5)
   for (const iou of counts.ious()) assert.is(iou, 1)

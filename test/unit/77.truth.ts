@@ -47,7 +47,7 @@ async function rejected(work: Promise<unknown>, message: RegExp): Promise<void> 
   )
 }
 
-test('smaller objects are drawn over larger ones, in whatever order they are listed', async () => {
+test('smaller objects are drawn over larger ones, in any order of the list', async () => {
   const [large, small] = [object(cat, 3), object(dog, 1)]
   assert.is(await row(large, small), '2 1 1 0')
   assert.is(await row(small, large), '2 1 1 0')
@@ -65,12 +65,12 @@ test('crowds are ignored, and objects are drawn over them', async () => {
   assert.is(await row({ ...crowd, iscrowd: false }), '1 1 1 0')
 })
 
-test('objects of categories that are not classes are background, whatever their shape', async () => {
+test('objects of categories that are not classes are background', async () => {
   assert.is(await row(object(foreign, 4)), '0 0 0 0')
   assert.is(await row(object(foreign, 4, { segmentation: null }), object(cat, 1)), '1 0 0 0')
 })
 
-test('a shape that cannot be drawn fails its picture, with the number of the annotation', async () => {
+test('a shape that cannot be drawn fails its photo, with the number of the annotation', async () => {
   await rejected(
     row(object(cat, 1, { segmentation: null })),
     /truth\.json: annotation 5 cannot be drawn: its segmentation is null/,
@@ -79,7 +79,7 @@ test('a shape that cannot be drawn fails its picture, with the number of the ann
   await rejected(row(object(cat, 1, { id: undefined, segmentation: [] })), /an annotation without id cannot be drawn/)
 })
 
-test('a picture without a size, or without an entry, is refused by name', async () => {
+test('a photo without a size or without an entry is refused with its name', async () => {
   await rejected(truthOf([], { width: undefined }).read('a'), /the image a\.jpg has the size undefined x 2/)
   await rejected(truthOf([], { height: -1 }).read('a'), /has the size 4 x -1/)
   await rejected(truthOf([]).read('b'), /truth\.json has no image b/)
@@ -89,7 +89,7 @@ test('a name is found in either Unicode form', async () => {
   assert.is((await truthOf([], { file_name: 'e\u0301.jpg' }).read('\u00e9')).width, 4)
 })
 
-test('a truth of another size names both, and a quarter turn is explained', async () => {
+test('the error for a truth of another size has both sizes and explains a quarter turn', async () => {
   const result = { file: 'a.png', width: 3, height: 2 }
   await rejected(fittingTruth(truthOf([]), 'a', result), /^a\.png is 3 x 2, but its truth .*truth\.json is 4 x 2$/)
   await rejected(fittingTruth(truthOf([]), 'a', { ...result, width: 2, height: 4 }), /swapped: .*EXIF/)
@@ -104,19 +104,19 @@ function figuresOf(mask: string, truth: string) {
   return evaluator.figures()
 }
 
-test('a truth that ignores every pixel is a failure, and nothing of it is counted', () => {
+test('a truth that ignores every pixel is a failure and is not counted', () => {
   const evaluator = new Evaluator(names, 0.02)
   assert.throws(() => evaluator.add('a', map('0 1'), map('255 255'), 2, 1), /its truth ignores every pixel/)
   assert.is(evaluator.images, 0)
   assert.is(evaluator.boundary.found[1], 0)
 })
 
-test('the share that the truth ignores is of all pixels, the share that masks ignore of those compared', () => {
+test("the truth's ignored share is of all pixels, and the masks' ignored share is of the compared pixels", () => {
   const { truthIgnored, ignored, pixels } = figuresOf('0 255 1 1', '0 1 255 1')
   assert.equal([truthIgnored, ignored, pixels], [1 / 4, 1 / 3, 3])
 })
 
-test('a truth without any class and values that are shifted are warned of, other mistakes are not', () => {
+test('a truth without any class and shifted values give warnings, and other mistakes do not', () => {
   assert.match(figuresOf('0 1 1 0', '0 0 255 0').warnings.join(), /no picture of the truth has a class: .*25\.0 % of them/)
   assert.match(figuresOf('0 2 2 0', '0 1 1 0').warnings.join(), /100\.0 % .* 1 higher/)
   assert.match(figuresOf('0 1 1 0', '0 2 2 0').warnings.join(), /1 lower/)

@@ -8,12 +8,12 @@ import { templatesNamed } from '../../cli/src/prompts/plan.js'
 import { sharpness, varianceToMean } from '../../cli/src/prompts/sharpness.js'
 import { rankingTable, textBar } from '../../cli/src/prompts/table.js'
 import { photoState } from '../../cli/src/results/journal.js'
-import { textProbabilities } from '../../ts/text_scores.js'
+import { textProbabilities } from '../../ts/classes/text_scores.js'
 import { temporaryFolder } from './support.js'
 
 const near = (a: number, b: number, by = 1e-12) => assert.ok(Math.abs(a - b) <= by, `${a} against ${b}`)
 
-test('variance / mean, by hand', () => {
+test('sharpness is variance / mean, as computed by hand', () => {
   near(varianceToMean([0.2, 0.4]), 0.01 / 0.3)
   near(varianceToMean([0.5, 0.3, 0.1]), 0.08 / 3 / 0.3)
   assert.is(varianceToMean([0.25, 0.25]), 0)
@@ -32,7 +32,7 @@ test('sharpness is the sum over photos, and its mean', () => {
   assert.is(photos, 3)
 })
 
-test('probabilities, by hand: softmax of scaled products over classes and background', () => {
+test('probabilities are the softmax of scaled products over classes and background, as computed by hand', () => {
   const texts = { rows: Float32Array.from([1, 0, 0, 1, 0.6, 0.8]), classes: 2, embedding: 2 }
   const found = textProbabilities(Float32Array.from([1, 0, 0, 1]), texts, 10)
   const powers = [
@@ -55,7 +55,7 @@ const file = { background: ['sky'], classes: [{ name: 'cat', synonyms: ['cat', '
 const lists = { templates: ['a {}.', 'the {}.', 'a {}.'], backgrounds: [['snow', 'ice']] }
 const names = (rank: Parameters<typeof candidatesOf>[0]) => candidatesOf(rank, file, base, lists).map(({ name }) => name)
 
-test('candidates: each once, one thing changed', () => {
+test('candidates are unique, and each changes one setting', () => {
   assert.equal(names('templates'), ['a {}.', 'the {}.'])
   assert.equal(names('fusions'), ['sentence', 'feature', 'cam'])
   assert.equal(names('synonyms'), ['cat', 'kitten', 'cat, kitten (sentence)'])
@@ -64,7 +64,7 @@ test('candidates: each once, one thing changed', () => {
   assert.equal(candidatesOf('synonyms', file, base, lists)[1]?.words, { index: 0, synonyms: ['kitten'] })
 })
 
-test('nothing to compare is said, with what would help', () => {
+test('nothing to compare is an error with the remedy', () => {
   const plain = { classes: [{ name: 'cat' }] }
   assert.throws(() => candidatesOf('synonyms', plain, base, lists), /no class of the class file has synonyms/)
   assert.throws(() => candidatesOf('fusions', plain, base, lists), /no class of the class file has two synonyms/)
@@ -74,7 +74,7 @@ test('nothing to compare is said, with what would help', () => {
   )
 })
 
-test('templates by name, or of a file', () => {
+test('templates come from a name or a file', () => {
   assert.is(templatesNamed('imagenet').length, 80)
   assert.equal(templatesNamed('paper'), ['a clean origami {}.'])
   assert.is(templatesNamed('all').length, 81)
@@ -88,7 +88,7 @@ test('templates by name, or of a file', () => {
   assert.throws(() => templatesNamed('imagnet'), /imagnet: ENOENT.*known by name: paper, imagenet, all/)
 })
 
-test('bars are as long as their share, in eighths', () => {
+test('the length of a bar is its share, in eighths', () => {
   assert.is(textBar(1), '█'.repeat(20))
   assert.is(textBar(0.5), '█'.repeat(10))
   assert.is(textBar(1 / 160), '▏')
@@ -119,7 +119,7 @@ function cachePlace() {
   return { file: join(folder, 'deep/cache.jsonl'), photo, state: photoState(photo) }
 }
 
-test('a kept embedding comes back bit by bit, for the same photo and encoder alone', () => {
+test('a cached embedding has the same bits, and only for the same photo and encoder', () => {
   const { file, photo, state } = cachePlace()
   const key = encoderKey('model', 1024)
   new FeatureCache(file, key, 3).add(photo, state, embedding(0.3))
@@ -132,7 +132,7 @@ test('a kept embedding comes back bit by bit, for the same photo and encoder alo
   assert.is(again.get(photo), undefined)
 })
 
-test('a line that was cut short counts for nothing, and the next one counts', () => {
+test('a truncated line is ignored, and the next one is read', () => {
   const { file, photo, state } = cachePlace()
   const cache = new FeatureCache(file, 'key', 3)
   cache.add('other', state, embedding(1))
@@ -151,7 +151,7 @@ test('a line that was cut short counts for nothing, and the next one counts', ()
   }
 })
 
-test('a file that is something else is refused and left alone', () => {
+test('a file that is not a cache is refused and not changed', () => {
   const { file, photo } = cachePlace()
   assert.throws(
     () => new FeatureCache(photo, 'key', 3),
@@ -162,7 +162,7 @@ test('a file that is something else is refused and left alone', () => {
   assert.not(existsSync(file))
 })
 
-test('the last of several lines of a photo counts', () => {
+test('the last of several lines of a photo is used', () => {
   const { file, photo, state } = cachePlace()
   const cache = new FeatureCache(file, 'key', 3)
   cache.add(photo, state, embedding(1))

@@ -17,7 +17,7 @@ function evaluationOf(names: readonly string[]) {
 
 const count = (text: string, part: RegExp): number => text.match(part)?.length ?? 0
 
-test('of many labels those with most pixels are shown, and long names are cut, two that begin alike too', async () => {
+test('of many labels those with most pixels are shown, and long names are shortened and stay distinct', async () => {
   const long = 'a class that is called by a whole sentence: number'
   const names = ['background', `${long} one`, `${long} two`, ...Array.from({ length: 78 }, (_, i) => `class ${i}`)]
   const { confusion } = await drawCharts(evaluationOf(names), undefined)
@@ -40,7 +40,7 @@ test('the curve of a single picture falls to zero where the picture is', async (
   assert.is(heights.at(-1), Math.max(...heights))
 })
 
-test('a search is drawn, with the best of its rules named', async () => {
+test('the chart of a search names its best rule', async () => {
   const search = [0.1, 0.2, 0.3].map((threshold) => ({ rule: { threshold }, miou: threshold * 2, pixelAccuracy: 0 }))
   const { thresholds, powers } = await drawCharts(evaluationOf(['background', 'cat']), search)
   assert.match(thresholds ?? '', />60\.0 at 0\.3</)

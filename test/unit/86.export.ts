@@ -1,13 +1,13 @@
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { encodeBrush } from '../../cli/src/export/brush_rle.js'
 import { cocoFile, imageNumbers, type NumberedPhoto } from '../../cli/src/export/coco.js'
 import { labelStudioConfig, labelStudioTasks } from '../../cli/src/export/label_studio.js'
 import { labelmeFile } from '../../cli/src/export/labelme.js'
 import type { ExportPhoto } from '../../cli/src/export/photo.js'
 import { encodeGrey, encodeRgb } from '../../cli/src/export/png.js'
 import { yoloDataYaml, yoloLabels } from '../../cli/src/export/yolo.js'
+import { decodeBrush } from '../../ts/formats/brush_rle.js'
 import { type LabelMap, readMask } from '../../ts/photos/mask_png.js'
 import { vocColour } from '../../ts/photos/palette.js'
 import { type CompressedCocoRle, decodeRle, encodeRings, encodeRle } from '../../ts/photos/rle.js'
@@ -130,14 +130,14 @@ test('COCO: a photo is written before the next one is read', async () => {
   }
 })
 
-test('COCO: photos keep the numbers of COCO, others are numbered from 1', () => {
+test('COCO: photos keep their COCO numbers, and others are numbered from 1', () => {
   assert.equal(imageNumbers(['val/000000000139', 'COCO_val2014_000000000042']), [139, 42])
   assert.equal(imageNumbers(['000000000139', 'other']), [1, 2])
   assert.equal(imageNumbers(['a/000000000139', 'b/000000000139']), [1, 2])
   assert.equal(imageNumbers(['2007_000032']), [1])
 })
 
-test('YOLO: a line for each region, around its holes, in shares of the size', () => {
+test('YOLO: a line for each region with its holes, in shares of the size', () => {
   assert.equal(yoloLabels(photoOf(ring), classes).split('\n'), [
     '0 1 0.8 1 1 0.8 1 0.8 0.8',
     // The outer ring, the bridge down from 0.4 0.2, the hole, and the bridge back.
@@ -194,7 +194,7 @@ interface Labelme {
 const labelme = async (photo: ExportPhoto, shape: 'polygons' | 'masks', regions: boolean): Promise<Labelme> =>
   JSON.parse(await labelmeFile(photo, classes, '../photos/a/x.jpg', { shape, regions })) as Labelme
 
-test('labelme: polygons, whose regions are one object by class, or each its own', async () => {
+test('labelme: polygons, with the regions of a class as one object or one each', async () => {
   const photo = photoOf(mapOf('1.1', '...', '222'), 'x', [[1, 0.5]])
   const { shapes, ...rest } = await labelme(photo, 'polygons', false)
   assert.equal([rest.imagePath, rest.imageData, rest.imageWidth, rest.imageHeight], ['../photos/a/x.jpg', null, 3, 3])
@@ -241,41 +241,6 @@ test('labelme: masks have the pixels of their regions', async () => {
   }
 })
 
-/** Label Studio's run-length code, read as its format says. */
-function decodeBrush(bytes: readonly number[]): number[] {
-  let at = 0
-  const read = (bits: number): number => {
-    let value = 0
-    for (let i = 0; i < bits; i++, at++) value = 2 * value + (((bytes[at >> 3] as number) >> (7 - (at & 7))) & 1)
-    return value
-  }
-  const count = read(32)
-  const bits = read(5) + 1
-  const lengths = [read(4) + 1, read(4) + 1, read(4) + 1, read(4) + 1]
-  const values: number[] = []
-  while (values.length < count) {
-    const isRun = read(1)
-    const length = read(lengths[read(2)] as number) + 1
-    if (isRun) {
-      const value = read(bits)
-      for (let i = 0; i < length; i++) values.push(value)
-    } else for (let i = 0; i < length; i++) values.push(read(bits))
-  }
-  assert.is(values.length, count)
-  assert.ok(bytes.length * 8 - at < 8, 'nothing follows the last run')
-  return values
-}
-
-test('Label Studio: the brush has the bytes of its converter, and all its lengths of runs are read back', () => {
-  const { data } = mapOf('.##.#.', '######')
-  assert.equal([...encodeBrush(data)], [0, 0, 0, 48, 57, 27, 252, 96, 19, 255, 198, 1, 31, 252, 96, 24, 95, 252])
-  for (const runs of [[1], [2], [3, 4, 5], [64, 65], [16384, 1], [3, 16385]]) {
-    const inside = runs.flatMap((count, i) => Array.from<number>({ length: count }).fill(i % 2))
-    const expected = inside.flatMap((value) => [value, value, value, value].map((one) => 255 * one))
-    assert.equal(decodeBrush(encodeBrush(inside)), expected, runs.join(', '))
-  }
-})
-
 interface Task {
   data: { image: string }
   predictions: {
@@ -294,8 +259,8 @@ interface Task {
   }[]
 }
 
-async function tasks(photos: readonly ExportPhoto[], shape: 'brush' | 'polygons', regions: boolean): Promise<Task[]> {
-  const options = { shape, regions, urlPrefix: '/data/?d=', modelVersion: 'test' }
+async function tasks(photos: readonly ExportPhoto[], tool: 'brush' | 'polygon', regions: boolean): Promise<Task[]> {
+  const options = { tool, regions, urlPrefix: '/data/?d=', modelVersion: 'test' }
   return JSON.parse(await joined(labelStudioTasks(each(photos), classes, options))) as Task[]
 }
 
@@ -307,7 +272,7 @@ test('Label Studio: brush masks of classes and of regions have their pixels', as
       for (const { value, original_width, original_height } of task.predictions[0]?.result ?? []) {
         assert.equal([original_width, original_height], [map.width, map.height])
         const label = classes.findIndex(({ name }) => name === value.brushlabels?.[0]) + 1
-        for (const [i, level] of decodeBrush(value.rle as number[]).entries()) if (level) painted[i >> 2] = label
+        for (const [i, inside] of decodeBrush(value.rle as number[], painted.length).entries()) if (inside) painted[i] = label
       }
       assert.equal(
         painted,
@@ -319,7 +284,7 @@ test('Label Studio: brush masks of classes and of regions have their pixels', as
 test('Label Studio: polygons are in percent, and have the pixels of their classes', async () => {
   for (const map of noisy) {
     const { width, height } = map
-    const [task] = (await tasks([photoOf(map)], 'polygons', false)) as [Task]
+    const [task] = (await tasks([photoOf(map)], 'polygon', false)) as [Task]
     const result = task.predictions[0]?.result ?? []
     for (const [i, { name }] of classes.entries()) {
       const polygons = result.filter(({ value }) => value.polygonlabels?.[0] === name).map(({ value }) => value.points ?? [])
@@ -353,7 +318,7 @@ test('Label Studio: a task has an address, scores, and the names of the labellin
   assert.match(config, /<BrushLabels name="brush" toName="image">/)
   assert.match(config, /<Label value="cat" background="#ff8800"\/>/)
   assert.match(config, /<Label value="a &#34;big&#34; dog" background="#008000"\/>/)
-  assert.match(labelStudioConfig(classes, 'polygons'), /<PolygonLabels name="polygon" toName="image">/)
+  assert.match(labelStudioConfig(classes, 'polygon'), /<PolygonLabels name="polygon" toName="image">/)
   assert.equal(await tasks([], 'brush', false), [])
 })
 

@@ -7,6 +7,7 @@ import { openResults, readExported } from '../../cli/src/export/source.js'
 import { Journal, type JournalEntry } from '../../cli/src/results/journal.js'
 import { claimFolder, type Manifest, settingsHash } from '../../cli/src/results/manifest.js'
 import { resultFile } from '../../cli/src/results/store.js'
+import { RecordWriter } from '../../cli/src/segment/record.js'
 import { encodeMask } from '../../ts/photos/mask_png.js'
 import { mapOf } from './masks.js'
 
@@ -103,13 +104,13 @@ test('masks that the journal lists and that are missing are an error, with their
   refused(() => openResults(folder, {}), /masks lacks 4 masks that the journal lists \(b, c, d, …\); start the command/)
 })
 
-test('a run that goes on, or was killed, is told', async () => {
+test('a run that is not complete, or was killed, gives a warning', async () => {
   await makeRun([entry('a')])
   writeFileSync(join(folder, 'journal', '1-of-1.lock'), 'host 1 2\n')
   assert.match(openResults(folder, {}).warnings.join(), /has not ended, or was killed \(journal\/1-of-1.lock\)/)
 })
 
-test('shards that are missing are told, unless the whole was done otherwise', async () => {
+test('missing shards give a warning, unless all photos are done', async () => {
   await makeRun([entry('a')], '1-of-3')
   await makeRun([entry('b')], '3-of-3')
   assert.match(openResults(folder, {}).warnings.join(), /has 3 shards, of which 2 began: photos may be missing/)
@@ -117,14 +118,14 @@ test('shards that are missing are told, unless the whole was done otherwise', as
   assert.equal(openResults(folder, {}).warnings, [])
 })
 
-test('what crf made of a data set has its classes; the hashes of its journal are its own', async () => {
+test('results of crf have the classes of their data set, and their journal has its own hashes', async () => {
   const refined = { ...manifest, settings: { ...manifest.settings, crf: {} } } as Manifest
   await makeRun([entry('a', { settings: 'hash 12 34', scores: undefined })], 'crf', refined)
   const { photos, classes, warnings } = openResults(folder, {})
   assert.equal([photos.length, photos[0]?.scores.size, classes.length, warnings.length], [1, 0, 2, 0])
 })
 
-test('the masks of segment know their photos; their classes must be named', async () => {
+test('masks without a record know their photos, and their classes must be named', async () => {
   await writeMask(join(folder, 'p/x.png'), '../../photos/p/x.jpeg')
   await writeMask(join(folder, 'p/y.jpg.png'), '../../photos/p/y.jpg')
   const { photos, classes, masks } = openResults(folder, { classes: ['cat', 'dog'] })
@@ -145,6 +146,31 @@ test('the masks of segment know their photos; their classes must be named', asyn
   )
 })
 
+test('the record of segment has the classes and scores of its masks, and masks of other settings are left out', async () => {
+  for (const id of ['x', 'y', 'z']) await writeMask(join(folder, `p/${id}.png`), `../../photos/p/${id}.jpg`)
+  const before = new RecordWriter(folder, { ...manifest, settings: { ...manifest.settings, classes: [{ name: 'bird' }] } })
+  before.add({ id: 'p/x', photo: '/photos/p/x.jpg', labels: [0], scores: [0.75] })
+  before.add({ id: 'p/y', photo: '/photos/p/y.jpg', labels: [0], scores: [0.75] })
+  new RecordWriter(folder, manifest).add({ id: 'p/x', photo: '/photos/p/x.jpg', labels: [1], scores: [0.5] })
+  const { photos, classes, warnings } = openResults(folder, {})
+  assert.equal(classes, manifest.settings.classes)
+  assert.equal(
+    photos.map(({ id, scores, photo }) => [id, [...scores], photo]),
+    [['p/x', [[2, 0.5]], join(folder, '../photos/p/x.jpg')]],
+  )
+  assert.is(warnings.length, 1)
+  assert.match(
+    warnings[0] ?? '',
+    /^left out: 2 masks of other settings than the last run of clip-es segment \(p\/y, p\/z\); name/,
+  )
+  const named = openResults(folder, { classes: ['bird', 'dog'] })
+  assert.equal([named.photos.length, named.warnings.length], [3, 0])
+  assert.equal(
+    named.photos.map(({ scores }) => [...scores]),
+    [[[2, 0.5]], [[1, 0.75]], []],
+  )
+})
+
 test('--photos names the folder of the photos', async () => {
   await writeMask(join(folder, 'out/p/x.png'))
   mkdirSync(join(folder, 'photos/p'), { recursive: true })
@@ -159,7 +185,7 @@ test('--photos names the folder of the photos', async () => {
   refused(() => open('photos'), /p\/x.jpg and p\/x.webp in .* are photos of the mask p\/x; keep one of them/)
 })
 
-test('what is not a folder of results is refused', () => {
+test('a folder without results is refused', () => {
   refused(() => openResults(join(folder, 'none'), {}), /there is no folder .*none; name one that clip-es dataset, crf or segment/)
   refused(() => openResults(folder, {}), /there are no masks of clip-es in /)
   writeFileSync(join(folder, 'photo.png'), 'not a mask of ours')

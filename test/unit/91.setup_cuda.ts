@@ -43,7 +43,7 @@ ${ending}
   process.env.PATH = `${dirname(python)}:/usr/bin:/bin`
 }
 
-test("pip's CUDA build lies in the cache with the libraries it asks for and nothing else, and is found before the CPU's", async () => {
+test("pip's CUDA build is in the cache with only its libraries, and is found before the CPU build", async () => {
   fakePip(true)
   const cpu = fakeLibTorch(oldCpuFolder())
   assert.is(installedLibTorch()?.folder, cpu)
@@ -59,7 +59,7 @@ test("pip's CUDA build lies in the cache with the libraries it asks for and noth
   assert.equal(readdirSync(cacheFolder()).sort(), [top, cpu].map((path) => path.slice(cacheFolder().length + 1)).sort())
 })
 
-test('a pip that fails says why and what to do, and leaves nothing behind', async () => {
+test('if pip fails, the error has the reason and the remedy, and nothing is left in the cache', async () => {
   fakePip(true, "echo 'ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device' >&2; exit 1")
   const fetching = fetchCudaLibTorch({ say: () => {}, quiet: true })
   await rejects(fetching, 'ERR_LIBTORCH', 'No space left on device', 'that 8 GB are free', 'npx clip-es setup --cuda')
@@ -87,7 +87,7 @@ test('a CPU build that CLIP_ES_LIBTORCH names is refused', async () => {
   await rejects(setup({ cuda: true, quiet: true }), 'ERR_LIBTORCH', 'is a CPU build', 'unset it', 'setup --cuda')
 })
 
-test("a Python's CUDA build that was asked for comes before set-up's CPU build, and one that was not comes after it", () => {
+test('a CUDA build of Python is preferred to the CPU build in the cache only if it was asked for', () => {
   const python = fakeLibTorch(join(folder, 'python/torch'), '2.14.1+cu130', true)
   const cpu = fakeLibTorch(oldCpuFolder())
   write(pythonRecord(), JSON.stringify({ folder: python, python: 'python3' }))

@@ -52,7 +52,7 @@ toolTest('without compiler, CMake or both, those are named, and how to get them'
   }
 })
 
-test('a cache that cannot be created: choose another', () => {
+test('the error for a cache that cannot be created asks for another one', () => {
   writeFileSync(join(folder, 'file'), '')
   const bin = join(folder, 'python')
   mkdirSync(bin)
@@ -64,14 +64,14 @@ test('a cache that cannot be created: choose another', () => {
   )
 })
 
-test('without Python, setup --cuda names it and the other way', () => {
+test('without Python, the error of setup --cuda names both remedies', () => {
   assert.match(
     errorOf(setup(environment([]), '--cuda')),
     /^set-up fetches PyTorch's CUDA build with pip, and there is no python3 on PATH: install Python with pip, or point CLIP_ES_LIBTORCH to/,
   )
 })
 
-test('a library for another machine and one that is cut short are told apart', () => {
+test('a library for another machine and a truncated one give different errors', () => {
   const report = process.report?.getReport() as unknown as { sharedObjects: string[] }
   const elf = readFileSync(report.sharedObjects.find((path) => path.includes('/libm.so')) as string)
   const other = Buffer.from(elf)
@@ -82,7 +82,7 @@ test('a library for another machine and one that is cut short are told apart', (
   assert.match(loadFailure(join(folder, 'cut.so')) ?? '', /^the file is cut short$|file too short|cannot|invalid/)
 })
 
-test('a CUDA build that is not complete: the library that is missing, and the remedy', () => {
+test('the error for an incomplete CUDA build has the missing library and the remedy', () => {
   const half = fakeLibTorch(join(folder, 'half'), '2.14.1+cu130', true)
   const error = errorOf(setup(environment([], { CLIP_ES_LIBTORCH: half }), '--cuda'))
   assert.match(

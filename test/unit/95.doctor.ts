@@ -12,7 +12,7 @@ test('the Node.js that runs this is supported', () => {
   assert.equal([status, detail], ['ok', `${process.versions.node} at ${process.execPath}`])
 })
 
-test('the first and later versions of each supported line are ok, the last before them and other lines are wrong', () => {
+test('the first and later versions of each supported line are ok, and earlier ones and other lines are wrong', () => {
   const range = '^20.19.0 || ^22.12.0 || >=24.0.0'
   for (const version of ['20.19.0', '20.19.1', '20.20.2', '22.12.0', '22.100.0', '24.0.0', '24.9.1', '25.0.0', '100.0.0'])
     assert.is(nodeCheck(version, range).status, 'ok', version)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ClipEsError } from '../errors.js'
+import { ClipEsError } from '../core/errors.js'
 
 const folder = resolve(__dirname, '..', '..') // dist/files and ts/files are equally deep
 

@@ -1,6 +1,6 @@
 import { readFileSync, type Stats, statSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 
 /** What a path is, as an error message names it. */
 export function kindName(stats: Stats): string {

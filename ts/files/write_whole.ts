@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { threadId } from 'node:worker_threads'
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 import { kindName, readRegularSync } from './read_regular.js'
 
 const longestName = 255 // bytes, in ext4, xfs, btrfs, APFS and NTFS

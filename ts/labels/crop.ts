@@ -1,4 +1,4 @@
-import type { NativeImage } from '../native.js'
+import type { NativeImage } from '../engine/native.js'
 import type { Box, Grid } from './patches.js'
 
 /** The part of an image that a box of its patches covers, grown to whole pixels. Its rows are read in place: nothing is copied. */

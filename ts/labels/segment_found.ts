@@ -1,8 +1,8 @@
-import type { ClassSet } from '../class_set.js'
-import type { Caller, Photo, PhotoJobs } from '../photo_jobs.js'
-import { segmentLabels } from '../segment_labels.js'
-import type { Outputs, ResolvedSegmentOptions } from '../segment_options.js'
-import type { SegmentResult, Timings } from '../types.js'
+import type { ClassSet } from '../classes/class_set.js'
+import type { SegmentResult, Timings } from '../core/types.js'
+import type { Caller, Photo, PhotoJobs } from '../engine/photo_jobs.js'
+import { segmentLabels } from '../segment/segment_labels.js'
+import type { Outputs, ResolvedSegmentOptions } from '../segment/segment_options.js'
 import { findPresence } from './auto.js'
 
 /**

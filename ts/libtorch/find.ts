@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { ClipEsError } from '../errors.js'
-import type { ResolvedLoadOptions } from '../load_options.js'
+import { ClipEsError } from '../core/errors.js'
+import type { ResolvedLoadOptions } from '../engine/load_options.js'
 import { cudaFolder, oldCpuFolder, pythonRecord } from './paths.js'
 
 /** A LibTorch on this machine. */

@@ -1,4 +1,4 @@
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 import { markChunks } from './mark.js'
 import { colourType, pixelChunk, pngFile, rowFilter } from './png_file.js'
 

@@ -1,6 +1,6 @@
 import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
-import { invalid } from '../errors.js'
-import { nearest } from '../nearest.js'
+import { invalid } from '../core/errors.js'
+import { nearest } from '../core/nearest.js'
 
 /** Returns, or throws what is wrong with a value. `at` is its JSON path, such as `classes[3].name`. */
 export type Check = (node: Node, at: string) => void

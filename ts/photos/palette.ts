@@ -1,4 +1,4 @@
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 
 /** Red, green, blue: 0 to 255 each. */
 export type Colour = readonly [number, number, number]

@@ -1,5 +1,5 @@
-import { checkInteger } from '../check.js'
-import { invalid } from '../errors.js'
+import { checkInteger } from '../core/check.js'
+import { invalid } from '../core/errors.js'
 import type { LabelMap } from './mask_png.js'
 
 // Outlines follow the edges between pixels: the pixel in column x and row y is the square from x, y to x + 1, y + 1. They are

@@ -1,8 +1,8 @@
 import type { Metadata } from 'sharp'
-import { checkNumber, checkOneOf, checkOptions, checkSignal } from '../check.js'
-import { defaults } from '../defaults.js'
-import { invalid } from '../errors.js'
-import type { ImageData } from '../types.js'
+import { checkNumber, checkOneOf, checkOptions, checkSignal } from '../core/check.js'
+import { defaults } from '../core/defaults.js'
+import { invalid } from '../core/errors.js'
+import type { ImageData } from '../core/types.js'
 import { loadSharp } from './sharp.js'
 import { type FileSource, readSource } from './source.js'
 

@@ -1,5 +1,5 @@
-import { checkInteger, show } from '../check.js'
-import { invalid } from '../errors.js'
+import { checkInteger, show } from '../core/check.js'
+import { invalid } from '../core/errors.js'
 import type { LabelMap } from './mask_png.js'
 
 // COCO's run-length code of a binary mask. Pixels are counted down the columns, from the left column to the right one. The counts

@@ -1,5 +1,5 @@
 import type Sharp from 'sharp'
-import { ClipEsError } from '../errors.js'
+import { ClipEsError } from '../core/errors.js'
 
 /** sharp is an optional peer, so it is loaded when a function first needs it. @throws ERR_IO with the remedy if it does not load */
 export function loadSharp(): typeof Sharp {

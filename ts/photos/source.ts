@@ -1,6 +1,6 @@
 import { types } from 'node:util'
-import { ClipEsError, invalid } from '../errors.js'
-import { checkFile } from '../file_argument.js'
+import { ClipEsError, invalid } from '../core/errors.js'
+import { checkFile } from '../core/file_argument.js'
 import { readRegular } from '../files/read_regular.js'
 
 /** A file by its path or file URL, or the bytes of one. */

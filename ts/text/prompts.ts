@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
+import type { ClassFile } from '../core/types.js'
 import { packageFolder } from '../files/package_folder.js'
-import type { ClassFile } from '../types.js'
 
 function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) Object.values(value).forEach(freeze)

@@ -4,7 +4,7 @@ import { inspect } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 // The types of `@huggingface/tokenizers` are those of an ES module; its CommonJS build is required.
 import type * as HuggingFace from '@huggingface/tokenizers' with { 'resolution-mode': 'import' }
-import { invalid } from '../errors.js'
+import { invalid } from '../core/errors.js'
 import { packageFolder } from '../files/package_folder.js'
 import { clean } from './clean.js'
 

@@ -1,4 +1,5 @@
-import { encodeOutputs, ignoredShare, type Segmented } from '../pipeline/outputs.js'
+import { resolve } from 'node:path'
+import { encodeOutputs, ignoredShare, type Segmented } from 'clip-es/support'
 import type { Outcome, Stages } from '../pipeline/pipeline.js'
 import { type Event, failedEvent, figuresText, ignoredText } from '../pipeline/progress.js'
 import { photoState } from '../results/journal.js'
@@ -30,7 +31,7 @@ export function crfStages(plan: Plan, { store, journal }: Results): Stages<strin
     encode: (made) => encodeOutputs(outputs, made, { names: [], colours }),
     save(files, { labels, mask }, id, state) {
       store.save(id, files as ReadonlyMap<OutputKind, Uint8Array>)
-      journal.add({ id, labels: [...labels], ...state })
+      journal.add({ id, labels: [...labels], ...state, photo: resolve(state.photo) })
       return { maps: labels, ignored: ignoredShare(mask) }
     },
   }

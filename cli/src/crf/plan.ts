@@ -3,14 +3,15 @@ import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { packageVersion, resolveCrfOptions } from 'clip-es/support'
 import { listIds } from '../eval/files.js'
-import { camExtensions } from '../formats/cam_file.js'
+import { camExtensions } from '../formats/read_cams.js'
+import { photosById } from '../photos/by_id.js'
 import { realFolder } from '../photos/names.js'
 import { type JournalEntry, photoState, readJournal } from '../results/journal.js'
 import { type Manifest, readManifest } from '../results/manifest.js'
 import { type OutputKind, resultFolder } from '../results/store.js'
 import { classFileNamed } from '../shared/class_sets.js'
 import { UsageError } from '../shared/usage.js'
-import { photoOf, type RefineOptions } from './refine.js'
+import type { RefineOptions } from './refine.js'
 
 export interface CrfArguments {
   photos?: string
@@ -65,10 +66,11 @@ export function planOf(folder: string, options: CrfArguments, signal: AbortSigna
   const said = Object.entries(given).filter(([, value]) => value !== undefined)
   const crf = resolveCrfOptions('crf', { ...Object.fromEntries(said), released })
   const known = source ? readJournal(folder) : new Map<string, JournalEntry>()
+  const photoOf = photosById(options.photos ?? '.')
   const made = { maps: resolve(maps), crf, backgroundPower, ignoreBelow }
   return {
     ...{ maps, ids },
-    photo: (id) => (options.photos === undefined && known.get(id)?.photo) || photoOf(options.photos ?? '.', id),
+    photo: (id) => (options.photos === undefined && known.get(id)?.photo) || photoOf(id),
     refine: {
       ...{ crf, backgroundPower, ignoreBelow, signal },
       // As the maps were made: `segment` obeys EXIF orientation; data sets, and the released code, do not.

@@ -1,15 +1,10 @@
-import { readdirSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
 import { type CrfOptions, denseCrf, ignored } from 'clip-es'
-import { allocate, invalid, ownPicture } from 'clip-es/support'
+import type { Segmented } from 'clip-es/support'
+import { allocate, invalid } from 'clip-es/support'
 import { readCamsOf } from '../eval/files.js'
 import { turnedNote } from '../eval/truth.js'
-import { existingPath } from '../files/existing.js'
 import type { Cams } from '../metrics/cam_rule.js'
-import { isPhotoName } from '../photos/names.js'
 import { readPhotoOf } from '../photos/read.js'
-import type { Segmented } from '../pipeline/outputs.js'
-import { PhotoIndex } from '../sources/photo_index.js'
 
 /** What a mask is made with, besides its photo and maps. */
 export interface RefineOptions {
@@ -19,17 +14,6 @@ export interface RefineOptions {
   /** Whether maps and photo are compared as the camera held it or as its file stores it. */
   orientation: 'obeyed' | 'ignored'
   signal: AbortSignal
-}
-
-/** The photo that an id's maps are of: id.jpg and the like, or the id itself. Throws ERR_INVALID_ARG. */
-export function photoOf(folder: string, id: string): string {
-  const parent = existingPath(dirname(join(folder, id)))
-  const names = parent === undefined ? [] : readdirSync(parent).filter(isPhotoName)
-  const photos = names.filter((name) => ownPicture(join(parent as string, name)) === undefined)
-  const found = new PhotoIndex(photos).matches(basename(id))
-  if (found.length === 1) return join(parent as string, found[0] as string)
-  if (found.length) throw invalid(`${found.join(' and ')} in ${parent} have that name; keep one of them`)
-  throw invalid(`there is no photo of that name in ${dirname(join(folder, id))}; name the photos' folder with --photos`)
 }
 
 /** [background = (1 - largest map)^power, maps]. */

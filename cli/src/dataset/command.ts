@@ -1,14 +1,25 @@
 import { defaults } from 'clip-es'
 import { Command } from 'commander'
+import { address, defaultName, queueName, redisUrl, urlHelp } from '../queue/options.js'
 import { addEngineOptions } from '../shared/engine_options.js'
 import { addSourceOptions } from '../shared/source_options.js'
-import { integerFrom, numberFrom, words } from '../shared/usage.js'
+import { integerFrom, numberFrom, UsageError, words } from '../shared/usage.js'
 import type { DatasetOptions } from './options.js'
 
 function shard(text: string): { part: number; of: number } {
   const [, part, of] = /^(\d+)\/(\d+)$/.exec(text) ?? []
   const count = integerFrom(1, 1e6)(of ?? '')
   return { part: integerFrom(1, count)(part ?? ''), of: count }
+}
+
+/** Throws UsageError for options that do not fit together. */
+function checkQueue({ queue, root, servePhotos, detach }: DatasetOptions): void {
+  const needs = root !== undefined ? '--root' : servePhotos ? '--serve-photos' : detach ? '--detach' : undefined
+  if (queue === undefined && needs) throw new UsageError(`dataset: ${needs} needs --queue`)
+  if (servePhotos && detach)
+    throw new UsageError('dataset: --detach cannot be used with --serve-photos, because this process serves the photos')
+  if (servePhotos && root !== undefined)
+    throw new UsageError('dataset: --root cannot be used with --serve-photos, which needs no common folder')
 }
 
 /** `clip-es dataset`: pseudo masks for a whole data set from its image-level labels. */
@@ -40,9 +51,20 @@ export function datasetCommand(): Command {
     .option('--json', 'print one JSON object per line, and nothing else, to standard output', false)
   return addEngineOptions(command.optionsGroup('How:'))
     .option('--shard <i/n>', 'do only the i-th of n parts, to share the work among processes or machines', shard)
+    .optionsGroup('Many machines:')
+    .option('--queue <url>', `let workers do the photos: ${urlHelp}; start them with clip-es worker`, redisUrl)
+    .option('--name <name>', 'with --queue: name of the queue, if one Redis serves several', queueName, defaultName)
+    .option('--root <dir>', 'with --queue: folder with photos and results that every worker sees (default: the current folder)')
+    .option(
+      '--serve-photos <address>',
+      'with --queue: send photos to workers and take their results at host:port of this machine, instead of a common folder',
+      address,
+    )
+    .option('--detach', 'with --queue: return when all photos are in the queue', false)
     .optionsGroup('Help:')
     .helpOption('-h, --help', 'show this help')
     .action(async (options: DatasetOptions) => {
+      checkQueue(options)
       const { dataset } = await import('./run.js')
       if (!(await dataset(options))) process.exitCode = 1
     })

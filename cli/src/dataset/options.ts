@@ -1,3 +1,4 @@
+import type { Address } from '../queue/options.js'
 import type { EngineOptions } from '../shared/engine_options.js'
 import type { SourceOptions } from '../shared/source_options.js'
 
@@ -13,6 +14,12 @@ export interface DatasetOptions extends SourceOptions, EngineOptions {
   confidence: boolean
   cams: boolean
   shard?: { part: number; of: number }
+  /** URL of the Redis whose workers do the photos. */
+  queue?: string
+  name: string
+  root?: string
+  servePhotos?: Address
+  detach: boolean
   overwrite: boolean
   json: boolean
 }

@@ -1,9 +1,10 @@
 import type { ClassSet, Segmenter, SegmentOptions, SegmentResult } from 'clip-es'
+import type { Photo } from 'clip-es/photos'
+import { encodeOutputs, ignoredShare, type Legend, type Segmented } from 'clip-es/support'
 import { readPhotoOf } from '../photos/read.js'
-import { encodeOutputs, ignoredShare, type Legend, type Segmented } from '../pipeline/outputs.js'
 import type { Outcome, Stages } from '../pipeline/pipeline.js'
 import { type Event, failedEvent, figuresText, ignoredText } from '../pipeline/progress.js'
-import { photoState } from '../results/journal.js'
+import { type JournalEntry, photoState } from '../results/journal.js'
 import type { OutputKind, Results } from '../results/store.js'
 import { oneLine } from '../shared/say.js'
 import type { DatasetItem, LabelledItem } from '../sources/dataset.js'
@@ -26,7 +27,42 @@ export interface DatasetSummary {
   ignored: number
 }
 
-type PhotoState = ReturnType<typeof photoState>
+export type PhotoState = ReturnType<typeof photoState>
+
+export type ResultFiles = ReadonlyMap<OutputKind, Uint8Array>
+
+/** Where photos are read and results are kept: in folders of this machine, or on another one. */
+export interface Exchange {
+  /** Before the photo is read. Throws for a photo whose results could not be written. */
+  prepare(item: DatasetItem): PhotoState
+  read(item: DatasetItem): Promise<Photo>
+  /** All files of a photo or none, then its line of the journal. */
+  save(files: ResultFiles, entry: JournalEntry): void | Promise<void>
+  fail(entry: JournalEntry): void
+}
+
+/**
+ * Photos and results in folders.
+ * @param locate where this machine has a photo
+ */
+export function folderExchange(
+  { store, journal }: Results,
+  outputs: readonly OutputKind[],
+  locate = (photo: string): string => photo,
+): Exchange {
+  return {
+    prepare({ id, photo }) {
+      store.check(id, outputs)
+      return photoState(locate(photo)) // before it is read: a photo that is replaced meanwhile is done again
+    },
+    read: ({ photo }) => readPhotoOf(locate(photo), { orientation: 'ignored' }),
+    save(files, entry) {
+      store.save(entry.id, files)
+      journal.add(entry)
+    },
+    fail: (entry) => journal.add(entry),
+  }
+}
 
 interface Made extends Segmented {
   labels: number[]
@@ -36,40 +72,44 @@ interface Made extends Segmented {
 const short = (p: number): number => Number(p.toPrecision(4))
 
 /** The steps of `clip-es dataset`: pixels as they are stored, labels of the data set, results by ID, a line in the journal. */
-export function datasetStages(
-  job: DatasetJob,
-  { store, journal }: Results,
-): Stages<DatasetItem, PhotoState, Made, DatasetSummary> {
+export function datasetStages(job: DatasetJob, exchange: Exchange): Stages<DatasetItem, PhotoState, Made, DatasetSummary> {
   const { segmenter, classes, outputs, settings } = job
   return {
-    prepare({ id, photo }) {
-      store.check(id, outputs)
-      return photoState(photo) // before it is read: a photo that is replaced meanwhile is done again
-    },
-    async segment({ photo: file, labels }) {
-      const photo = await readPhotoOf(file, { orientation: 'ignored' })
-      const asked = labels ? { labels, labelThreshold: undefined } : {}
+    prepare: (item) => exchange.prepare(item),
+    async segment(item) {
+      const photo = await exchange.read(item)
+      const asked = item.labels ? { labels: item.labels, labelThreshold: undefined } : {}
       const result = await segmenter.segment(photo, classes, { ...job.options, ...asked })
-      return { ...result, photo, result, labels: labels ?? result.labels.map((name) => classes.names.indexOf(name)) }
+      const labels = item.labels ?? result.labels.map((name) => classes.names.indexOf(name))
+      return { ...result, photo, result, labels }
     },
     encode: (made) => encodeOutputs(outputs, made, { names: classes.names, colours: job.colours }),
-    save(files, { labels, result }, item, state) {
-      store.save(item.id, files as ReadonlyMap<OutputKind, Uint8Array>)
+    async save(files, { labels, result }, item, state) {
       const labelled = { ...item, labels }
       const presence = result.presence && { presence: [...result.presence].map(short) }
-      journal.add({ ...labelled, ...state, settings, scores: [...result.scores].map(short), ...presence })
+      const entry = { ...labelled, ...state, settings, scores: [...result.scores].map(short), ...presence }
+      await exchange.save(files as ResultFiles, entry)
       return { item: labelled, ignored: ignoredShare(result.mask) }
     },
-    fail: (item, message) => journal.add({ ...item, bytes: 0, modified: 0, settings, failed: message }),
+    fail: (item, message) => exchange.fail(failedEntry(item, settings, message)),
   }
 }
 
+/** The journal's line for a photo that failed. */
+export const failedEntry = (item: DatasetItem, settings: string, message: string): JournalEntry => ({
+  ...item,
+  bytes: 0,
+  modified: 0,
+  settings,
+  failed: message,
+})
+
 /** How an outcome is reported. */
-export function describe(classes: ClassSet, outcome: Outcome<DatasetItem, DatasetSummary>): Event {
+export function describe({ names }: Pick<ClassSet, 'names'>, outcome: Outcome<DatasetItem, DatasetSummary>): Event {
   const { id } = outcome.item
   if ('error' in outcome) return failedEvent(id, outcome.error.message)
   const { ignored } = outcome.summary
-  const labels = outcome.summary.item.labels.map((label) => classes.names[label] as string)
+  const labels = outcome.summary.item.labels.map((label) => names[label] as string)
   const words = [...(labels.length ? labels : ['nothing found']), ...ignoredText(ignored)].join(', ')
   return {
     text: (figures) => `${oneLine(id)}: ${words} (${figuresText(figures)})`,

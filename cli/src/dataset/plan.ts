@@ -1,11 +1,25 @@
 import { basename } from 'node:path'
-import { backgrounds, type ClassFile, defaults, type EncodeClassesOptions, type Segmenter, templates } from 'clip-es'
-import type { RunSettings } from '../results/manifest.js'
+import {
+  backgrounds,
+  type ClassFile,
+  type ClassSet,
+  defaults,
+  type EncodeClassesOptions,
+  type Segmenter,
+  type SegmentOptions,
+  templates,
+} from 'clip-es'
+import { resolveSegmentOptions } from 'clip-es/support'
+import { type RunSettings, settingsHash } from '../results/manifest.js'
+import type { OutputKind } from '../results/store.js'
+import { encodeClasses } from '../shared/encode_classes.js'
+import { asUsage } from '../shared/usage.js'
 import { findsLabels, type Kind } from '../sources/data_set.js'
 import type { DatasetOptions } from './options.js'
+import type { DatasetJob } from './photo.js'
 
 /** What the prompts are made of: flags, else the class file, else the paper. */
-export function encodingOf(options: DatasetOptions, file: ClassFile): Required<Omit<EncodeClassesOptions, 'signal'>> {
+function encodingOf(options: DatasetOptions, file: ClassFile): Required<Omit<EncodeClassesOptions, 'signal'>> {
   return {
     template: options.template ?? file.template ?? templates.clip_es,
     background: options.background ?? file.background ?? backgrounds.voc,
@@ -26,5 +40,38 @@ export function settingsOf(kind: Kind, options: DatasetOptions, file: ClassFile,
     boxThreshold: options.boxThreshold ?? file.boxThreshold ?? defaults.boxThreshold,
     ...{ backgroundPower, ignoreBelow, refine, crf },
     ...(findsLabels(options) ? { labelThreshold: options.labelThreshold ?? defaults.labelThreshold } : {}),
+  }
+}
+
+/** Which files are written for each photo. */
+export const outputsOf = ({ confidence, cams }: DatasetOptions): OutputKind[] => [
+  'mask',
+  ...(confidence ? (['confidence'] as const) : []),
+  ...(cams ? (['cams'] as const) : []),
+]
+
+/**
+ * What all photos of a run share, from its settings alone: a run in this process and a worker of a queue make it in the same way.
+ * @param segmenter has the settings' model, precision and longest side
+ * @throws UsageError for classes that cannot be encoded and options that do not fit
+ */
+export async function jobOf(
+  segmenter: Segmenter,
+  settings: RunSettings,
+  outputs: readonly OutputKind[],
+  signal: AbortSignal,
+): Promise<DatasetJob> {
+  const { template, background, fusion, labelThreshold } = settings
+  const encoding = { template, background, fusion, signal } as EncodeClassesOptions
+  const classes: ClassSet = await encodeClasses(segmenter, settings.classes, encoding)
+  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf } = settings
+  const include = outputs.filter((output) => output !== 'mask')
+  const auto = labelThreshold === undefined ? {} : { labels: 'auto' as const, labelThreshold }
+  const options: SegmentOptions = { boxThreshold, backgroundPower, ignoreBelow, refine, crf, include, ...auto, signal }
+  await asUsage(() => resolveSegmentOptions('dataset', options, classes))
+  return {
+    ...{ segmenter, classes, options, outputs },
+    colours: settings.classes.map(({ colour }) => colour),
+    settings: settingsHash(settings),
   }
 }

@@ -1,23 +1,22 @@
-import { existsSync, realpathSync } from 'node:fs'
-import { type ClassFile, Segmenter, type SegmentOptions } from 'clip-es'
-import { packageVersion, resolveModelPath, resolveSegmentOptions } from 'clip-es/support'
+import { type ClassFile, Segmenter } from 'clip-es'
+import { packageVersion, resolveModelPath } from 'clip-es/support'
 import sharp from 'sharp'
 import { othersInWork, runPipeline } from '../pipeline/pipeline.js'
 import { failedEvent, Progress, sayEnd, sayStart } from '../pipeline/progress.js'
 import { writeFoundLabels } from '../results/found_labels.js'
-import { isDone, Journal, type JournalEntry, readJournal } from '../results/journal.js'
-import { claimFolder, type Manifest, settingsHash } from '../results/manifest.js'
+import { Journal } from '../results/journal.js'
 import { ResultStore, type Results } from '../results/store.js'
-import { encodeClasses } from '../shared/encode_classes.js'
+import { loadOptions } from '../shared/engine_options.js'
 import { makeOutFolder } from '../shared/out_folder.js'
 import { say } from '../shared/say.js'
 import { stopSignal } from '../shared/stop.js'
 import { asUsage } from '../shared/usage.js'
 import { classesFor, type Kind, kindOf, readDataset, sourceOf } from '../sources/data_set.js'
-import { type Dataset, type DatasetItem, type Failure, shardOf } from '../sources/dataset.js'
+import type { Dataset } from '../sources/dataset.js'
+import { findWork, type Recipe, type Work } from './left.js'
 import type { DatasetOptions } from './options.js'
-import { type DatasetJob, datasetStages, describe } from './photo.js'
-import { encodingOf, settingsOf } from './plan.js'
+import { type DatasetJob, datasetStages, describe, folderExchange } from './photo.js'
+import { jobOf, outputsOf, settingsOf } from './plan.js'
 
 /** Runs `clip-es dataset`. False when any photo failed, after the rest was done. */
 export async function dataset(options: DatasetOptions): Promise<boolean> {
@@ -28,19 +27,22 @@ export async function dataset(options: DatasetOptions): Promise<boolean> {
   const found = await asUsage(() => readDataset(kind, options, file))
   makeOutFolder('dataset', options.out)
   sharp.concurrency(1) // the cores belong to the engine
-  const { precision, threads, concurrency, maxSide, device } = options
-  const segmenter = await Segmenter.load({ model, precision, threads, concurrency, maxSide, device, signal })
+  const segmenter = await Segmenter.load({ ...loadOptions(options), model, signal })
   try {
     const plan = await prepare(segmenter, kind, options, file, signal)
-    return await runShard(plan, found, options, signal)
+    if (options.queue !== undefined) {
+      const { byQueue } = await import('../queue/dataset.js')
+      await segmenter.close() // its memory is the workers'
+      return await inFolder(plan, found, options, (work, results) => byQueue(plan, work, results, options, signal))
+    }
+    return await inFolder(plan, found, options, (work, results) => here(plan.job, work, results, options, signal))
   } finally {
     await segmenter.close()
   }
 }
 
 /** How the photos are segmented, and what the folder of results says of it. */
-interface Plan {
-  manifest: Manifest
+export interface Plan extends Recipe {
   job: DatasetJob
 }
 
@@ -51,64 +53,34 @@ async function prepare(
   file: ClassFile,
   signal: AbortSignal,
 ): Promise<Plan> {
-  const classes = await encodeClasses(segmenter, file.classes, { ...encodingOf(options, file), signal })
   const settings = settingsOf(kind, options, file, segmenter)
-  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, labelThreshold } = settings
-  const include = (['confidence', 'cams'] as const).filter((output) => options[output])
-  const auto = labelThreshold === undefined ? {} : { labels: 'auto' as const, labelThreshold }
-  const segment: SegmentOptions = { boxThreshold, backgroundPower, ignoreBelow, refine, crf, include, ...auto, signal }
-  await asUsage(() => resolveSegmentOptions('dataset', segment, classes))
-  return {
-    manifest: {
-      format: 1,
-      version: packageVersion(),
-      model: segmenter.model.path,
-      source: sourceOf(kind, options),
-      settings,
-    },
-    job: {
-      ...{ segmenter, classes },
-      options: segment,
-      outputs: ['mask', ...include],
-      colours: file.classes.map(({ colour }) => colour),
-      settings: settingsHash(settings),
-    },
+  const job = await jobOf(segmenter, settings, outputsOf(options), signal)
+  const manifest = {
+    format: 1 as const,
+    version: packageVersion(),
+    model: segmenter.model.path,
+    source: sourceOf(kind, options),
+    settings,
   }
+  return { manifest, job, outputs: job.outputs, settings: job.settings }
 }
 
-/** Finds out what is left to do in the folder of results, and does it. */
-async function runShard(plan: Plan, found: Dataset, options: DatasetOptions, signal: AbortSignal): Promise<boolean> {
-  const { out, overwrite } = options
+/** Opens the folder of results, finds out what is left to do in it, and does it. */
+async function inFolder(
+  plan: Plan,
+  found: Dataset,
+  options: DatasetOptions,
+  run: (work: Work, results: Results) => Promise<boolean>,
+): Promise<boolean> {
   const { part, of } = options.shard ?? { part: 1, of: 1 }
   const shard = `${part}-of-${of}`
-  const journal = await asUsage(() => new Journal(out, shard))
+  const journal = await asUsage(() => new Journal(options.out, shard))
   try {
-    const before = readJournal(out)
-    const store = new ResultStore(out, shard)
+    const store = new ResultStore(options.out, shard)
     try {
-      const discard = () => {
-        for (const { id, failed } of before.values()) if (failed === undefined) store.remove(id)
-      }
-      await asUsage(() => claimFolder(out, plan.manifest, overwrite, discard))
-      const { outputs, settings } = plan.job
-      const mine = shardOf(found.items, part, of)
-      const others = overwrite ? [] : mine.filter((item) => isOfOtherPhoto(before.get(item.id), item))
-      const isLeft = (item: DatasetItem) =>
-        overwrite || !store.has(item.id, outputs) || !isDone(before.get(item.id), item, settings)
-      const left = mine.filter((item) => !others.includes(item) && isLeft(item))
-      // Failures of the annotations are reported once, by the first shard.
-      const told = part === 1 ? found : { ...found, failures: [], notes: [] }
-      const failures = [...told.failures, ...others.map((item) => otherPhoto(item, before.get(item.id)))]
-      return await work(
-        left,
-        mine.length - left.length - others.length,
-        { ...told, failures },
-        plan.job,
-        { store, journal },
-        options,
-        signal,
-      ).finally(() => {
-        if (plan.job.options.labels === 'auto') writeFoundLabels(out, plan.job.classes.names, settings)
+      const work = await findWork(plan, found, store, options)
+      return await run(work, { store, journal }).finally(() => {
+        if (plan.job.options.labels === 'auto') writeFoundLabels(options.out, plan.job.classes.names, plan.settings)
       })
     } finally {
       store.close()
@@ -118,25 +90,10 @@ async function runShard(plan: Plan, found: Dataset, options: DatasetOptions, sig
   }
 }
 
-/** Whether results belong to another photo, which is still there: one that was moved is the same photo. */
-const isOfOtherPhoto = (entry: JournalEntry | undefined, { photo }: DatasetItem): boolean =>
-  entry !== undefined && entry.failed === undefined && entry.photo !== photo && isAnother(entry.photo, photo)
-
-function isAnother(before: string, now: string): boolean {
-  return existsSync(before) && (!existsSync(now) || realpathSync(before) !== realpathSync(now))
-}
-
-const otherPhoto = ({ id }: DatasetItem, entry: JournalEntry | undefined): Failure => ({
-  id,
-  message: `its results would overwrite those of ${entry?.photo}; choose another folder with --out, or replace them with --overwrite`,
-})
-
-/** Says what there is to do, does it, and says what was done. */
-async function work(
-  left: readonly DatasetItem[],
-  already: number,
-  { failures, notes }: Dataset,
+/** Says what there is to do, does it in this process, and says what was done. */
+async function here(
   job: DatasetJob,
+  { left, already, failures, notes }: Work,
   results: Results,
   { out, json }: DatasetOptions,
   signal: AbortSignal,
@@ -147,7 +104,7 @@ async function work(
   try {
     for (const { id, message } of failures) progress.listFailure(failedEvent(id, message))
     const window = job.segmenter.model.photosAtATime + othersInWork
-    const stages = datasetStages(job, results)
+    const stages = datasetStages(job, folderExchange(results, job.outputs))
     await runPipeline(left, stages, { window, signal, progress, out, describe: (outcome) => describe(job.classes, outcome) })
   } finally {
     progress.stop()

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { packageFolder, packageVersion, physicalCores } from 'clip-es/support'
+import { defaultThreads, packageFolder, packageVersion } from 'clip-es/support'
 import { familySync, GLIBC, versionSync } from 'detect-libc'
 import { type Check, ok, warning, wrong } from './check.js'
 
@@ -73,6 +73,9 @@ const extensions: Readonly<Record<string, string>> = {
   avx512_vnni: 'AVX-512 VNNI',
   avx512_bf16: 'AVX-512 bf16',
   amx_bf16: 'AMX bf16',
+  asimddp: 'dot products', // this and the next are arm64's
+  bf16: 'bf16',
+  i8mm: 'i8mm',
 }
 
 /** The extensions that Linux reports for this CPU; empty on other systems, which do not tell. */
@@ -80,7 +83,7 @@ export function cpuFlags(): Set<string> {
   try {
     return new Set(
       readFileSync('/proc/cpuinfo', 'utf8')
-        .match(/^flags\s*:(.*)$/m)?.[1]
+        .match(/^(?:flags|Features)\s*:(.*)$/m)?.[1]
         ?.trim()
         .split(/\s+/),
     )
@@ -93,9 +96,10 @@ export function cpuCheck(): Check {
   const flags = cpuFlags()
   const has = Object.entries(extensions).flatMap(([flag, name]) => (flags.has(flag) ? [name] : []))
   const model = cpus()[0]?.model.trim() || 'unknown model'
-  const [cores, threads] = [physicalCores(), cpus().length]
+  const [cores, threads] = [defaultThreads(), cpus().length]
   const values = { model, cores, threads, extensions: has }
-  const known = flags.size ? `; ${has.join(', ') || 'no AVX2'}` : ''
+  const none = process.arch === 'x64' ? 'no AVX2' : 'no dot products'
+  const known = flags.size ? `; ${has.join(', ') || none}` : ''
   const detail = `${model}, ${cores} cores used by default, ${threads} threads${known}`
   if (process.arch === 'x64' && flags.size && !flags.has('avx2'))
     return warning('CPU', detail, 'without AVX2 everything works, many times slower: use a CPU made after 2013', values)

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { forEachInOrder, packageVersion } from 'clip-es/support'
-import { camExtensions } from '../formats/cam_file.js'
+import { camExtensions } from '../formats/read_cams.js'
 import { type CamRule, CamSearch, type RuleScore } from '../metrics/cam_rule.js'
 import { meanOfNumbers } from '../metrics/confusion.js'
 import { failureEvent, Progress } from '../pipeline/progress.js'

@@ -1,5 +1,6 @@
 import { compressRle, encodeRings, encodeRle, joinHoles, type Region, type Ring, traceRegions } from 'clip-es/photos'
-import { type ExportClass, type ExportPhoto, short, valuesIn } from './photo.js'
+import { short } from 'clip-es/support'
+import { type ExportClass, type ExportPhoto, valuesIn } from './photo.js'
 
 /** How an annotation describes its pixels, and what an annotation is. */
 export interface CocoOptions {

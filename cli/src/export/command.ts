@@ -15,7 +15,7 @@ Formats:
 Examples:
   clip-es export voc-train --format coco
   clip-es export voc-train --format yolo --link-photos -o voc-yolo
-  clip-es export clip-es-out --format labelme --classes cat,dog     # what segment made: its classes must be named
+  clip-es export clip-es-out --format labelme                       # what segment made with its last settings
 
 Outlines follow the edges of pixels. Formats without holes get a hole joined to its outer ring by a bridge of no width.`
 

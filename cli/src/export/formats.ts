@@ -77,8 +77,8 @@ export const writers: Readonly<Record<Format, Writer>> = {
     return out
   },
   'label-studio': async ({ read, classes }, { out, shape, regions, urlPrefix }) => {
-    const tool = shape === 'rle' ? 'brush' : 'polygons'
-    const options = { shape: tool, regions, urlPrefix, modelVersion: `clip-es ${commandVersion()}` } as const
+    const tool = shape === 'rle' ? 'brush' : 'polygon'
+    const options = { tool, regions, urlPrefix, modelVersion: `clip-es ${commandVersion()}` } as const
     const file = join(out, 'tasks.json')
     await writeParts(file, labelStudioTasks(read(), classes, options))
     writeWhole(join(out, 'labeling.xml'), labelStudioConfig(classes, tool))

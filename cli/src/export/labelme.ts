@@ -1,5 +1,6 @@
 import { decodeRle, encodeMask, encodeRings, joinHoles, type Region, traceRegions } from 'clip-es/photos'
-import { type ExportClass, type ExportPhoto, short, valuesIn } from './photo.js'
+import { short } from 'clip-es/support'
+import { type ExportClass, type ExportPhoto, valuesIn } from './photo.js'
 
 /** What a region becomes, and which regions belong together. */
 export interface LabelmeOptions {

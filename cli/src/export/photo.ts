@@ -38,6 +38,3 @@ export function valuesIn({ id, mask, width, height }: ExportPhoto, classes: read
     )
   return values
 }
-
-/** A number with as many digits as its source has: scores come from float32. */
-export const short = (value: number): number => Number(value.toPrecision(6))

@@ -5,14 +5,15 @@ import { invalid, ownPicture, photoOfMask } from 'clip-es/support'
 import { listIds, readMap } from '../eval/files.js'
 import { isRunFolder } from '../files/run_folder.js'
 import { isPhotoName } from '../photos/names.js'
+import { PhotoIndex } from '../photos/photo_index.js'
 import { type JournalEntry, readJournal } from '../results/journal.js'
 import { type Manifest, readManifest, settingsHash } from '../results/manifest.js'
 import { resultFile, resultFolder } from '../results/store.js'
 import { entriesOf } from '../segment/classes.js'
+import { readRecord, type SegmentRecord } from '../segment/record.js'
 import { classFileNamed } from '../shared/class_sets.js'
 import { counted } from '../shared/wording.js'
 import { photosOfFolder } from '../sources/folder.js'
-import { PhotoIndex } from '../sources/photo_index.js'
 import type { ExportClass, ExportPhoto } from './photo.js'
 
 /** What the command line says about the results. */
@@ -45,8 +46,8 @@ export interface Results {
 type Listed = Pick<ResultPhoto, 'id' | 'mask' | 'photo'> & { scores?: ResultPhoto['scores'] }
 
 /**
- * The results in a folder of `clip-es dataset`, `crf` or `segment`. The first two keep a journal with the photos, their labels and scores, and
- * `dataset` a manifest with the classes. `segment` keeps masks only, which know their photos but neither classes nor scores.
+ * The results in a folder of `clip-es dataset`, `crf` or `segment`. All keep a journal with the photos, their labels and scores;
+ * `dataset` and `segment` also keep the classes. Masks without a journal know their photos, but neither classes nor scores.
  * @throws ERR_INVALID_ARG when it is not a folder of results, masks are missing, or the classes are not known
  */
 export function openResults(folder: string, given: SourceArguments): Results {
@@ -54,10 +55,12 @@ export function openResults(folder: string, given: SourceArguments): Results {
   const manifest = readManifest(folder)
   const hasJournal = isRunFolder(folder)
   const warnings = hasJournal ? incomplete(folder) : []
-  const listed = hasJournal ? listRun(folder, manifest, warnings) : listMasks(folder)
+  const record = readRecord(folder)
+  const namesClasses = given.classes !== undefined || given.classFile !== undefined
+  const listed = hasJournal ? listRun(folder, manifest, warnings) : listMasks(folder, record, namesClasses, warnings)
   if (!listed.length)
     throw invalid(`there are no masks of clip-es in ${folder}; name a folder that clip-es dataset, crf or segment filled`)
-  const classes = classesOf(folder, manifest, given)
+  const classes = classesOf(folder, manifest ?? record.manifest, given)
   const find = given.photos === undefined ? ({ photo }: Listed) => photo : photoFinder(given.photos)
   const photos = listed.map((entry): ResultPhoto => {
     const photo = find(entry)
@@ -83,10 +86,7 @@ function listRun(folder: string, manifest: Manifest | undefined, warnings: strin
   const left = new Set([...failed, ...others])
   const listed = entries
     .filter((entry) => !left.has(entry))
-    .map(({ id, photo, labels = [], scores = [] }) => ({
-      ...{ id, photo, mask: resultFile(folder, 'mask', id) },
-      scores: new Map(labels.flatMap((label, i) => (scores[i] === undefined ? [] : [[label + 1, scores[i]]]))),
-    }))
+    .map((entry) => ({ id: entry.id, photo: entry.photo, mask: resultFile(folder, 'mask', entry.id), scores: scoresOf(entry) }))
   const missing = listed.filter(({ mask }) => !existsSync(mask))
   if (missing.length)
     throw invalid(
@@ -121,12 +121,27 @@ function incomplete(folder: string): string[] {
   return warnings
 }
 
-/** The masks of `clip-es segment`. */
-function listMasks(folder: string): Listed[] {
-  return listIds(folder, ['.png'])
+const scoresOf = ({ labels = [], scores = [] }: Partial<Pick<JournalEntry, 'labels' | 'scores'>>): Map<number, number> =>
+  new Map(labels.flatMap((label, i) => (scores[i] === undefined ? [] : [[label + 1, scores[i]]])))
+
+/**
+ * The masks of `clip-es segment`. Unless the caller names the classes, only those of the last settings: the numbers in the others may mean
+ * other classes.
+ */
+function listMasks(folder: string, { manifest, photos }: SegmentRecord, namesClasses: boolean, warnings: string[]): Listed[] {
+  const masks = listIds(folder, ['.png'])
     .map((id) => ({ id, mask: join(folder, `${id}.png`) }))
     .filter(({ mask }) => ownPicture(mask) === 'mask')
-    .map((entry) => ({ ...entry, photo: photoOfMask(entry.mask) }))
+    .map((entry) => ({ ...entry, photo: photoOfMask(entry.mask), scores: scoresOf(photos.get(entry.id) ?? {}) }))
+  if (manifest === undefined || namesClasses) return masks
+  const settings = settingsHash(manifest.settings)
+  const isOther = ({ id }: Listed): boolean => photos.get(id)?.settings !== settings
+  const others = masks.filter(isOther)
+  if (others.length)
+    warnings.push(
+      `left out: ${counted(others.length, 'mask')} of other settings than the last run of clip-es segment (${some(others)}); name the classes with --classes to export all masks`,
+    )
+  return masks.filter((entry) => !isOther(entry))
 }
 
 function photoFinder(folder: string): (entry: Listed) => string {

@@ -1,5 +1,4 @@
-import { invalid } from 'clip-es/support'
-import { type NdArray, numbersOf } from './npy.js'
+import { invalid, type NdArray, numbersOf } from 'clip-es/support'
 
 // numpy saves a dictionary of arrays as a pickled 0-dimensional object array: the form of the released CLIP-ES's CAM files. A pickle is a
 // program; this runs the instructions that numpy writes, and knows no functions but four of numpy's. Nothing is ever called or loaded.

@@ -1,7 +1,8 @@
-import { normalize, resolve, sep } from 'node:path'
+import { basename, normalize, resolve, sep } from 'node:path'
 import { ownPicture } from 'clip-es/support'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { existingPath } from '../files/existing.js'
+import { recordName } from '../files/run_folder.js'
 import { kindOf, walk } from '../files/walk.js'
 import { extensionsRead, isWithin, realFolder } from './names.js'
 import { type LeftOut, photosAmong } from './sort_out.js'
@@ -65,7 +66,7 @@ async function listPattern(pattern: string, results: string, leftOut: LeftOut): 
 
 /** A file that an argument names is a photo whatever it is called, but not one of ours: a shell's `*` names these, too. */
 function listFile(path: string, leftOut: LeftOut): Listed {
-  if (ownPicture(path) === undefined) return { paths: [path], notFound: [] }
+  if (ownPicture(path) === undefined && basename(path) !== recordName) return { paths: [path], notFound: [] }
   leftOut.own.push(path)
   return { paths: [], notFound: [] }
 }

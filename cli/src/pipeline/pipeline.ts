@@ -17,8 +17,8 @@ export interface Stages<Item, State, Made, Summary> {
   segment(item: Item, state: State): Promise<Made>
   /** The bytes of the results. */
   encode(made: Made, item: Item): Promise<ReadonlyMap<string, Uint8Array>>
-  /** Writes all files or none. Synchronous, so that an interruption finds no half of them. */
-  save(files: ReadonlyMap<string, Uint8Array>, made: Made, item: Item, state: State): Summary
+  /** Writes all files or none. In folders it does so synchronously, so that an interruption finds no half of them. */
+  save(files: ReadonlyMap<string, Uint8Array>, made: Made, item: Item, state: State): Summary | Promise<Summary>
   /** Remembers that a photo has failed. */
   fail?(item: Item, message: string): void
 }
@@ -41,6 +41,13 @@ export const othersInWork = 3
 
 /** Errors of the disk: the next photo would fail in the same way. */
 const fatal: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EROFS']
+
+/** The other machine, which has the photos or keeps the results, does not answer: the next photo would fail in the same way. */
+export class TransferError extends Error {}
+
+export const isDiskError = (error: unknown): boolean => fatal.includes((error as NodeJS.ErrnoException).code)
+
+const isFatal = (error: unknown): boolean => isDiskError(error) || error instanceof TransferError
 
 /**
  * Takes photos through the stages, several at a time, and reports them in their order. A photo that fails is reported, and the others go on.
@@ -67,7 +74,8 @@ export async function runPipeline<Item, State, Made, Summary>(
   }
 }
 
-async function runStages<Item, State, Made, Summary>(
+/** Takes one photo through the stages. Throws when the next photo would fail in the same way, and when the signal aborts. */
+export async function runStages<Item, State, Made, Summary>(
   item: Item,
   stages: Stages<Item, State, Made, Summary>,
   signal: AbortSignal,
@@ -78,9 +86,9 @@ async function runStages<Item, State, Made, Summary>(
     const made = await stages.segment(item, state)
     const files = await stages.encode(made, item)
     signal.throwIfAborted()
-    return { item, summary: stages.save(files, made, item, state) }
+    return { item, summary: await stages.save(files, made, item, state) }
   } catch (error) {
-    if (signal.aborted || fatal.includes((error as NodeJS.ErrnoException).code)) throw error
+    if (signal.aborted || isFatal(error)) throw error
     stages.fail?.(item, messageOf(error))
     return { item, error: error instanceof Error ? error : new Error(String(error)) }
   }
@@ -91,7 +99,7 @@ export function withProgress(error: unknown, done: number, total: number, out: s
   const state = `${done} of ${counted(total, 'photo')} done; results are in ${out}`
   if (error instanceof Stopped) return new Stopped(`${error.message}; ${state}`, error.status)
   const { code } = error as NodeJS.ErrnoException
-  if (!fatal.includes(code)) return error
+  if (!isDiskError(error)) return error
   const message = `${messageOf(error)}; ${state}. Make room and run the same command again, or choose another folder with --out`
   return Object.assign(new Error(message, { cause: error }), { code })
 }

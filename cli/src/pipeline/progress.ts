@@ -131,6 +131,14 @@ export class Progress {
     this.listFailure(event)
   }
 
+  /** A photo that has failed will be done again. */
+  again(): void {
+    this.#ended--
+    this.#failedPhotos--
+    this.#failed--
+    this.#draw()
+  }
+
   /** A failure that is not one of the photos to do, such as an annotation without a photo. */
   listFailure(event: Event): void {
     this.#failed++

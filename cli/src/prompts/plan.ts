@@ -1,6 +1,6 @@
 import { extname } from 'node:path'
 import { backgrounds, type ClassFile, defaults, templates } from 'clip-es'
-import { fillTemplate, invalid } from 'clip-es/support'
+import { invalid, planClasses } from 'clip-es/support'
 import { readText } from '../files/read_text.js'
 import { UsageError } from '../shared/usage.js'
 import { messageOf } from '../shared/wording.js'
@@ -17,7 +17,7 @@ export function templatesNamed(name: string): readonly string[] {
     const list: unknown =
       extname(name).toLowerCase() === '.json' ? JSON.parse(text) : text.split(/\r\n|\r|\n/).filter((line) => line.trim())
     if (!Array.isArray(list) || !list.length) throw invalid('it contains no list of templates')
-    for (const template of list) fillTemplate(template, '')
+    planClasses(['word'], { template: list }) // throws for a template without exactly one {}
     return list
   } catch (error) {
     throw invalid(`--templates: ${name}: ${messageOf(error)}; known by name: ${Object.keys(known).join(', ')}`)

@@ -1,19 +1,13 @@
 import type { ClassFile, Segmenter } from 'clip-es'
-import { type CompetingTexts, competingTexts, encodePrompt, planClasses, planRows, textProbabilities } from 'clip-es/support'
+import { type CompetingTexts, checkPrompts, competingTexts, textProbabilities } from 'clip-es/support'
 import type { LabelledItem } from '../sources/dataset.js'
 import type { Candidate, Encoding } from './candidates.js'
 import type { PhotoEmbedding } from './feature_cache.js'
 import { type Sharpness, sharpness } from './sharpness.js'
 
-/**
- * Throws ERR_INVALID_ARG for what cannot be encoded, before the photos are: words that stand twice, a prompt longer than the model's
- * context.
- */
+/** Checks the texts before any photo is encoded. Throws ERR_INVALID_ARG for repeated words and for prompts that are too long. */
 export function checkCandidates(candidates: readonly Candidate[], file: ClassFile, context: number): void {
-  for (const { encoding } of candidates) {
-    const { rows, backgroundRows } = planRows(planClasses(file.classes, encoding))
-    for (const prompt of [...rows, ...backgroundRows].flat()) encodePrompt(prompt, context)
-  }
+  for (const { encoding } of candidates) checkPrompts(file.classes, encoding, context)
 }
 
 /** What softmax runs over. */

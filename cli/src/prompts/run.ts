@@ -3,6 +3,7 @@ import { ClipEsError, defaults, Segmenter } from 'clip-es'
 import { resolveModelPath } from 'clip-es/support'
 import sharp from 'sharp'
 import { failureEvent, Progress } from '../pipeline/progress.js'
+import { loadOptions } from '../shared/engine_options.js'
 import { writeOutput } from '../shared/out_folder.js'
 import { complain, oneLine, say } from '../shared/say.js'
 import { stopSignal } from '../shared/stop.js'
@@ -37,8 +38,7 @@ export async function prompts(options: PromptsOptions): Promise<boolean> {
   const found = await asUsage(() => readDataset(kind, options, file))
   const items = multiLabel(found)
   sharp.concurrency(1) // the cores belong to the engine
-  const { precision, threads, concurrency, maxSide, device } = options
-  const segmenter = await Segmenter.load(model, { precision, threads, concurrency, maxSide, device, signal })
+  const segmenter = await Segmenter.load({ ...loadOptions(options), model, signal })
   try {
     await asUsage(() => checkCandidates(candidates, file, segmenter.model.context))
     const cache = await asUsage(() => openCache(segmenter, options, sourceOf(kind, options)[kind] as string))

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import sharp from 'sharp'
-import { photoOf } from '../crf/refine.js'
 import { type Evaluation, type ImageFigures, readEvaluation } from '../eval/evaluation.js'
 import { openTruth } from '../eval/truth.js'
+import { photosById } from '../photos/by_id.js'
 import { readJournal } from '../results/journal.js'
 import { type Manifest, readManifest } from '../results/manifest.js'
 import { writeOutput } from '../shared/out_folder.js'
@@ -69,9 +69,10 @@ function photoFinder(results: string, photos: string | undefined): (id: string) 
   }
   if (!existsSync(photos))
     throw new UsageError(`report: there is no folder ${photos}; name the folder of the photos with --photos`)
+  const photoOf = photosById(photos)
   return (id) => {
     try {
-      return photoOf(photos, id)
+      return photoOf(id)
     } catch {
       return undefined // the page goes without this photo
     }

@@ -1,4 +1,4 @@
-import { type ClassEntry, type ClassFile, type ClassSpec, defaults, type EncodeClassesOptions } from 'clip-es'
+import { backgrounds, type ClassEntry, type ClassFile, defaults, type EncodeClassesOptions, templates } from 'clip-es'
 import { planClasses, unknownWord } from 'clip-es/support'
 import { classFileNamed } from '../shared/class_sets.js'
 import { asUsage, UsageError } from '../shared/usage.js'
@@ -6,8 +6,8 @@ import type { SegmentArguments } from './options.js'
 
 /** What to look for, from flags and class file. */
 export interface AskedClasses {
-  specs: readonly ClassSpec[]
-  encoding: EncodeClassesOptions
+  specs: readonly ClassEntry[]
+  encoding: Required<Omit<EncodeClassesOptions, 'signal'>>
   names: string[]
   /** Undefined: all of them. 'auto': CLIP finds the labels of each photo. */
   labels: string[] | 'auto' | undefined
@@ -62,10 +62,10 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
   return await asUsage(() => {
     const file = classFile === undefined ? undefined : classFileNamed(classFile)
     const entries = entriesOf(classes, file, classFile ?? '')
-    const encoding: EncodeClassesOptions = {
-      template: given.template ?? file?.template,
-      background: given.background ?? file?.background,
-      fusion: given.fusion ?? file?.fusion,
+    const encoding = {
+      template: given.template ?? file?.template ?? templates.clip_es,
+      background: given.background ?? file?.background ?? backgrounds.voc,
+      fusion: given.fusion ?? file?.fusion ?? defaults.fusion,
     }
     const { names, background } = planClasses(entries, encoding)
     const { labels, labelThreshold } = askedLabels(given, names)

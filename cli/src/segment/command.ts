@@ -13,7 +13,8 @@ Examples:
   clip-es segment photos --class-file my-classes.json --json          # one JSON object per photo, for programs
 
 Photos are JPEG, PNG, WebP, AVIF or TIFF files; their EXIF orientation is applied. The mask of a/x.jpg is OUT/a/x.png, a palette PNG:
-0 is background, 1 the first class, 2 the second and so on, 255 an ignored pixel. Exit status: 0 if all photos are done, 1 if a photo
+0 is background, 1 the first class, 2 the second and so on, 255 an ignored pixel. OUT/segment.jsonl lists classes, settings and
+scores, so that clip-es export OUT knows them. Exit status: 0 if all photos are done, 1 if a photo
 failed, 2 for a wrong command line, 130 if interrupted.`
 
 /** `clip-es segment`: masks for photos. */

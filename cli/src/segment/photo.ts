@@ -2,12 +2,23 @@ import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type ClassSet, ignored, type Segmenter, type SegmentOptions, type SegmentResult } from 'clip-es'
 import type { Photo } from 'clip-es/photos'
-import { checkNameLength, invalid, photoOfMask, sourceOfMask, writeAllWhole } from 'clip-es/support'
+import {
+  checkNameLength,
+  encodeOutputs,
+  invalid,
+  type Legend,
+  type OutputKind,
+  photoOfMask,
+  type Segmented,
+  sharesOf,
+  sourceOfMask,
+  writeAllWhole,
+} from 'clip-es/support'
 import { realFolder } from '../photos/names.js'
 import type { Placed, Places } from '../photos/places.js'
 import { readPhotoOf } from '../photos/read.js'
-import { encodeOutputs, type Legend, type OutputKind, type Segmented, sharesOf } from '../pipeline/outputs.js'
 import type { Stages } from '../pipeline/pipeline.js'
+import { maskId, type RecordWriter } from './record.js'
 
 /** What all photos of a run share. */
 export interface Job {
@@ -17,6 +28,7 @@ export interface Job {
   options: SegmentOptions
   /** The mask is the last, so that the others are there if it is. */
   kinds: readonly OutputKind[]
+  record: RecordWriter
 }
 
 /** A label as it was found in a photo. */
@@ -71,7 +83,7 @@ function checkPlaces(file: string, places: Places, kinds: readonly OutputKind[])
 
 /** The steps of `clip-es segment`: EXIF orientation is obeyed, and results lie where the photo's path says. */
 export function segmentStages(job: Job): Stages<Placed, Places, Made, PhotoResult> {
-  const { segmenter, classes, colours, options, kinds } = job
+  const { segmenter, classes, colours, options, kinds, record } = job
   return {
     prepare(placed) {
       const places = placesOf(placed)
@@ -87,9 +99,11 @@ export function segmentStages(job: Job): Stages<Placed, Places, Made, PhotoResul
       const source = sourceOfMask(realpathSync(placed.photo.file), realFolder(placesOf(placed).mask))
       return await encodeOutputs(kinds, made, { names: classes.names, colours }, source)
     },
-    save(files, made, _, places) {
+    save(files, made, { photo }, places) {
       mkdirSync(dirname(places.mask), { recursive: true })
       writeAllWhole([...files].map(([kind, bytes]) => [places[kind as OutputKind], bytes]))
+      const { labels, result } = made
+      record.add({ id: maskId(record.out, places.mask), photo: photo.file, labels: [...labels], scores: [...result.scores] })
       return summaryOf(made, Object.fromEntries(kinds.map((kind) => [kind, places[kind]]).reverse()), classes.names)
     },
   }

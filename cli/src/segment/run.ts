@@ -1,12 +1,14 @@
-import { Segmenter, type SegmentOptions } from 'clip-es'
+import { defaults, Segmenter, type SegmentOptions } from 'clip-es'
+import { type OutputKind, packageVersion } from 'clip-es/support'
 import sharp from 'sharp'
 import { findPhotos, type NotFound } from '../photos/find.js'
 import { type Placed, placeResults } from '../photos/places.js'
 import { leftOutNotes } from '../photos/sort_out.js'
-import type { OutputKind } from '../pipeline/outputs.js'
 import { othersInWork, runPipeline, withProgress } from '../pipeline/pipeline.js'
 import { endText, Progress } from '../pipeline/progress.js'
+import type { Manifest } from '../results/manifest.js'
 import { encodeClasses } from '../shared/encode_classes.js'
+import { loadOptions } from '../shared/engine_options.js'
 import { makeOutFolder } from '../shared/out_folder.js'
 import { complain } from '../shared/say.js'
 import { stopSignal } from '../shared/stop.js'
@@ -14,6 +16,7 @@ import { asUsage } from '../shared/usage.js'
 import { type AskedClasses, askedClasses } from './classes.js'
 import type { SegmentArguments } from './options.js'
 import { type Job, segmentStages } from './photo.js'
+import { RecordWriter } from './record.js'
 import { describe, failure } from './report.js'
 
 /** Segments what the arguments name. False when something failed, after the rest was done. */
@@ -70,14 +73,30 @@ async function load(
   signal: AbortSignal,
 ): Promise<{ segmenter: Segmenter; job: Job }> {
   sharp.concurrency(1) // the cores belong to the engine
-  const { model, device, precision, threads, concurrency, maxSide } = given
-  const segmenter = await Segmenter.load({ model, device, precision, threads, concurrency, maxSide, signal })
+  const segmenter = await Segmenter.load({ ...loadOptions(given), signal })
   try {
     const classes = await encodeClasses(segmenter, asked.specs, { ...asked.encoding, signal })
-    return { segmenter, job: { segmenter, classes, ...settings(given, asked, signal) } }
+    const record = await asUsage(() => new RecordWriter(given.out, manifestOf(segmenter, given, asked)))
+    return { segmenter, job: { segmenter, classes, record, ...settings(given, asked, signal) } }
   } catch (error) {
     await segmenter.close()
     throw error
+  }
+}
+
+/** What the results depend on besides the photos, with every default filled in, for `clip-es export`. */
+function manifestOf({ model }: Segmenter, given: SegmentArguments, asked: AskedClasses): Manifest {
+  const { specs, encoding, boxThreshold = defaults.boxThreshold, labelThreshold } = asked
+  const { maxSide = defaults.maxSide, refine, crf = false } = given
+  const { backgroundPower = defaults.backgroundPower, ignoreBelow = defaults.ignoreBelow } = given
+  return {
+    ...{ format: 1, version: packageVersion(), model: model.path, source: {} },
+    settings: {
+      set: 'photos',
+      ...{ model: model.fingerprint, precision: model.precision, maxSide: String(maxSide), classes: specs, ...encoding },
+      ...{ boxThreshold, backgroundPower, ignoreBelow, refine, crf },
+      ...(labelThreshold === undefined ? {} : { labelThreshold }),
+    },
   }
 }
 

@@ -1,4 +1,5 @@
 import { ClipEsError } from 'clip-es'
+import { splitWords } from 'clip-es/support'
 import { type Command, InvalidArgumentError, type Option } from 'commander'
 
 /** A command line that asks for something impossible: exit status 2. */
@@ -31,28 +32,12 @@ export function integerFrom(lowest: number, highest: number): (text: string) => 
   }
 }
 
-/**
- * Words between commas; none for an empty text. A word with a comma stands in quotes, as in CSV: `"black cat, white paws",dog`. A quote inside
- * quotes is written twice.
- */
+/** Words between commas, as `splitWords` reads them. */
 export function words(text: string): string[] {
-  if (text.trim() === '') return []
-  const list = splitQuoted(text)
-  if (list.includes('')) throw new InvalidArgumentError('A word is missing before or after a comma.')
-  return list
-}
-
-const quotedWord = /\s*"((?:[^"]|"")*)"\s*(,|$)|\s*([^",][^,]*?|)\s*(,|$)/y
-
-function splitQuoted(text: string): string[] {
-  const list: string[] = []
-  const pattern = new RegExp(quotedWord)
-  for (;;) {
-    const match = pattern.exec(text)
-    if (!match) throw new InvalidArgumentError('Put a word with a comma into double quotes, and write a quote in it twice.')
-    const [, quoted, quotedEnd, plain, plainEnd] = match
-    list.push((quoted?.replaceAll('""', '"') ?? plain ?? '').trim())
-    if ((quotedEnd ?? plainEnd) === '') return list
+  try {
+    return splitWords(text)
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
   }
 }
 

@@ -3,12 +3,12 @@ import { invalid, nearest } from 'clip-es/support'
 import { existingPath, plainName } from '../files/existing.js'
 import { walk } from '../files/walk.js'
 import { realFolder, stemOf } from '../photos/names.js'
+import { PhotoIndex } from '../photos/photo_index.js'
 import { type LeftOut, leftOutNotes, photosAmong } from '../photos/sort_out.js'
 import { counted, messageOf } from '../shared/wording.js'
 import type { Dataset, Failure } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 import { readLabels } from './labels.js'
-import { PhotoIndex } from './photo_index.js'
 
 /** What a walk over a folder of photos found. */
 export interface FolderPhotos {

@@ -3,12 +3,12 @@ import { basename, join } from 'node:path'
 import { invalid, nearest, readRegularSync } from 'clip-es/support'
 import { existingPath, plainName } from '../files/existing.js'
 import { isPhotoName, stemOf } from '../photos/names.js'
+import { PhotoIndex } from '../photos/photo_index.js'
 import { counted, messageOf } from '../shared/wording.js'
 import type { Dataset, DatasetItem, Failure } from './dataset.js'
 import { readIdList } from './id_list.js'
 import type { LabelIndex } from './label_index.js'
 import { readLabels } from './labels.js'
-import { PhotoIndex } from './photo_index.js'
 import { vocObjects } from './voc_xml.js'
 
 /** The folder that holds JPEGImages: the one given, or one that a download unpacks to inside it. */

@@ -49,6 +49,10 @@ class MappedFile {
 
 bool exists(const std::string& path);
 
+// Writes a file of these parts. Other processes see the file that was there before or the whole new one, also after a loss of power.
+// Several processes may write the same file at the same time: one of them wins. Throws SystemError, and leaves the old file as it was.
+void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts);
+
 // The content of a small file, or "" if it cannot be read. For files such as those in Linux's /proc, which say that their size is 0.
 std::string read_text(const std::string& path);
 

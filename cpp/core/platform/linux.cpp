@@ -1,6 +1,7 @@
 // Memory, cores and library names on Linux. posix.cpp has the rest.
 #include <malloc.h>
 #include <sched.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -12,6 +13,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "core/platform/arm64_features.h"
 #include "core/platform/control_group.h"
 #include "core/platform/file.h"
 #include "core/platform/library.h"
@@ -64,8 +66,21 @@ int usable_cores() {
 }
 
 bool lower_thread_priority() {
-  const auto thread = static_cast<id_t>(syscall(SYS_gettid));  // on Linux a priority belongs to a thread, not to a process
-  return setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + kLowerPriority) == 0;
+  static thread_local const bool lowered = [] {
+    const auto thread = static_cast<id_t>(syscall(SYS_gettid));  // on Linux a priority belongs to a thread, not to a process
+    return setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + kLowerPriority) == 0;
+  }();
+  return lowered;
+}
+
+Arm64Features arm64_features() {
+  // HWCAP_… and HWCAP2_… of arm64's asm/hwcap.h. CRC32, atomics and rounding multiplications are the instructions of Armv8.2 that
+  // compilers use and Armv8.0 lacks.
+  constexpr unsigned long kCrc32 = 1ul << 7, kAtomics = 1ul << 8, kRoundingMultiplications = 1ul << 12, kDotProducts = 1ul << 20;
+  constexpr unsigned long kI8mm = 1ul << 13, kBf16 = 1ul << 14;
+  constexpr unsigned long kAll = kCrc32 | kAtomics | kRoundingMultiplications | kDotProducts;
+  const unsigned long second = getauxval(AT_HWCAP2);
+  return {(getauxval(AT_HWCAP) & kAll) == kAll, (second & kBf16) != 0, (second & kI8mm) != 0};
 }
 
 }  // namespace clip_es::platform

@@ -9,6 +9,7 @@
 #include <limits>
 #include <thread>
 
+#include "core/platform/arm64_features.h"
 #include "core/platform/library.h"
 #include "core/platform/memory.h"
 #include "core/platform/threads.h"
@@ -37,6 +38,17 @@ void return_freed_memory() { malloc_zone_pressure_relief(nullptr, 0); }
 
 int usable_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
-bool lower_thread_priority() { return pthread_set_qos_class_self_np(QOS_CLASS_UTILITY, 0) == 0; }
+// A lower class of service could keep the thread on efficiency cores, which would cost throughput.
+bool lower_thread_priority() { return false; }
+
+Arm64Features arm64_features() {
+  const auto has = [](const char* name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+  };
+  // Every Mac with such a CPU has all of Armv8.2.
+  return {has("hw.optional.arm.FEAT_DotProd"), has("hw.optional.arm.FEAT_BF16"), has("hw.optional.arm.FEAT_I8MM")};
+}
 
 }  // namespace clip_es::platform

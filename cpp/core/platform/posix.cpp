@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "core/platform/environment.h"
 #include "core/platform/file.h"
@@ -30,6 +33,40 @@ Dl_info self() {
   dladdr(reinterpret_cast<const void*>(&own_folder), &info);
   return info;
 }
+
+// A new file. Its destructor deletes it unless it was renamed.
+class NewFile {
+ public:
+  // The name is unique among processes and threads.
+  explicit NewFile(const std::string& path) {
+    static std::atomic<unsigned> count = 0;
+    path_ = path + "." + std::to_string(getpid()) + "-" + std::to_string(count++) + ".tmp";
+    handle_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (handle_ < 0) throw_errno();
+  }
+  ~NewFile() {
+    if (handle_ >= 0) ::close(handle_);
+    if (!path_.empty()) unlink(path_.c_str());
+  }
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  void write(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t count = ::write(handle_, bytes.data(), bytes.size());
+      if (count < 0 && errno != EINTR) throw_errno();
+      if (count > 0) bytes = bytes.subspan(static_cast<size_t>(count));
+    }
+  }
+  void rename_to(const std::string& path) {
+    if (fsync(handle_) != 0 || ::close(std::exchange(handle_, -1)) != 0 || rename(path_.c_str(), path.c_str()) != 0) throw_errno();
+    path_.clear();
+  }
+
+ private:
+  std::string path_;
+  int handle_ = -1;
+};
 
 }  // namespace
 
@@ -71,6 +108,12 @@ MappedFile::~MappedFile() {
 bool exists(const std::string& path) {
   struct stat status;
   return stat(path.c_str(), &status) == 0;
+}
+
+void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts) {
+  NewFile file(path);
+  for (const auto part : parts) file.write(part);
+  file.rename_to(path);
 }
 
 void* open_library(const std::string& path) {

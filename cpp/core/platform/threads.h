@@ -7,7 +7,8 @@ namespace clip_es::platform {
 // limit of 1.5 cores counts as 2.
 int usable_cores();
 
-// Other threads of this process and other programs come before the calling thread from now on. Returns false if the system refuses.
+// Other threads of this process and other programs come before the calling thread from now on. A second call on a thread has no effect.
+// Returns false if the system refuses.
 bool lower_thread_priority();
 
 }  // namespace clip_es::platform

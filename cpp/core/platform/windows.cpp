@@ -10,10 +10,12 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <limits>
 #include <thread>
 
+#include "core/platform/arm64_features.h"
 #include "core/platform/environment.h"
 #include "core/platform/file.h"
 #include "core/platform/library.h"
@@ -116,6 +118,28 @@ MappedFile::~MappedFile() {
   if (!bytes_.empty()) UnmapViewOfFile(bytes_.data());
 }
 
+void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts) {
+  static std::atomic<unsigned> count = 0;
+  const std::wstring target = to_path(path);
+  const std::wstring temporary = target + L"." + std::to_wstring(GetCurrentProcessId()) + L"-" + std::to_wstring(count++) + L".tmp";
+  const HANDLE file = CreateFileW(temporary.c_str(), GENERIC_WRITE, 0, nullptr, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
+  if (file == INVALID_HANDLE_VALUE) throw_last_error();
+  bool good = true;
+  for (auto part : parts)
+    while (good && !part.empty()) {
+      DWORD written = 0;
+      good = WriteFile(file, part.data(), static_cast<DWORD>(std::min<size_t>(part.size(), size_t{1} << 30)), &written, nullptr);
+      part = part.subspan(written);
+    }
+  good = good && FlushFileBuffers(file);
+  DWORD error = GetLastError();
+  CloseHandle(file);
+  if (good && MoveFileExW(temporary.c_str(), target.c_str(), MOVEFILE_REPLACE_EXISTING)) return;
+  if (good) error = GetLastError();
+  DeleteFileW(temporary.c_str());
+  throw SystemError(reason_of(error));
+}
+
 bool exists(const std::string& path) { return GetFileAttributesW(to_path(path).c_str()) != INVALID_FILE_ATTRIBUTES; }
 
 std::string library_file_name(const std::string& name) { return name + ".dll"; }
@@ -174,6 +198,14 @@ std::string environment_variable(const char* name) {
   std::wstring value(GetEnvironmentVariableW(wide.c_str(), nullptr, 0), L'\0');
   if (!value.empty()) value.resize(GetEnvironmentVariableW(wide.c_str(), value.data(), static_cast<DWORD>(value.size())));
   return to_utf8(value);
+}
+
+Arm64Features arm64_features() {
+  // PF_ARM_…_INSTRUCTIONS_AVAILABLE of winnt.h, whose older versions lack some. With dot products a CPU has all of Armv8.2 that compilers
+  // use, but CRC32 and atomics are cheap to check.
+  constexpr DWORD kCrc32 = 31, kAtomics = 34, kDotProducts = 43, kI8mm = 66, kBf16 = 68;
+  const auto has = [](DWORD feature) { return IsProcessorFeaturePresent(feature) != 0; };
+  return {has(kCrc32) && has(kAtomics) && has(kDotProducts), has(kBf16), has(kI8mm)};
 }
 
 }  // namespace clip_es::platform

@@ -12,13 +12,17 @@ namespace clip_es::cpu {
 
 void CpuDevice::load(HostContext& host, const ModelSource& source, Precision precision) {
   model_ = source.model();
-  weights_ = std::make_shared<const Weights>(make_weights(host, source, precision));
+  weights_ = make_weights(host, source, precision);
+}
+
+void CpuDevice::share(std::shared_ptr<const Model> model, std::shared_ptr<const DeviceWeights> weights) {
+  model_ = std::move(model);
+  weights_ = std::static_pointer_cast<const Weights>(std::move(weights));
 }
 
 std::unique_ptr<Device> CpuDevice::clone(Arena& host) const {
   auto other = std::make_unique<CpuDevice>(host);
-  other->model_ = model_;
-  other->weights_ = weights_;
+  other->share(model_, weights_);
   return other;
 }
 

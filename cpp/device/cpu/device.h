@@ -15,10 +15,11 @@ class CpuDevice : public Device {
 
   std::string name() const override { return "cpu"; }
   void load(HostContext&, const ModelSource&, Precision) override;
+  void share(std::shared_ptr<const Model>, std::shared_ptr<const DeviceWeights>) override;
+  std::shared_ptr<const DeviceWeights> weights() const override { return weights_; }
   std::unique_ptr<Device> clone(Arena& host) const override;
   DeviceArena& arena() override { return arena_; }
   MemorySource memory() const override { return host_memory(); }
-  size_t weight_bytes() const override { return weights_ ? weights_->bytes() : 0; }
   size_t workspace_bytes() const override { return 0; }
   uint64_t allocations() const override { return 0; }
   void begin() override { timers_.clear(); }

@@ -4,10 +4,13 @@
 
 namespace clip_es::cpu {
 
-Weights make_weights(HostContext& context, const ModelSource& source, Precision precision) {
+std::shared_ptr<const Weights> make_weights(HostContext& context, const ModelSource& source, Precision precision) {
   const int64_t layers = source.model()->shape.layers;
   const Precision exact = precision == Precision::kInt8 ? Precision::kBFloat16 : precision;
-  ImageTower tower{Linear(source.patch_embedding(), exact), {}, exact};
+  auto weights = std::make_shared<Weights>();
+  ImageTower& tower = weights->tower;
+  tower.patch_embedding = Linear(source.patch_embedding(), exact);
+  tower.attention = exact;
   for (int64_t i = 0; i + 1 < layers; ++i) {
     BlockTensors block = source.image_block(i);
     if (precision == Precision::kInt8) {
@@ -16,7 +19,8 @@ Weights make_weights(HostContext& context, const ModelSource& source, Precision 
     }
     tower.blocks.push_back(pack_block(block, precision));
   }
-  return {std::move(tower), LastBlockWeights(context, source.image_block(layers - 1), exact)};
+  weights->last_block = make_last_block_weights(context, source.image_block(layers - 1), exact);
+  return weights;
 }
 
 }  // namespace clip_es::cpu

@@ -8,12 +8,7 @@
 
 namespace clip_es::cuda {
 
-CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu, const CudaDevice* original)
-    : gpu_(std::move(gpu)), memory_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {
-  if (!original) return;
-  model_ = original->model_;
-  weights_ = original->weights_;
-}
+CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu) : gpu_(std::move(gpu)), memory_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {}
 
 CudaDevice::~CudaDevice() {
   reuse_events();
@@ -33,6 +28,17 @@ void CudaDevice::load(HostContext& host, const ModelSource& source, Precision pr
   check_float32_products();
   weights_ = std::make_shared<const Weights>(gpu_, host, source, bfloat16 ? torch::Dtype::kBFloat16 : torch::Dtype::kFloat32);
   finish();
+}
+
+void CudaDevice::share(std::shared_ptr<const Model> model, std::shared_ptr<const DeviceWeights> weights) {
+  model_ = std::move(model);
+  weights_ = std::static_pointer_cast<const Weights>(std::move(weights));
+}
+
+std::unique_ptr<Device> CudaDevice::clone(Arena&) const {
+  auto other = std::make_unique<CudaDevice>(gpu_->clone());
+  other->share(model_, weights_);
+  return other;
 }
 
 // A setting of the process decides whether LibTorch rounds float32 products to TF32's 11 bits. No C function returns this setting, so a

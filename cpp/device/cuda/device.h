@@ -14,16 +14,16 @@ namespace clip_es::cuda {
 
 class CudaDevice : public Device {
  public:
-  // original: a device whose weights are shared, or null.
-  explicit CudaDevice(std::shared_ptr<Gpu>, const CudaDevice* original = nullptr);
+  explicit CudaDevice(std::shared_ptr<Gpu>);
   ~CudaDevice() override;
 
   std::string name() const override { return "cuda:" + std::to_string(gpu_->index()); }
   void load(HostContext&, const ModelSource&, Precision) override;
-  std::unique_ptr<Device> clone(Arena&) const override { return std::make_unique<CudaDevice>(gpu_->clone(), this); }
+  void share(std::shared_ptr<const Model>, std::shared_ptr<const DeviceWeights>) override;
+  std::shared_ptr<const DeviceWeights> weights() const override { return weights_; }
+  std::unique_ptr<Device> clone(Arena&) const override;
   DeviceArena& arena() override { return arena_; }
   MemorySource memory() const override { return Gpu::memory(gpu_); }
-  size_t weight_bytes() const override { return weights_ ? weights_->bytes() : 0; }
   size_t workspace_bytes() const override { return memory_.capacity() + scratch_.capacity() + staging_.capacity(); }
   uint64_t allocations() const override { return memory_.allocations() + scratch_.allocations() + staging_.allocations(); }
   void begin() override;

@@ -5,6 +5,7 @@
 #include "clip/model_source.h"
 #include "core/context.h"
 #include "device/cuda/gpu.h"
+#include "device/device.h"
 
 namespace clip_es::cuda {
 
@@ -24,13 +25,13 @@ struct Block {
   Linear in_proj, out_proj, c_fc, c_proj;
 };
 
-class Weights {
+class Weights : public DeviceWeights {
  public:
   // Reads the model layer by layer. blocks: the type of all image blocks except the last, which stays float32. The copies are queued on the
   // stream of gpu: wait for it before another stream uses the weights.
   Weights(const std::shared_ptr<Gpu> &, HostContext &, const ModelSource &, torch::Dtype blocks);
 
-  size_t bytes() const { return memory_.capacity(); }
+  size_t bytes() const override { return memory_.capacity(); }
 
   Linear patch_embedding;
   const float *class_embedding, *positions, *projection, *pixel_values;  // as in ops/cuda/kernels.h

@@ -27,20 +27,29 @@ extern const Kernels table;
 namespace avx512_bf16 {
 extern const Kernels table;
 }
+#elif defined(__aarch64__)
+namespace dotprod {
+extern const Kernels table;
+}
+namespace bf16_i8mm {
+extern const Kernels table;
+}
 #endif
 
 namespace {
 
 std::vector<CpuLevel> find_levels() {
   std::vector<CpuLevel> levels;
+  [[maybe_unused]] const CpuFeatures cpu = cpu_features();
 #if defined(__x86_64__)
-  const CpuFeatures cpu = cpu_features();
   if (cpu.avx512_bf16 && cpu.avx512_vnni) levels.push_back({"avx512_bf16", avx512_bf16::table});
   if (cpu.avx512_vnni) levels.push_back({"avx512_vnni", avx512_vnni::table});
   if (cpu.avx512) levels.push_back({"avx512", avx512::table});
   if (cpu.avx2) levels.push_back({"avx2", avx2::table});
+#elif defined(__aarch64__)
+  if (cpu.bf16_i8mm) levels.push_back({"bf16_i8mm", bf16_i8mm::table});
+  if (cpu.dotprod) levels.push_back({"dotprod", dotprod::table});
 #endif
-  // On arm64, a level with dot products, bfloat16 and i8mm belongs here.
   levels.push_back({"baseline", baseline::table});
   return levels;
 }

@@ -82,8 +82,8 @@ struct Kernels {
 
   // Packing, see pack.h.
   int32_t (*quantise)(const float* x, int64_t count, float factor, int8_t* to);  // rounds factor * x; returns the sum of `to`
-  // to[i * step + r] = word i of row r, for four rows.
-  void (*interleave)(const std::byte* const rows[4], int64_t count, int64_t step, uint32_t* to);
+  // Chunk i of row r, of `chunk` words, becomes chunk i * step + r of `to`, for four rows of `count` words. chunk is 1 or 2.
+  void (*interleave)(const std::byte* const rows[4], int64_t count, int64_t chunk, int64_t step, uint32_t* to);
   // to[i] = high[i] << 16 | low[i]
   void (*interleave_pair)(const uint16_t* low, const uint16_t* high, int64_t count, uint32_t* to);
 
@@ -115,8 +115,8 @@ struct Kernels {
   void (*mean_field_update)(const float* unary, int64_t labels, int64_t count, float* message);
   void (*marginals_of)(const float* excess, int64_t labels, int64_t count, float* marginals, int64_t step);
 
-  // Like interleave, for four rows of `count` float32 that become bfloat16. Null at levels whose CPUs have no instruction that rounds to
-  // bfloat16.
+  // Like interleave with the chunk of the tile for bfloat16, for four rows of `count` float32 that become bfloat16. Null at levels whose
+  // CPUs have no instruction that rounds to bfloat16.
   void (*interleave_bfloat16)(const float* const rows[4], int64_t count, int64_t step, uint32_t* to);
 
   const ProductTile* tiles;  // (3), by Precision

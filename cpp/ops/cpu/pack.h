@@ -7,9 +7,9 @@
 
 namespace clip_es::ops {
 
-// Packs x (rows, depth), whose rows are `stride` floats apart. Every tile_rows rows become (words, tile_rows); the last ones are padded
-// with zeros. With tile_rows = tile.rows the result is the x of tiles. With tile_rows = tile.columns the result is panels; for kInt8 the
-// caller must then add 128 to each integer. scales (rows): written for kInt8 only.
+// Packs x (rows, depth), whose rows are `stride` floats apart. Every tile_rows rows become (words / chunk, tile_rows, chunk); the last ones
+// are padded with zeros. With tile_rows = tile.rows the result is the x of tiles. With tile_rows = tile.columns the result is panels; for
+// kInt8 the caller must then add kPanelZero to each integer. scales (rows): written for kInt8 only.
 void pack_rows(Precision, const float* x, int64_t stride, int64_t rows, int64_t depth, int64_t tile_rows, uint32_t* packed,
                RowScale* scales = nullptr);
 // The same for rows that x computes on demand, four at a time. memory: (kPackedTogether, depth).
@@ -18,7 +18,7 @@ void pack_rows(Precision, const RowSource& x, float* memory, int64_t rows, int64
                RowScale* scales = nullptr);
 
 // Packs panels of the transposed matrix: x (depth, columns), whose rows are `stride` floats apart -> for every tile_columns columns
-// (words, tile_columns). Not for kInt8.
+// (words / chunk, tile_columns, chunk). Not for kInt8.
 void pack_columns(Precision, const float* x, int64_t stride, int64_t depth, int64_t columns, int64_t tile_columns, uint32_t* packed);
 
 // y (rows, columns) = packed rows times panels, both of `words` words. Writes whole tiles: y has round_up(rows, tile.rows) rows of

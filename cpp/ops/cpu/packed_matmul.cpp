@@ -11,22 +11,30 @@
 namespace clip_es::ops {
 namespace {
 
-constexpr int64_t kRowBlock = 1056;          // most rows of x that are packed at a time; many, because each block reads all weights
-constexpr int64_t kWords = 768;              // words of each row that a tile multiplies at a time
-constexpr uint32_t kFlipSigns = 0x80808080;  // adds 128 to four signed bytes, which makes them unsigned
+constexpr int64_t kRowBlock = 1056;  // most rows of x that are packed at a time; many, because each block reads all weights
+constexpr int64_t kWords = 768;      // words of each row that a tile multiplies at a time; a multiple of kMaxChunk
 
 int64_t panel_words(const PackedMatrix& w) {
   const ProductTile& t = product_tile(w.precision);
   return round_up(w.outputs, t.columns) * t.words(w.inputs);
 }
 
-PackedMatrix allocate(Precision precision, int64_t outputs, int64_t inputs) {
-  PackedMatrix w{precision, outputs, inputs, {}, {}};
-  w.panels = allocate_aligned(static_cast<size_t>(panel_words(w)) * sizeof(uint32_t));
-  return w;
-}
+const uint32_t* words_of(const PackedMatrix& w) { return reinterpret_cast<const uint32_t*>(w.panels.data()); }
 
-uint32_t* words_of(const PackedMatrix& w) { return reinterpret_cast<uint32_t*>(w.panels.get()); }
+// A matrix, and its panels while they are written.
+struct NewMatrix {
+  PackedMatrix matrix;
+  std::span<uint32_t> words;
+};
+
+NewMatrix allocate(Precision precision, int64_t outputs, int64_t inputs) {
+  PackedMatrix w{precision, outputs, inputs, {}, {}};
+  const auto words = static_cast<size_t>(panel_words(w)), bytes = words * sizeof(uint32_t);
+  AlignedBytes panels = allocate_aligned(bytes);
+  auto* const first = reinterpret_cast<uint32_t*>(panels.get());
+  w.panels = to_array(std::move(panels), bytes);
+  return {std::move(w), {first, words}};
+}
 
 // Prefetches a tile of y for writing.
 void prefetch_tile(const float* y, int64_t rows, int64_t columns, int64_t row_stride) {
@@ -111,28 +119,27 @@ void packed_matmul(const PackedMatrix& w, const RowSource& x, int64_t rows, cons
   }
 }
 
-size_t PackedMatrix::bytes() const {
-  return panels ? static_cast<size_t>(panel_words(*this)) * sizeof(uint32_t) + scales.size() * sizeof(float) : 0;
-}
+size_t PackedMatrix::bytes() const { return panels.size_bytes() + scales.size() * sizeof(float); }
 
 PackedMatrix pack_matrix(Precision precision, const float* weight, int64_t outputs, int64_t inputs) {
   const ProductTile& t = product_tile(precision);
-  PackedMatrix w = allocate(precision, outputs, inputs);
+  auto [matrix, words] = allocate(precision, outputs, inputs);
   if (precision != Precision::kInt8) {
-    pack_rows(precision, weight, inputs, outputs, inputs, t.columns, words_of(w));
-    return w;
+    pack_rows(precision, weight, inputs, outputs, inputs, t.columns, words.data());
+    return std::move(matrix);
   }
   std::vector<RowScale> scales(static_cast<size_t>(outputs));
-  pack_rows(precision, weight, inputs, outputs, inputs, t.columns, words_of(w), scales.data());
-  for (const RowScale& s : scales) w.scales.push_back(s.scale);
-  for (int64_t i = 0; i < panel_words(w); ++i) words_of(w)[i] ^= kFlipSigns;
-  return w;
+  pack_rows(precision, weight, inputs, outputs, inputs, t.columns, words.data(), scales.data());
+  for (const RowScale& s : scales) matrix.scales.push_back(s.scale);
+  constexpr uint32_t kZeros = kPanelZero * 0x01010101u;  // adds 128, if not 0, to four signed bytes by flipping their signs
+  for (uint32_t& word : words) word ^= kZeros;
+  return std::move(matrix);
 }
 
 PackedMatrix pack_transposed_matrix(Precision precision, const float* weight, int64_t outputs, int64_t inputs) {
-  PackedMatrix w = allocate(precision, outputs, inputs);
-  pack_columns(precision, weight, outputs, inputs, outputs, product_tile(precision).columns, words_of(w));
-  return w;
+  auto [matrix, words] = allocate(precision, outputs, inputs);
+  pack_columns(precision, weight, outputs, inputs, outputs, product_tile(precision).columns, words.data());
+  return std::move(matrix);
 }
 
 void packed_matmul(HostContext& context, const PackedMatrix& w, const RowSource& x, int64_t rows, const Epilogue& epilogue, float* y) {

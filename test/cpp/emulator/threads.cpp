@@ -24,9 +24,7 @@ dim3 blockDim, gridDim;
 // Switches stacks: saves the callee-saved registers and the stack pointer of the current stack in *saved, and continues where `resumed` was
 // saved. swapcontext would need a system call for the signal mask, which is too slow for a switch at every warp shuffle.
 extern "C" void emulator_switch(void** saved, void* resumed);
-#ifndef __x86_64__
-#error "the emulator switches stacks with x86-64 instructions; configure without the tests on other CPUs"
-#endif
+#if defined(__x86_64__)
 asm(R"(
 .text
 .globl emulator_switch
@@ -49,6 +47,45 @@ emulator_switch:
   ret
 .size emulator_switch, . - emulator_switch
 )");
+constexpr size_t kSavedWords = 8, kReturnAddress = 6;  // words on the stack, one for alignment; which of them emulator_switch returns to
+#elif defined(__aarch64__)
+asm(R"(
+.text
+.globl emulator_switch
+.type emulator_switch, %function
+emulator_switch:
+  sub sp, sp, #160
+  stp x19, x20, [sp]
+  stp x21, x22, [sp, #16]
+  stp x23, x24, [sp, #32]
+  stp x25, x26, [sp, #48]
+  stp x27, x28, [sp, #64]
+  stp x29, x30, [sp, #80]
+  stp d8, d9, [sp, #96]
+  stp d10, d11, [sp, #112]
+  stp d12, d13, [sp, #128]
+  stp d14, d15, [sp, #144]
+  mov x9, sp
+  str x9, [x0]
+  mov sp, x1
+  ldp x19, x20, [sp]
+  ldp x21, x22, [sp, #16]
+  ldp x23, x24, [sp, #32]
+  ldp x25, x26, [sp, #48]
+  ldp x27, x28, [sp, #64]
+  ldp x29, x30, [sp, #80]
+  ldp d8, d9, [sp, #96]
+  ldp d10, d11, [sp, #112]
+  ldp d12, d13, [sp, #128]
+  ldp d14, d15, [sp, #144]
+  add sp, sp, #160
+  ret
+.size emulator_switch, . - emulator_switch
+)");
+constexpr size_t kSavedWords = 20, kReturnAddress = 11;  // words on the stack; which of them emulator_switch returns to
+#else
+#error "the emulator switches stacks with instructions of x86-64 and arm64; configure without the tests on other CPUs"
+#endif
 
 namespace emulator {
 
@@ -118,10 +155,10 @@ void fibre_main() {
 
 std::unique_ptr<Fibre> make_fibre() {
   auto fibre = std::make_unique<Fibre>();
-  // The stack looks as if emulator_switch had saved it at the first instruction of fibre_main: six registers, then the return address.
-  auto* top = reinterpret_cast<void**>(fibre->stack.get() + kStackBytes) - 8;
-  std::fill_n(top, 8, nullptr);
-  top[6] = reinterpret_cast<void*>(&fibre_main);
+  // The stack looks as if emulator_switch had saved it at the first instruction of fibre_main.
+  auto* top = reinterpret_cast<void**>(fibre->stack.get() + kStackBytes) - kSavedWords;
+  std::fill_n(top, kSavedWords, nullptr);
+  top[kReturnAddress] = reinterpret_cast<void*>(&fibre_main);
   fibre->stack_pointer = top;
   return fibre;
 }

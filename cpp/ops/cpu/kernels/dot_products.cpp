@@ -11,6 +11,9 @@ constexpr int kBlock = 4;  // rows of x at a time: 4 x 4 sums in 32 registers
 #elif defined(__AVX2__)
 typedef Float8 Wide;
 constexpr int kBlock = 2;
+#elif defined(__aarch64__)
+typedef Float4 Wide;
+constexpr int kBlock = 4;
 #else
 typedef Float4 Wide;
 constexpr int kBlock = 2;

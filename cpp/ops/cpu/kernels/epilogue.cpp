@@ -5,9 +5,8 @@
 namespace clip_es::ops::CLIP_ES_LEVEL {
 
 void rescale(float* sums, int64_t rows, int64_t columns, int64_t stride, const RowScale* x, const float* weight_scales) {
-  constexpr float kZero = 128;  // the integer that stands for 0 in panels
   for (int64_t r = 0; r < rows; ++r, sums += stride) {
-    const float zero = kZero * x[r].sum, scale = x[r].scale;
+    const float zero = kPanelZero * x[r].sum, scale = x[r].scale;
 #pragma omp simd
     for (int64_t c = 0; c < columns; ++c) sums[c] = (sums[c] - zero) * (scale * weight_scales[c]);
   }

@@ -6,15 +6,15 @@ namespace clip_es::ops::CLIP_ES_LEVEL {
 namespace {
 
 using Key = uint64_t;
-constexpr int kLanes = 8;  // pixels at a time: kKeyLanes
+constexpr int kLanes = kFloatLanes;  // pixels at a time: kKeyLanes, or half as many
 
-typedef float Floats __attribute__((vector_size(4 * kLanes)));
 typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
 typedef Key Longs __attribute__((vector_size(8 * kLanes)));
+typedef int64_t SignedLongs __attribute__((vector_size(8 * kLanes)));
 
-// Finds the simplices of 8 pixels. scaled (D): features times LatticeScale. quotient (D + 1): of the corner with remainder 0. rank (D + 1):
-// of each coordinate, 0 for the one that is furthest above that corner. weight (D + 1): of the corners, by remainder.
-// A comparison of vectors gives -1 where it is true.
+// Finds the simplices of kLanes pixels. scaled (D): features times LatticeScale. quotient (D + 1): of the corner with remainder 0. rank (D
+// + 1): of each coordinate, 0 for the one that is furthest above that corner. weight (D + 1): of the corners, by remainder. A comparison of
+// vectors gives -1 where it is true.
 template <int D>
 CLIP_ES_INLINE void find_simplices(const Floats (&scaled)[D], Ints (&quotient)[D + 1], Ints (&rank)[D + 1], Floats (&weight)[D + 1]) {
   Floats above[D + 1], sorted[D + 1], elevated[D + 1], nearest[D + 1];
@@ -54,7 +54,16 @@ CLIP_ES_INLINE void find_simplices(const Floats (&scaled)[D], Ints (&quotient)[D
   for (int k = 1; k <= D; ++k) weight[k] = (sorted[D - k] - sorted[D - k + 1]) * (1.0f / (D + 1));
 }
 
-// (count, 8) -> (8, count)
+// All bits are set where x is value.
+CLIP_ES_INLINE void equal(const Ints& x, int value, Longs& mask) {
+#if defined(__AVX512F__)
+  mask = (Longs)(__builtin_convertvector(x, SignedLongs) == value);
+#else
+  mask = (Longs) __builtin_convertvector(x == value, SignedLongs);
+#endif
+}
+
+// (count, kLanes) -> (kLanes, count)
 template <class Value, class Vector, int Count>
 CLIP_ES_INLINE void interleave(const Vector (&vectors)[Count], Value* out) {
   Value rows[Count][kLanes];
@@ -70,15 +79,16 @@ CLIP_ES_INLINE void lattice_keys(const KeyParts& layout, const float* scaled, in
     Ints quotient[D + 1], rank[D + 1];
     for (int i = 0; i < D; ++i) std::memcpy(&features[i], scaled + i * stride + first, sizeof features[i]);
     find_simplices<D>(features, quotient, rank, weight);
-    Longs key = Longs{} + layout.start, wide_rank[D];
-    for (int i = 0; i < D; ++i) {
-      key += __builtin_convertvector(quotient[i], Longs) << layout.shift[i];  // negative quotients wrap modulo 2^64
-      wide_rank[i] = __builtin_convertvector(rank[i], Longs);
-    }
+    Longs key = Longs{} + layout.start;
+    for (int i = 0; i < D; ++i) key += __builtin_convertvector(quotient[i], Longs) << layout.shift[i];  // negative ones wrap modulo 2^64
     std::memcpy(keys + first, &key, sizeof key);
     for (int k = 1; k <= D; ++k) {  // the next corner: +1 in every coordinate, -d in the coordinate of the next lower rank
       key += 1;
-      for (int i = 0; i < D; ++i) key -= __builtin_bit_cast(Longs, wide_rank[i] == static_cast<Key>(D - k + 1)) & layout.one[i];
+      for (int i = 0; i < D; ++i) {
+        Longs next;
+        equal(rank[i], D - k + 1, next);
+        key -= next & layout.one[i];
+      }
       std::memcpy(keys + k * stride + first, &key, sizeof key);
     }
     interleave(weight, weights + first * (D + 1));

@@ -16,9 +16,9 @@ CLIP_ES_INLINE float exp_or_zero(float x) {
   return x > kVanished ? e : 0.0f;
 }
 
-CLIP_ES_INLINE void exp_or_zero(const Float8& x, Float8& e) {
-  exp_unclamped<Bits8>(x, e);
-  e = x > kVanished ? e : Float8{};
+CLIP_ES_INLINE void exp_or_zero(const Floats& x, Floats& e) {
+  exp_unclamped<FloatBits>(x, e);
+  e = x > kVanished ? e : Floats{};
 }
 
 // Up to 5 labels: each lane is a pixel.
@@ -58,7 +58,7 @@ struct Square {
 // label are unary_step floats after those of the label before. Sums and maxima over the labels stay in registers.
 template <int64_t Pixels>
 CLIP_ES_INLINE void update_block(const float* unary, int64_t unary_step, int64_t others, float* message) {
-  constexpr int64_t kParts = Pixels / 8;
+  constexpr int64_t kParts = Pixels / kFloatLanes;
   const int64_t channels = padded_channels(others);
   const float share = 1.0f / (others + 1);
   float x[(kMostLabels + 1) * Pixels], sums[Pixels], most[Pixels], factors[Pixels];
@@ -81,24 +81,24 @@ CLIP_ES_INLINE void update_block(const float* unary, int64_t unary_step, int64_t
     store(most + p, highest + sum);
   }
   // Makes the exponents relative to the largest of all labels. The last label's exponent is 0.
-  Float8 largest[kParts], total[kParts], on[kParts];
+  Floats largest[kParts], total[kParts], on[kParts];
   for (int64_t i = 0; i < kParts; ++i) {
-    load(largest[i], most + i * 8);
-    load(on[i], sums + i * 8);
-    largest[i] = largest[i] > 0 ? largest[i] : Float8{};
+    load(largest[i], most + i * kFloatLanes);
+    load(on[i], sums + i * kFloatLanes);
+    largest[i] = largest[i] > 0 ? largest[i] : Floats{};
     on[i] -= largest[i];
   }
   for (int64_t i = 0; i < kParts; ++i) exp_or_zero(-largest[i], total[i]);
   for (int64_t l = 0; l < others; ++l)
     for (int64_t i = 0; i < kParts; ++i) {
-      Float8 value;
-      load(value, x + l * Pixels + i * 8);
+      Floats value;
+      load(value, x + l * Pixels + i * kFloatLanes);
       exp_or_zero(value + on[i], value);
-      if (i % 2 == 0) __builtin_prefetch(unary + (others + l) * unary_step + i * 8);
-      store(x + l * Pixels + i * 8, value);
+      if (i * kFloatLanes % 16 == 0) __builtin_prefetch(unary + (others + l) * unary_step + i * kFloatLanes);
+      store(x + l * Pixels + i * kFloatLanes, value);
       total[i] += value;
     }
-  for (int64_t i = 0; i < kParts; ++i) store(factors + i * 8, 1.0f / total[i]);
+  for (int64_t i = 0; i < kParts; ++i) store(factors + i * kFloatLanes, 1.0f / total[i]);
   for (int64_t p = 0; p < Pixels; p += 4) {
     Float4 factor;
     load(factor, factors + p);

@@ -4,6 +4,8 @@
 
 #if defined(__AVX512BF16__)
 #include <immintrin.h>
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#include <arm_neon.h>
 #endif
 
 namespace clip_es::ops::CLIP_ES_LEVEL {
@@ -19,7 +21,12 @@ int32_t quantise(const float* x, int64_t count, float factor, int8_t* to) {
   return sum;
 }
 
-void interleave(const std::byte* const rows[4], int64_t count, int64_t step, uint32_t* to) {
+void interleave(const std::byte* const rows[4], int64_t count, int64_t chunk, int64_t step, uint32_t* to) {
+  if (chunk == 2) {
+    for (int64_t i = 0; i < count; i += 2)
+      for (int64_t r = 0; r < 4; ++r) std::memcpy(to + i * step + 2 * r, rows[r] + i * 4, 8);
+    return;
+  }
   int64_t i = 0;
   for (; i + 4 <= count; i += 4) {
     Bits4 square[4];
@@ -51,6 +58,25 @@ void interleave_bfloat16(const float* const rows[4], int64_t count, int64_t step
     transpose(square);
     const int64_t words = left < 8 ? (left + 1) / 2 : 4;
     for (int64_t k = 0; k < words; ++k, to += step) store(to, square[k]);
+  }
+}
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+// Eight floats of each row become two chunks of two words.
+void interleave_bfloat16(const float* const rows[4], int64_t count, int64_t step, uint32_t* to) {
+  constexpr int64_t kEight = 8;
+  for (int64_t i = 0; i < count; i += kEight, to += 4 * step) {
+    const int64_t left = count - i;
+    uint64x2_t chunks[4];
+    for (int r = 0; r < 4; ++r) {
+      float last[kEight] = {};
+      const float* from = rows[r] + i;
+      if (left < kEight) from = static_cast<const float*>(std::memcpy(last, from, left * sizeof(float)));
+      chunks[r] = vreinterpretq_u64_bf16(vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(vld1q_f32(from)), vld1q_f32(from + 4)));
+    }
+    for (int r = 0; r < 4; r += 2) {
+      vst1q_u64(reinterpret_cast<uint64_t*>(to + 2 * r), vzip1q_u64(chunks[r], chunks[r + 1]));
+      if (left > kEight / 2) vst1q_u64(reinterpret_cast<uint64_t*>(to + 2 * step + 2 * r), vzip2q_u64(chunks[r], chunks[r + 1]));
+    }
   }
 }
 #endif

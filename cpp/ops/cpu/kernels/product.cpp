@@ -1,5 +1,5 @@
 // The products of tiles (product_tile.h): one loop for every level and precision in terms of vectors that compilers know, and two loops for
-// instructions that compilers do not choose themselves.
+// instructions that compilers do not choose themselves. arm64 has product_arm64.cpp instead.
 #include "ops/cpu/kernels/vectors.h"
 #include "ops/cpu/product_tile.h"
 
@@ -15,8 +15,6 @@ namespace {
 constexpr int kLanes = 16, kRows = 12;  // 32 registers
 #elif defined(__AVX2__)
 constexpr int kLanes = 8, kRows = 6;  // 16 registers
-#elif defined(__aarch64__)
-constexpr int kLanes = 4, kRows = 12;  // 32 registers
 #else
 constexpr int kLanes = 4, kRows = 6;  // 16 registers
 #endif
@@ -114,7 +112,7 @@ void multiply_int8(const uint32_t* x, const uint32_t* panel, int64_t words, floa
 
 constexpr ProductTile make_tile(int64_t group, ProductTile::Multiply* third, ProductTile::Multiply* two_thirds,
                                 ProductTile::Multiply* all) {
-  return {kRows, 2 * kLanes, group, {third, two_thirds, all}};
+  return {kRows, 2 * kLanes, group, 1, {third, two_thirds, all}};
 }
 
 template <Precision kPrecision>

@@ -34,22 +34,13 @@ CLIP_ES_INLINE Moments moments(const float* x, int64_t width, float epsilon) {
   return {mean, 1.0f / __builtin_sqrtf(sum_of<2>(x, width, mean) / static_cast<float>(width) + epsilon)};
 }
 
-// The vectors that the level's registers hold; GCC splits comparisons of longer ones into scalars.
-#if defined(__AVX2__)
-using Floats = Float8;
-using FloatBits = Bits8;
-#else
-using Floats = Float4;
-using FloatBits = Bits4;
-#endif
-
 CLIP_ES_INLINE void take_larger(Floats& most, const Floats& other) { most = other > most ? other : most; }
 
 // The largest of `start` and all changed elements. The change is passed as two functions: one for a vector, one for a single element.
 // Written with vectors, because Clang does not vectorise a loop that only takes the maximum.
 template <class Change, class ChangeOne>
 CLIP_ES_INLINE float largest_of(const float* x, int64_t count, float start, Change change, ChangeOne change_one) {
-  constexpr int64_t kLanes = sizeof(Floats) / sizeof(float), kStep = 4 * kLanes;
+  constexpr int64_t kStep = 4 * kFloatLanes;
   float most = start;
   int64_t i = 0;
   if (count >= kStep) {
@@ -58,14 +49,14 @@ CLIP_ES_INLINE float largest_of(const float* x, int64_t count, float start, Chan
     for (; i + kStep <= count; i += kStep)
       for (int64_t k = 0; k < 4; ++k) {
         Floats value;
-        load(value, x + i + k * kLanes);
+        load(value, x + i + k * kFloatLanes);
         change(value);
         take_larger(largest[k], value);
       }
     take_larger(largest[0], largest[1]);
     take_larger(largest[2], largest[3]);
     take_larger(largest[0], largest[2]);
-    for (int64_t k = 0; k < kLanes; ++k) most = largest[0][k] > most ? largest[0][k] : most;
+    for (int64_t k = 0; k < kFloatLanes; ++k) most = largest[0][k] > most ? largest[0][k] : most;
   }
   for (; i < count; ++i) {
     const float value = change_one(x[i]);

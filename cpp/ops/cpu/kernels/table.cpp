@@ -31,7 +31,7 @@ struct Pointee<T*> {
 CLIP_ES_KERNELS(CLIP_ES_DECLARE)
 extern const ProductTile product_tiles[3];
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 CLIP_ES_DECLARE(interleave_bfloat16)
 #else
 constexpr decltype(Kernels::interleave_bfloat16) interleave_bfloat16 = nullptr;

@@ -14,6 +14,16 @@ typedef float Float8 __attribute__((vector_size(32)));
 typedef uint32_t Bits4 __attribute__((vector_size(16)));
 typedef uint32_t Bits8 __attribute__((vector_size(32)));
 
+// For comparisons: vectors of floats that fit in a register of every CPU of the level. GCC splits comparisons of longer ones into scalars.
+#if defined(__AVX2__)
+typedef Float8 Floats;
+typedef Bits8 FloatBits;
+#else
+typedef Float4 Floats;
+typedef Bits4 FloatBits;
+#endif
+constexpr int64_t kFloatLanes = sizeof(Floats) / sizeof(float);
+
 template <class V>
 CLIP_ES_INLINE void load(V& v, const void* p) {
   std::memcpy(&v, p, sizeof v);

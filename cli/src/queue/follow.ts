@@ -1,0 +1,223 @@
+import { type Job, Queue, QueueEvents } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { unlessAborted } from '../shared/wait.js'
+import type { DatasetItem } from '../sources/dataset.js'
+import { type Group, type JobData, type NewJob, newJob, type PhotoOutcome } from './jobs.js'
+import { Ledgers } from './ledger.js'
+import { hasRun, type Keys } from './runs.js'
+
+/** Redis does not have the queue any more: it was restarted without its data, or somebody deleted it. */
+export class QueueLost extends Error {}
+
+/** Who wants to know what happens to the photos. */
+export interface Listener {
+  /** A photo is done or has failed. Called once for each photo, and again after `again`. */
+  ended(item: DatasetItem, outcome: PhotoOutcome): void
+  /** A photo that had failed will be done again. */
+  again(item: DatasetItem): void
+}
+
+export interface FollowOptions {
+  redis: Redis
+  keys: Keys
+  /** The run's id. */
+  run: string
+  groups: Iterable<Group>
+  /** How a photo's path is written in jobs. */
+  pathOf(item: DatasetItem): string
+  listener: Listener
+  signal: AbortSignal
+  /** Called about once a second: throws if somebody else has taken the run over. */
+  check(): Promise<void>
+  /** Jobs in the queue that have not ended: more are added as they end. */
+  lookAhead?: number
+}
+
+interface OpenJob {
+  /** All photos of the group: a job that an earlier producer added may have others of them than this one's. */
+  all: readonly DatasetItem[]
+  /** Places in the group of the photos to report. */
+  left: readonly number[]
+  /** Those that were reported, by their place. */
+  reported: Map<number, PhotoOutcome>
+  failed: boolean
+}
+
+const defaultLookAhead = 1000
+const batch = 100 // jobs in one call of Redis
+const pause = 1000 // milliseconds between two looks at the queue, if nothing happens
+const betweenAudits = 5000 // milliseconds
+
+/** Puts groups of photos into a run's queue and follows them to their end. `lookAhead` bounds the memory, here and in Redis. */
+export class Follower {
+  readonly #queue: Queue<JobData>
+  readonly #events: QueueEvents
+  readonly #ledgers: Ledgers
+  readonly #groups: Iterator<Group>
+  readonly #open = new Map<string, OpenJob>()
+  #unfinished = 0
+  #exhausted = false
+  #draining = false
+  #audited = performance.now()
+  #wake = (): void => undefined
+
+  constructor(readonly options: FollowOptions) {
+    const { redis, keys, run, groups } = options
+    this.#queue = new Queue(run, { connection: redis, prefix: keys.prefix })
+    this.#events = new QueueEvents(run, { connection: redis, prefix: keys.prefix })
+    this.#ledgers = new Ledgers(redis, keys, run)
+    this.#groups = groups[Symbol.iterator]()
+    this.#queue.on('error', () => undefined) // redis.ts reports them
+    this.#events.on('error', () => undefined)
+    this.#events.on('progress', ({ jobId, data }) => this.#onProgress(jobId, data as [number, PhotoOutcome]))
+    this.#events.on('completed', () => this.#wake())
+    this.#events.on('failed', () => this.#wake())
+  }
+
+  /** The photo of a job that has not ended. */
+  photo(job: string, place: number): DatasetItem | undefined {
+    return this.#open.get(job)?.all[place]
+  }
+
+  /**
+   * Photos that were not reported at the end are still to be done, or were done while Redis lost their job: the journal knows.
+   * @returns false if an operator drains the run
+   * @throws QueueLost, and the reason of the signal
+   */
+  async run(): Promise<boolean> {
+    const { signal } = this.options
+    for (;;) {
+      if (await unlessAborted(signal, this.#step())) return !this.#draining || this.#exhausted // Redis may not answer
+      await unlessAborted(signal, this.#sleep())
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#wake()
+    await Promise.all([this.#events.close(), this.#queue.close()].map((closed) => closed.catch(() => undefined)))
+  }
+
+  #sleep(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, pause)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  /** True at the end. */
+  async #step(): Promise<boolean> {
+    const { redis, keys, run, check } = this.options
+    await check()
+    if (!(await hasRun(redis, keys, run))) throw new QueueLost('Redis has lost the queue')
+    this.#draining = (await redis.exists(keys.drain(run))) === 1
+    if (!this.#draining) await this.#refill()
+    while (await this.#collectCompleted()) if (!this.#draining) await this.#refill()
+    await this.#collectFailed()
+    if (performance.now() - this.#audited > betweenAudits) await this.#audit()
+    return this.#unfinished === 0 && (this.#exhausted || this.#draining)
+  }
+
+  async #refill(): Promise<void> {
+    const { lookAhead = defaultLookAhead, signal } = this.options
+    while (!this.#exhausted && this.#unfinished < lookAhead && !signal.aborted) {
+      const jobs: NewJob[] = []
+      while (jobs.length < batch && this.#unfinished < lookAhead) {
+        const next = this.#groups.next()
+        this.#exhausted = next.done === true
+        if (next.done) break
+        jobs.push(this.#opened(next.value))
+      }
+      if (jobs.length) await this.#queue.addBulk(jobs)
+    }
+  }
+
+  #opened(group: Group): NewJob {
+    const { run, pathOf } = this.options
+    const job = newJob(run, group, pathOf)
+    const left = job.data.photos.map(([place]) => place)
+    this.#open.set(job.opts.jobId, { all: group.all, left, reported: new Map(), failed: false })
+    this.#unfinished++
+    return job
+  }
+
+  #onProgress(id: string, [place, outcome]: [number, PhotoOutcome]): void {
+    const open = this.#open.get(id)
+    if (open) this.#report(open, place, outcome)
+  }
+
+  #report(open: OpenJob, place: number, outcome: PhotoOutcome): void {
+    if (!open.left.includes(place) || open.reported.has(place)) return
+    open.reported.set(place, outcome)
+    this.options.listener.ended(open.all[place] as DatasetItem, outcome)
+  }
+
+  /** Reports jobs that are done and removes them. Jobs that an earlier producer added count as far as they are this one's. */
+  async #collectCompleted(): Promise<boolean> {
+    const jobs = (await this.#queue.getCompleted(0, 499)).filter((job) => job?.id !== undefined)
+    for (let i = 0; i < jobs.length; i += batch) await Promise.all(jobs.slice(i, i + batch).map((job) => this.#complete(job)))
+    return jobs.length > 0
+  }
+
+  async #complete(job: Job<JobData>): Promise<void> {
+    const id = job.id as string
+    const open = this.#open.get(id)
+    if (open) {
+      await this.#reportLedger(id, open)
+      this.#forget(id)
+    }
+    await job.remove()
+    await this.#ledgers.remove(id)
+  }
+
+  async #reportLedger(id: string, open: OpenJob): Promise<void> {
+    for (const [place, outcome] of (await this.#ledgers.read(id)).outcomes) this.#report(open, place, outcome)
+  }
+
+  /** Failed jobs stay in the queue, so that an operator can have them done again. */
+  async #collectFailed(): Promise<void> {
+    const failed = new Set<string>()
+    for (const job of await this.#queue.getFailed(0, -1)) {
+      const id = job?.id
+      const open = id === undefined ? undefined : this.#open.get(id)
+      if (id === undefined || open === undefined) continue
+      failed.add(id)
+      if (open.failed) continue
+      await this.#reportLedger(id, open)
+      for (const place of open.left) this.#report(open, place, { failed: job.failedReason ?? 'its job failed' })
+      open.failed = true
+      this.#unfinished--
+    }
+    for (const [id, open] of this.#open) if (open.failed && !failed.has(id)) this.#reopen(open)
+  }
+
+  #reopen(open: OpenJob): void {
+    for (const [place, outcome] of open.reported) {
+      if (!('failed' in outcome)) continue
+      open.reported.delete(place)
+      this.options.listener.again(open.all[place] as DatasetItem)
+    }
+    open.failed = false
+    this.#unfinished++
+  }
+
+  /** Forgets jobs that the queue does not have any more: drained, or lost. The journal knows which of their photos are done. */
+  async #audit(): Promise<void> {
+    const ids = [...this.#open.keys()]
+    for (let i = 0; i < ids.length; i += batch) {
+      const some = ids.slice(i, i + batch)
+      const pipeline = this.options.redis.pipeline()
+      for (const id of some) pipeline.exists(this.#queue.toKey(id))
+      const found = (await pipeline.exec()) ?? []
+      for (const [place, id] of some.entries()) if (found[place]?.[1] === 0) this.#forget(id)
+    }
+    this.#audited = performance.now()
+  }
+
+  #forget(id: string): void {
+    if (this.#open.get(id)?.failed === false) this.#unfinished--
+    this.#open.delete(id)
+  }
+}

@@ -1,0 +1,67 @@
+import type { Redis } from 'ioredis'
+import type { PhotoOutcome } from './jobs.js'
+import type { Keys } from './runs.js'
+
+/** What Redis knows of the photos of a job. */
+export interface Ledger {
+  /** By the photo's place in its group. */
+  outcomes: Map<number, PhotoOutcome>
+  /** How often photos were begun by workers that ended before the photo was done. */
+  lost: Map<number, number>
+}
+
+const life = 7 * 24 * 3600 // seconds: for jobs that nobody ends
+
+/**
+ * The photos of a job, in a hash: `oN` is the outcome of photo N. `sN` counts how often it was begun; it is removed when the photo ends. So what is
+ * left of a dead worker are the photos that it was working on.
+ */
+export class Ledgers {
+  constructor(
+    readonly redis: Redis,
+    readonly keys: Keys,
+    readonly run: string,
+  ) {}
+
+  #key(job: string): string {
+    return this.keys.photos(this.run, job)
+  }
+
+  async read(job: string): Promise<Ledger> {
+    const ledger: Ledger = { outcomes: new Map(), lost: new Map() }
+    for (const [field, value] of Object.entries(await this.redis.hgetall(this.#key(job)))) {
+      const photo = Number(field.slice(1))
+      if (field.startsWith('o')) ledger.outcomes.set(photo, JSON.parse(value) as PhotoOutcome)
+      else ledger.lost.set(photo, Number(value))
+    }
+    return ledger
+  }
+
+  /** Before a photo is begun. */
+  async begin(job: string, photo: number): Promise<void> {
+    await this.redis.multi().hincrby(this.#key(job), `s${photo}`, 1).expire(this.#key(job), life).exec()
+  }
+
+  /** After its files and its line of the journal are written. */
+  async end(job: string, photo: number, outcome: PhotoOutcome): Promise<void> {
+    const key = this.#key(job)
+    await this.redis.multi().hset(key, `o${photo}`, JSON.stringify(outcome)).hdel(key, `s${photo}`).exec()
+  }
+
+  /** A photo was begun, and not done for a reason that is not the photo's. */
+  async giveUp(job: string, photo: number): Promise<void> {
+    await this.redis.hdel(this.#key(job), `s${photo}`)
+  }
+
+  /** Forgets failures, so that these photos are done again. Returns their number. */
+  async forgiveFailures(job: string): Promise<number> {
+    const { outcomes } = await this.read(job)
+    const failed = [...outcomes].filter(([, outcome]) => 'failed' in outcome).map(([photo]) => photo)
+    if (failed.length) await this.redis.hdel(this.#key(job), ...failed.flatMap((photo) => [`o${photo}`, `s${photo}`]))
+    return failed.length
+  }
+
+  async remove(...jobs: string[]): Promise<void> {
+    if (jobs.length) await this.redis.unlink(...jobs.map((job) => this.#key(job)))
+  }
+}

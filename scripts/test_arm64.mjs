@@ -1,0 +1,62 @@
+// node scripts/test_arm64.mjs: builds the C++ tests for arm64 Linux in build-arm64/ with Debian's cross compiler, and runs a selection of
+// them in the emulator qemu at every CPU level, on a CPU with all instructions and on an old one. Prints `C++ tests: N passed, …` for each
+// run. Packages: g++-aarch64-linux-gnu, qemu-user-static. Without them it prints `skipped: …` and ends with status 0.
+import { spawnSync } from 'node:child_process'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
+const build = 'build-arm64'
+const emulator = 'qemu-aarch64-static'
+
+/** The kernels against their twins. The kernels' tests run all levels of the CPU by themselves. */
+const kernels = ['kernels_test', 'denormals_test', 'packed_matmul_test']
+/** The whole engine against the golden results, and the parts of it that have the most code of their own for arm64. */
+const golden = ['golden_test']
+const engine = [
+  ...golden,
+  'golden_segmenter_test',
+  'attention_test',
+  'softmax_gradcam_test',
+  'crf_mask_test',
+  'crf_position_test',
+  'resize_test',
+]
+
+/** CPU of the emulator, level (the best one if empty), tests. The products, and so the golden results, differ between levels. */
+const runs = [
+  ['max', 'bf16_i8mm', [...kernels, ...engine]],
+  ['max', 'dotprod', golden],
+  ['cortex-a53', 'baseline', [...kernels, ...golden]],
+]
+
+function start(command, args, env = {}) {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  if (error) console.error(`${command}: ${error.message}`)
+  return status === 0
+}
+
+function compile() {
+  const toolchain = '-DCMAKE_TOOLCHAIN_FILE=cmake/linux-arm64.cmake'
+  const options = [toolchain, '-DCLIP_ES_WERROR=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
+  const ninja = spawnSync('ninja', ['--version']).error === undefined ? ['-G', 'Ninja'] : []
+  return (
+    start('cmake', ['-S', '.', '-B', build, ...ninja, ...options]) &&
+    start('cmake', ['--build', build, '--parallel', '--target', 'clip_es_test'])
+  )
+}
+
+function test([cpu, level, tests]) {
+  console.log(`\nC++ tests for arm64, -cpu ${cpu}, CLIP_ES_CPU=${level}`)
+  const chosen = tests.flatMap((name) => ['--only', name])
+  const program = ['-L', '/usr/aarch64-linux-gnu', '-cpu', cpu, `${build}/clip_es_test`, ...chosen]
+  return start(emulator, program, { CLIP_ES_CPU: level, CLIP_ES_GOLDEN_FULL: undefined, CLIP_ES_LIBTORCH: undefined })
+}
+
+const missing = ['aarch64-linux-gnu-g++', emulator].find((name) => spawnSync(name, ['--version']).error !== undefined)
+if (missing) console.log(`skipped: the tests for arm64, because there is no ${missing}`)
+else if (!compile()) process.exitCode = 1
+else {
+  const passed = [start(process.execPath, ['scripts/count_instructions.mjs', build]), ...runs.map(test)]
+  process.exitCode = passed.every(Boolean) ? 0 : 1
+}

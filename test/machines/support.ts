@@ -1,0 +1,227 @@
+// A real redis-server, and real producers and workers.
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import * as assert from 'uvu/assert'
+import { type JournalEntry, readJournal } from '../../cli/src/results/journal.js'
+import { makeDemoSet } from '../e2e/demo_set.js'
+
+const main = join(__dirname, '../../cli/dist/main.js')
+
+/** Why tests of this kind cannot run here, or undefined. */
+export const lacksRedis: string | undefined =
+  spawnSync('redis-server', ['--version']).error && 'there is no redis-server: install it'
+
+export const sleep = (seconds: number): Promise<void> => new Promise((wake) => setTimeout(wake, 1000 * seconds))
+
+/** Waits until a condition holds, and fails if it takes too long. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>, seconds = 240): Promise<void> {
+  const end = performance.now() + 1000 * seconds
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
+    await sleep(0.05)
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  return port
+}
+
+/** A process with what it has printed. */
+export class Program {
+  output = ''
+  readonly ended: Promise<number | null>
+  isRunning = true
+
+  constructor(
+    readonly child: ChildProcess,
+    readonly name: string,
+  ) {
+    child.stdout?.on('data', (text) => (this.output += text))
+    child.stderr?.on('data', (text) => (this.output += text))
+    this.ended = once(child, 'close').then(([status]) => {
+      this.isRunning = false
+      return status as number | null
+    })
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.child.kill(name)
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL')
+    await this.ended
+  }
+
+  async says(pattern: RegExp, seconds = 240): Promise<void> {
+    await until(`${this.name} says ${pattern}; it says:\n${this.output}`, () => pattern.test(this.output), seconds)
+  }
+}
+
+export interface StartOptions {
+  env?: Record<string, string>
+  /** A command in front, such as ip netns exec NAME. */
+  before?: string[]
+  cwd?: string
+  /** The command's main.js: another version. */
+  program?: string
+}
+
+/** A folder with a data set, a Redis and everything that runs there. */
+export class Place {
+  readonly folder = mkdtempSync(join(tmpdir(), 'clip-es-machines-'))
+  readonly #programs: Program[] = []
+  host = '127.0.0.1'
+  #port = 0
+  #redis: Program | undefined
+  #redisOptions: string[] = []
+
+  path = (...parts: string[]): string => join(this.folder, ...parts)
+
+  get url(): string {
+    return `redis://${this.host}:${this.#port}`
+  }
+
+  /** A data set of small photos: set/photos, set/labels.csv. */
+  async makePhotos(count: number, size = 48): Promise<void> {
+    await makeDemoSet(this.path('large'), Math.min(count, 60))
+    const lines = readFileSync(this.path('large/labels.csv'), 'utf8').trim().split('\n').slice(1)
+    const named: string[] = []
+    for (let i = 0; i < count; i++) {
+      const [photo = '', labels] = (lines[i % lines.length] as string).split(',')
+      const name = `${String(Math.floor(i / 100)).padStart(2, '0')}/${String(i).padStart(4, '0')}.png`
+      mkdirSync(this.path('set/photos', name.slice(0, 2)), { recursive: true })
+      await sharp(this.path('large/photos', photo))
+        .resize(size + (i % 7), size)
+        .modulate({ brightness: 0.8 + 0.01 * (i % 40) })
+        .toFile(this.path('set/photos', name))
+      named.push(`${name},${labels}`)
+    }
+    writeFileSync(this.path('set/labels.csv'), `image,labels\n${named.join('\n')}\n`)
+  }
+
+  /** Starts a Redis, on the same port as before. */
+  async startRedis(...options: string[]): Promise<void> {
+    this.#port ||= await freePort()
+    this.#redisOptions = options
+    mkdirSync(this.path('redis'), { recursive: true })
+    const own = ['--port', String(this.#port), '--dir', this.path('redis'), '--save', '', '--protected-mode', 'no']
+    this.#redis = this.#keep(spawn('redis-server', [...own, ...options], { stdio: ['ignore', 'pipe', 'pipe'] }), 'redis-server')
+    await this.#redis.says(/Ready to accept connections/)
+  }
+
+  async killRedis(): Promise<void> {
+    await this.#redis?.kill()
+  }
+
+  /** Without an append-only file it comes back empty. */
+  restartRedis = (): Promise<void> => this.startRedis(...this.#redisOptions)
+
+  #keep(child: ChildProcess, name: string): Program {
+    const program = new Program(child, name)
+    this.#programs.push(program)
+    return program
+  }
+
+  start(args: string[], { env, before = [], cwd, program = main }: StartOptions = {}): Program {
+    const [command = '', ...rest] = [...before, process.execPath, program, ...args]
+    const { CLIP_ES_MODEL: _, ...own } = process.env
+    const child = spawn(command, rest, { cwd: cwd ?? this.folder, env: { ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    return this.#keep(child, args[0] as string)
+  }
+
+  /** @param options.stalledAfter seconds. Short, so that a test of a fault ends soon */
+  worker(args: string[] = [], { stalledAfter = 5, ...options }: StartOptions & { stalledAfter?: number } = {}): Program {
+    return this.start(['worker', this.url, '--threads', '1', '--stalled-after', String(stalledAfter), ...args], options)
+  }
+
+  /** A worker whose jobs go to nobody else, however slow this machine is: each photo is done once. */
+  patientWorker = (): Program => this.worker([], { stalledAfter: 600 })
+
+  readonly source = ['--folder', 'set/photos', '--labels', 'set/labels.csv']
+
+  producer(out: string, args: string[] = [], options?: StartOptions): Program {
+    return this.start(['dataset', ...this.source, '-o', out, '--queue', this.url, ...args], options)
+  }
+
+  async local(out: string, ...args: string[]): Promise<string> {
+    const program = this.start(['dataset', ...this.source, '-o', out, ...args])
+    await program.ended
+    return program.output
+  }
+
+  operate(operation: string, ...args: string[]): string {
+    const { CLIP_ES_MODEL: _, ...env } = process.env
+    return execFileSync(process.execPath, [main, 'queue', operation, this.url, ...args], {
+      encoding: 'utf8',
+      env,
+      cwd: this.folder,
+    })
+  }
+
+  /** Ends every process but Redis. */
+  async stop(): Promise<void> {
+    for (const program of this.#programs) if (program.isRunning && program !== this.#redis) await program.kill()
+  }
+
+  async remove(): Promise<void> {
+    await this.stop()
+    await this.killRedis()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** Files below a folder by name, with their content. */
+  files(folder: string): Map<string, string> {
+    if (!existsSync(this.path(folder))) return new Map()
+    const entries = readdirSync(this.path(folder), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+    const paths = entries.map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort()
+    return new Map(paths.map((path) => [path.slice(this.path(folder).length + 1), readFileSync(path, 'base64')]))
+  }
+
+  /** The lines of the journal of all processes that tell of a success. */
+  journalLines(out: string): JournalEntry[] {
+    return readdirSync(this.path(out, 'journal'))
+      .filter((name) => name.endsWith('.jsonl'))
+      .flatMap((name) => readFileSync(this.path(out, 'journal', name), 'utf8').split('\n'))
+      .flatMap((line) => (line.startsWith('{') && line.endsWith('}') ? [JSON.parse(line) as JournalEntry] : []))
+      .filter(({ failed }) => failed === undefined)
+  }
+
+  /** Nothing is lost, doubled or half written: the same files as a local run, byte for byte, and the same entries of the journal. */
+  assertSame(out: string, local: string, except: readonly string[] = []): void {
+    const expected = this.files(join(local, 'masks'))
+    for (const id of except) expected.delete(`${id}.png`)
+    const found = this.files(join(out, 'masks'))
+    assert.equal([...found.keys()], [...expected.keys()], 'the same masks')
+    for (const [name, bytes] of expected) assert.ok(found.get(name) === bytes, `${name} differs from the local run's`)
+    const entries = (folder: string): string[] =>
+      [...readJournal(this.path(folder)).values()]
+        .filter(({ failed, id }) => failed === undefined && !except.includes(id))
+        .sort((a, b) => (a.id < b.id ? -1 : 1))
+        .map((entry) => JSON.stringify(entry))
+    const [made, wanted] = [entries(out), entries(local)]
+    assert.is(made.length, wanted.length, 'as many entries in the journal')
+    assert.is(
+      made.find((entry, i) => entry !== wanted[i]),
+      undefined,
+      'the same journal',
+    )
+    for (const name of readdirSync(this.path(out)))
+      if (name.startsWith('.partial')) assert.equal(readdirSync(this.path(out, name)), [], 'no half file')
+  }
+}
+
+/** NODE_OPTIONS of a process that has a script in front of everything else. */
+export function withScript(place: Place, name: string, script: string): Record<string, string> {
+  writeFileSync(place.path(name), script)
+  return { NODE_OPTIONS: `--require ${place.path(name)}` }
+}
