@@ -1,5 +1,5 @@
 // npm test [-- SUITE…]: runs test suites, each file in its own process, and prints `N passed, N failed, N skipped` as the last line.
-// Installs nothing, except the Node.js versions of the suite node-versions, in a temporary folder. Compiles what is older than its
+// Installs nothing, except the Node.js versions of the suites node-versions and platforms, in temporary folders. Compiles what is older than its
 // sources: dist/, the add-on, and the C++ tests in build-native/.
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -10,6 +10,7 @@ import { ensureAddon } from './build_addon.mjs'
 import { add, failure, none, notes } from './test/counts.mjs'
 import { runCppTests } from './test/cpp.mjs'
 import { runNodeVersions } from './test/node_versions.mjs'
+import { runPlatforms } from './test/platforms.mjs'
 import { runNode } from './test/process.mjs'
 import { checkTypes, tsc } from './test/types.mjs'
 import { runUvuFile, testFiles, uvuSuite } from './test/uvu.mjs'
@@ -29,6 +30,7 @@ const suites = {
   machines: { ...uvuSuite(testFiles('test/machines')), needsAddon: true }, // one worker: each test has many processes
   package: { ...uvuSuite(testFiles('test/package')), needsAddon: true }, // one worker: they build in the checkout
   'node-versions': { exists: true, run: runNodeVersions, needsAddon: true },
+  platforms: { exists: true, run: runPlatforms },
   second: { exists: existsSync(secondLibTorch), run: () => runUvuFile(secondLibTorch), needsAddon: true },
   stress: { ...uvuSuite(testFiles('test/stress')), needsAddon: true },
 }

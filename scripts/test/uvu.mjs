@@ -21,6 +21,15 @@ function countEqualNumbers(files) {
     .reduce(add, none)
 }
 
+/** The totals that uvu prints at the end. */
+export function uvuTotals(output) {
+  const lastNumber = (word) => {
+    const found = [...output.matchAll(new RegExp(`^\\s*${word}:\\s+(\\d+)`, 'gm'))].at(-1)
+    return Number(found?.[1] ?? Number.NaN)
+  }
+  return { total: lastNumber('Total'), passed: lastNumber('Passed'), skipped: lastNumber('Skipped') }
+}
+
 /**
  * Runs one file and counts its tests.
  * @param program the Node.js that runs it
@@ -31,12 +40,7 @@ export async function runUvuFile(file, { run = runNode, imports = [], quiet = fa
   if (!quiet) console.log(`\n${file}`)
   const result = await run([...['tsx', ...imports].flatMap((name) => ['--import', name]), file], { quiet })
   if (quiet) console.log(`\n${file}\n${result.output}`)
-  const lastNumber = (word) => {
-    const found = [...result.output.matchAll(new RegExp(`^\\s*${word}:\\s+(\\d+)`, 'gm'))].at(-1)
-    return Number(found?.[1] ?? Number.NaN)
-  }
-  const totals = { total: lastNumber('Total'), passed: lastNumber('Passed'), skipped: lastNumber('Skipped') }
-  const counts = countTests(file, result, totals)
+  const counts = countTests(file, result, uvuTotals(result.output))
   if (!/\.only\(/.test(readFileSync(file, 'utf8'))) return counts
   return add(counts, failure(`${file} calls test.only(), so its other tests did not run: remove it`))
 }

@@ -1,13 +1,12 @@
 // Helpers of the archive tests: temporary files with given bytes, and archives that are built by hand. The checksums of these archives are
 // correct, so that tests can put wrong content into them.
 #pragma once
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <random>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -28,14 +27,12 @@ inline std::string read_file(const std::string& path) {
 // A temporary file. The destructor deletes it.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(std::string_view bytes = {}) : path_(std::filesystem::temp_directory_path() / "clip-es-test-XXXXXX") {
-    fd_ = mkstemp(path_.data());
-    if (fd_ < 0) throw std::runtime_error("cannot write " + path_);
+  explicit TemporaryFile(std::string_view bytes = {}) : path_((std::filesystem::temp_directory_path() / unused_name()).string()) {
     write(bytes);
   }
   ~TemporaryFile() {
-    close(fd_);
-    unlink(path_.c_str());
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
@@ -43,17 +40,18 @@ class TemporaryFile {
   const std::string& path() const { return path_; }
 
   void write(std::string_view bytes) {
-    const bool written = pwrite(fd_, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size());
-    if (!written) throw std::runtime_error("cannot write " + path_);
-    cut(bytes.size());
+    std::ofstream out(path_, std::ios::binary);
+    if (!out.write(bytes.data(), static_cast<std::streamsize>(bytes.size())).flush()) throw std::runtime_error("cannot write " + path_);
   }
-  void cut(size_t size) {
-    if (ftruncate(fd_, static_cast<off_t>(size)) != 0) throw std::runtime_error("cannot shorten " + path_);
-  }
+  void cut(size_t size) { std::filesystem::resize_file(path_, size); }
 
  private:
+  static std::string unused_name() {
+    std::random_device random;
+    return "clip-es-test-" + std::to_string(random()) + std::to_string(random());
+  }
+
   std::string path_;
-  int fd_ = -1;
 };
 
 template <class T>

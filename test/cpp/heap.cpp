@@ -4,25 +4,10 @@
 #include <cstdlib>
 #include <new>
 
-extern "C" const char __executable_start, etext;  // from the linker: the limits of this program's code
-
 namespace {
 
 std::atomic<int> watches{0};
 std::atomic<uint64_t> requests{0};
-
-[[maybe_unused]] void* allocate(size_t bytes, size_t alignment, const void* caller) {
-  const auto at = static_cast<const char*>(caller);
-  if (watches.load(std::memory_order_relaxed) && at >= &__executable_start && at < &etext) ++requests;
-  if (bytes == 0) bytes = 1;
-  return alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__ ? std::malloc(bytes)
-                                                       : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-}
-
-[[maybe_unused]] void* or_throw(void* p) {
-  if (!p) throw std::bad_alloc();
-  return p;
-}
 
 }  // namespace
 
@@ -33,7 +18,26 @@ HeapWatch::HeapWatch() {
 HeapWatch::~HeapWatch() { --watches; }
 uint64_t HeapWatch::count() const { return requests; }
 
-#ifndef __SANITIZE_ADDRESS__
+#if !defined(__SANITIZE_ADDRESS__) && defined(__ELF__)
+extern "C" const char __executable_start, etext;  // from the linker: the limits of this program's code
+
+namespace {
+
+void* allocate(size_t bytes, size_t alignment, const void* caller) {
+  const auto at = static_cast<const char*>(caller);
+  if (watches.load(std::memory_order_relaxed) && at >= &__executable_start && at < &etext) ++requests;
+  if (bytes == 0) bytes = 1;
+  return alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__ ? std::malloc(bytes)
+                                                       : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+}
+
+void* or_throw(void* p) {
+  if (!p) throw std::bad_alloc();
+  return p;
+}
+
+}  // namespace
+
 // The other forms of new and delete call these.
 void* operator new(size_t bytes) { return or_throw(allocate(bytes, 1, __builtin_return_address(0))); }
 void* operator new[](size_t bytes) { return or_throw(allocate(bytes, 1, __builtin_return_address(0))); }

@@ -48,7 +48,11 @@ export function platformCheck(): Check {
   const glibc = familySync() === GLIBC ? (versionSync() ?? undefined) : undefined // the family is null on systems other than Linux
   const values = { platform, arch, glibc }
   const detail = `${platform} ${arch}${glibc ? `, glibc ${glibc}` : ''}`
-  if (platform !== 'linux') return wrong('platform', detail, 'use Linux: this version is for no other system', values)
+  if (platform === 'win32' && arch === 'x64') return ok('platform', detail, values)
+  if (platform === 'darwin')
+    return warning('platform', detail, 'nobody has tested this version on macOS yet: run npx clip-es demo first', values)
+  if (platform !== 'linux')
+    return wrong('platform', detail, 'use Linux, macOS, or Windows on x64: this version is for no other system', values)
   if (!glibc)
     return wrong('platform', `${detail}, not glibc`, 'use a system with glibc, such as Debian, Ubuntu or Fedora', values)
   if (isOlder(glibc, oldestGlibc))
@@ -74,7 +78,7 @@ const extensions: Readonly<Record<string, string>> = {
   i8mm: 'i8mm',
 }
 
-/** The extensions that Linux reports for this CPU; empty on other systems. */
+/** The extensions that Linux reports for this CPU; empty on other systems, which do not tell. */
 export function cpuFlags(): Set<string> {
   try {
     return new Set(
@@ -94,8 +98,10 @@ export function cpuCheck(): Check {
   const model = cpus()[0]?.model.trim() || 'unknown model'
   const [cores, threads] = [defaultThreads(), cpus().length]
   const values = { model, cores, threads, extensions: has }
-  const detail = `${model}, ${cores} cores used by default, ${threads} threads; ${has.join(', ') || (process.arch === 'x64' ? 'no AVX2' : 'no dot products')}`
-  if (process.arch === 'x64' && !flags.has('avx2'))
+  const none = process.arch === 'x64' ? 'no AVX2' : 'no dot products'
+  const known = flags.size ? `; ${has.join(', ') || none}` : ''
+  const detail = `${model}, ${cores} cores used by default, ${threads} threads${known}`
+  if (process.arch === 'x64' && flags.size && !flags.has('avx2'))
     return warning('CPU', detail, 'without AVX2 everything works, many times slower: use a CPU made after 2013', values)
   return ok('CPU', detail, values)
 }

@@ -1,4 +1,4 @@
-import { basename, normalize, resolve } from 'node:path'
+import { basename, normalize, resolve, sep } from 'node:path'
 import { ownPicture } from 'clip-es/support'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { existingPath } from '../files/existing.js'
@@ -83,7 +83,8 @@ async function list(arg: string, results: string, leftOut: LeftOut): Promise<Lis
     const kind = kindOf(path)
     if (kind?.isDirectory()) return { ...listFolder(path, results, leftOut), folder: true }
     if (kind) return { ...listFile(path, leftOut), folder: false }
-    if (isDynamicPattern(arg)) return { ...(await listPattern(arg, results, leftOut)), folder: false }
+    const pattern = arg.replaceAll(sep, '/') // on Windows, a backslash is no escape
+    if (isDynamicPattern(pattern)) return { ...(await listPattern(pattern, results, leftOut)), folder: false }
     return { ...nothing(arg, missing(arg)), folder: false }
   } catch (error) {
     return { ...nothing(arg, (error as Error).message), folder: false }

@@ -1,0 +1,47 @@
+// The compiler of the prebuilds: zig, which contains clang and the C and C++ libraries of every platform. scripts/prebuild/package-lock.json
+// has its version and checksums. It is installed when it is first needed, because it has 400 MB and only releases need it.
+import { spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const folder = dirname(fileURLToPath(import.meta.url))
+const packages = join(folder, 'node_modules/@zigc')
+const zig = join(packages, 'linux-x64/bin/zig')
+
+/** How to run zig, or undefined if it is not installed. */
+export function zigCompiler() {
+  const lib = join(packages, 'lib')
+  if (!existsSync(zig) || !existsSync(join(lib, 'std'))) return undefined
+  return { command: zig, env: { ...process.env, ZIG_LIB_DIR: lib } }
+}
+
+export function installZig() {
+  if (zigCompiler()) return
+  console.log('Installing zig in scripts/prebuild/node_modules')
+  const { status } = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder, stdio: 'inherit' })
+  if (status !== 0) throw new Error('npm cannot install zig: run npm ci in scripts/prebuild, which says why')
+}
+
+/**
+ * Writes programs that CMake can call, in `at`: each is one command of zig for the target. The compiler is called clang++, so that ccache
+ * knows how to treat it.
+ * @returns the options for CMake
+ */
+export function zigTools(target, at) {
+  mkdirSync(at, { recursive: true })
+  const tool = (name, command) => {
+    const file = join(at, name)
+    writeFileSync(file, `#!/bin/sh\nZIG_LIB_DIR='${join(packages, 'lib')}' exec '${zig}' ${command} "$@"\n`)
+    chmodSync(file, 0o755)
+    return file
+  }
+  return [
+    `-DCMAKE_SYSTEM_NAME=${target.system}`,
+    `-DCMAKE_SYSTEM_PROCESSOR=${target.processor}`,
+    `-DCMAKE_CXX_COMPILER=${tool('clang++', `c++ -target ${target.zig}`)}`,
+    `-DCMAKE_AR=${tool('ar', 'ar')}`,
+    `-DCMAKE_RANLIB=${tool('ranlib', 'ranlib')}`,
+    `-DCMAKE_RC_COMPILER=${tool('rc', 'rc')}`,
+  ]
+}
