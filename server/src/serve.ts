@@ -78,7 +78,8 @@ function sendProblemSafely(error: unknown, request: FastifyRequest, reply: Fasti
 function createApp(options: ServeOptions): FastifyInstance {
   const { tls, trustProxy = false, limits } = options
   const { uploadTime } = { ...defaultLimits, ...limits }
-  const timeouts = { headersTimeout: uploadTime, connectionsCheckingInterval: 5000 }
+  const requestTimeout = uploadTime + 5000 // limits.uploadTime comes first, and has a better message
+  const timeouts = { headersTimeout: uploadTime, requestTimeout, connectionsCheckingInterval: 5000 }
   return fastify({
     ...loggerOf(options.log),
     ...(tls ? { https: { ...timeouts, cert: readPem(tls.cert), key: readPem(tls.key) } } : { http: timeouts }),
@@ -87,7 +88,7 @@ function createApp(options: ServeOptions): FastifyInstance {
     genReqId: () => crypto.randomUUID(),
     forceCloseConnections: 'idle',
     return503OnClosing: false, // drain() refuses what is refused, with our errors
-    requestTimeout: uploadTime + 5000, // limits.uploadTime comes first, and has a better message
+    requestTimeout,
     frameworkErrors: sendProblemSafely,
     clientErrorHandler: answerClientError,
     pluginTimeout: 0, // a large model takes longer to load than Fastify lets plugins take

@@ -158,7 +158,7 @@ packageTest('npm pack of the server has only compiled files', () => {
   tarballs.server = file
   for (const path of ['dist/index.js', 'dist/esm.mjs', 'LICENSE', 'README.md']) assert.ok(paths.includes(path), String(paths))
   assert.equal(
-    paths.filter((path) => !/^(dist\/.*\.(m?js|css|html|d\.m?ts)|package\.json|README\.md|LICENSE)$/.test(path)),
+    paths.filter((path) => !/^(dist\/.*\.(m?js|css|html|svg|d\.m?ts)|package\.json|README\.md|LICENSE)$/.test(path)),
     [],
   )
 })
