@@ -1,12 +1,11 @@
 #include "ops/cpu/cpu_level.h"
 
-#include <cstdlib>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "core/cpu_features.h"
 #include "core/error.h"
+#include "core/platform/environment.h"
 
 namespace clip_es::ops {
 
@@ -72,10 +71,7 @@ const CpuLevel& find_cpu_level(std::string_view name) {
 }
 
 const CpuLevel& cpu_level() {
-  static const CpuLevel& level = [] {
-    const char* name = std::getenv("CLIP_ES_CPU");
-    return std::cref(find_cpu_level(name ? name : ""));
-  }();
+  static const CpuLevel& level = find_cpu_level(platform::environment_variable("CLIP_ES_CPU"));
   return level;
 }
 
