@@ -31,7 +31,7 @@ function showWork(): void {
   const { settings } = store
   const isOpen = photo !== undefined
   document.body.classList.toggle('open', isOpen)
-  show(byId('intro'), !isOpen)
+  byId('intro').classList.toggle('unseen', isOpen) // its heading stays the page's
   for (const id of ['question', 'tools', 'panel']) show(byId(id), isOpen)
   byId('scenes-title').textContent = isOpen ? 'Try another scene' : 'Or try a scene'
   if (photo) byId('photo-name').textContent = photo.name

@@ -90,7 +90,7 @@ browserTest('a link restores the scene, words and settings', async () => {
   const { page } = first
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
   await openScene(page, 3)
-  await page.locator('#words').fill('dog, apple, cat')
+  await change(page, () => page.locator('#words').fill('dog, apple, cat'))
   await change(page, () => page.locator('#mode input[value=auto]').check())
   await change(page, () => page.getByLabel('Dense CRF').check())
   await page.getByText('Thresholds').click()
