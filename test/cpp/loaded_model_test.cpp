@@ -33,7 +33,11 @@ struct Folder {
   }
 };
 
-std::string small_model() { return options().golden + kSmallModel; }
+// A copy of the small model for this file, because segmenters of other tests share the weights of the original.
+std::string small_model() {
+  static const fixture::TemporaryFile copy(fixture::read_file(options().golden + kSmallModel));
+  return copy.path();
+}
 
 SegmenterSettings settings_with(const Folder& folder, Precision precision = Precision::kFloat32) {
   return {.precision = precision, .threads = 1, .weights_folder = folder.path.string()};
