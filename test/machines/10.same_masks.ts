@@ -56,7 +56,8 @@ test("another root on the worker's machine, and a root that is another folder", 
   await wrong.says(
     /not for this worker: its folder of results is not \S+ here; name with --root the folder that is \S+ on the producer's machine/,
   )
-  assert.match(place.operate('status'), /refuses: /)
+  // A worker tells its state every few seconds.
+  await until('the status names the reason', () => /refuses: /.test(place.operate('status')))
   place.worker(['--root', place.path('mount/data')])
   assert.is(await producer.ended, 0, producer.output)
   place.assertSame('root', 'local')
