@@ -10,7 +10,7 @@ import { runUvuFile } from './uvu.mjs'
 const programs = [['test/node_versions/require.cjs'], ['test/node_versions/import.mjs'], ['cli/dist/main.js', 'doctor']]
 
 /** Integration tests that call most functions of the add-on, and take seconds. */
-const integrationTests = ['10.classes', '30.segment', '34.encode', '36.embeddings', '46.segment_all', '50.crf'].map(
+const integrationTests = ['10.classes', '30.segment', '37.encode', '38.embeddings', '45.segment_all', '50.crf'].map(
   (name) => `test/integration/${name}.ts`,
 )
 

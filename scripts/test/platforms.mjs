@@ -71,7 +71,9 @@ function copyPrograms(project) {
 async function makeProject({ os, cpu, node }, project) {
   mkdirSync(project)
   writeFileSync(join(project, 'package.json'), '{ "private": true }')
-  const packages = [await pack('clip-es', project), await pack('clip-es-cli', project), 'sharp@^0.35.5', node]
+  const packages = []
+  for (const workspace of ['clip-es', 'clip-es-server', 'clip-es-cli']) packages.push(await pack(workspace, project))
+  packages.push('sharp@^0.35.5', node)
   const flags = ['--force', `--os=${os}`, `--cpu=${cpu}`, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   const { status, ending } = await run('npm', ['install', ...flags, '--prefix', project, ...packages])
   if (status !== 0) return `npm cannot install ${node} and sharp (${ending})`

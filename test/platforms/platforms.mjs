@@ -6,8 +6,8 @@ import { wine } from './wine/wine.mjs'
 const tests = [
   'test/golden/10.api.ts', // every stage against the definition
   'test/integration/30.segment.ts',
-  'test/integration/34.encode.ts',
-  'test/integration/46.segment_all.ts',
+  'test/integration/37.encode.ts',
+  'test/integration/45.segment_all.ts',
   'test/integration/50.crf.ts',
 ]
 

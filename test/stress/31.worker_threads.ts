@@ -79,9 +79,10 @@ test('a worker thread is terminated, or exits, during a load or a large image', 
   const segmenting = program(async ({ load, words, photo }) => {
     const { parentPort } = require('node:worker_threads') as typeof import('node:worker_threads')
     const segmenter = await load()
-    const job = segmenter.segment(photo(1600, 1200), await words(segmenter))
+    const classes = await words(segmenter)
+    const jobs = Array.from({ length: 20 }, () => segmenter.segment(photo(1600, 1200), classes)) // more than end in the longest wait
     parentPort?.postMessage('at work')
-    await job
+    await Promise.all(jobs)
   })
   const exiting = program(async ({ load, words, photo }) => {
     const { parentPort } = require('node:worker_threads') as typeof import('node:worker_threads')
