@@ -36,6 +36,7 @@ async function bundle(file, project) {
     bundle: true,
     platform: 'node',
     target: 'node20',
+    mainFields: ['module', 'main'], // jsonc-parser's other form cannot be bundled
     tsconfigRaw: '{}', // without the paths that lead to ts/
     external: ['clip-es', 'clip-es/*', 'sharp'],
     plugins: [usePackage],

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import * as assert from 'uvu/assert'
-import { ClipEsError, type ErrorCode } from '../../ts/core/errors.js'
+import { ClipEsError, type ErrorCode } from '../../ts/index.js'
 
 export const root = resolve(__dirname, '../..')
 export const modelPath = join(root, 'models/emoji-clip.pt')

@@ -4,7 +4,7 @@ const { copyFileSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const { dirname, join } = require('node:path')
 const { pathToFileURL } = require('node:url')
-const { clip, load, photo, words } = require('./support.cjs')
+const { load, photo, words } = require('./support.cjs')
 
 const embedded = join(dirname(require.resolve('clip-es/package.json')), 'models/emoji-clip.pt')
 
@@ -17,7 +17,7 @@ async function main(folder) {
     const segmenter = await load({ model: path })
     const classes = await words(segmenter)
     await classes.save(join(names, 'классы.safetensors'))
-    const loaded = await clip.ClassSet.load(join(names, 'классы.safetensors'))
+    const loaded = await segmenter.loadClasses(join(names, 'классы.safetensors'))
     const image = photo(96, 64)
     const [first, second] = [await segmenter.segment(image, classes), await segmenter.segment(image, loaded)]
     assert.deepEqual(first.mask, second.mask)
