@@ -9,7 +9,7 @@
 namespace clip_es::binding {
 namespace {
 
-// Gives back memory that only an unusually large photo needed. Its destructor does so at the end of each job, also after an exception.
+// Releases memory that only an unusually large photo needed, at the end of each job, also after an exception.
 struct TrimArena {
   Arena& arena;
   ~TrimArena() { arena.trim(); }

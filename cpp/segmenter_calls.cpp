@@ -42,7 +42,7 @@ void run_on(const SegmenterSettings& settings, Device& device, Work work) {
   device.finish();
 }
 
-// Gives back memory that only an unusually large photo needed. Its destructor does so at the end of each job, also after an exception.
+// Releases memory that only an unusually large photo needed, at the end of each job, also after an exception.
 struct TrimMemory {
   Arena& host;
   DeviceArena& device;

@@ -16,7 +16,7 @@ function percentile(sorted: readonly number[], share: number): number {
 
 /**
  * Sends `requests` photos by so many clients at a time.
- * @param photos are sent in turns
+ * @param photos sent one after another, then again from the first one
  */
 export async function runLoad(url: string, photos: readonly Buffer[], clients: number, requests: number): Promise<Load> {
   const times: number[] = []

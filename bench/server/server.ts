@@ -128,7 +128,7 @@ async function main(): Promise<void> {
   }
   const rate = median(engine)
   console.log(
-    `${model}, ${threads} threads, ${words.length} classes, 500 x 375, ${options.photos} photos, ${rounds} rounds in turns`,
+    `${model}, ${threads} threads, ${words.length} classes, 500 x 375, ${options.photos} photos, ${rounds} rounds, in which the programs alternate`,
   )
   console.log(`segmentAll(): ${rate.toFixed(2)} photos/s`)
   printLoads('clip-es serve', product, rate)

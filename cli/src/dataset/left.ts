@@ -10,7 +10,7 @@ import type { DatasetOptions } from './options.js'
 export interface Work {
   /** All photos of this part of the data set. */
   mine: readonly DatasetItem[]
-  /** Those that have no results yet. */
+  /** The photos without results. */
   left: readonly DatasetItem[]
   already: number
   failures: readonly Failure[]
