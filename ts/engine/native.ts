@@ -131,6 +131,8 @@ interface Addon {
   isFirst(): boolean
   /** True if the CPU multiplies tiles of bfloat16, which oneDNN uses. */
   hasAmx(): boolean
+  /** True if the kernels in use multiply bfloat16 by instructions of the CPU. */
+  multipliesBfloat16(): boolean
   /** CPU cores that this process may use: obeys its affinity and the CPU limit of its container. */
   usableCores(): number
 }
@@ -179,6 +181,9 @@ export function isFirstInProcess(): boolean {
 
 /** True if LibTorch makes this CPU's products in bfloat16 faster. Throws ERR_LIBTORCH without an add-on. */
 export const hasAmx = (): boolean => loadAddon().hasAmx()
+
+/** True if bfloat16 is fast on this CPU. Throws ERR_LIBTORCH without an add-on. */
+export const multipliesBfloat16 = (): boolean => loadAddon().multipliesBfloat16()
 
 /** Cores that this process may use. Throws ERR_LIBTORCH without an add-on. */
 export const usableCores = (): number => loadAddon().usableCores()
