@@ -23,6 +23,8 @@ export interface ServerOptions {
   privateHosts?: readonly string[]
   /** Where Label Studio is, for photos that were uploaded to it. */
   labelStudio?: LabelStudioOptions
+  /** Whether / is the page on which people try photos and words. Default true. */
+  page?: boolean
   /** The path under which the routes are registered. Default: none, '/v1/segment'. */
   prefix?: string
 }

@@ -89,7 +89,8 @@ async function routes(app: FastifyInstance, context: Context): Promise<void> {
   addGuards(app, context)
   await describeRoutes(app)
   await app.register(restRoutes, { service, prefix: '/v1' })
-  for (const route of [healthRoutes, metricsRoute, openApiRoutes, pageRoute]) await app.register(route, { service })
+  for (const route of [healthRoutes, metricsRoute, openApiRoutes]) await app.register(route, { service })
+  if (options.page ?? true) await app.register(pageRoute)
   const forProtocols = protocolOptions(context)
   for (const protocol of protocols) await app.register(protocol, forProtocols)
 }

@@ -86,6 +86,7 @@ export function serveCommand(): Command {
     .option('--tls-cert <file>', 'certificate chain (PEM), for https')
     .option('--tls-key <file>', 'its key (PEM)')
     .option('--trust-proxy', 'behind a proxy on this machine: believe its X-Forwarded-… headers')
+    .option('--no-page', 'answer requests only: without the page at /')
     .optionsGroup('Who:')
     .option('--api-keys <file>', 'file of the keys that requests must have, one a line; it is read again when it changes')
     .option('--open', 'serve everyone who can reach --host, without keys')

@@ -5,6 +5,8 @@ import type { EngineOptions } from '../shared/engine_options.js'
 export interface ServeArguments extends EngineOptions {
   host: string
   port: number
+  /** False with --no-page. */
+  page: boolean
   classFile?: string[]
   apiKeys?: string
   open?: true

@@ -36,11 +36,11 @@ function remoteOf({ remoteHost, privateHost, labelStudio: url }: ServeArguments)
 }
 
 function optionsOf(given: ServeArguments): ServeOptions {
-  const { host, port, apiKeys, open, cors, trustProxy, log } = given
+  const { host, port, page, apiKeys, open, cors, trustProxy, log } = given
   const load = loadOptions(given)
   const tls = tlsOf(given)
   return {
-    ...{ host, port, load, classFiles: classFiles(given.classFile), limits: limitsOf(given) },
+    ...{ host, port, page, load, classFiles: classFiles(given.classFile), limits: limitsOf(given) },
     ...(apiKeys !== undefined && { keyFile: apiKeys }),
     ...(tls && { tls }),
     ...{ open, cors, trustProxy, log },
