@@ -31,7 +31,9 @@ function validate(job, iteration) {
     return picture
   })
   const miou = iteration / (2 * job.training.iterations)
-  say({ event: 'validation', iteration, miou, iou: job.classes.map((_, value) => (value % 2 ? null : miou)), pictures })
+  const iou = job.classes.map((_, value) => (value % 2 ? null : miou))
+  appendFileSync(join(job.run, 'validation.jsonl'), `${JSON.stringify({ iteration, miou, iou })}\n`)
+  say({ event: 'validation', iteration, miou, iou, pictures })
 }
 
 function save(job, iteration) {

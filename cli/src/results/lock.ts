@@ -17,21 +17,16 @@ export class Lock {
 
   /**
    * @param busy the message while another process works there
-   * @param pid who works there
    * @throws ERR_INVALID_ARG with that message
    */
-  constructor(file: string, busy: (pid: string) => string, pid = process.pid) {
+  constructor(file: string, busy: (pid: string) => string) {
     this.#file = file
-    Lock.check(file, busy)
-    writeFileSync(file, `${hostname()} ${pid} ${beginning(pid)}\n`)
-  }
-
-  /** Throws ERR_INVALID_ARG while a process works there. */
-  static check(file: string, busy: (pid: string) => string): void {
-    if (!existsSync(file)) return
-    const [host, pid, began] = readRegularSync(file).toString('utf8').trim().split(' ')
-    if (host === hostname() && pid !== undefined && began !== undefined && beginning(Number(pid)) === began)
-      throw invalid(busy(pid))
+    if (existsSync(file)) {
+      const [host, pid, began] = readRegularSync(file).toString('utf8').trim().split(' ')
+      if (host === hostname() && pid !== undefined && began !== undefined && beginning(Number(pid)) === began)
+        throw invalid(busy(pid))
+    }
+    writeFileSync(file, `${hostname()} ${process.pid} ${beginning(process.pid)}\n`)
   }
 
   release(): void {

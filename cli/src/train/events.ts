@@ -78,14 +78,12 @@ function parseEvent(line: string): TrainEvent | ErrorEvent | undefined {
 /**
  * Runs the training program on a job, and hands over what it reports. When the signal aborts, the program saves a checkpoint and ends; it is in a
  * group of its own, so that Ctrl-C on a terminal does not interrupt it twice.
- * @param started gets its process id
  * @throws the error that the program reports, or the signal's reason
  */
 export async function runTraining(
   program: string,
   job: string,
   signal: AbortSignal,
-  started: (pid: number) => void,
   onEvent: (event: TrainEvent) => void | Promise<void>,
 ): Promise<void> {
   signal.throwIfAborted()
@@ -96,7 +94,6 @@ export async function runTraining(
     child.on('error', failed).on('close', (...how) => done(how)),
   )
   closed.catch(() => undefined) // awaited below
-  if (child.pid !== undefined) started(child.pid)
   const interrupt = () => void child.kill('SIGINT')
   signal.addEventListener('abort', interrupt)
   let failed: ErrorEvent | undefined

@@ -1,10 +1,11 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeWhole } from 'clip-es/support'
 import { readMap } from '../eval/files.js'
 import { type Drawn, drawMasks } from '../report/pictures.js'
 import { drawTrainCharts } from './charts.js'
 import { runPage } from './page.js'
-import { readLosses, readValidations, type TrainJob, type TrainManifest, type Validation } from './run_files.js'
+import { pictureFile, readLosses, readValidations, type TrainJob, type TrainManifest, type Validation } from './run_files.js'
 
 const recent = 50 // losses whose mean is shown
 
@@ -31,11 +32,11 @@ export async function writeRunReport(job: TrainJob, manifest: TrainManifest): Pr
 
 /** The first validation pictures: photo, validation mask and the network's mask. */
 async function drawExamples(job: TrainJob, last: Validation | undefined): Promise<(Drawn & { id: string })[]> {
-  const pictures = last?.pictures ?? []
+  if (last === undefined) return []
+  const shown = job.validation.slice(0, job.pictures).filter(({ name }) => existsSync(pictureFile(job.run, last.iteration, name)))
   return await Promise.all(
-    pictures.map(async (file, i) => {
-      const { name, photo, mask } = job.validation[i] as TrainJob['validation'][number]
-      const [truth, found] = await Promise.all([readMap(mask), readMap(file)])
+    shown.map(async ({ name, photo, mask }) => {
+      const [truth, found] = await Promise.all([readMap(mask), readMap(pictureFile(job.run, last.iteration, name))])
       return { id: name, ...(await drawMasks(photo, truth.data, found, job.classes)) }
     }),
   )

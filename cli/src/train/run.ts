@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { defaultThreads, packageVersion } from 'clip-es/support'
 import sharp from 'sharp'
@@ -17,7 +16,7 @@ import { preparePictures } from './pictures.js'
 import { missingWeights, type Settings, settingsOf } from './presets.js'
 import { TrainProgress } from './progress.js'
 import { writeRunReport } from './report.js'
-import { addValidation, bestFile, claimRun, jobFile, type TrainJob, type TrainManifest, writeJob } from './run_files.js'
+import { bestFile, claimRun, jobFile, type TrainJob, type TrainManifest, writeJob } from './run_files.js'
 import { type Data, findData } from './samples.js'
 
 const pictures = 8 // of the report
@@ -26,7 +25,7 @@ const pictures = 8 // of the report
 export async function train(results: string, options: TrainOptions): Promise<void> {
   const signal = stopSignal()
   const settings = settingsOf(options)
-  checkWeights(options)
+  checkOptions(options, settings)
   const found = await asUsage(() => findData(results, options, settings.training.confidence.mode))
   makeOutFolder('train', options.out)
   sharp.concurrency(1)
@@ -52,7 +51,15 @@ export async function train(results: string, options: TrainOptions): Promise<voi
   }
 }
 
-function checkWeights(options: TrainOptions): void {
+/** Throws UsageError for options that do not fit together. */
+function checkOptions(options: TrainOptions, { training: { confidence } }: Settings): void {
+  if (confidence.mode === 'soft' && confidence.threshold <= 0.5)
+    throw new UsageError(
+      `train: --threshold is ${confidence.threshold}, and --confidence soft needs more than 0.5, where two labels are equally likely; use --confidence hard`,
+    )
+  const { validation, validationPhotos, validationList } = options
+  if (validation === undefined && (validationPhotos ?? validationList) !== undefined)
+    throw new UsageError(`train: --validation-${validationPhotos === undefined ? 'list' : 'photos'} needs --validation`)
   const missing = missingWeights(options)
   if (missing !== undefined)
     throw new UsageError(
@@ -60,20 +67,12 @@ function checkWeights(options: TrainOptions): void {
     )
 }
 
-/** Throws ERR_INVALID_ARG while another command, or a program that a killed one left behind, works in the folder. */
-function lockRun(run: string): Lock {
-  Lock.check(
-    programLock(run),
-    (pid) => `train: the training program ${pid} is still working in ${run}; wait for it, or end it: kill ${pid}`,
-  )
-  mkdirSync(run, { recursive: true })
-  return new Lock(
-    join(run, 'run.lock'),
+/** Throws ERR_INVALID_ARG while another command works in the folder. The training program has a lock of its own. */
+const lockRun = (run: string): Lock =>
+  new Lock(
+    join(run, 'command.lock'),
     (pid) => `train: process ${pid} is working in ${run}; wait for it, or choose another folder with --out`,
   )
-}
-
-const programLock = (run: string): string => join(run, 'program.lock')
 
 function manifestOf(results: string, options: TrainOptions, settings: Settings, { classes, crf }: Data): TrainManifest {
   const { masks, validation, validationPhotos, validationList } = options
@@ -119,28 +118,17 @@ async function work(
   signal: AbortSignal,
 ): Promise<void> {
   const progress = new TrainProgress(job.training.iterations, json)
-  let lock: Lock | undefined
-  const started = (pid: number) => {
-    lock = new Lock(programLock(job.run), () => 'train: the folder is in use', pid)
-  }
   const onEvent = async (event: TrainEvent): Promise<void> => {
     progress.report(event)
-    if (event.event === 'validation') {
-      const { event: _, ...validation } = event
-      addValidation(job.run, validation)
-      await writeRunReport(job, manifest)
-    }
-    if (event.event !== 'end') return
-    await writeRunReport(job, manifest)
-    if (!json) sayEnd(event.best, job)
+    if (event.event === 'validation' || event.event === 'end') await writeRunReport(job, manifest)
+    if (event.event === 'end' && !json) sayEnd(event.best, job)
   }
   try {
-    await runTraining(program.file, jobFile(job.run), signal, started, onEvent)
+    await runTraining(program.file, jobFile(job.run), signal, onEvent)
   } catch (error) {
     throw withState(error, progress, out)
   } finally {
     progress.stop()
-    lock?.release()
   }
 }
 

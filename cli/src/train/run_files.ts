@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { ClassEntry } from 'clip-es'
@@ -44,7 +44,6 @@ export interface TrainJob {
 
 const manifestFile = (run: string): string => join(run, 'manifest.json')
 export const jobFile = (run: string): string => join(run, 'job.json')
-const validationFile = (run: string): string => join(run, 'validation.jsonl')
 export const bestFile = (run: string): string => join(run, 'best.safetensors')
 
 /** What a run writes. */
@@ -116,26 +115,20 @@ function whatChanged(run: string, before: TrainManifest, manifest: TrainManifest
 
 export const writeJob = (job: TrainJob): void => writeWhole(jobFile(job.run), `${JSON.stringify(job)}\n`)
 
-/** A validation, as the run remembers it. */
+/** A validation in the program's `validation.jsonl`. */
 export interface Validation {
   iteration: number
   miou: number
   /** By mask value; null where neither truth nor network has the class. */
   iou: (number | null)[]
-  /** Masks of the first validation photos. */
-  pictures: string[]
 }
 
-/** The run's validations so far; those after a checkpoint that it went back to are replaced. */
-export function readValidations(run: string): Validation[] {
-  const byIteration = new Map<number, Validation>()
-  for (const validation of readLines<Validation>(validationFile(run)))
-    if (Array.isArray(validation.iou)) byIteration.set(validation.iteration, validation)
-  return [...byIteration.values()].sort((a, b) => a.iteration - b.iteration)
-}
+export const readValidations = (run: string): Validation[] =>
+  readLines<Validation>(join(run, 'validation.jsonl')).filter(({ iou }) => Array.isArray(iou))
 
-export const addValidation = (run: string, validation: Validation): void =>
-  appendFileSync(validationFile(run), `${JSON.stringify(validation)}\n`)
+/** Where the program leaves the network's mask of a validation photo. */
+export const pictureFile = (run: string, iteration: number, name: string): string =>
+  join(run, 'pictures', String(iteration).padStart(6, '0'), `${name}.png`)
 
 /** The losses in the program's `log.jsonl`. */
 export const readLosses = (run: string): { iteration: number; loss: number }[] =>
