@@ -60,7 +60,7 @@ test('the job has every sample with its confidence, and the settings that the ma
 test('--json prints the events of the program and nothing else', () => {
   const { status, stdout } = train(['-o', 'json', '--json'])
   assert.is(status, 0)
-  const events = jsonLines(stdout).map(({ event }) => event as string)
+  const events = jsonLines(stdout).map(({ event }) => String(event))
   assert.equal([events[0], events.at(-1)], ['start', 'end'])
   assert.is(events.filter((event) => event === 'iteration').length, 10)
 })

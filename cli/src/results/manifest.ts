@@ -43,8 +43,10 @@ export interface PredictSettings extends CommonSettings {
   knownLabels: boolean
 }
 
+export type ResultSettings = RunSettings | PredictSettings
+
 /** `manifest.json` in the folder of a data set's results: how they were made. */
-export interface Manifest<Settings extends CommonSettings = RunSettings | PredictSettings> {
+export interface Manifest<Settings extends ResultSettings = ResultSettings> {
   format: 1
   /** Of clip-es. */
   version: string
@@ -58,7 +60,7 @@ export interface Manifest<Settings extends CommonSettings = RunSettings | Predic
 const fileOf = (out: string): string => join(out, 'manifest.json')
 
 /** Names settings in the journal: equal for equal settings. */
-export const settingsHash = (settings: CommonSettings): string =>
+export const settingsHash = (settings: ResultSettings): string =>
   createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16)
 
 /** The manifest of a folder, or undefined where there is none. */
