@@ -182,6 +182,20 @@ test('a wrong command line ends with status 2 and the remedy', () => {
   )
 })
 
+test('one message names everything that a build of the training program lacks', () => {
+  mkdirSync(place.path('libtorch/lib'), { recursive: true })
+  writeFileSync(place.path('libtorch/lib/libtorch_cpu.so'), '')
+  const env = { CLIP_ES_TRAIN_PROGRAM: '', PATH: '/nowhere', CXX: '' }
+  const { status, stderr } = train(['-o', 'unbuilt'], { ...env, CLIP_ES_LIBTORCH: place.path('libtorch') })
+  assert.is(status, 1)
+  assert.match(
+    stderr,
+    /lacks the headers of LibTorch \(.*libtorch has no include\/torch\/csrc\/api\/include\/torch\/torch\.h\); cmake; a C\+\+ compiler .*apt-get install cmake g\+\+ libjpeg-dev libpng-dev.*run the same command again/,
+  )
+  const gone = train(['-o', 'unbuilt'], { CLIP_ES_TRAIN_PROGRAM: '/nowhere/program' })
+  assert.match(gone.stderr, /CLIP_ES_TRAIN_PROGRAM is \/nowhere\/program, which is not there; unset it/)
+})
+
 test('photos that the program does not read become PNG files of the same pixels in the run', async () => {
   mkdirSync(place.path('mixed'))
   const scene = sharp(place.path('demo/photos/00/0000.png'))

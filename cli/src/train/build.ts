@@ -35,7 +35,7 @@ export async function trainProgram(signal: AbortSignal): Promise<Program> {
     const file = join(cacheFolder(), `train-${keyOf(sources, libtorch)}`, name)
     if (existsSync(file)) return { file, libtorch }
   }
-  const missing = ['missing' in libtorch ? libtorch.missing : undefined, ...missingTools()].filter((what) => what !== undefined)
+  const missing = missingParts(libtorch)
   if (missing.length || 'missing' in libtorch) throw failure(missingMessage(missing))
   return { file: await build(sources, libtorch, signal), libtorch }
 }
@@ -47,6 +47,12 @@ function ownLibTorch(file: string): TrainLibTorch {
   return 'missing' in found ? { folder: '', version: 'unknown' } : found
 }
 
+/** What a build needs and is not here, in words. */
+export const missingParts = (libtorch = findLibTorch()): string[] => [
+  ...('missing' in libtorch ? [libtorch.missing] : []),
+  ...missingTools(),
+]
+
 const missingMessage = (missing: readonly string[]): string =>
   `the training program is built on its first use, and this machine lacks ${missing.join('; ')}. On Debian or Ubuntu: ` +
   'apt-get install cmake g++ libjpeg-dev libpng-dev. LibTorch: python3 -m pip install torch, or point CLIP_ES_LIBTORCH to the folder ' +
@@ -54,7 +60,6 @@ const missingMessage = (missing: readonly string[]): string =>
 
 const runs = (program: string, ...args: string[]): boolean => spawnSync(program, args, { stdio: 'ignore' }).status === 0
 
-/** What a build needs besides LibTorch and is not here. */
 function missingTools(): string[] {
   const compiler = [process.env.CXX, 'c++', 'g++', 'clang++'].find((program) => program && runs(program, '--version'))
   const missing = runs('cmake', '--version') ? [] : ['cmake']
