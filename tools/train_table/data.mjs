@@ -20,31 +20,29 @@ export const truthOf = (work, set) => join(work, set, 'truth')
 export const masksOf = (work, set) => join(work, `${set}-masks`)
 
 /** Draws the sets and makes their pseudo masks. What is there already stays. */
-export function makeData(work, { pictures, tests, threads }) {
+export async function makeData(work, { pictures, tests, threads }) {
   mkdirSync(work, { recursive: true })
   const file = JSON.parse(readFileSync(join(root, 'models/emoji-classes.json'), 'utf8'))
   file.classes = file.classes.filter((_, i) => i % everyNth === 0)
   writeFileSync(classFile(work), `${JSON.stringify(file, null, 1)}\n`)
   for (const [set, { styles, seed }] of Object.entries(sets)) {
     const count = set === 'train' ? pictures : tests
-    if (!existsSync(join(work, set, 'labels.csv'))) drawSet(work, set, count, styles, seed)
-    makeMasks(work, set, threads)
+    if (!existsSync(join(work, set, 'labels.csv'))) await drawSet(work, set, count, styles, seed)
+    await makeMasks(work, set, threads)
   }
   return file.classes.map(({ name }) => name)
 }
 
-function drawSet(work, set, count, styles, seed) {
-  const options = ['--set', join(work, set), '--count', String(count), '--styles', styles, '--seed', String(seed)]
+const drawSet = (work, set, count, styles, seed) =>
   run('bash', [
     join(root, 'tools/demo-model/run.sh'),
     ...['--build', join(work, 'icons'), '--class-file', classFile(work)],
-    ...options,
+    ...['--set', join(work, set), '--count', String(count), '--styles', styles, '--seed', String(seed)],
   ])
-}
 
 /** A second call finds nothing to do. */
-function makeMasks(work, set, threads) {
+async function makeMasks(work, set, threads) {
   const source = ['--folder', photosOf(work, set), '--labels', join(work, set, 'labels.csv'), '--class-file', classFile(work)]
   const how = ['--confidence', '--crf', '--precision', 'float32', '--threads', String(threads)]
-  clipEs(['dataset', ...source, ...how, '-o', masksOf(work, set)])
+  await clipEs(['dataset', ...source, ...how, '-o', masksOf(work, set)])
 }

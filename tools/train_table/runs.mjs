@@ -22,8 +22,8 @@ export const variants = [
 ]
 
 /** mIoU of results in percent. */
-function miouOf(results, truth) {
-  if (!existsSync(join(results, 'eval.json'))) clipEs(['eval', results, '--truth', truth])
+async function miouOf(results, truth) {
+  if (!existsSync(join(results, 'eval.json'))) await clipEs(['eval', results, '--truth', truth])
   return 100 * readJson(join(results, 'eval.json')).miou
 }
 
@@ -34,24 +34,24 @@ export const pseudoMasks = (work, set) => miouOf(masksOf(work, set), truthOf(wor
  * Trains, and compares the masks of the held-out sets with the truth. A run that is finished is not repeated.
  * @returns mIoU by set, and the seconds of the training
  */
-export function runOne(work, variant, seed, { iterations, batch, crop, scales, rate, test, threads }) {
+export async function runOne(work, variant, seed, { iterations, batch, crop, scales, rate, test, threads }) {
   const folder = join(work, 'runs', `${variant.name}-${seed}`)
   const figures = join(folder, 'figures.json')
-  if (existsSync(figures)) return readJson(figures)
   const how = ['--iterations', iterations, '--batch', batch, '--crop', crop, '--scales', scales, '--learning-rate', rate]
   const settings = [...how, '--seed', seed, '--threads', threads, '--checkpoint-every', iterations, '--test-scales', test].map(
     String,
   )
+  if (existsSync(figures) && readJson(figures).settings === settings.join(' ')) return readJson(figures)
   const began = performance.now()
-  clipEs(['train', masksOf(work, 'train'), '-o', folder, ...settings, ...variant.train(work), '--device', 'cpu'])
+  await clipEs(['train', masksOf(work, 'train'), '-o', folder, ...settings, ...variant.train(work), '--device', 'cpu'])
   const seconds = (performance.now() - began) / 1000
   const miou = {}
   for (const set of heldOut) {
     const out = join(folder, set)
-    clipEs(['predict', folder, photosOf(work, set), '--no-crf', '--no-flip', '--threads', String(threads), '-o', out])
-    miou[set] = miouOf(out, truthOf(work, set))
+    await clipEs(['predict', folder, photosOf(work, set), '--no-crf', '--no-flip', '--threads', String(threads), '-o', out])
+    miou[set] = await miouOf(out, truthOf(work, set))
   }
-  const result = { variant: variant.name, seed, seconds, miou }
+  const result = { variant: variant.name, seed, settings: settings.join(' '), seconds, miou }
   writeFileSync(figures, `${JSON.stringify(result)}\n`)
   return result
 }

@@ -14,7 +14,7 @@ const row = (cells) => `| ${cells.join(' | ')} |`
 /** @param pseudo mIoU of the pseudo masks by set. @param results figures of the runs */
 export function miouTable(pseudo, results) {
   const lines = variants.flatMap(({ name, title }) => {
-    const of = results.filter(({ variant }) => variant === name)
+    const of = results.filter(({ variant }) => variant === name).sort((a, b) => a.seed - b.seed)
     return of.length ? [row([`network: ${title}`, ...heldOut.map((set) => seeds(of.map(({ miou }) => miou[set])))])] : []
   })
   return [
