@@ -38,7 +38,7 @@ ${best ? stat(`${hundredths(best.miou)} %`, 'Best validation mIoU', `at iteratio
 const curves = ({ charts: { loss, miou } }: RunReport): string => `<section id="curves"><h2>Curves</h2>
 <div class="charts">
 ${chart(loss, 'Loss: each point is a mean over neighbouring iterations')}
-${chart(miou, 'mIoU on the validation pictures, one scale')}
+${chart(miou, 'mIoU on the validation pictures, at scale 1')}
 </div></section>`
 
 function labels({ job, validations }: RunReport): string {
@@ -114,6 +114,6 @@ export const runPage = (report: RunReport): string =>
   page(
     basename(report.run),
     header(report),
-    [curves(report), labels(report), examples(report), settings(report)],
+    [curves(report), examples(report), labels(report), settings(report)],
     `<p>IoU: the overlap of mask and truth, divided by their union; the mIoU is its mean over the labels.</p>\n${madeBy(report.manifest.version)}`,
   )
