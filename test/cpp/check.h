@@ -24,7 +24,9 @@ std::vector<Test>& tests();
 bool add(const char* file, std::string title, std::function<void()> body);
 void fail(const char* file, int line, const std::string& what);  // prints `what` and ends the test, which failed
 [[noreturn]] void skip(const std::string& reason);               // ends the test, which is counted as skipped
-void note(const std::string& line);                              // prints a measured value below the test's title
+// Runs all tests, or those whose title or file name contains a text of `only`, except those that contain `except`. Returns the exit status.
+int run(const std::vector<std::string>& only, const std::string& except);
+void note(const std::string& line);  // prints a measured value below the test's title
 
 // Compares two sequences and returns the largest absolute difference; NaN counts as infinite.
 template <class A, class B>

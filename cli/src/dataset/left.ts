@@ -29,7 +29,12 @@ export interface Recipe {
  * Claims the folder of results, and finds out from its journal which photos are left to do.
  * @throws UsageError when the folder has results of other settings
  */
-export async function findWork(recipe: Recipe, found: Dataset, store: ResultStore, options: DatasetOptions): Promise<Work> {
+export async function findWork(
+  recipe: Recipe,
+  found: Dataset,
+  store: ResultStore,
+  options: Pick<DatasetOptions, 'out' | 'overwrite' | 'shard'>,
+): Promise<Work> {
   const { out, overwrite } = options
   const { part, of } = options.shard ?? { part: 1, of: 1 }
   const before = readJournal(out)

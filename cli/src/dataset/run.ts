@@ -5,6 +5,7 @@ import { othersInWork, runPipeline } from '../pipeline/pipeline.js'
 import { failedEvent, Progress, sayEnd, sayStart } from '../pipeline/progress.js'
 import { writeFoundLabels } from '../results/found_labels.js'
 import { Journal } from '../results/journal.js'
+import type { Manifest, RunSettings } from '../results/manifest.js'
 import { ResultStore, type Results } from '../results/store.js'
 import { loadOptions } from '../shared/engine_options.js'
 import { makeOutFolder } from '../shared/out_folder.js'
@@ -43,6 +44,7 @@ export async function dataset(options: DatasetOptions): Promise<boolean> {
 
 /** How the photos are segmented, and what the folder of results says of it. */
 export interface Plan extends Recipe {
+  manifest: Manifest<RunSettings>
   job: DatasetJob
 }
 

@@ -1,9 +1,9 @@
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { hostname } from 'node:os'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { invalid, readRegularSync } from 'clip-es/support'
+import { readRegularSync } from 'clip-es/support'
 import type { DatasetItem } from '../sources/dataset.js'
+import { Lock } from './lock.js'
 
 /** A finished photo, or one that failed. */
 export interface JournalEntry {
@@ -64,19 +64,10 @@ export function isDone(entry: JournalEntry | undefined, item: DatasetItem, setti
   return entry.bytes === bytes && entry.modified === modified
 }
 
-/** When a process began, in clock ticks since the machine did: with its number it is unmistakable. Undefined when it is gone. */
-function beginning(pid: number): string | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[19]
-  } catch {
-    return undefined
-  }
-}
-
 /** A shard's journal: a line for each photo, written after its files. One process at a time. */
 export class Journal {
   readonly #file: string
-  readonly #lock: string
+  readonly #lock: Lock
   /** The last line was cut short: the next begins on a line of its own. */
   #torn: boolean
 
@@ -87,18 +78,11 @@ export class Journal {
   ) {
     mkdirSync(folderOf(out), { recursive: true })
     this.#file = join(folderOf(out), `${shard}.jsonl`)
-    this.#lock = join(folderOf(out), `${shard}.lock`)
-    this.#takeLock(out)
+    this.#lock = new Lock(
+      join(folderOf(out), `${shard}.lock`),
+      (pid) => `process ${pid} is working on this part of ${out}; wait for it, or do another part with --shard`,
+    )
     this.#torn = existsSync(this.#file) && !readRegularSync(this.#file).toString('utf8').endsWith('\n')
-  }
-
-  #takeLock(out: string): void {
-    if (existsSync(this.#lock)) {
-      const [host, pid, began] = readRegularSync(this.#lock).toString('utf8').trim().split(' ')
-      if (host === hostname() && began !== undefined && beginning(Number(pid)) === began)
-        throw invalid(`process ${pid} is working on this part of ${out}; wait for it, or do another part with --shard`)
-    }
-    writeFileSync(this.#lock, `${hostname()} ${process.pid} ${beginning(process.pid)}\n`)
   }
 
   /** Throws what the file system does; a line that could not be written whole is skipped when the journal is read. */
@@ -110,6 +94,6 @@ export class Journal {
   }
 
   close(): void {
-    rmSync(this.#lock, { force: true })
+    this.#lock.release()
   }
 }
