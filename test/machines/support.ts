@@ -179,6 +179,12 @@ export class Place {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
+  /** How many files are below a folder. */
+  count(folder: string): number {
+    if (!existsSync(this.path(folder))) return 0
+    return readdirSync(this.path(folder), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length
+  }
+
   /** Files below a folder by name, with their content. */
   files(folder: string): Map<string, string> {
     if (!existsSync(this.path(folder))) return new Map()

@@ -36,6 +36,11 @@ export async function removeOtherRuns(redis: Redis, keys: Keys, folderId: string
     if (run.folderId === folderId && settingsHash(run.settings) !== settings) await removeRun(redis, keys, run.id)
 }
 
+/** Removes the runs of a folder of results. */
+export async function removeRunsOf(redis: Redis, keys: Keys, folderId: string): Promise<void> {
+  for (const run of (await listRuns(redis, keys)).runs) if (run.folderId === folderId) await removeRun(redis, keys, run.id)
+}
+
 /** Removes what an earlier producer of the run has left: jobs that have ended, and an operator's wish to drain it. */
 export async function clearFinished(redis: Redis, keys: Keys, run: string): Promise<void> {
   await redis.del(keys.drain(run))
@@ -55,7 +60,8 @@ export async function retryFailed(redis: Redis, keys: Keys, run: string): Promis
   const ledgers = new Ledgers(redis, keys, run)
   return await withQueue(redis, keys, run, async (queue) => {
     let photos = 0
-    for (const job of await queue.getFailed(0, -1)) {
+    for (const id of await queue.getRanges(['failed'])) {
+      const job = await queue.getJob(id)
       if (job?.id === undefined) continue
       photos += await ledgers.forgiveFailures(job.id)
       await job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })

@@ -17,6 +17,11 @@ export interface ServeArguments extends EngineOptions {
   remoteHost?: string[]
   privateHost?: string[]
   labelStudio?: string
+  batchQueue?: string
+  batchName: string
+  batchRoot?: string
+  callbackHost?: string[]
+  privateCallbackHost?: string[]
   log?: LogLevel
   queue?: number
   photoMegabytes?: number
