@@ -61,7 +61,7 @@ test('a folder follows links, leaves out results of earlier runs, and names file
   write('mine/x_mask.png', mask)
   const { items, notes } = listFolder(join(root, 'mine'), join(root, 'mine/out'))
   assert.equal(
-    items.map(({ id }) => id),
+    [...items].map(({ id }) => id),
     ['more/y', 'x'],
   )
   assert.is(notes.length, 2)

@@ -1,4 +1,4 @@
-import { type Job, Queue, QueueEvents } from 'bullmq'
+import { Queue, QueueEvents } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { unlessAborted } from '../shared/wait.js'
 import type { DatasetItem } from '../sources/dataset.js'
@@ -153,19 +153,18 @@ export class Follower {
 
   /** Reports jobs that are done and removes them. Jobs that an earlier producer added count as far as they are this one's. */
   async #collectCompleted(): Promise<boolean> {
-    const jobs = (await this.#queue.getCompleted(0, 499)).filter((job) => job?.id !== undefined)
-    for (let i = 0; i < jobs.length; i += batch) await Promise.all(jobs.slice(i, i + batch).map((job) => this.#complete(job)))
-    return jobs.length > 0
+    const ids = await this.#queue.getRanges(['completed'], 0, 499)
+    for (let i = 0; i < ids.length; i += batch) await Promise.all(ids.slice(i, i + batch).map((id) => this.#complete(id)))
+    return ids.length > 0
   }
 
-  async #complete(job: Job<JobData>): Promise<void> {
-    const id = job.id as string
+  async #complete(id: string): Promise<void> {
     const open = this.#open.get(id)
     if (open) {
       await this.#reportLedger(id, open)
       this.#forget(id)
     }
-    await job.remove()
+    await this.#queue.remove(id)
     await this.#ledgers.remove(id)
   }
 
@@ -175,7 +174,7 @@ export class Follower {
 
   /** Failed jobs stay in the queue, so that an operator can have them done again. */
   async #collectFailed(): Promise<void> {
-    const failed = new Set(await this.#queue.getRanges(['failed']))
+    const failed = new Set(await this.#queue.getRanges(['failed'], 0, -1))
     for (const id of failed) {
       const open = this.#open.get(id)
       if (open && !open.failed) await this.#fail(id, open)
@@ -193,7 +192,8 @@ export class Follower {
     const again = [...open.reported].filter(([, outcome]) => 'failed' in outcome).map(([place]) => place)
     const all: DatasetItem[] = []
     for (const place of again) all[place] = open.all[place] as DatasetItem
-    Object.assign(open, { all, left: again })
+    const reported = new Map([...open.reported].filter(([place]) => again.includes(place)))
+    Object.assign(open, { all, left: again, reported })
   }
 
   #reopen(open: OpenJob): void {

@@ -47,10 +47,10 @@ export async function clearFinished(redis: Redis, keys: Keys, run: string): Prom
   const ledgers = new Ledgers(redis, keys, run)
   await withQueue(redis, keys, run, async (queue) => {
     for (;;) {
-      const jobs = (await queue.getJobs(['completed', 'failed'], 0, 499)).filter((job) => job?.id !== undefined)
-      if (!jobs.length) return
-      await Promise.all(jobs.map((job) => job.remove()))
-      await ledgers.remove(...jobs.map((job) => job.id as string))
+      const ids = await queue.getRanges(['completed', 'failed'], 0, 499)
+      if (!ids.length) return
+      await Promise.all(ids.map((id) => queue.remove(id)))
+      await ledgers.remove(...ids)
     }
   })
 }
@@ -60,7 +60,7 @@ export async function retryFailed(redis: Redis, keys: Keys, run: string): Promis
   const ledgers = new Ledgers(redis, keys, run)
   return await withQueue(redis, keys, run, async (queue) => {
     let photos = 0
-    for (const id of await queue.getRanges(['failed'])) {
+    for (const id of await queue.getRanges(['failed'], 0, -1)) {
       const job = await queue.getJob(id)
       if (job?.id === undefined) continue
       photos += await ledgers.forgiveFailures(job.id)

@@ -1,9 +1,9 @@
 import { closeSync } from 'node:fs'
 import { lineAt } from '../files/lines.js'
+import { hashOf, PlaceTable } from '../files/place_table.js'
 import { breathe } from '../shared/wait.js'
 import type { JournalEntry } from './journal.js'
 import { entriesOf, journalParts, openPart, parseEntry, replaces } from './journal_parts.js'
-import { hashOf, PlaceTable } from './place_table.js'
 
 /** Finds the entry of a photo. */
 export interface JournalLookup {

@@ -63,10 +63,10 @@ export async function readDataset(
   file: ClassFile,
 ): Promise<PackedDataset> {
   const { items, ...rest } = readSource(kind, options, file)
-  return { ...rest, items: new PhotoList(items) }
+  return { ...rest, items: items instanceof PhotoList ? items : new PhotoList(items) }
 }
 
-function readSource(kind: Kind, options: SourceOptions & { out?: string }, file: ClassFile): Dataset {
+function readSource(kind: Kind, options: SourceOptions & { out?: string }, file: ClassFile): Dataset | PackedDataset {
   const index = new LabelIndex(file.classes.map(({ name }) => name))
   const { voc = '', split = '', coco = '', annotations = '', folder = '', labels } = sourceOf(kind, options)
   if (findsLabels(options)) {

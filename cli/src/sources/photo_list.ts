@@ -1,18 +1,19 @@
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { linesOf } from '../files/lines.js'
+import { lineAt, linesOf } from '../files/lines.js'
 import type { Bits } from '../shared/bits.js'
 import type { DatasetItem } from './dataset.js'
 
-const piece = 2 ** 16 // characters that are written at once
+const piece = 2 ** 16 // bytes that are written at once
 
 /** Photos in order, in a file without a name: a list of a million needs no memory. The system removes the file when the process ends. */
 export class PhotoList implements Iterable<DatasetItem> {
   readonly #file: number
   readonly #waiting: string[] = []
-  #waitingLength = 0
   #length = 0
+  #size = 0 // bytes, with those that are not written yet
+  #written = 0
 
   constructor(photos: Iterable<DatasetItem> = []) {
     const folder = mkdtempSync(join(tmpdir(), 'clip-es-photos-'))
@@ -25,12 +26,21 @@ export class PhotoList implements Iterable<DatasetItem> {
     return this.#length
   }
 
-  add({ id, photo, labels }: DatasetItem): void {
+  /** Returns its place in the file. */
+  add({ id, photo, labels }: DatasetItem): number {
     const line = JSON.stringify(labels ? [id, photo, labels] : [id, photo])
+    const place = this.#size
+    this.#size += Buffer.byteLength(line) + 1
     this.#waiting.push(line)
-    this.#waitingLength += line.length
     this.#length++
-    if (this.#waitingLength > piece) this.#write()
+    if (this.#size - this.#written > piece) this.#write()
+    return place
+  }
+
+  /** The photo at a place in the file. */
+  at(place: number): DatasetItem {
+    this.#write()
+    return itemOf(lineAt(this.#file, place))
   }
 
   #write(): void {
@@ -38,15 +48,12 @@ export class PhotoList implements Iterable<DatasetItem> {
     const bytes = Buffer.from(`${this.#waiting.join('\n')}\n`)
     for (let written = 0; written < bytes.length; ) written += writeSync(this.#file, bytes, written)
     this.#waiting.length = 0
-    this.#waitingLength = 0
+    this.#written = this.#size
   }
 
   *[Symbol.iterator](): Generator<DatasetItem> {
     this.#write()
-    for (const { bytes } of linesOf(this.#file)) {
-      const [id, photo, labels] = JSON.parse(bytes.toString('utf8')) as [string, string, number[]?]
-      yield labels ? { id, photo, labels } : { id, photo }
-    }
+    for (const { bytes } of linesOf(this.#file)) yield itemOf(bytes)
   }
 
   /** With their numbers, from 0. */
@@ -63,4 +70,9 @@ export class PhotoList implements Iterable<DatasetItem> {
   close(): void {
     closeSync(this.#file)
   }
+}
+
+function itemOf(line: Buffer): DatasetItem {
+  const [id, photo, labels] = JSON.parse(line.toString('utf8')) as [string, string, number[]?]
+  return labels ? { id, photo, labels } : { id, photo }
 }

@@ -42,7 +42,7 @@ export class Callbacks {
       } catch (error) {
         signal.throwIfAborted()
         if (pause === undefined || (error as ServerError).status === 403) throw error
-        await setTimeout(pause, undefined, { signal })
+        await setTimeout(pause, undefined, { signal }).catch(() => signal.throwIfAborted()) // with its reason
       }
     }
   }
