@@ -134,8 +134,9 @@ void need_emulator() {
 
 TEST("CUDA: whichever call fails while a model is loaded, loading says that the device is unavailable") {
   need_emulator();
+  std::unique_ptr<Segmenter> loaded;  // destroyed when no call fails any more
   const int64_t calls = fail_each_call(
-      {.stays = true}, [] { load(Precision::kFloat32); },
+      {.stays = true}, [&] { loaded = load(Precision::kFloat32); },
       [](std::optional<ErrorCode> code) { CHECK(code == ErrorCode::kDeviceUnavailable); });
   check::note(std::to_string(calls) + " calls");
   CHECK(calls > 50);
