@@ -1,6 +1,6 @@
 // npm test [-- SUITE…]: runs test suites, each file in its own process, and prints `N passed, N failed, N skipped` as the last line.
 // Installs nothing, except the Node.js versions of the suites node-versions and platforms, in temporary folders. Compiles what is older than its
-// sources: dist/, the add-on, and the C++ tests in build-native/.
+// sources: dist/, the add-on, the C++ tests in build-native/, and the training program in build-train/.
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -12,6 +12,7 @@ import { runCppTests } from './test/cpp.mjs'
 import { runNodeVersions } from './test/node_versions.mjs'
 import { runPlatforms } from './test/platforms.mjs'
 import { runNode } from './test/process.mjs'
+import { runTrainTests } from './test/train.mjs'
 import { checkTypes, tsc } from './test/types.mjs'
 import { runUvuFile, testFiles, uvuSuite } from './test/uvu.mjs'
 
@@ -31,6 +32,7 @@ const suites = {
   package: { ...uvuSuite(testFiles('test/package')), needsAddon: true }, // one worker: they build in the checkout
   'node-versions': { exists: true, run: runNodeVersions, needsAddon: true },
   platforms: { exists: true, run: runPlatforms },
+  train: { exists: true, run: runTrainTests },
   second: { exists: existsSync(secondLibTorch), run: () => runUvuFile(secondLibTorch), needsAddon: true },
   stress: { ...uvuSuite(testFiles('test/stress')), needsAddon: true },
 }

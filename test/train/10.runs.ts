@@ -3,16 +3,19 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { drawSet, makeJob, start, temporaryFolder } from './support.js'
+import { drawSet, type Job, makeJob, type Sample, start, temporaryFolder } from './support.js'
 
 const folder = temporaryFolder()
 test.after(folder.remove)
-const samples = await drawSet(join(folder.path, 'set'), 10)
+let samples: Sample[]
+let whole: Job
+test.before(async () => {
+  samples = await drawSet(join(folder.path, 'set'), 10)
+  whole = makeJob(path('whole'), samples, { validation: samples.slice(0, 3) })
+})
 const path = (name: string): string => join(folder.path, name)
 const log = (run: string): string => readFileSync(join(run, 'log.jsonl'), 'utf8')
 const file = (run: string, name: string): Buffer => readFileSync(join(run, name))
-
-const whole = makeJob(path('whole'), samples, { validation: samples.slice(0, 3) })
 
 test('a run reports its events and writes its files', async () => {
   const { status, events } = await start(whole)
@@ -21,8 +24,14 @@ test('a run reports its events and writes its files', async () => {
   assert.is(events[0]?.event, 'start')
   assert.is(events[0]?.resumed, false)
   assert.is(kinds('iteration').length, 12)
-  assert.equal(kinds('checkpoint').map(({ iteration }) => iteration), [0, 4, 8, 12])
-  assert.equal(kinds('validation').map(({ iteration }) => iteration), [6, 12])
+  assert.equal(
+    kinds('checkpoint').map(({ iteration }) => iteration),
+    [0, 4, 8, 12],
+  )
+  assert.equal(
+    kinds('validation').map(({ iteration }) => iteration),
+    [6, 12],
+  )
   assert.is(events.at(-1)?.event, 'end')
   assert.equal(readdirSync(join(whole.run, 'checkpoints')).sort(), [
     '000004.safetensors',
@@ -33,10 +42,16 @@ test('a run reports its events and writes its files', async () => {
     '000012.state.safetensors',
   ])
   const pictures = kinds('validation')[0]?.pictures ?? []
-  assert.equal(pictures, ['scene-0', 'scene-1'].map((name) => join(whole.run, 'pictures/000006', `${name}.png`)))
+  assert.equal(
+    pictures,
+    ['scene-0', 'scene-1'].map((name) => join(whole.run, 'pictures/000006', `${name}.png`)),
+  )
   assert.ok(pictures.every(existsSync))
   assert.equal(
-    log(whole.run).trim().split('\n').map((line) => JSON.parse(line).loss),
+    log(whole.run)
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).loss),
     kinds('iteration').map(({ loss }) => loss),
   )
 })
@@ -54,8 +69,10 @@ test('the same seed gives the same run, and another seed another one', async () 
 for (const killedAt of [1, 3, 6, 7, 11]) {
   test(`a run that is killed at iteration ${killedAt} goes on with the same losses and weights, bit for bit`, async () => {
     const job = { ...whole, run: path(`killed-${killedAt}`) }
-    const killed = await start(job, (event, kill) => {
-      if (event.event === 'iteration' && event.iteration === killedAt) kill('SIGKILL')
+    const killed = await start(job, {
+      onEvent: (event, kill) => {
+        if (event.event === 'iteration' && event.iteration === killedAt) kill('SIGKILL')
+      },
     })
     assert.is(killed.signal, 'SIGKILL')
     const resumed = await start(job)
@@ -70,8 +87,10 @@ for (const killedAt of [1, 3, 6, 7, 11]) {
 
 test('SIGINT saves a checkpoint, and the run goes on from there with the same losses', async () => {
   const job = { ...whole, run: path('interrupted') }
-  const stopped = await start(job, (event, kill) => {
-    if (event.event === 'iteration' && event.iteration === 5) kill('SIGINT')
+  const stopped = await start(job, {
+    onEvent: (event, kill) => {
+      if (event.event === 'iteration' && event.iteration === 5) kill('SIGINT')
+    },
   })
   assert.is(stopped.status, 130)
   const last = stopped.events.at(-1)
