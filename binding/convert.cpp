@@ -50,8 +50,29 @@ CrfSettings to_crf_settings(const Napi::Object& settings) {
           .released = settings.Get("released").As<Napi::Boolean>().Value()};
 }
 
+SimilaritySettings to_similarity_settings(const Napi::Object& settings) {
+  const auto value = [&](const char* name) { return static_cast<float>(number(settings, name)); };
+  const auto is_on = [&](const char* name) { return settings.Get(name).As<Napi::Boolean>().Value(); };
+  return {.key_attention = settings.Get("attention").As<Napi::String>().Utf8Value() == "key",
+          .neighbourhood = value("neighbourhood"),
+          .residual = is_on("residual"),
+          .feed_forward = is_on("feedForward"),
+          .attend_class = is_on("attendClass"),
+          .mix = value("mix"),
+          .mix_factor = value("mixFactor"),
+          .repair = value("repair"),
+          .mid_attention = is_on("midAttention"),
+          .aggregate = is_on("aggregate"),
+          .fuse = is_on("fuse"),
+          .class_token = value("classToken"),
+          .logit_scale = value("logitScale"),
+          .window = integer(settings, "window"),
+          .stride = integer(settings, "stride")};
+}
+
 SegmentSettings to_segment_settings(const Napi::Object& settings) {
   SegmentSettings out;
+  if (const Napi::Value maps = settings.Get("maps"); !maps.IsUndefined()) out.similarity = to_similarity_settings(maps.As<Napi::Object>());
   out.refine = settings.Get("refine").As<Napi::Boolean>().Value();
   out.box.threshold = number(settings, "boxThreshold");
   out.mask.background_power = static_cast<float>(number(settings, "backgroundPower"));

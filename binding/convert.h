@@ -31,7 +31,10 @@ QueueSettings to_queue_settings(const Napi::Object&);
 // { rounds, positionSigma, positionWeight, bilateralPositionSigma, bilateralColourSigma, bilateralWeight, released }
 CrfSettings to_crf_settings(const Napi::Object&);
 
-// { refine, boxThreshold, backgroundPower, ignoreBelow, crf?: what to_crf_settings takes }
+// { attention: 'query' | 'key', and the other fields of SimilaritySettings in camel case }
+SimilaritySettings to_similarity_settings(const Napi::Object&);
+
+// { maps?: what to_similarity_settings takes, refine, boxThreshold, backgroundPower, ignoreBelow, crf?: what to_crf_settings takes }
 SegmentSettings to_segment_settings(const Napi::Object&);
 
 // { rows: Float32Array (R * E), firstRow: Int32Array (K + 1), background: Float32Array (M * E), values: Uint8Array (K) }

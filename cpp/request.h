@@ -7,6 +7,7 @@
 #include "cam/attention_affinity.h"
 #include "cam/box_mask.h"
 #include "cam/label_texts.h"
+#include "cam/similarity_settings.h"
 #include "core/image.h"
 #include "crf/dense_crf.h"
 #include "encoded_image.h"
@@ -15,6 +16,7 @@
 namespace clip_es {
 
 struct SegmentSettings {
+  std::optional<SimilaritySettings> similarity;  // how the maps are made; without it by GradCAM
   bool refine = true;
   BoxSettings box;
   AffinitySettings affinity;
@@ -29,7 +31,7 @@ struct StageTimes {
 
 struct SegmentOutputs {
   MaskOutputs image;
-  float* scores = nullptr;  // (K): probabilities of the labels, or null
+  float* scores = nullptr;  // (K): probabilities of the labels, with `similarity` the largest value of each label's map; or null
 };
 
 // One photo and its words. The caller owns all memory, which must stay valid until the call has returned.

@@ -68,6 +68,8 @@ class Segmenter {
   void encode_photos(DeviceContext, const PhotoBatch&, StageTimes&);
   void segment_photo(DeviceContext, const Encoding&, Request&, HostSpan<float> scores);
   void segment_by_crf(DeviceContext, const Encoding&, Request&, const DeviceMaps&, HostSpan<float> scores);
+  void segment_by_similarity(DeviceContext, Request&, HostSpan<float> scores);
+  void run_crf(HostContext&, Request&, HostSpan<const float> pixel_scores);
 
   void segment_batch(std::span<Request>, const std::atomic<bool>* cancelled);
 

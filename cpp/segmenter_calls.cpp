@@ -54,6 +54,9 @@ struct TrimMemory {
   }
 };
 
+// True if the photo is encoded with those of the batch. Maps by similarity need their own encoding.
+bool needs_encoding(const Request& request) { return !request.encoded && !request.settings.similarity; }
+
 bool is_out_of_memory(const std::exception_ptr& failure) {
   try {
     if (failure) std::rethrow_exception(failure);
@@ -140,7 +143,7 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
     request.failure = nullptr;
     request.times = {};
     labels += request.texts.labels();
-    if (!request.encoded) photos_.photos.push_back(request.image);
+    if (needs_encoding(request)) photos_.photos.push_back(request.image);
   }
   Arena::Scope scope(arena_);
   const std::span<float> all_scores = arena_.take<float>(labels);  // of all photos, one after another
@@ -169,6 +172,10 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
       }
       size_t next = 0;  // photo of the batch
       for_each([&](Request& request, std::span<float> scores) {
+        if (request.settings.similarity) {
+          segment_by_similarity(on_device(request.cancelled ? request.cancelled : cancelled), request, scores);
+          return;
+        }
         const Encoding encoding = request.encoded ? request.encoded->encoding : photos_.encoding(next++);
         host(cancelled).checkpoint();
         segment_photo(on_device(request.cancelled ? request.cancelled : cancelled), encoding, request, scores);
@@ -183,7 +190,7 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
   clock_.collect(*device_);
   const auto photos = static_cast<double>(photos_.size());
   for_each([&](Request& request, std::span<float> scores) {
-    if (!request.encoded) {
+    if (needs_encoding(request)) {
       request.times.preprocess = shared.preprocess / photos;
       request.times.encode = shared.encode / photos;
     }

@@ -17,6 +17,7 @@ export type {
   KeyOf,
   LabelledImage,
   LoadOptions,
+  MapMethod,
   ModelInfo,
   Precision,
   ResultPart,
@@ -26,10 +27,13 @@ export type {
   SegmentOptions,
   SegmentResult,
   SharpImage,
+  SimilarityOptions,
+  SimilarityPreset,
   Timings,
 } from './core/types.js'
 export { type DenseCrfInput, type DenseCrfOptions, type DenseCrfResult, denseCrf } from './dense_crf.js'
 export { EncodedImage } from './encoded_image.js'
+export { similarityPresets } from './segment/similarity_presets.js'
 export { Segmenter } from './segmenter.js'
 export { backgrounds, classSets, templates } from './text/prompts.js'
 export { tokenize } from './text/tokenizer.js'

@@ -32,19 +32,24 @@ void require_finite(std::span<const float> probabilities) {
     if (!std::isfinite(p)) throw_no_embedding();
 }
 
-void patch_embeddings(HostContext& context, const Model& model, const HostLastBlock& last, std::span<float> patches) {
-  const int64_t count = last.patches(), width = model.image.width, size = model.shape.embedding;
-  Arena::Scope scope(context.arena);
-  const auto z = context.arena.take<float>(count * width);
-  for (int64_t i = 0; i < count * width; ++i) z[i] = last.z_hat[i] * model.ln_post.gamma[i % width] + model.ln_post.beta[i % width];
-  ops::matmul(context, matrix(z.data(), count, width), matrix(model.image_projection.data(), width, size), patches.data());
+void project(HostContext& context, const Model& model, std::span<const float> z, std::span<float> rows) {
+  const int64_t width = model.image.width, size = model.shape.embedding, count = std::ssize(z) / width;
+  ops::matmul(context, matrix(z.data(), count, width), matrix(model.image_projection.data(), width, size), rows.data());
   for (int64_t i = 0; i < count; ++i) {
-    const std::span<float> row = patches.subspan(i * size, size);
+    const std::span<float> row = rows.subspan(i * size, size);
     double squares = 0;
     for (const float value : row) squares += static_cast<double>(value) * value;
     const double norm = squares > 0 ? std::sqrt(squares) : 1;
     for (float& value : row) value = static_cast<float>(value / norm);
   }
+}
+
+void patch_embeddings(HostContext& context, const Model& model, const HostLastBlock& last, std::span<float> patches) {
+  const int64_t count = last.patches(), width = model.image.width;
+  Arena::Scope scope(context.arena);
+  const auto z = context.arena.take<float>(count * width);
+  for (int64_t i = 0; i < count * width; ++i) z[i] = last.z_hat[i] * model.ln_post.gamma[i % width] + model.ln_post.beta[i % width];
+  project(context, model, z, patches);
 }
 
 }  // namespace clip_es

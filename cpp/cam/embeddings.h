@@ -16,6 +16,9 @@ void image_embedding(const Model&, const HostLastBlock&, std::span<double> f);
 // is not finite is detected here.
 void require_finite(std::span<const float> probabilities);
 
+// Writes rows (count, embedding) of length one: the projection of ln_post's output z (count, width).
+void project(HostContext&, const Model&, std::span<const float> z, std::span<float> rows);
+
 // Writes patches (N, embedding), rows of length one: the projection of ln_post's output for each patch.
 void patch_embeddings(HostContext&, const Model&, const HostLastBlock&, std::span<float> patches);
 

@@ -16,4 +16,7 @@ struct LabelTexts {
   int64_t labels() const { return std::ssize(first_row) - 1; }
 };
 
+// Throws Error kInvalidArg if there is only one text, because a softmax over one text is always 1.
+void require_competition(const LabelTexts&);
+
 }  // namespace clip_es

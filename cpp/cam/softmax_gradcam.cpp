@@ -135,9 +135,7 @@ void normalise_cam(float* cam, int64_t patches) {
 }  // namespace
 
 std::span<double> competing_texts(Arena& arena, const LabelTexts& texts, int64_t size) {
-  if (texts.labels() == 1 && texts.background.empty())
-    throw Error(ErrorCode::kInvalidArg,
-                "there is one label and no background words, so its probability is always 1; pass background words or more labels");
+  require_competition(texts);
   const auto all = arena.take<double>(texts.labels() * size + std::ssize(texts.background));
   auto next = all.begin();
   for (int64_t k = 0; k < texts.labels(); ++k) {

@@ -34,7 +34,8 @@ void resize_positions(Arena& scratch, const Model& model, const Grid& grid, floa
 }
 
 void encode_images(HostContext& context, const Model& model, const ImageTower& tower, std::span<const Grid> grids,
-                   HostSpan<const float> patches, HostSpan<float> tokens, std::span<const HostSpan<float>> mean_attention) {
+                   HostSpan<const float> patches, HostSpan<float> tokens, std::span<const HostSpan<float>> mean_attention,
+                   std::span<const HostSpan<float>> block_outputs) {
   const int64_t width = model.image.width, layers = model.shape.layers;
   Arena::Scope scope(context.arena);
   const auto images = context.arena.take<ops::Sequence>(grids.size());
@@ -46,17 +47,23 @@ void encode_images(HostContext& context, const Model& model, const ImageTower& t
     resize_positions(context.arena, model, grids[i], own);
     for (int64_t c = 0; c < width; ++c) own[c] += model.class_embedding[c];
     tower.patch_embedding(context, own_patches, grids[i].patches(), own + width, {.add = true});
-    std::ranges::fill(mean_attention[i], 0.0f);
+    if (!mean_attention.empty()) std::ranges::fill(mean_attention[i], 0.0f);
     own_patches += grids[i].patches() * model.patch_values();
     count += grids[i].tokens();
   }
   float* x = tokens.data();
   ops::layer_norm(context, x, count, width, model.ln_pre.gamma.data(), model.ln_pre.beta.data(), x);
+  const auto keep = [&](int64_t blocks) {
+    if (!block_outputs.empty() && !block_outputs[blocks].empty()) std::copy_n(x, count * width, block_outputs[blocks].begin());
+  };
+  keep(0);
   for (int64_t i = 0; i + 1 < layers; ++i) {
     context.checkpoint();
     const TransformerBlock& block = tower.blocks[i];
-    if (i + kAffinityBlocks < layers) transformer_block(context, model.image, tower.attention, block, images, false, x);
+    if (mean_attention.empty() || i + kAffinityBlocks < layers)
+      transformer_block(context, model.image, tower.attention, block, images, false, x);
     else transformer_block_with_means(context, model.image, tower.attention, block, images, x, affinity_weight(model), mean_attention);
+    keep(i + 1);
   }
 }
 

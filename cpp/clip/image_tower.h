@@ -31,8 +31,10 @@ void resize_positions(Arena& scratch, const Model&, const Grid&, float* out);
 // Computes the tokens that enter the last block, for one or more images. `patches` holds the patches of one image after another: see
 // preprocess(). `tokens` has 1 + patches rows of `width` floats for each image, the class token first. The images share matrix products,
 // but each image attends only to itself. mean_attention[i] (patches, patches) is overwritten: it gets the sum over all blocks except the
-// last one of affinity_weight() times the block's attention.
+// last one of affinity_weight() times the block's attention. No mean is computed if the span is empty.
+// block_outputs: if not empty, one span per block; block_outputs[b], if not empty, gets the tokens after the first b blocks.
 void encode_images(HostContext&, const Model&, const ImageTower&, std::span<const Grid>, HostSpan<const float> patches,
-                   HostSpan<float> tokens, std::span<const HostSpan<float>> mean_attention);
+                   HostSpan<float> tokens, std::span<const HostSpan<float>> mean_attention,
+                   std::span<const HostSpan<float>> block_outputs = {});
 
 }  // namespace clip_es

@@ -9,6 +9,8 @@
 #include "cam/box_mask.h"
 #include "cam/label_texts.h"
 #include "cam/last_block.h"
+#include "cam/similarity_settings.h"
+#include "cam/windows.h"
 #include "clip/model_source.h"
 #include "core/context.h"
 #include "core/image.h"

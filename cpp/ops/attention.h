@@ -29,6 +29,15 @@ void attention(HostContext&, const AttentionInput&, std::span<const Sequence>, b
 // (n - 1, n - 1).
 void attention_with_mean(HostContext&, const AttentionInput&, int64_t n, float* out, float* log_sum_exp, float weight, float* mean);
 
+// What is added to the scaled scores of two patches before the softmax: rows[|y - y'|] * columns[|x - x'|], where (y, x) and (y', x') are
+// their places in a grid of rows.size() x columns.size().
+struct NeighbourPrior {
+  std::span<const float> rows, columns;
+};
+
+// Attention of one image of n tokens. The patches of the prior's grid are the last tokens. prior: null for none.
+void attention_with_prior(HostContext&, const AttentionInput&, int64_t n, const NeighbourPrior* prior, float* out);
+
 // The part of the backward pass that GradCAM needs: for each class, the gradients of q, k and v summed over the n - 1 patches, without the
 // class token. Only patches have an output gradient. No n x n gradient is computed.
 //   out (n, width), log_sum_exp (heads, n): of the forward pass

@@ -48,6 +48,10 @@ struct ExponentialSum {
 };
 ExponentialSum exponentials(float* x, int64_t length, float scale, Precision precision = Precision::kFloat32);
 
+// The softmax of each column of x (rows, count), whose rows are `stride` floats apart, in place: x_rj = e^(scale x_rj) / sum over r.
+// scale > 0. scratch (2 * count).
+void softmax_columns(float* x, int64_t rows, int64_t stride, int64_t count, float scale, float* scratch);
+
 // Pillow's bicubic resize (a = -0.5) of 8-bit pixels, with identical bytes: weights in 22-bit fixed point, the horizontal pass first,
 // rounding to 8 bits after each pass, no pass in a direction whose size does not change. image (height, width, 3) -> out (out_height,
 // out_width, 3).

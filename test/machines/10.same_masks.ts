@@ -1,5 +1,5 @@
 // A data set by a queue: the same results as by one process.
-import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, type Stats, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test as always } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -118,24 +118,30 @@ test('pause and drain: the producer ends, and the same command goes on; resume',
   assert.equal([event, done, already, failed], ['end', 96, 0, 0])
 })
 
-test('a photo that cannot be read fails, exit status 1; retry-failed does it again without a producer', async () => {
-  const file = place.path('set/photos/00/0007.png')
-  const [bytes, { atime, mtime }] = [readFileSync(file), statSync(file)]
-  writeFileSync(file, bytes.subarray(0, 100))
+test('photos that cannot be read fail, exit status 1; retry-failed does them again without a producer', async () => {
+  const ids = ['00/0007', '00/0023', '00/0040', '00/0090'] // of four jobs
+  const files = ids.map((id) => place.path(`set/photos/${id}.png`))
+  const before = files.map((file) => ({ file, bytes: readFileSync(file), ...times(statSync(file)) }))
+  for (const { file, bytes } of before) writeFileSync(file, bytes.subarray(0, 100))
   place.worker()
   const producer = place.producer('unreadable')
   assert.is(await producer.ended, 1)
-  assert.match(producer.output, /clip-es: 00\/0007: /)
-  assert.match(producer.output, /95 photos done in .*, 1 failed: listed above/)
-  place.assertSame('unreadable', 'local', ['00/0007'])
-  assert.match(place.operate('status'), /1 failed; no producer follows it/)
-  writeFileSync(file, bytes)
-  utimesSync(file, atime, mtime) // as the journal of the other runs has it
-  assert.match(place.operate('retry-failed'), /1 failed photo will be done again/)
-  await until('the photo is done', () => existsSync(place.path('unreadable/masks/00/0007.png')))
+  for (const id of ids) assert.match(producer.output, new RegExp(`clip-es: ${id}: `))
+  assert.match(producer.output, /92 photos done in .*, 4 failed: listed above/)
+  place.assertSame('unreadable', 'local', ids)
+  assert.match(place.operate('status'), /4 failed; no producer follows it/)
+  for (const { file, bytes, atime, mtime } of before) {
+    writeFileSync(file, bytes)
+    utimesSync(file, atime, mtime)
+  }
+  assert.match(place.operate('retry-failed'), /4 failed photos will be done again/)
+  await until('the photos are done', () => ids.every((id) => existsSync(place.path(`unreadable/masks/${id}.png`))))
   await until('the run is gone', () => /^no run /.test(place.operate('status')))
   assert.equal(place.files('unreadable/masks'), place.files('local/masks'))
 })
+
+/** Seconds, so that the journal of the other runs has the same milliseconds: it leaves out fractions. */
+const times = ({ atimeMs, mtimeMs }: Stats) => ({ atime: atimeMs / 1000, mtime: (Math.floor(mtimeMs) + 0.5) / 1000 })
 
 test('a producer that is interrupted says so, its workers go on, and started again it follows them', async () => {
   place.patientWorker()

@@ -1,4 +1,4 @@
-import type { Fusion, Precision } from './types.js'
+import type { Fusion, Precision, SimilarityPreset } from './types.js'
 
 /** What the library uses where an option is left out. */
 export const defaults = Object.freeze({
@@ -14,6 +14,8 @@ export const defaults = Object.freeze({
   boxThreshold: 0.4,
   /** background = (1 - largest map) ^ power */
   backgroundPower: 1,
+  /** What maps: 'similarity' means. */
+  similarityPreset: 'naclip' as SimilarityPreset,
   /** Pixels with a lower confidence are ignored. */
   ignoreBelow: 0,
   /** Labels 'auto' finds a class from this presence on. Chosen on generated scenes: bench/auto_labels.ts. */

@@ -172,6 +172,48 @@ export interface CrfOptions {
   released?: boolean
 }
 
+/** How the maps are made: by softmax-GradCAM, as in the CLIP-ES paper, or by comparing every patch with all words at once. */
+export type MapMethod = 'gradcam' | 'similarity'
+
+/** A published method: a row of settings. 'clip' changes nothing in the model. */
+export type SimilarityPreset = 'clip' | 'naclip' | 'resclip' | 'sc-clip'
+
+/** Maps by similarity: a preset, and settings that replace its own. docs/maps.md explains the methods. */
+export interface SimilarityOptions {
+  /** Default 'naclip'. */
+  preset?: SimilarityPreset
+  /** The last block's attention: of queries to keys, as CLIP was trained, or of keys to keys. */
+  attention?: 'query' | 'key'
+  /** Standard deviation of a Gaussian that makes near patches attend to each other, in patches. 0: none. */
+  neighbourhood?: number
+  /** The last block's residual connection. */
+  residual?: boolean
+  /** The last block's feed-forward layers. */
+  feedForward?: boolean
+  /** Whether the class token takes part in the last attention. */
+  attendClass?: boolean
+  /** ResCLIP: share of the attention of earlier blocks in the last one, from 0 to 1. 0: none. */
+  mix?: number
+  /** ResCLIP: the factor of the mixed attention. */
+  mixFactor?: number
+  /** SC-CLIP: share of the patches that are outliers and are repaired from their neighbours. 0: none. */
+  repair?: number
+  /** SC-CLIP: half of the last attention is the similarity of patches in a middle block. */
+  midAttention?: boolean
+  /** SC-CLIP: patches average those that are similar in middle blocks, before and after the last block. */
+  aggregate?: boolean
+  /** SC-CLIP: adds the features of the middle blocks. */
+  fuse?: boolean
+  /** SC-CLIP: share of the class token that is added to every patch. 0: none. */
+  classToken?: number
+  /** Factor of the cosines in the softmax over all words: the larger, the surer. Default 40. */
+  logitScale?: number
+  /** Side of the windows that slide over the photo, in pixels, rounded up to whole patches. 224 in the papers. Default 0: the whole photo at once. */
+  window?: number
+  /** Pixels from one window to the next, rounded down to whole patches. Default 0: half a window. */
+  stride?: number
+}
+
 export interface SegmentOptions {
   /**
    * The image-level labels, as names or indices: which classes are there. Unique, at least one. Default: all. With 'auto', CLIP decides
@@ -180,11 +222,16 @@ export interface SegmentOptions {
   labels?: readonly (string | number)[] | 'auto'
   /** For labels 'auto': a class is found whose presence is at least this, from 0 to 1. Default 0.15. */
   labelThreshold?: number
+  /**
+   * How the maps are made. 'gradcam' (default): one map for each label that is known to be there, scaled from 0 to 1. 'similarity' or its
+   * settings: probabilities of all words at every pixel, so that an absent word stays low; only on the CPU.
+   */
+  maps?: MapMethod | SimilarityOptions
   /** Sharpen the maps by the ViT's own attention (CAA). Default true. */
   refine?: boolean
   /** Threshold of the boxes that CAA draws evidence from, as a fraction of a map's maximum: 0.4 (VOC, default), 0.7 for COCO. */
   boxThreshold?: number
-  /** background = (1 - largest map) ^ backgroundPower. Default 1. */
+  /** background = (1 - largest map) ^ backgroundPower; with maps 'similarity', the background words' probability ^ backgroundPower. Default 1. */
   backgroundPower?: number
   /** Let a dense CRF draw the mask along the photo's edges; its winning probability is then the confidence. Default false. */
   crf?: boolean | CrfOptions
@@ -205,7 +252,7 @@ export interface Timings {
   preprocess: number
   /** The image tower. */
   encode: number
-  /** Softmax-GradCAM. */
+  /** Softmax-GradCAM, or the comparison of patches with words. */
   gradcam: number
   /** Boxes and attention-based refinement. */
   refine: number
@@ -220,7 +267,10 @@ export interface SegmentResult {
   height: number
   /** The labels asked for or found, K of them. */
   labels: string[]
-  /** Their probabilities (K) in the softmax over them and the background texts. */
+  /**
+   * Their probabilities (K) in the softmax over them and the background texts. With maps 'similarity': the largest probability that each
+   * has at any patch.
+   */
   scores: Float32Array
   /** With labels 'auto' only: how sure it is that each of the K labels is there, in [0, 1]. */
   presence?: Float32Array

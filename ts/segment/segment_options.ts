@@ -20,6 +20,7 @@ import { invalid } from '../core/errors.js'
 import type { ResultPart, SegmentOptions } from '../core/types.js'
 import { resolveCrf } from '../engine/crf_options.js'
 import type { NativeOutputs, NativeSettings } from '../engine/native.js'
+import { resolveMaps } from './similarity_presets.js'
 
 type OutputPart = keyof NonNullable<SegmentOptions['output']>
 
@@ -83,6 +84,7 @@ function checkPart(call: string, part: unknown): ResultPart {
 export const segmentOptionNames = [
   'labels',
   'labelThreshold',
+  'maps',
   'refine',
   'boxThreshold',
   'backgroundPower',
@@ -109,6 +111,7 @@ export function resolveSegmentOptions(
     labels: given.labels === 'auto' ? checkAuto(call, classes, output) : resolveLabels(call, given.labels, classes.names),
     labelThreshold: resolveThreshold(call, given.labelThreshold, given.labels),
     settings: {
+      maps: resolveMaps(call, given.maps),
       refine: checkBoolean(call, 'refine', refine),
       boxThreshold: checkNumber(call, 'boxThreshold', boxThreshold, 0, 1),
       backgroundPower: checkNumber(call, 'backgroundPower', backgroundPower, 0, 1e6),

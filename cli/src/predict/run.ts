@@ -40,7 +40,7 @@ export async function predict(run: string, photos: readonly string[], options: P
     const store = new ResultStore(options.out, shard)
     try {
       const work = await findWork(recipe, found.dataset, store, options)
-      return await inFolder(weights, settings, recipe, work, { store, journal }, options, signal)
+      return await inFolder(weights, settings, recipe, work, { store, journal }, options, signal).finally(() => work.mine.close())
     } finally {
       store.close()
     }
@@ -89,19 +89,19 @@ async function inFolder(
   weights: string,
   settings: PredictSettings,
   { outputs, settings: hash }: Recipe,
-  { left, already, failures, notes }: Work,
+  { mine, left, already, failures, notes }: Work,
   results: Results,
   { out, json, device, threads = defaultThreads() }: PredictOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
   const names = settings.classes.map(({ name }) => name)
-  sayStart(left.length, already, out, json)
+  sayStart(left.size, already, out, json)
   for (const note of notes) if (!json) say(note)
-  const progress = new Progress(left.length, json ? 'json' : 'text')
+  const progress = new Progress(left.size, json ? 'json' : 'text')
   let network: Network | undefined
   try {
     for (const { id, message } of failures) progress.listFailure(failedEvent(id, message))
-    if (left.length) {
+    if (left.size) {
       const program = await trainProgram(signal)
       const { scales, flip } = settings
       const job: PredictJob = { version: 1, weights, scales, flip, device: resolveDevice(device, program.libtorch), threads }
@@ -112,7 +112,7 @@ async function inFolder(
         legend: { names, colours: settings.classes.map(({ colour }) => colour) },
       }
       const stages = predictStages(work, folderExchange(results, outputs))
-      await runPipeline(left, stages, {
+      await runPipeline(mine.only(left), stages, {
         ...{ window: 1 + othersInWork, signal, progress, out },
         describe: (outcome) => describe({ names }, outcome),
       })

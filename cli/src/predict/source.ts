@@ -7,13 +7,14 @@ import { isWithin, stemOf } from '../photos/names.js'
 import { leftOutNotes } from '../photos/sort_out.js'
 import { UsageError } from '../shared/usage.js'
 import { type Kind, kindOf, readDataset, sourceOf } from '../sources/data_set.js'
-import type { Dataset } from '../sources/dataset.js'
+import type { Dataset, PackedDataset } from '../sources/dataset.js'
 import { sameNames } from '../sources/folder.js'
+import { PhotoList } from '../sources/photo_list.js'
 import type { PredictOptions } from './options.js'
 
 /** The photos that the command line means. */
 export interface Found {
-  dataset: Dataset
+  dataset: PackedDataset
   /** For the manifest: 'voc val', 'folder', 'photos', and where they are. */
   set: string
   source: Record<string, string>
@@ -63,7 +64,11 @@ async function photosOf(args: readonly string[], { out, knownLabels }: PredictOp
       }
     }
   }
-  return { dataset, set: 'photos', source: { kind: 'photos', folder: realpathSync('.') } }
+  return {
+    dataset: { ...dataset, items: new PhotoList(dataset.items) },
+    set: 'photos',
+    source: { kind: 'photos', folder: realpathSync('.') },
+  }
 }
 
 /** The path from the folder that was named; else from the working directory, or from the root of the file system for what is outside. */

@@ -4,6 +4,7 @@
 #include "ops/attention.h"
 
 #include <cmath>
+#include <cstdlib>
 
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/pack.h"
@@ -24,6 +25,22 @@ struct Sizes {
   int64_t packed_rows() const { return t.rows * std::max(t.words(head_size), t.words(length)); }
 };
 
+// A NeighbourPrior, divided by the scale of the scores.
+struct MirroredPrior {
+  std::span<const float> rows;      // by distance
+  std::span<const float> mirrored;  // (2 width - 1): the columns' factors, from distance -(width - 1) to width - 1
+  float scale;
+
+  int64_t width() const { return (std::ssize(mirrored) + 1) / 2; }
+  int64_t patches() const { return std::ssize(rows) * width(); }
+  // Adds the prior of one patch to its scores (patches).
+  void add(const Kernels& k, int64_t patch, float* scores) const {
+    const int64_t y = patch / width(), x = patch % width();
+    for (int64_t row = 0; row < std::ssize(rows); ++row)
+      k.add_scaled(scores + row * width(), mirrored.data() + width() - 1 - x, width(), rows[std::abs(row - y)] / scale);
+  }
+};
+
 struct Job {
   const AttentionInput& in;
   int64_t tokens;  // in all sequences
@@ -31,7 +48,8 @@ struct Job {
   float* out;
   float* log_sum_exp;  // or null
   float mean_weight;
-  float* mean;  // or null
+  float* mean;                           // or null
+  const MirroredPrior* prior = nullptr;  // or null
 
   int64_t head_size() const { return in.width / in.heads; }
   // A token's query (part 0), key (1) or value (2).
@@ -78,6 +96,10 @@ void attend(const Kernels& k, const Job& job, const Packed& p, int64_t first, in
   for (int64_t r = 0; r < rows; ++r) {
     float* row = s.scores + r * keys;
     const int64_t visible = job.causal ? first + r + 1 : length;
+    if (job.prior) {
+      const int64_t others = length - job.prior->patches();  // tokens that are not patches
+      if (first + r >= others) job.prior->add(k, first + r - others, row + others);
+    }
     const ExponentialSum sum = exponentials(row, visible, job.in.scale(), job.in.precision);
     std::fill(row + visible, row + length, 0.0f);
     factors[r] = 1 / sum.sum;
@@ -138,6 +160,19 @@ void attention_with_mean(HostContext& context, const AttentionInput& in, int64_t
                          float* mean) {
   const Sequence image{0, n};
   attend_all(context, {in, n, false, out, log_sum_exp, weight, mean}, {&image, 1});
+}
+
+void attention_with_prior(HostContext& context, const AttentionInput& in, int64_t n, const NeighbourPrior* prior, float* out) {
+  const Sequence image{0, n};
+  Job job{in, n, false, out, nullptr, 0, nullptr};
+  if (!prior) return attend_all(context, job, {&image, 1});
+  Arena::Scope scope(context.arena);
+  const auto width = std::ssize(prior->columns);
+  const auto mirrored = context.arena.take<float>(2 * width - 1);
+  for (int64_t d = 0; d < width; ++d) mirrored[width - 1 - d] = mirrored[width - 1 + d] = prior->columns[d];
+  const MirroredPrior own{prior->rows, mirrored, in.scale()};
+  job.prior = &own;
+  attend_all(context, job, {&image, 1});
 }
 
 }  // namespace clip_es::ops

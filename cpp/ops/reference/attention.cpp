@@ -1,11 +1,12 @@
-// For each head, P = softmax(q k^T / sqrt(size)), row by row, and out = P v. With causal attention, a row sees itself and earlier rows.
+// For each head, P = softmax(q k^T / sqrt(size) + bias), row by row, and out = P v. With causal attention, a row sees itself and earlier
+// rows.
 #include <cmath>
 
 #include "ops/reference/reference.h"
 
 namespace clip_es::reference {
 
-Attention attention(const Matrix& qkv, int64_t heads, bool causal) {
+Attention attention(const Matrix& qkv, int64_t heads, bool causal, const Matrix* bias) {
   const int64_t n = qkv.rows, width = qkv.columns / 3, size = width / heads;
   const double scale = 1 / std::sqrt(static_cast<double>(size));
   Attention result{Matrix(n, width), {}, Matrix(heads, n)};
@@ -19,6 +20,7 @@ Attention attention(const Matrix& qkv, int64_t heads, bool causal) {
       std::vector<double> scores(static_cast<size_t>(visible));
       for (int64_t j = 0; j < visible; ++j)
         for (int64_t c = 0; c < size; ++c) scores[j] += q(i, c) * k(j, c);
+      for (int64_t j = 0; bias && j < visible; ++j) scores[j] += (*bias)(i, j) / scale;
       const Softmax row = softmax(scores, scale);
       result.log_sum_exp(head, i) = row.log_sum_exp;
       for (int64_t j = 0; j < visible; ++j) p(i, j) = row.probabilities[j];

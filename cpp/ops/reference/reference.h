@@ -64,7 +64,8 @@ struct Attention {
   std::vector<Matrix> probabilities;  // of each head: (n, n)
   Matrix log_sum_exp;                 // (heads, n)
 };
-Attention attention(const Matrix& qkv, int64_t heads, bool causal);
+// bias (n, n): added to the scaled scores; null for none.
+Attention attention(const Matrix& qkv, int64_t heads, bool causal, const Matrix* bias = nullptr);
 Matrix mean_over_heads(const Attention& a);  // (n, n)
 
 // attention_gradient.cpp. out_gradient (n, width) -> the gradient of qkv (n, 3 width), not causal.
