@@ -69,6 +69,7 @@ export function trainCommand(): Command {
     )
     .option('--threshold <mu>', 'lowest confidence of a pixel that is used, 0 to 1', numberFrom(0, 1))
     .option('--balanced', 'background and classes have the same weight in the loss')
+    .option('--no-balanced', 'every pixel has the same weight in the loss')
     .optionsGroup('How clip-es predict uses the network:')
     .option('--test-scales <scales>', 'scales of the photo whose results are averaged', someScales)
     .option('--test-flip', 'also average over the mirrored photo')

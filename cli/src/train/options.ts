@@ -25,7 +25,7 @@ export interface TrainOptions {
   flip?: boolean
   confidence?: ConfidenceMode
   threshold?: number
-  balanced?: true
+  balanced?: boolean
   clip?: number
   testScales?: number[]
   testFlip?: boolean

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { readPhoto } from 'clip-es/photos'
 import { forEachInOrder, invalid, writeWhole } from 'clip-es/support'
@@ -39,8 +39,9 @@ async function preparePhoto({ name, photo }: ValidationSample, run: string): Pro
     if (!existsSync(photo)) throw invalid('it is not there')
     const metadata = await sharp(photo).metadata()
     if (isRead(metadata)) return { file: photo, width: metadata.width, height: metadata.height }
-    const { data, width, height } = await readPhoto(photo, { orientation: 'ignored' })
     const file = join(photoFolder(run), `${name}.png`)
+    if (isNewer(file, photo)) return { file, width: metadata.width, height: metadata.height }
+    const { data, width, height } = await readPhoto(photo, { orientation: 'ignored' })
     mkdirSync(dirname(file), { recursive: true })
     writeWhole(
       file,
@@ -52,6 +53,12 @@ async function preparePhoto({ name, photo }: ValidationSample, run: string): Pro
   } catch (error) {
     throw invalid(`train: the photo ${photo} cannot be used: ${messageOf(error)}`, { cause: error })
   }
+}
+
+/** Whether an earlier start of the run has converted the photo. */
+function isNewer(file: string, photo: string): boolean {
+  const converted = statSync(file, { throwIfNoEntry: false })
+  return converted !== undefined && converted.mtimeMs >= statSync(photo).mtimeMs
 }
 
 /** Whether the training program reads the same pixels as `readPhoto`: 8-bit JPEG and PNG, grey or sRGB, without transparency. */

@@ -84,12 +84,9 @@ export const presets = {
     network: { name: 'small', msc: [] },
     training: {
       ...voc.training,
-      iterations: 4000,
-      batch: 8,
-      accumulate: 1,
-      learningRate: 0.02,
-      headFactor: 1,
-      headBiasFactor: 1,
+      ...{ iterations: 4000, batch: 8, accumulate: 1, crop: 161 },
+      ...{ learningRate: 0.05, headFactor: 1, headBiasFactor: 1 },
+      balanced: true, // from nothing, a network otherwise sees little but background for long
     },
     testing: { scales: [1], flip: true },
   },
