@@ -28,7 +28,7 @@ const suites = {
   golden: { ...uvuSuite(testFiles('test/golden')), needsAddon: true },
   server: { ...uvuSuite(testFiles('test/server'), { workers }), needsAddon: true },
   e2e: { ...uvuSuite(testFiles('test/e2e'), { workers }), needsAddon: true },
-  machines: { ...uvuSuite(testFiles('test/machines')), needsAddon: true }, // one worker: each test has many processes
+  machines: { ...uvuSuite(testFiles('test/machines'), { workers: 4 }), needsAddon: true }, // they mostly wait: for leases, for stalled jobs
   package: { ...uvuSuite(testFiles('test/package')), needsAddon: true }, // one worker: they build in the checkout
   'node-versions': { exists: true, run: runNodeVersions, needsAddon: true },
   platforms: { exists: true, run: runPlatforms },
