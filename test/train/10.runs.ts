@@ -101,6 +101,20 @@ test('SIGINT saves a checkpoint, and the run goes on from there with the same lo
   assert.is(log(job.run), log(whole.run))
 })
 
+test('DeepLabV2 with ResNet-50 and multi-scale inputs trains, starts from weights, and continues', async () => {
+  const network = { name: 'deeplabv2-resnet50', msc: [0.5, 0.75], weights: null as string | null }
+  const first = makeJob(path('deeplab'), samples, { network, every: { log: 1, checkpoint: 1, validation: 5 } })
+  Object.assign(first.training, { iterations: 2, batch: 2, learningRate: 1e-4, crop: 33 })
+  assert.is((await start(first)).status, 0)
+  const weights = join(first.run, 'best.safetensors')
+  const second = { ...first, run: path('deeplab-2'), network: { ...network, weights } }
+  assert.is((await start(second)).status, 0)
+  const killed = { ...second, run: path('deeplab-3') }
+  await start(killed, { onEvent: ({ event, iteration }, kill) => event === 'checkpoint' && iteration === 1 && kill('SIGKILL') })
+  assert.is((await start(killed)).status, 0)
+  assert.is(log(killed.run), log(second.run))
+})
+
 test('a run learns its tiny set', async () => {
   const job = makeJob(path('learns'), samples, { validation: samples, every: { log: 1, checkpoint: 200, validation: 200 } })
   Object.assign(job.training, { iterations: 120, batch: 5, accumulate: 1, learningRate: 0.05 })

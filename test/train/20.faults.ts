@@ -72,7 +72,10 @@ test('a loss that is not a number ends the run, names the photos, and keeps a ch
   Object.assign(bad.training, { learningRate: 1e18, iterations: 40 })
   const { code, message } = await failureOf(bad)
   assert.is(code, 'ERR_DIVERGED')
-  assert.match(message, /lower learning rate/)
+  assert.match(
+    message,
+    /the loss of iteration \d+ is not a number; its photos are scene-\d, scene-\d, scene-\d; .*lower learning rate/,
+  )
   const kept = /last good checkpoint is (\S+\.safetensors)/.exec(message)?.[1] as string
   const weights = job({ network: { name: 'small', msc: [], weights: kept } })
   assert.is((await start(weights)).status, 0)
