@@ -25,7 +25,9 @@ const keys: NativeSimilarity = { ...clip, attention: 'key', residual: false, fee
 const naclip: NativeSimilarity = { ...keys, neighbourhood: 5 }
 
 /** The published methods, with the settings of their papers for VOC. */
-export const similarityPresets: Readonly<Record<SimilarityPreset, Readonly<NativeSimilarity>>> = Object.freeze({
+export const similarityPresets: Readonly<
+  Record<SimilarityPreset, Readonly<Required<Omit<SimilarityOptions, 'preset'>>>>
+> = Object.freeze({
   clip,
   naclip,
   resclip: { ...naclip, mix: 0.3, mixFactor: 2 },
