@@ -25,14 +25,13 @@ const keys: NativeSimilarity = { ...clip, attention: 'key', residual: false, fee
 const naclip: NativeSimilarity = { ...keys, neighbourhood: 5 }
 
 /** The published methods, with the settings of their papers for VOC. */
-export const similarityPresets: Readonly<
-  Record<SimilarityPreset, Readonly<Required<Omit<SimilarityOptions, 'preset'>>>>
-> = Object.freeze({
-  clip,
-  naclip,
-  resclip: { ...naclip, mix: 0.3, mixFactor: 2 },
-  'sc-clip': { ...keys, attendClass: false, repair: 0.05, midAttention: true, aggregate: true, fuse: true, classToken: 0.3 },
-})
+export const similarityPresets: Readonly<Record<SimilarityPreset, Readonly<Required<Omit<SimilarityOptions, 'preset'>>>>> =
+  Object.freeze({
+    clip,
+    naclip,
+    resclip: { ...naclip, mix: 0.3, mixFactor: 2 },
+    'sc-clip': { ...keys, attendClass: false, repair: 0.05, midAttention: true, aggregate: true, fuse: true, classToken: 0.3 },
+  })
 
 const presetNames = Object.keys(similarityPresets) as SimilarityPreset[]
 const methods: readonly MapMethod[] = ['gradcam', 'similarity']
