@@ -1,13 +1,15 @@
-// The entry point. The add-on exports { Segmenter, EncodedImage, Crf, isFirst, hasAmx, usableCores }.
+// The entry point. The add-on exports { Segmenter, EncodedImage, Crf, isFirst, hasAmx, multipliesBfloat16, usableCores }.
 #include <napi.h>
 
 #include <atomic>
 
 #include "addon_data.h"
+#include "core/error.h"
 #include "core/platform/library.h"
 #include "core/platform/threads.h"
 #include "crf_wrap.h"
 #include "encoded_image_wrap.h"
+#include "ops/cpu/cpu_level.h"
 #include "segmenter_wrap.h"
 #include "torch/packed_weight.h"
 
@@ -37,6 +39,15 @@ Napi::Value is_first(const Napi::CallbackInfo& info) {
 
 Napi::Value has_amx(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), torch::cpu_has_amx()); }
 
+Napi::Value multiplies_bfloat16(const Napi::CallbackInfo& info) {
+  bool answer = false;
+  try {
+    answer = ops::cpu_level().multiplies_bfloat16;
+  } catch (const Error&) {  // CLIP_ES_CPU names no level: loading a model says so
+  }
+  return Napi::Boolean::New(info.Env(), answer);
+}
+
 Napi::Value usable_cores(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), platform::usable_cores()); }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
@@ -51,6 +62,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("EncodedImage", encoded_image);
   exports.Set("isFirst", Napi::Function::New(env, is_first, "isFirst"));
   exports.Set("hasAmx", Napi::Function::New(env, has_amx, "hasAmx"));
+  exports.Set("multipliesBfloat16", Napi::Function::New(env, multiplies_bfloat16, "multipliesBfloat16"));
   exports.Set("usableCores", Napi::Function::New(env, usable_cores, "usableCores"));
   return exports;
 }

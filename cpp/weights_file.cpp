@@ -3,6 +3,7 @@
 #include "weights_file.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <span>
 #include <type_traits>
@@ -18,7 +19,7 @@ namespace clip_es {
 namespace {
 
 // Increase this number when the order of visits or a visited type changes. layout_probe() notices another layout of packed matrices.
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 constexpr uint64_t kMagic = 0x5357'5345'5049'4C43;  // "CLIPESWS", read from its first byte
 constexpr size_t kAlignment = 64;                   // of arrays: what products ask for
 
@@ -31,6 +32,19 @@ struct Header {
 };
 
 constexpr size_t round_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Padding would make equal weights give different files.
+template <class T>
+constexpr bool kHasNoPadding = std::has_unique_object_representations_v<T> || std::is_same_v<T, float>;
+template <size_t N>
+constexpr bool kHasNoPadding<std::array<float, N>> = true;
+
+template <class Visitor, class Shape>
+void visit_shape(Visitor& visitor, Shape& shape) {
+  visitor(shape.width);
+  visitor(shape.heads);
+  visitor(shape.activation);
+}
 
 template <class Visitor, class Block>
 void visit_block(Visitor& visitor, Block& block) {
@@ -56,9 +70,9 @@ void visit_model(Visitor& visitor, AnyModel& m) {
   visitor(m.std);
   visitor(m.assumed_activation);
   visitor(m.assumed_heads);
-  visitor(m.image);
+  visit_shape(visitor, m.image);
   visitor(m.last_hidden);
-  visitor(m.text);
+  visit_shape(visitor, m.text);
   visitor(m.text_layers);
   for (auto* norm : {&m.ln_pre, &m.ln_post, &m.ln_final}) {
     visitor(norm->gamma);
@@ -100,7 +114,7 @@ class Writer {
  public:
   template <class T>
   void operator()(const T& value) {
-    static_assert(std::is_trivially_copyable_v<T>);
+    static_assert(std::is_trivially_copyable_v<T> && kHasNoPadding<T>);
     append(std::as_bytes(std::span(&value, 1)));
   }
   template <class T>

@@ -39,9 +39,10 @@ function start(command, args, env = {}) {
 function compile() {
   const toolchain = '-DCMAKE_TOOLCHAIN_FILE=cmake/linux-arm64.cmake'
   const options = [toolchain, '-DCLIP_ES_WERROR=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
+  const tests = `-DCLIP_ES_TESTS=${[...kernels, ...engine].join(';')}` // these build in half the time of all
   const ninja = spawnSync('ninja', ['--version']).error === undefined ? ['-G', 'Ninja'] : []
   return (
-    start('cmake', ['-S', '.', '-B', build, ...ninja, ...options]) &&
+    start('cmake', ['-S', '.', '-B', build, ...ninja, ...options, tests]) &&
     start('cmake', ['--build', build, '--parallel', '--target', 'clip_es_test'])
   )
 }

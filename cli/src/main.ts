@@ -6,6 +6,7 @@ import { demoCommand } from './demo/command.js'
 import { doctorCommand } from './doctor/command.js'
 import { evalCommand } from './eval/command.js'
 import { exportCommand } from './export/command.js'
+import { predictCommand } from './predict/command.js'
 import { promptsCommand } from './prompts/command.js'
 import { queueCommand } from './queue/command.js'
 import { reportCommand } from './report/command.js'
@@ -16,6 +17,7 @@ import { complain, printable } from './shared/say.js'
 import { listenForStops, Stopped } from './shared/stop.js'
 import { refuseRepeats, UsageError } from './shared/usage.js'
 import { commandVersion } from './shared/version.js'
+import { trainCommand } from './train/command.js'
 import { workerCommand } from './worker/command.js'
 
 const exitStatus = { failed: 1, usage: 2 } // and 130 when interrupted: stop.ts
@@ -43,6 +45,8 @@ export function program(): Command {
     .addCommand(evalCommand())
     .addCommand(reportCommand())
     .addCommand(exportCommand())
+    .addCommand(trainCommand())
+    .addCommand(predictCommand())
     .addCommand(serveCommand())
     .addCommand(queueCommand())
     .addCommand(workerCommand())

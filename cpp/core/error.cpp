@@ -10,6 +10,8 @@ const char* name_of(ErrorCode code) {
     case ErrorCode::kLibTorch: return "ERR_LIBTORCH";
     case ErrorCode::kDeviceUnavailable: return "ERR_DEVICE_UNAVAILABLE";
     case ErrorCode::kOutOfMemory: return "ERR_OUT_OF_MEMORY";
+    case ErrorCode::kIo: return "ERR_IO";
+    case ErrorCode::kDiverged: return "ERR_DIVERGED";
     case ErrorCode::kInternal: break;
   }
   return "ERR_INTERNAL";

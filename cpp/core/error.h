@@ -12,6 +12,8 @@ enum class ErrorCode {
   kLibTorch,
   kDeviceUnavailable,
   kOutOfMemory,
+  kIo,        // a file or folder could not be read or written; only the training program throws it
+  kDiverged,  // the loss of a training run is not a number; only the training program throws it
   kInternal,  // a bug in the engine: a state that its code should make impossible
 };
 

@@ -41,7 +41,7 @@ export async function runUvuFile(file, { run = runNode, imports = [], quiet = fa
   const result = await run([...['tsx', ...imports].flatMap((name) => ['--import', name]), file], { quiet })
   if (quiet) console.log(`\n${file}\n${result.output}`)
   const counts = countTests(file, result, uvuTotals(result.output))
-  if (!/\.only\(/.test(readFileSync(file, 'utf8'))) return counts
+  if (!/[tT]est\.only\(/.test(readFileSync(file, 'utf8'))) return counts
   return add(counts, failure(`${file} calls test.only(), so its other tests did not run: remove it`))
 }
 

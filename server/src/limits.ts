@@ -24,6 +24,10 @@ export interface Limits {
   storeTime: number
   /** Class sets that are kept encoded. Default 64. */
   classSets: number
+  /** Photos of a batch. Default 10 000. */
+  batchPhotos: number
+  /** Batches that have not ended; more are refused with 503. Default 100. */
+  batches: number
 }
 
 export const defaultLimits: Readonly<Limits> = Object.freeze({
@@ -39,6 +43,8 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   storeBytes: 2 ** 30,
   storeTime: 600_000,
   classSets: 64,
+  batchPhotos: 10_000,
+  batches: 100,
 })
 
 /** Levels of log lines. */

@@ -1,6 +1,7 @@
 import type { ClassFile, LoadOptions, Segmenter } from 'clip-es'
 import type { Limits } from './limits.js'
 import type { LabelStudioOptions } from './protocols/label_studio/host.js'
+import type { StartBatches } from './service/batches.js'
 
 /** Options of the plugin. */
 export interface ServerOptions {
@@ -21,8 +22,16 @@ export interface ServerOptions {
   remoteHosts?: readonly string[]
   /** Such hosts that may also have addresses of a private network or of this machine. Default: none. */
   privateHosts?: readonly string[]
+  /** What computes the batches of POST /v1/batches. Default: none. `clip-es serve --batch-queue` has the queue of `clip-es worker`. */
+  batches?: StartBatches
+  /** Hosts that batches may call back when they have ended, as `remoteHosts`. Default: none. */
+  callbackHosts?: readonly string[]
+  /** Such hosts that may also have addresses of a private network or of this machine. Default: none. */
+  privateCallbackHosts?: readonly string[]
   /** Where Label Studio is, for photos that were uploaded to it. */
   labelStudio?: LabelStudioOptions
+  /** Whether / is the page on which people try photos and words. Default true. */
+  page?: boolean
   /** The path under which the routes are registered. Default: none, '/v1/segment'. */
   prefix?: string
 }

@@ -7,7 +7,7 @@ import { checkOrigin } from './guards/origins.js'
 import type { ServerOptions } from './options.js'
 import { protocols } from './protocols/index.js'
 import { LabelStudioHost } from './protocols/label_studio/host.js'
-import type { ProtocolOptions } from './protocols/options.js'
+import { Callbacks } from './remote/callbacks.js'
 import { RemotePhotos } from './remote/photos.js'
 import { readBody, readJson } from './request/body.js'
 import { Call } from './request/call.js'
@@ -18,6 +18,7 @@ import { describeRoutes, openApiRoutes } from './routes/openapi.js'
 import { pageRoute } from './routes/page.js'
 import { restRoutes } from './routes/rest.js'
 import { sendProblem } from './send_problem.js'
+import { Batches } from './service/batches.js'
 import { Service } from './service/service.js'
 
 declare module 'fastify' {
@@ -34,6 +35,8 @@ declare module 'fastify' {
 interface Context {
   service: Service
   options: ServerOptions
+  remote: RemotePhotos
+  labelStudio?: LabelStudioHost
 }
 
 /** Bodies are read here, within limits: photos and unknown content as a Buffer, forms as an Upload, JSON as its value. */
@@ -67,8 +70,8 @@ function addReports(app: FastifyInstance, { service }: Context): void {
   })
 }
 
-/** What the protocols need. Fetching photos is off unless hosts are given. */
-function protocolOptions({ service, options }: Context): ProtocolOptions {
+/** Fetching photos is off unless hosts are given. */
+function remoteOf(service: Service, options: ServerOptions): Pick<Context, 'remote' | 'labelStudio'> {
   const { remoteHosts, privateHosts = [], labelStudio: given } = options
   const labelStudio = given && new LabelStudioHost(given)
   const remote = new RemotePhotos({
@@ -77,7 +80,14 @@ function protocolOptions({ service, options }: Context): ProtocolOptions {
     photoBytes: service.limits.photoBytes,
     time: service.limits.uploadTime,
   })
-  return { service, remote, ...(labelStudio && { labelStudio }) }
+  return { remote, ...(labelStudio && { labelStudio }) }
+}
+
+async function batchesOf({ service, options, remote }: Context): Promise<Batches> {
+  const { callbackHosts = [], privateCallbackHosts = [] } = options
+  const { uploadTime: time, batches: most } = service.limits
+  const callbacks = new Callbacks({ remoteHosts: callbackHosts, privateHosts: privateCallbackHosts, time })
+  return await Batches.create(options.batches, service.segmenter, remote, callbacks, most)
 }
 
 /** Everything below concerns only the routes of this plugin, and none of the application that it is registered in. */
@@ -88,10 +98,13 @@ async function routes(app: FastifyInstance, context: Context): Promise<void> {
   if (options.cors?.length) await app.register(cors, { origin: options.cors.includes('*') ? '*' : [...options.cors] })
   addGuards(app, context)
   await describeRoutes(app)
-  await app.register(restRoutes, { service, prefix: '/v1' })
-  for (const route of [healthRoutes, metricsRoute, openApiRoutes, pageRoute]) await app.register(route, { service })
-  const forProtocols = protocolOptions(context)
-  for (const protocol of protocols) await app.register(protocol, forProtocols)
+  const batches = await batchesOf(context)
+  app.addHook('onClose', () => batches.close())
+  await app.register(restRoutes, { service, batches, prefix: '/v1' })
+  for (const route of [healthRoutes, metricsRoute, openApiRoutes]) await app.register(route, { service })
+  if (options.page ?? true) await app.register(pageRoute)
+  const { remote, labelStudio } = context
+  for (const protocol of protocols) await app.register(protocol, { service, remote, ...(labelStudio && { labelStudio }) })
 }
 
 /**
@@ -103,7 +116,7 @@ export const clipEs = fastifyPlugin<ServerOptions>(
     const service = await Service.create(options)
     app.decorate('clipEs', service)
     app.addHook('onClose', () => service.close())
-    await app.register(routes, { service, options, prefix: options.prefix ?? '' })
+    await app.register(routes, { service, options, ...remoteOf(service, options), prefix: options.prefix ?? '' })
   },
   { name: 'clip-es-server', fastify: '5.x' },
 )

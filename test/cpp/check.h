@@ -24,7 +24,9 @@ std::vector<Test>& tests();
 bool add(const char* file, std::string title, std::function<void()> body);
 void fail(const char* file, int line, const std::string& what);  // prints `what` and ends the test, which failed
 [[noreturn]] void skip(const std::string& reason);               // ends the test, which is counted as skipped
-void note(const std::string& line);                              // prints a measured value below the test's title
+// Runs all tests, or those whose title or file name contains a text of `only`, except those that contain `except`. Returns the exit status.
+int run(const std::vector<std::string>& only, const std::string& except);
+void note(const std::string& line);  // prints a measured value below the test's title
 
 // Compares two sequences and returns the largest absolute difference; NaN counts as infinite.
 template <class A, class B>
@@ -42,11 +44,14 @@ double largest_difference(const A& a, const B& b) {
 
 #define CHECK_JOIN2(a, b) a##b
 #define CHECK_JOIN(a, b) CHECK_JOIN2(a, b)
-#define TEST(title)                                                                                                           \
-  static void CHECK_JOIN(test_, __LINE__)();                                                                                  \
-  [[maybe_unused]] static const bool CHECK_JOIN(added_, __LINE__) = check::add(__FILE__, title, CHECK_JOIN(test_, __LINE__)); \
-  static void CHECK_JOIN(test_, __LINE__)()
+// Several files of tests may be compiled as one, so names are numbered by __COUNTER__ and not by the line.
+#define TEST(title) CHECK_TEST(title, __COUNTER__)
+#define CHECK_TEST(title, number)                                                                                         \
+  static void CHECK_JOIN(test_, number)();                                                                                \
+  [[maybe_unused]] static const bool CHECK_JOIN(added_, number) = check::add(__FILE__, title, CHECK_JOIN(test_, number)); \
+  static void CHECK_JOIN(test_, number)()
 
+#undef CHECK  // LibTorch's headers define one, too
 #define CHECK(condition)                                                        \
   do {                                                                          \
     if (!(condition)) check::fail(__FILE__, __LINE__, "CHECK(" #condition ")"); \

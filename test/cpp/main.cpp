@@ -3,31 +3,11 @@
 // name contains the text of --except.
 // clip_es_test --cpu-levels
 // Prints the names of the kernel levels that this CPU supports, the best one first. CLIP_ES_CPU selects the level for the tests.
-#include <algorithm>
 #include <cstring>
 
 #include "check.h"
 #include "ops/cpu/cpu_level.h"
 #include "options.h"
-
-namespace check {
-
-std::vector<Test>& tests() {
-  static std::vector<Test> all;
-  return all;
-}
-bool add(const char* file, std::string title, std::function<void()> body) {
-  tests().push_back({file, std::move(title), std::move(body)});
-  return true;
-}
-void fail(const char* file, int line, const std::string& what) {
-  std::cout << "    " << file << ':' << line << ": " << what << '\n';
-  throw Failed{};
-}
-void skip(const std::string& reason) { throw Skipped(reason); }
-void note(const std::string& line) { std::cout << "    " << line << '\n'; }
-
-}  // namespace check
 
 TestOptions& options() {
   static TestOptions o;
@@ -41,9 +21,6 @@ int main(int argc, char** argv) {
   }
   std::vector<std::string> only;
   std::string except;
-  const auto names = [](const check::Test& test, const std::string& text) {
-    return test.title.find(text) != std::string::npos || std::strstr(test.file, text.c_str());
-  };
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
     const char* value = i + 1 < argc ? argv[i + 1] : "";
@@ -60,27 +37,5 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  int passed = 0, failed = 0, skipped = 0;
-  for (const auto& test : check::tests()) {
-    const bool chosen = only.empty() || std::any_of(only.begin(), only.end(), [&](const std::string& text) { return names(test, text); });
-    if (!chosen || (!except.empty() && names(test, except))) continue;
-    std::cout << "  " << test.title << std::endl;
-    bool ok = true;
-    try {
-      test.body();
-    } catch (const check::Skipped& s) {
-      ++skipped;
-      std::cout << "    skipped: " << s.reason << std::endl;
-      continue;
-    } catch (const check::Failed&) {
-      ok = false;
-    } catch (const std::exception& e) {
-      std::cout << "    " << test.file << ": " << e.what() << '\n';
-      ok = false;
-    }
-    ok ? ++passed : ++failed;
-    if (!ok) std::cout << "    FAILED" << std::endl;
-  }
-  std::cout << "C++ tests: " << passed << " passed, " << failed << " failed, " << skipped << " skipped\n";
-  return failed || passed + skipped == 0 ? 1 : 0;
+  return check::run(only, except);
 }

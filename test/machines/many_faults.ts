@@ -18,10 +18,14 @@ class Fleet {
     readonly random: () => number,
   ) {}
 
-  /** Until the producer says that everything is done. Failures are photos that were put aside: the next producer does them again. */
-  async run(faults: number): Promise<void> {
+  /**
+   * Until the producer says that everything is done. The faults are spread over the photos, however fast this machine is. Failures are photos that were put
+   * aside: the next producer does them again.
+   */
+  async run(faults: number, photos: number): Promise<void> {
     let left = faults
-    let next = performance.now() + 5000
+    const step = (0.9 * photos) / faults
+    let next = step
     for (;;) {
       await this.#startMissing()
       if (this.#producer?.isRunning === false) {
@@ -31,10 +35,10 @@ class Fleet {
         this.#producer = undefined
         continue
       }
-      if (left > 0 && performance.now() > next && !this.#redisIsDown) {
+      if (left > 0 && this.place.count('out/masks') > next && !this.#redisIsDown) {
         await this.#fault()
         left--
-        next = performance.now() + 1000 + 2000 * this.random()
+        next = step * (faults - left + this.random())
       }
       await sleep(0.1)
     }
@@ -93,7 +97,7 @@ async function main(faults: number, photos: number, seed: number, aof: boolean):
     await place.local('local')
     const fleet = new Fleet(place, randomNumbers(seed))
     const start = performance.now()
-    await fleet.run(faults)
+    await fleet.run(faults, photos)
     await place.stop()
     place.assertSame('out', 'local')
     const lines = place.journalLines('out').length

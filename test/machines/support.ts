@@ -5,16 +5,24 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
+import { defaultName } from '../../cli/src/queue/options.js'
+import { Keys } from '../../cli/src/queue/runs.js'
+import { status, statusLines } from '../../cli/src/queue/status.js'
 import { type JournalEntry, readJournal } from '../../cli/src/results/journal.js'
-import { makeDemoSet } from '../e2e/demo_set.js'
+import { emojiNames, makeDemoSet } from '../e2e/demo_set.js'
 
 const main = join(__dirname, '../../cli/dist/main.js')
 
 /** Why tests of this kind cannot run here, or undefined. */
 export const lacksRedis: string | undefined =
   spawnSync('redis-server', ['--version']).error && 'there is no redis-server: install it'
+
+/** Why a Redis with TLS cannot be tested here, or undefined. */
+export const lacksTls: string | undefined =
+  spawnSync('openssl', ['version']).error && 'certificates cannot be made here: there is no openssl'
 
 export const sleep = (seconds: number): Promise<void> => new Promise((wake) => setTimeout(wake, 1000 * seconds))
 
@@ -27,7 +35,8 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as { port: number }
@@ -82,13 +91,34 @@ export class Place {
   readonly #programs: Program[] = []
   host = '127.0.0.1'
   #port = 0
+  #scheme = 'redis'
   #redis: Program | undefined
   #redisOptions: string[] = []
 
   path = (...parts: string[]): string => join(this.folder, ...parts)
 
   get url(): string {
-    return `redis://${this.host}:${this.#port}`
+    return `${this.#scheme}://${this.host}:${this.#port}`
+  }
+
+  /** What Redis answers to a command. */
+  async command(...words: string[]): Promise<string> {
+    return await this.#ask(new Redis(this.url), words)
+  }
+
+  /** The same for a user of its access control list. */
+  async commandAs(username: string, password: string, ...words: string[]): Promise<string> {
+    return await this.#ask(new Redis(this.url, { username, password }), words)
+  }
+
+  async #ask(redis: Redis, [name = '', ...rest]: string[]): Promise<string> {
+    try {
+      return String(await redis.call(name, ...rest))
+    } catch (error) {
+      return String(error)
+    } finally {
+      redis.disconnect()
+    }
   }
 
   /** A data set of small photos: set/photos, set/labels.csv. */
@@ -119,6 +149,22 @@ export class Place {
     await this.#redis.says(/Ready to accept connections/)
   }
 
+  /** Starts a Redis that speaks only TLS, with the certificate of an authority of its own: ca.pem. */
+  async startRedisWithTls(): Promise<void> {
+    const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: this.folder, stdio: 'pipe' })
+    const request = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+    openssl(...request, '-x509', '-days', '2', '-subj', '/CN=an authority', '-keyout', 'ca.key', '-out', 'ca.pem')
+    openssl(...request, '-subj', '/CN=redis', '-keyout', 'redis.key', '-out', 'redis.csr')
+    writeFileSync(this.path('names'), 'subjectAltName=IP:127.0.0.1\n')
+    const signed = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', 'names']
+    openssl('x509', '-req', '-in', 'redis.csr', '-out', 'redis.pem', ...signed)
+    this.#scheme = 'rediss'
+    this.#port = await freePort()
+    const files = ['--tls-cert-file', 'redis.pem', '--tls-key-file', 'redis.key', '--tls-ca-cert-file', 'ca.pem']
+    const whole = files.map((word) => (word.startsWith('--') ? word : this.path(word)))
+    await this.startRedis('--port', '0', '--tls-port', String(this.#port), '--tls-auth-clients', 'no', ...whole)
+  }
+
   async killRedis(): Promise<void> {
     await this.#redis?.kill()
   }
@@ -144,8 +190,11 @@ export class Place {
     return this.start(['worker', this.url, '--threads', '1', '--stalled-after', String(stalledAfter), ...args], options)
   }
 
-  /** A worker whose jobs go to nobody else, however slow this machine is: each photo is done once. */
-  patientWorker = (): Program => this.worker([], { stalledAfter: 600 })
+  /**
+   * A worker whose jobs go to nobody else, also on a slow machine: each photo is done once. If Redis is killed between giving it a job and saying so, the job
+   * waits for as long.
+   */
+  patientWorker = (): Program => this.worker([], { stalledAfter: 60 })
 
   readonly source = ['--folder', 'set/photos', '--labels', 'set/labels.csv']
 
@@ -168,6 +217,16 @@ export class Place {
     })
   }
 
+  /** What `clip-es queue status` prints, without a process of its own. */
+  async status(): Promise<string> {
+    const redis = new Redis(this.url)
+    try {
+      return statusLines(await status(redis, new Keys(defaultName)), defaultName).join('\n')
+    } finally {
+      redis.disconnect()
+    }
+  }
+
   /** Ends every process but Redis. */
   async stop(): Promise<void> {
     for (const program of this.#programs) if (program.isRunning && program !== this.#redis) await program.kill()
@@ -177,6 +236,23 @@ export class Place {
     await this.stop()
     await this.killRedis()
     rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** A labels file that names every class of the embedded model for each photo. */
+  makeLabels(file: string, photos: readonly string[]): void {
+    const lines = photos.map((photo) => `${photo}.png,${emojiNames.join(';')}`)
+    writeFileSync(this.path(file), `image,labels\n${lines.join('\n')}\n`)
+  }
+
+  read = (file: string): Buffer => readFileSync(this.path(file))
+
+  /** Removes a folder. */
+  empty = (folder: string): void => rmSync(this.path(folder), { recursive: true, force: true })
+
+  /** How many files are below a folder. */
+  count(folder: string): number {
+    if (!existsSync(this.path(folder))) return 0
+    return readdirSync(this.path(folder), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length
   }
 
   /** Files below a folder by name, with their content. */

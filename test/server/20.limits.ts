@@ -52,19 +52,39 @@ test('more requests than may wait get 503 with Retry-After; the others are answe
   })
 })
 
-test('a client that leaves cancels its job', async () => {
-  await withServer({}, async (server) => {
-    const clients = Array.from({ length: 10 }, () => new AbortController())
-    const answers = clients.map(({ signal }) =>
-      fetch(`${server.url}${path}`, { method: 'POST', body: new Uint8Array(photo), signal }),
-    )
-    await until(() => server.service.queue.waiting > 0)
-    for (const client of clients) client.abort()
-    for (const answer of answers) assert.ok((await oneOf(answer)) instanceof DOMException)
-    await until(() => server.service.queue.waiting === 0 && server.service.queue.running === 0)
-    assert.is((await post(server, path, photo)).status, 200)
+const base64 = photo.toString('base64')
+const labelling =
+  '<View><Image name="i" value="$image"/><BrushLabels name="b" toName="i"><Label value="panda"/></BrushLabels></View>'
+/** What a client sends to segment a photo, by path: a photo, or the JSON of an annotation tool. */
+const requests: Readonly<Record<string, Buffer | object>> = {
+  [path]: photo,
+  '/cvat': { image: base64, classes: ['panda', 'dog'] },
+  '/predict': { tasks: [{ id: 1, data: { image: `data:image/png;base64,${base64}` } }], label_config: labelling },
+  '/v2/models/clip-es/infer': {
+    inputs: [
+      { name: 'photo', shape: [1], datatype: 'BYTES', data: [base64] },
+      { name: 'classes', shape: [2], datatype: 'BYTES', data: ['panda', 'dog'] },
+    ],
+  },
+}
+
+for (const [to, asked] of Object.entries(requests))
+  test(`a client that leaves ${to.split('?')[0]} cancels its job`, async () => {
+    const isPhoto = Buffer.isBuffer(asked)
+    const body = isPhoto ? new Uint8Array(asked) : JSON.stringify(asked)
+    const headers: Record<string, string> = isPhoto ? {} : { 'content-type': 'application/json' }
+    const send = (server: RunningServer, signal?: AbortSignal) =>
+      fetch(`${server.url}${to}`, { method: 'POST', body, headers, ...(signal && { signal }) })
+    await withServer({}, async (server) => {
+      const clients = Array.from({ length: 10 }, () => new AbortController())
+      const answers = clients.map(({ signal }) => send(server, signal))
+      await until(() => server.service.queue.waiting > 0)
+      for (const client of clients) client.abort()
+      for (const answer of answers) assert.ok((await oneOf(answer)) instanceof DOMException)
+      await until(() => server.service.queue.waiting === 0 && server.service.queue.running === 0)
+      assert.is((await send(server)).status, 200)
+    })
   })
-})
 
 test('an upload that is too slow gets 408, and one that is broken off leaves nothing behind', async () => {
   await withServer({ uploadTime: 300 }, async (server) => {

@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ServerError } from '../../server/src/errors.js'
-import { type FetchOptions, RemotePhotos, type Resolve } from '../../server/src/remote/photos.js'
+import { type FetchOptions, RemotePhotos } from '../../server/src/remote/photos.js'
+import type { Resolve } from '../../server/src/remote/requests.js'
 import { type PhotoHost, rejected, resolverOf, startPhotoHost } from './remote_support.js'
 
 const signal = new AbortController().signal

@@ -72,4 +72,14 @@ test('under a prefix the page is at the address with a slash, and its own addres
   }
 })
 
+test('without the page its addresses are not there, and requests are answered', async () => {
+  const without = await startServer({ page: false })
+  try {
+    for (const path of ['/', '/page/page.js', '/page/scenes']) await problem(await fetch(`${without.url}${path}`), 404)
+    assert.is((await fetch(`${without.url}/v1/model`)).status, 200)
+  } finally {
+    await without.close()
+  }
+})
+
 test.run()

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import type { AddressInfo } from 'node:net'
 import * as assert from 'uvu/assert'
 import { ServerError } from '../../server/src/errors.js'
-import type { Resolve } from '../../server/src/remote/photos.js'
+import type { Resolve } from '../../server/src/remote/requests.js'
 
 /** The error of a call that must be refused. */
 export function refused(call: () => unknown): ServerError {

@@ -61,7 +61,7 @@ test('a folder follows links, leaves out results of earlier runs, and names file
   write('mine/x_mask.png', mask)
   const { items, notes } = listFolder(join(root, 'mine'), join(root, 'mine/out'))
   assert.equal(
-    items.map(({ id }) => id),
+    [...items].map(({ id }) => id),
     ['more/y', 'x'],
   )
   assert.is(notes.length, 2)
@@ -125,7 +125,7 @@ test('lists can be UTF-8 or UTF-16 with any line ends, and the error for other e
 
 test('every item belongs to exactly one shard', () => {
   const items = Array.from({ length: 11 }, (_, i) => i)
-  const parts = [1, 2, 3].map((part) => shardOf(items, part, 3))
+  const parts = [1, 2, 3].map((part) => [...shardOf(items, part, 3)])
   assert.equal(
     parts.flat().sort((a, b) => a - b),
     items,

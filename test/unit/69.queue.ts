@@ -33,7 +33,7 @@ test('the cuts do not depend on what is left, and sizes are looked up only where
   const bytes = ({ id }: DatasetItem) => (Number(id.slice(1)) % 3) * 2 ** 20
   const whole = [...groupsOf(items, 64, () => true, bytes)]
   let looked = 0
-  const isLeft = ({ id }: DatasetItem) => id === 'p130' || id === 'p131'
+  const isLeft = (number: number) => number === 130 || number === 131
   const rest = [
     ...groupsOf(items, 64, isLeft, (item) => {
       looked++
@@ -41,9 +41,13 @@ test('the cuts do not depend on what is left, and sizes are looked up only where
     }),
   ]
   assert.is(rest.length, 1)
+  const { first: start, all, left } = rest[0] as Group
   assert.equal(
-    rest[0]?.left.map(({ id }) => id),
-    ['p130', 'p131'],
+    left.map((place) => [start + place, all[place]?.id]),
+    [
+      [130, 'p130'],
+      [131, 'p131'],
+    ],
   )
   assert.is(looked, 64)
   const same = whole.find(({ all }) => all.some(({ id }) => id === 'p130')) as Group
@@ -55,7 +59,7 @@ test('the cuts do not depend on what is left, and sizes are looked up only where
 
 test('the id of a job says run, photos and labels', () => {
   const [a, b] = itemsOf(2) as [DatasetItem, DatasetItem]
-  const idOf = (run: string, ...all: DatasetItem[]) => newJob(run, { all, left: all }, () => '').opts.jobId
+  const idOf = (run: string, ...all: DatasetItem[]) => newJob(run, { first: 0, all, left: [...all.keys()] }, () => '').opts.jobId
   const ids = [
     idOf('r', a, b),
     idOf('s', a, b),

@@ -7,13 +7,16 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 Usage: tools/demo-model/run.sh [--build DIR] [--minutes N] [--workers N] [--scenes N]
-       tools/demo-model/run.sh --set DIR [--count N] [--build DIR]
+       tools/demo-model/run.sh --set DIR [--count N] [--styles held-out|seen] [--class-file FILE] [--seed N] [--build DIR]
   --build DIR    where everything is written (default build-demo-model in the repository)
   --minutes N    processor time of each training process (default 70); 1 is a trial of the machinery, not a model
   --workers N    training processes of one thread each (default: the processor's cores, at most 4)
   --scenes N     scenes of the evaluation (default 400)
   --set DIR      train nothing: draw a data set with ground truth to DIR, for clip-es dataset and clip-es eval
   --count N      pictures of the data set (default 240)
+  --styles NAME  styles of the data set: held-out (default), which the model never saw, or seen, which it was trained on
+  --class-file F classes of the data set (default: all that the model knows)
+  --seed N       another seed draws other pictures (default 11)
 Environment: PYTHON (default python3; needs torch, numpy and pillow), CLIP_BPE (CLIP's merges, default the repository's).
 TEXT
 }
@@ -21,7 +24,8 @@ TEXT
 here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build-demo-model
 python=${PYTHON:-python3}
-minutes=70 scenes=400 set='' count=240
+minutes=70 scenes=400 set='' count=240 styles=held-out seed=11
+class_file=$here/../../models/emoji-classes.json
 workers=$(nproc)
 ((workers <= 4)) || workers=4
 fail() { echo "run.sh: $*" >&2; exit 1; }
@@ -30,13 +34,16 @@ options() {
   while [ $# -gt 0 ]; do
     case $1 in
       -h | --help) usage; exit 0 ;;
-      --build | --minutes | --workers | --scenes | --set | --count) [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; } ;;&
+      --build | --minutes | --workers | --scenes | --set | --count | --styles | --class-file | --seed) [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; } ;;&
       --build) build=$2 ;;
       --minutes) minutes=$2 ;;
       --workers) workers=$2 ;;
       --scenes) scenes=$2 ;;
       --set) set=$2 ;;
       --count) count=$2 ;;
+      --styles) styles=$2 ;;
+      --class-file) class_file=$(realpath "$2") ;; # the folder will change
+      --seed) seed=$2 ;;
       *) echo "run.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
     esac
     shift 2
@@ -90,11 +97,18 @@ evaluate() {
     --sheet "$out/sheet.png" --write "$out/scenes" | tee "$out/figures.txt"
 }
 
-# The style that the model never saw is drawn by itself, so that a data set takes no more than its pictures.
+# The style that the model never saw is drawn by itself, so that a data set in it takes no more than its pictures.
 make_set() {
-  step "draw the icons" held-out rasterise twemoji
-  step "pack the sprites" held-out.pt compose held-out
-  "$python" "$here/make_set.py" held-out.pt "$here/../../models/emoji-classes.json" "$set" --count "$count"
+  local sprites=sprites.pt
+  if [ "$styles" = held-out ]; then
+    sprites=held-out.pt
+    step "draw the icons" held-out rasterise twemoji
+    step "pack the sprites" held-out.pt compose held-out
+  else
+    step "draw the icons" sprites rasterise
+    step "pack the sprites" sprites.pt compose sprites
+  fi
+  "$python" "$here/make_set.py" "$sprites" "$class_file" "$set" --count "$count" --styles "$styles" --seed "$seed"
 }
 
 # Bash reads a script as it goes; a function it has read whole, so that this file may change while the runs last.

@@ -1,5 +1,5 @@
 import { ClipEsError, fromNative } from '../core/errors.js'
-import type { CrfOptions, SimilarityOptions, Timings } from '../core/types.js'
+import type { CrfOptions, SimilaritySettings, Timings } from '../core/types.js'
 import { packageFolder } from '../files/package_folder.js'
 
 /** Pixels as the add-on takes them: checked, with their layout. */
@@ -28,11 +28,9 @@ export interface NativeTexts {
 
 export type NativeCrfSettings = Required<CrfOptions>
 
-export type NativeSimilarity = Required<Omit<SimilarityOptions, 'preset'>>
-
 export interface NativeSettings {
   /** How maps are made by similarity, or undefined for GradCAM. */
-  maps: NativeSimilarity | undefined
+  maps: SimilaritySettings | undefined
   refine: boolean
   boxThreshold: number
   backgroundPower: number
@@ -135,6 +133,8 @@ interface Addon {
   isFirst(): boolean
   /** True if the CPU multiplies tiles of bfloat16, which oneDNN uses. */
   hasAmx(): boolean
+  /** True if the kernels in use multiply bfloat16 by instructions of the CPU. */
+  multipliesBfloat16(): boolean
   /** CPU cores that this process may use: obeys its affinity and the CPU limit of its container. */
   usableCores(): number
 }
@@ -183,6 +183,9 @@ export function isFirstInProcess(): boolean {
 
 /** True if LibTorch makes this CPU's products in bfloat16 faster. Throws ERR_LIBTORCH without an add-on. */
 export const hasAmx = (): boolean => loadAddon().hasAmx()
+
+/** True if bfloat16 is fast on this CPU. Throws ERR_LIBTORCH without an add-on. */
+export const multipliesBfloat16 = (): boolean => loadAddon().multipliesBfloat16()
 
 /** Cores that this process may use. Throws ERR_LIBTORCH without an add-on. */
 export const usableCores = (): number => loadAddon().usableCores()

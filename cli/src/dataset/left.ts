@@ -1,21 +1,28 @@
 import { existsSync, realpathSync } from 'node:fs'
-import { isDone, type JournalEntry, readJournal } from '../results/journal.js'
+import { isDone, type JournalEntry } from '../results/journal.js'
+import { JournalIndex, type JournalLookup } from '../results/journal_index.js'
 import { claimFolder, type Manifest } from '../results/manifest.js'
 import type { OutputKind, ResultStore } from '../results/store.js'
+import { Bits } from '../shared/bits.js'
 import { asUsage } from '../shared/usage.js'
-import { type Dataset, type DatasetItem, type Failure, shardOf } from '../sources/dataset.js'
+import { breathe } from '../shared/wait.js'
+import { type DatasetItem, type Failure, type PackedDataset, shardOf } from '../sources/dataset.js'
+import { PhotoList } from '../sources/photo_list.js'
 import type { DatasetOptions } from './options.js'
 
 /** What a run has to do. */
 export interface Work {
   /** All photos of this part of the data set. */
-  mine: readonly DatasetItem[]
-  /** The photos without results. */
-  left: readonly DatasetItem[]
+  mine: PhotoList
+  /** The numbers of those without results. */
+  left: Bits
   already: number
   failures: readonly Failure[]
   notes: readonly string[]
 }
+
+/** Where results go, and which photos are wanted. */
+export type WorkOptions = Pick<DatasetOptions, 'out' | 'overwrite' | 'shard'>
 
 /** How results are made, as far as their folder knows it. */
 export interface Recipe {
@@ -29,31 +36,49 @@ export interface Recipe {
  * Claims the folder of results, and finds out from its journal which photos are left to do.
  * @throws UsageError when the folder has results of other settings
  */
-export async function findWork(recipe: Recipe, found: Dataset, store: ResultStore, options: DatasetOptions): Promise<Work> {
+export async function findWork(recipe: Recipe, found: PackedDataset, store: ResultStore, options: WorkOptions): Promise<Work> {
   const { out, overwrite } = options
   const { part, of } = options.shard ?? { part: 1, of: 1 }
-  const before = readJournal(out)
-  const discard = () => {
-    for (const { id, failed } of before.values()) if (failed === undefined) store.remove(id)
+  const before = await JournalIndex.read(out)
+  try {
+    const discard = () => {
+      for (const { id, failed } of before) if (failed === undefined) store.remove(id)
+    }
+    await asUsage(() => claimFolder(out, recipe.manifest, overwrite, discard))
+    // Failures of the annotations are reported once, by the first shard.
+    const { failures, notes } = part === 1 ? { failures: [...found.failures], notes: found.notes } : { failures: [], notes: [] }
+    const mine = new PhotoList()
+    for (const item of shardOf(found.items, part, of)) {
+      const entry = overwrite ? undefined : before.get(item.id)
+      if (isOfOtherPhoto(entry, item)) failures.push(otherPhoto(item, entry))
+      else mine.add(item)
+      if (mine.length % betweenBreaths === 0) await breathe()
+    }
+    const left = overwrite ? Bits.all(mine.length) : await leftOf(mine, Bits.all(mine.length), before, store, recipe)
+    return { mine, left, already: mine.length - left.size, failures, notes }
+  } finally {
+    before.close()
   }
-  await asUsage(() => claimFolder(out, recipe.manifest, overwrite, discard))
-  const all = shardOf(found.items, part, of)
-  const others = overwrite ? [] : all.filter((item) => isOfOtherPhoto(before.get(item.id), item))
-  const mine = others.length ? all.filter((item) => !others.includes(item)) : all
-  const left = overwrite ? mine : leftOf(mine, before, store, recipe)
-  // Failures of the annotations are reported once, by the first shard.
-  const told = part === 1 ? found : { failures: [], notes: [] }
-  const failures = [...told.failures, ...others.map((item) => otherPhoto(item, before.get(item.id)))]
-  return { mine, left, already: mine.length - left.length, failures, notes: told.notes }
 }
 
-/** The photos without results of these settings. */
-export const leftOf = (
-  items: readonly DatasetItem[],
-  journal: ReadonlyMap<string, JournalEntry>,
+/** Those of a list's photos that have no results of these settings. */
+export async function leftOf(
+  photos: PhotoList,
+  among: Bits,
+  journal: JournalLookup,
   store: ResultStore,
   { outputs, settings }: Recipe,
-): DatasetItem[] => items.filter((item) => !store.has(item.id, outputs) || !isDone(journal.get(item.id), item, settings))
+): Promise<Bits> {
+  const left = new Bits(photos.length)
+  for (const [number, item] of photos.entries()) {
+    if (!among.has(number)) continue
+    if (!store.has(item.id, outputs) || !isDone(journal.get(item.id), item, settings)) left.add(number)
+    if (number % betweenBreaths === 0) await breathe()
+  }
+  return left
+}
+
+const betweenBreaths = 500 // photos
 
 /** Whether results belong to another photo, which is still there: one that was moved is the same photo. */
 const isOfOtherPhoto = (entry: JournalEntry | undefined, { photo }: DatasetItem): boolean =>

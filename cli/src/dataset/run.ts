@@ -1,10 +1,11 @@
 import { type ClassFile, Segmenter } from 'clip-es'
 import { packageVersion, resolveModelPath } from 'clip-es/support'
 import sharp from 'sharp'
-import { othersInWork, runPipeline } from '../pipeline/pipeline.js'
+import { type Outcome, othersInWork, runPipeline } from '../pipeline/pipeline.js'
 import { failedEvent, Progress, sayEnd, sayStart } from '../pipeline/progress.js'
 import { writeFoundLabels } from '../results/found_labels.js'
 import { Journal } from '../results/journal.js'
+import type { Manifest, RunSettings } from '../results/manifest.js'
 import { ResultStore, type Results } from '../results/store.js'
 import { loadOptions } from '../shared/engine_options.js'
 import { makeOutFolder } from '../shared/out_folder.js'
@@ -12,10 +13,10 @@ import { say } from '../shared/say.js'
 import { stopSignal } from '../shared/stop.js'
 import { asUsage } from '../shared/usage.js'
 import { classesFor, type Kind, kindOf, readDataset, sourceOf } from '../sources/data_set.js'
-import type { Dataset } from '../sources/dataset.js'
+import type { DatasetItem, PackedDataset } from '../sources/dataset.js'
 import { findWork, type Recipe, type Work } from './left.js'
 import type { DatasetOptions } from './options.js'
-import { type DatasetJob, datasetStages, describe, folderExchange } from './photo.js'
+import { type DatasetJob, type DatasetSummary, datasetStages, describe, folderExchange } from './photo.js'
 import { jobOf, outputsOf, settingsOf } from './plan.js'
 
 /** Runs `clip-es dataset`. False when any photo failed, after the rest was done. */
@@ -43,6 +44,7 @@ export async function dataset(options: DatasetOptions): Promise<boolean> {
 
 /** How the photos are segmented, and what the folder of results says of it. */
 export interface Plan extends Recipe {
+  manifest: Manifest<RunSettings>
   job: DatasetJob
 }
 
@@ -68,7 +70,7 @@ async function prepare(
 /** Opens the folder of results, finds out what is left to do in it, and does it. */
 async function inFolder(
   plan: Plan,
-  found: Dataset,
+  found: PackedDataset,
   options: DatasetOptions,
   run: (work: Work, results: Results) => Promise<boolean>,
 ): Promise<boolean> {
@@ -79,8 +81,9 @@ async function inFolder(
     const store = new ResultStore(options.out, shard)
     try {
       const work = await findWork(plan, found, store, options)
-      return await run(work, { store, journal }).finally(() => {
-        if (plan.job.options.labels === 'auto') writeFoundLabels(options.out, plan.job.classes.names, plan.settings)
+      return await run(work, { store, journal }).finally(async () => {
+        work.mine.close()
+        if (plan.job.options.labels === 'auto') await writeFoundLabels(options.out, plan.job.classes.names, plan.settings)
       })
     } finally {
       store.close()
@@ -93,19 +96,20 @@ async function inFolder(
 /** Says what there is to do, does it in this process, and says what was done. */
 async function here(
   job: DatasetJob,
-  { left, already, failures, notes }: Work,
+  { mine, left, already, failures, notes }: Work,
   results: Results,
   { out, json }: DatasetOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
-  sayStart(left.length, already, out, json)
+  sayStart(left.size, already, out, json)
   for (const note of notes) if (!json) say(note)
-  const progress = new Progress(left.length, json ? 'json' : 'text')
+  const progress = new Progress(left.size, json ? 'json' : 'text')
   try {
     for (const { id, message } of failures) progress.listFailure(failedEvent(id, message))
     const window = job.segmenter.model.photosAtATime + othersInWork
     const stages = datasetStages(job, folderExchange(results, job.outputs))
-    await runPipeline(left, stages, { window, signal, progress, out, describe: (outcome) => describe(job.classes, outcome) })
+    const describeIt = (outcome: Outcome<DatasetItem, DatasetSummary>) => describe(job.classes, outcome)
+    await runPipeline(mine.only(left), stages, { window, signal, progress, out, describe: describeIt })
   } finally {
     progress.stop()
   }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { addonFile, cacheFolder, installedCudaFolder, nearest } from 'clip-es/support'
 import { type Check, ok, warning, wrong } from './check.js'
 
-const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_CACHE', 'CLIP_ES_CUDA']
+const variables = ['CLIP_ES_MODEL', 'CLIP_ES_LIBTORCH', 'CLIP_ES_CACHE', 'CLIP_ES_CUDA', 'CLIP_ES_CPU']
 const ofTests = ['CLIP_ES_DATA', 'CLIP_ES_GOLDEN_FULL', 'CLIP_ES_SECOND_LIBTORCH', 'CLIP_ES_TEST_PYTHON', 'CLIP_ES_WERROR']
 
 /** The variables that are set and begin with CLIP_ES_. */
@@ -90,14 +90,17 @@ function sizeOf(path: string): number {
     .reduce((sum, entry) => sum + sizeOf(join(path, entry.name)), 0)
 }
 
+/** The folder itself, or the nearest one above it that exists. */
+const existingFolder = (folder: string): string => (existsSync(folder) ? folder : existingFolder(dirname(folder)))
+
 /** The folder in which set-up keeps what it fetched. */
 export function cacheCheck(): Check {
   const name = 'cache'
   const folder = cacheFolder()
-  if (!existsSync(folder)) return ok(name, `${folder}, which does not exist yet`, { folder, bytes: 0 })
   try {
+    accessSync(existingFolder(folder), constants.W_OK)
+    if (!existsSync(folder)) return ok(name, `${folder}, which does not exist yet`, { folder, bytes: 0 })
     const bytes = sizeOf(folder)
-    accessSync(folder, constants.W_OK)
     return ok(name, `${folder}, ${megabytes(bytes)}`, { folder, bytes })
   } catch (error) {
     const remedy = 'set CLIP_ES_CACHE to a folder that you may write'

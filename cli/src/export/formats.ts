@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { checkNameLength, invalid, writeWhole } from 'clip-es/support'
+import { writeParts } from '../files/write_parts.js'
 import { stemOf } from '../photos/names.js'
 import { commandVersion } from '../shared/version.js'
 import { cocoFile, imageNumbers } from './coco.js'
@@ -10,7 +11,6 @@ import type { Format } from './options.js'
 import type { ExportClass, ExportPhoto } from './photo.js'
 import { encodeGrey, encodeRgb } from './png.js'
 import type { ResultPhoto } from './source.js'
-import { writeParts } from './write_parts.js'
 import { yoloDataYaml, yoloLabels } from './yolo.js'
 
 /** How to write. */

@@ -13,7 +13,7 @@ import { entriesOf } from '../segment/classes.js'
 import { readRecord, type SegmentRecord } from '../segment/record.js'
 import { classFileNamed } from '../shared/class_sets.js'
 import { counted } from '../shared/wording.js'
-import { photosOfFolder } from '../sources/folder.js'
+import { FolderPhotos } from '../sources/folder.js'
 import type { ExportClass, ExportPhoto } from './photo.js'
 
 /** What the command line says about the results. */
@@ -145,11 +145,11 @@ function listMasks(folder: string, { manifest, photos }: SegmentRecord, namesCla
 }
 
 function photoFinder(folder: string): (entry: Listed) => string {
-  const { root, paths } = photosOfFolder(folder)
-  const index = new PhotoIndex(paths)
+  const photos = new FolderPhotos(folder)
+  const index = new PhotoIndex([...photos])
   return ({ id }) => {
     const found = index.matches(id)
-    if (found.length === 1) return join(root, found[0] as string)
+    if (found.length === 1) return join(photos.root, found[0] as string)
     throw invalid(
       found.length
         ? `${found.join(' and ')} in ${folder} are photos of the mask ${id}; keep one of them`

@@ -32,25 +32,48 @@ export function kindOf(path: string): Stats | undefined {
  * @throws the error of the file system for the folder asked for
  */
 export function walk(folder: string, skip?: string): Walked {
-  const walked: Walked = { files: [], unreadable: [] }
-  walkInto(folder, skip, walked, [])
-  walked.files.sort()
-  return walked
+  const unreadable: Unreadable[] = []
+  const files = [...walkFiles(folder, unreadable, skip)].sort()
+  return { files, unreadable }
 }
 
-/** @param above real paths of the folders on the way down */
-function walkInto(folder: string, skip: string | undefined, walked: Walked, above: readonly string[]): void {
+/** The same one by one, in the order of their paths with '/' between folders. No more than a folder is in memory. */
+export function* walkFiles(
+  folder: string,
+  unreadable: Unreadable[],
+  skip?: string,
+  above: readonly string[] = [],
+): Generator<string> {
   const real = realpathSync(folder)
   if (above.includes(real) || (above.length && (real === skip || isRunFolder(real)))) return
+  for (const { path, kind } of entriesOf(folder, unreadable)) {
+    if (kind === 'file') yield path
+    else
+      try {
+        yield* walkFiles(path, unreadable, skip, [...above, real])
+      } catch (error) {
+        unreadable.push({ path, reason: (error as Error).message }) // it may not be listed
+      }
+  }
+}
+
+interface Entry {
+  path: string
+  kind: 'file' | 'folder'
+}
+
+function entriesOf(folder: string, unreadable: Unreadable[]): Entry[] {
+  const entries: (Entry & { key: string })[] = []
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.name.startsWith('.')) continue
     const path = join(folder, entry.name)
     try {
       const kind = entry.isSymbolicLink() ? kindOf(path) : entry
-      if (kind?.isDirectory()) walkInto(path, skip, walked, [...above, real])
-      else if (kind?.isFile() ?? true) walked.files.push(path)
+      if (kind?.isDirectory()) entries.push({ path, kind: 'folder', key: `${entry.name}/` })
+      else if (kind?.isFile() ?? true) entries.push({ path, kind: 'file', key: entry.name })
     } catch (error) {
-      walked.unreadable.push({ path, reason: (error as Error).message }) // it may not be listed
+      unreadable.push({ path, reason: (error as Error).message })
     }
   }
+  return entries.sort((a, b) => (a.key < b.key ? -1 : 1))
 }

@@ -10,16 +10,18 @@ export interface LeftOut {
   unread: string[]
 }
 
-/** The photos among files, by their extensions. What is left out is added to `leftOut`. */
-export function photosAmong(files: readonly string[], leftOut: LeftOut): string[] {
-  return files.filter((file) => {
-    if (isOtherPicture(file)) leftOut.unread.push(file)
-    if (!isPhotoName(file)) return false
-    if (ownPicture(file) === undefined) return true
-    leftOut.own.push(file)
-    return false
-  })
+/** Whether a file is a photo, by its extension. What is left out is added to `leftOut`. */
+export function isPhotoAmong(file: string, leftOut: LeftOut): boolean {
+  if (isOtherPicture(file)) leftOut.unread.push(file)
+  if (!isPhotoName(file)) return false
+  if (ownPicture(file) === undefined) return true
+  leftOut.own.push(file)
+  return false
 }
+
+/** The photos among files. */
+export const photosAmong = (files: readonly string[], leftOut: LeftOut): string[] =>
+  files.filter((file) => isPhotoAmong(file, leftOut))
 
 const few = 3
 

@@ -54,7 +54,7 @@ const isFatal = (error: unknown): boolean => isDiskError(error) || error instanc
  * @throws Stopped, or the disk's error, with the number of photos that are done
  */
 export async function runPipeline<Item, State, Made, Summary>(
-  items: readonly Item[],
+  items: Iterable<Item>,
   stages: Stages<Item, State, Made, Summary>,
   run: Run<Item, Summary>,
 ): Promise<void> {
@@ -70,7 +70,7 @@ export async function runPipeline<Item, State, Made, Summary>(
       if ('error' in outcome) progress.failed(run.describe(outcome))
       else progress.done(run.describe(outcome))
   } catch (error) {
-    throw withProgress(error, done, items.length, run.out)
+    throw withProgress(error, done, progress.total, run.out)
   }
 }
 

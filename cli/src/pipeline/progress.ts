@@ -50,8 +50,8 @@ export const failureEvent = (name: string, message: string, json: object): Event
 /** The failure of a photo of a data set. */
 export const failedEvent = (id: string, message: string): Event => failureEvent(id, message, { event: 'failed', id, message })
 
-/** Which lines are printed: for people, for programs, or none. */
-export type Lines = 'text' | 'json' | 'none'
+/** Which lines are printed: for people, for programs, or only those of failures. 'silent' prints nothing. */
+export type Lines = 'text' | 'json' | 'none' | 'silent'
 
 /**
  * Reports a run over many photos. A line for each photo goes to standard output, a bar to a terminal's standard error, failures to standard error at
@@ -72,7 +72,7 @@ export class Progress {
     least = 1,
   ) {
     const shareTerminal = hasBar() && process.stdout.isTTY
-    const bar = hasBar() && total >= least && !(lines === 'json' && shareTerminal)
+    const bar = hasBar() && total >= least && lines !== 'silent' && !(lines === 'json' && shareTerminal)
     this.#lines = lines === 'text' && bar && shareTerminal ? 'none' : lines
     if (!bar) return
     this.#bar = new SingleBar({
@@ -143,7 +143,7 @@ export class Progress {
   listFailure(event: Event): void {
     this.#failed++
     if (this.#lines === 'json') say(JSON.stringify(event.json(this.figures)))
-    else this.#aboveBar(() => complain(event.text(this.figures)))
+    else if (this.#lines !== 'silent') this.#aboveBar(() => complain(event.text(this.figures)))
     this.#draw()
   }
 

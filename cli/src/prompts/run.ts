@@ -10,7 +10,7 @@ import { stopSignal } from '../shared/stop.js'
 import { asUsage, UsageError } from '../shared/usage.js'
 import { counted } from '../shared/wording.js'
 import { classesFor, findsLabels, kindOf, readDataset, sourceOf } from '../sources/data_set.js'
-import type { Dataset, LabelledItem } from '../sources/dataset.js'
+import type { LabelledItem, PackedDataset } from '../sources/dataset.js'
 import { drawRanking } from './chart.js'
 import { encodePhotos } from './encode_photos.js'
 import { defaultCacheFile, encoderKey, FeatureCache } from './feature_cache.js'
@@ -55,8 +55,8 @@ export async function prompts(options: PromptsOptions): Promise<boolean> {
 }
 
 /** The photos that say something. Throws UsageError where there is none. */
-function multiLabel({ items }: Dataset): LabelledItem[] {
-  const several = items.filter((item): item is LabelledItem => item.labels !== undefined && item.labels.length > 1)
+function multiLabel({ items }: PackedDataset): LabelledItem[] {
+  const several = [...items].filter((item): item is LabelledItem => item.labels !== undefined && item.labels.length > 1)
   if (several.length) return several
   throw new UsageError(
     `prompts: none of the ${counted(items.length, 'photo')} has two labels or more; sharpness compares the labels of one photo`,
@@ -72,7 +72,7 @@ function openCache(segmenter: Segmenter, { cache, maxSide = defaults.maxSide }: 
 /** Gets the photos' embeddings, and says where from. */
 async function embed(
   items: readonly LabelledItem[],
-  { failures, notes }: Dataset,
+  { failures, notes }: PackedDataset,
   segmenter: Segmenter,
   cache: FeatureCache,
   signal: AbortSignal,

@@ -6,6 +6,7 @@ import { counted } from '../shared/wording.js'
 import { Gate } from './gate.js'
 import type { JobData, JobPhoto, PhotoOutcome } from './jobs.js'
 import { type Ledger, Ledgers } from './ledger.js'
+import { Reports } from './reports.js'
 import type { Keys } from './runs.js'
 
 /** Does photos. `clip-es worker` has an engine behind it, the benchmark of the queue a pause. */
@@ -74,22 +75,28 @@ async function doJob(job: Job<JobData>, ledgers: Ledgers, gate: Gate, options: C
   const id = job.id as string
   await engine.check()
   const ledger = await ledgers.read(id)
+  const writer = ledgers.writer(id)
+  const reports = new Reports(job)
   const end = async (place: number, outcome: PhotoOutcome) => {
-    await ledgers.end(id, place, outcome)
+    await writer.end(place, outcome)
     ledger.outcomes.set(place, outcome)
     onPhoto?.(outcome)
-    await job.updateProgress([place, outcome])
+    reports.add(place, outcome)
   }
+  const endings: Promise<void>[] = []
   const photo = (alone: boolean) => (photo: JobPhoto) =>
     gate.pass(alone, async () => {
       const [place] = photo
-      await ledgers.begin(id, place)
+      await writer.begin(place, ledger.lost.get(place) ?? 0)
+      let outcome: PhotoOutcome
       try {
-        await end(place, await engine.photo(photo, id))
+        outcome = await engine.photo(photo, id)
       } catch (error) {
-        await ledgers.giveUp(id, place)
+        await writer.giveUp(place)
         throw error
       }
+      endings.push(end(place, outcome)) // the next photo does not wait for it
+      endings.at(-1)?.catch(() => undefined) // it is thrown below
     })
   const { aside, suspects, rest } = sort(job.data.photos, ledger)
   for (const [place] of aside) await end(place, { failed: asideMessage })
@@ -97,6 +104,8 @@ async function doJob(job: Job<JobData>, ledgers: Ledgers, gate: Gate, options: C
   // Alone, also without photos of another job: if a worker ends again, it is known which photo it was.
   await forEachInOrder(suspects, 1, never, photo(true))
   await forEachInOrder(rest, engine.window, never, photo(false))
+  await Promise.all(endings)
+  await reports.close()
   const failed = [...ledger.outcomes.values()].filter((outcome) => 'failed' in outcome).length
   if (failed) throw new UnrecoverableError(`${counted(failed, 'photo')} of ${job.data.photos.length} failed`)
 }

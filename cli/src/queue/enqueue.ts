@@ -9,7 +9,7 @@ const batch = 100 // jobs in one call of Redis
  * Puts all groups of a run into the queue and does not wait for them. Workers write results and journal; nobody need follow.
  * @returns the number of jobs. BullMQ leaves out those that are in the queue already
  */
-export async function enqueue(info: RunInfo, options: Omit<FollowOptions, 'listener' | 'lookAhead'>): Promise<number> {
+export async function enqueue(info: RunInfo, options: Omit<FollowOptions, 'listener'>): Promise<number> {
   const { redis, keys, groups, pathOf, signal, check } = options
   await putRun(redis, keys, info)
   const queue = new Queue(info.id, { connection: redis, prefix: keys.prefix })
@@ -18,7 +18,7 @@ export async function enqueue(info: RunInfo, options: Omit<FollowOptions, 'liste
   let jobs: NewJob[] = []
   const flush = async () => {
     signal.throwIfAborted()
-    await check()
+    check()
     count += (await queue.addBulk(jobs)).length
     jobs = []
   }

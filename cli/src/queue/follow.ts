@@ -1,20 +1,21 @@
-import { type Job, Queue, QueueEvents } from 'bullmq'
+import { Queue, QueueEvents } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { unlessAborted } from '../shared/wait.js'
 import type { DatasetItem } from '../sources/dataset.js'
 import { type Group, type JobData, type NewJob, newJob, type PhotoOutcome } from './jobs.js'
 import { Ledgers } from './ledger.js'
+import type { Report } from './reports.js'
 import { hasRun, type Keys } from './runs.js'
 
 /** Redis does not have the queue any more: it was restarted without its data, or somebody deleted it. */
 export class QueueLost extends Error {}
 
-/** Who wants to know what happens to the photos. */
+/** Who wants to know what happens to the photos. `number` is a photo's place in the data set. */
 export interface Listener {
   /** A photo is done or has failed. Called once for each photo, and again after `again`. */
-  ended(item: DatasetItem, outcome: PhotoOutcome): void
+  ended(number: number, item: DatasetItem, outcome: PhotoOutcome): void
   /** A photo that had failed will be done again. */
-  again(item: DatasetItem): void
+  again(number: number): void
 }
 
 export interface FollowOptions {
@@ -28,16 +29,13 @@ export interface FollowOptions {
   listener: Listener
   signal: AbortSignal
   /** Called about once a second: throws if somebody else has taken the run over. */
-  check(): Promise<void>
+  check(): void
   /** Jobs in the queue that have not ended: more are added as they end. */
   lookAhead?: number
 }
 
-interface OpenJob {
-  /** All photos of the group: a job that an earlier producer added may have others of them than this one's. */
-  all: readonly DatasetItem[]
-  /** Places in the group of the photos to report. */
-  left: readonly number[]
+/** A job that has not ended. One that an earlier producer added may have other photos of the group than this one's. */
+interface OpenJob extends Group {
   /** Those that were reported, by their place. */
   reported: Map<number, PhotoOutcome>
   failed: boolean
@@ -69,7 +67,7 @@ export class Follower {
     this.#groups = groups[Symbol.iterator]()
     this.#queue.on('error', () => undefined) // redis.ts reports them
     this.#events.on('error', () => undefined)
-    this.#events.on('progress', ({ jobId, data }) => this.#onProgress(jobId, data as [number, PhotoOutcome]))
+    this.#events.on('progress', ({ jobId, data }) => this.#onProgress(jobId, data as unknown as Report))
     this.#events.on('completed', () => this.#wake())
     this.#events.on('failed', () => this.#wake())
   }
@@ -110,7 +108,7 @@ export class Follower {
   /** True at the end. */
   async #step(): Promise<boolean> {
     const { redis, keys, run, check } = this.options
-    await check()
+    check()
     if (!(await hasRun(redis, keys, run))) throw new QueueLost('Redis has lost the queue')
     this.#draining = (await redis.exists(keys.drain(run))) === 1
     if (!this.#draining) await this.#refill()
@@ -137,38 +135,36 @@ export class Follower {
   #opened(group: Group): NewJob {
     const { run, pathOf } = this.options
     const job = newJob(run, group, pathOf)
-    const left = job.data.photos.map(([place]) => place)
-    this.#open.set(job.opts.jobId, { all: group.all, left, reported: new Map(), failed: false })
+    this.#open.set(job.opts.jobId, { ...group, reported: new Map(), failed: false })
     this.#unfinished++
     return job
   }
 
-  #onProgress(id: string, [place, outcome]: [number, PhotoOutcome]): void {
+  #onProgress(id: string, report: Report): void {
     const open = this.#open.get(id)
-    if (open) this.#report(open, place, outcome)
+    if (open) for (const [place, outcome] of report) this.#report(open, place, outcome)
   }
 
   #report(open: OpenJob, place: number, outcome: PhotoOutcome): void {
     if (!open.left.includes(place) || open.reported.has(place)) return
     open.reported.set(place, outcome)
-    this.options.listener.ended(open.all[place] as DatasetItem, outcome)
+    this.options.listener.ended(open.first + place, open.all[place] as DatasetItem, outcome)
   }
 
   /** Reports jobs that are done and removes them. Jobs that an earlier producer added count as far as they are this one's. */
   async #collectCompleted(): Promise<boolean> {
-    const jobs = (await this.#queue.getCompleted(0, 499)).filter((job) => job?.id !== undefined)
-    for (let i = 0; i < jobs.length; i += batch) await Promise.all(jobs.slice(i, i + batch).map((job) => this.#complete(job)))
-    return jobs.length > 0
+    const ids = await this.#queue.getRanges(['completed'], 0, 499)
+    for (let i = 0; i < ids.length; i += batch) await Promise.all(ids.slice(i, i + batch).map((id) => this.#complete(id)))
+    return ids.length > 0
   }
 
-  async #complete(job: Job<JobData>): Promise<void> {
-    const id = job.id as string
+  async #complete(id: string): Promise<void> {
     const open = this.#open.get(id)
     if (open) {
       await this.#reportLedger(id, open)
       this.#forget(id)
     }
-    await job.remove()
+    await this.#queue.remove(id)
     await this.#ledgers.remove(id)
   }
 
@@ -178,26 +174,33 @@ export class Follower {
 
   /** Failed jobs stay in the queue, so that an operator can have them done again. */
   async #collectFailed(): Promise<void> {
-    const failed = new Set<string>()
-    for (const job of await this.#queue.getFailed(0, -1)) {
-      const id = job?.id
-      const open = id === undefined ? undefined : this.#open.get(id)
-      if (id === undefined || open === undefined) continue
-      failed.add(id)
-      if (open.failed) continue
-      await this.#reportLedger(id, open)
-      for (const place of open.left) this.#report(open, place, { failed: job.failedReason ?? 'its job failed' })
-      open.failed = true
-      this.#unfinished--
+    const failed = new Set(await this.#queue.getRanges(['failed'], 0, -1))
+    for (const id of failed) {
+      const open = this.#open.get(id)
+      if (open && !open.failed) await this.#fail(id, open)
     }
     for (const [id, open] of this.#open) if (open.failed && !failed.has(id)) this.#reopen(open)
+  }
+
+  async #fail(id: string, open: OpenJob): Promise<void> {
+    await this.#reportLedger(id, open)
+    const job = await this.#queue.getJob(id)
+    for (const place of open.left) this.#report(open, place, { failed: job?.failedReason ?? 'its job failed' })
+    open.failed = true
+    this.#unfinished--
+    // Only these can be done again: the others need no memory.
+    const again = [...open.reported].filter(([, outcome]) => 'failed' in outcome).map(([place]) => place)
+    const all: DatasetItem[] = []
+    for (const place of again) all[place] = open.all[place] as DatasetItem
+    const reported = new Map([...open.reported].filter(([place]) => again.includes(place)))
+    Object.assign(open, { all, left: again, reported })
   }
 
   #reopen(open: OpenJob): void {
     for (const [place, outcome] of open.reported) {
       if (!('failed' in outcome)) continue
       open.reported.delete(place)
-      this.options.listener.again(open.all[place] as DatasetItem)
+      this.options.listener.again(open.first + place)
     }
     open.failed = false
     this.#unfinished++

@@ -16,11 +16,14 @@ export interface JobData {
 /** What has become of a photo. */
 export type PhotoOutcome = { labels: number[]; ignored: number } | { failed: string }
 
-/** Photos that are done by one worker. */
+/** Photos that are done by one worker. They lie one after another in the data set. */
 export interface Group {
+  /** The number of its first photo in the data set. */
+  first: number
   /** Every photo of the group, also those that are done: they make the job's id. */
   all: readonly DatasetItem[]
-  left: readonly DatasetItem[]
+  /** The places in the group of those that are left to do. */
+  left: readonly number[]
 }
 
 const most = 64 // photos in a job
@@ -35,18 +38,24 @@ export const jobSize = (photos: number): number => Math.min(most, Math.max(least
  * Cuts a data set into groups of 16 to 64 photos. The cuts depend on the whole list and on the sizes of the photos, not on which photos are
  * left: two producers, and one that starts again, make the same groups. Sizes are looked up only where photos are left.
  * @param size photos in a group, if they are small
+ * @param isLeft by the photo's number
  */
 export function* groupsOf(
   items: Iterable<DatasetItem>,
   size: number,
-  isLeft: (item: DatasetItem) => boolean,
+  isLeft: (number: number) => boolean,
   bytesOf: (item: DatasetItem) => number = fileBytes,
 ): Generator<Group> {
+  let first = 0
   for (const block of blocksOf(items)) {
-    if (!block.some(isLeft)) continue
+    const start = first
+    first += block.length
+    if (!block.some((_, i) => isLeft(start + i))) continue
+    let begin = start
     for (const all of cut(block, size, bytesOf)) {
-      const left = all.filter(isLeft)
-      if (left.length) yield { all, left }
+      const left = [...all.keys()].filter((place) => isLeft(begin + place))
+      if (left.length) yield { first: begin, all, left }
+      begin += all.length
     }
   }
 }
@@ -99,10 +108,9 @@ export interface NewJob {
 
 /** @param pathOf how the job names the photo's file */
 export function newJob(run: string, { all, left }: Group, pathOf: (item: DatasetItem) => string): NewJob {
-  const wanted = new Set(left)
-  const photos = all.flatMap((item, place): JobPhoto[] => {
-    if (!wanted.has(item)) return []
-    return [item.labels ? [place, item.id, pathOf(item), item.labels] : [place, item.id, pathOf(item)]]
+  const photos = left.map((place): JobPhoto => {
+    const item = all[place] as DatasetItem
+    return item.labels ? [place, item.id, pathOf(item), item.labels] : [place, item.id, pathOf(item)]
   })
   return { name: 'photos', data: { photos }, opts: { ...jobOptions, jobId: jobId(run, all) } }
 }

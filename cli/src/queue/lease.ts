@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis'
 import { complain } from '../shared/say.js'
 import { UsageError } from '../shared/usage.js'
 import { sleep, unlessAborted } from '../shared/wait.js'
-import { type Keys, shortLife } from './runs.js'
+import { heartbeat, type Keys, shortLife } from './runs.js'
 
 const takeOrRenew = `
 local holder = redis.call('GET', KEYS[1])
@@ -18,6 +18,8 @@ const giveBack = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.cal
 /** One producer follows a run. A lease that is not renewed ends, by the clock of Redis: a killed producer holds it for 15 seconds. */
 export class Lease {
   readonly #holder = `${hostname()} ${process.pid} ${process.hrtime.bigint()}`
+  #timer: NodeJS.Timeout | undefined
+  #isLost = false
 
   constructor(
     readonly redis: Redis,
@@ -25,17 +27,25 @@ export class Lease {
     readonly run: string,
   ) {}
 
+  /** Whether another producer has taken it, after this one did not answer for a while. */
+  get isLost(): boolean {
+    return this.#isLost
+  }
+
   /** The holder: this one, or another. */
   async #try(): Promise<string> {
     return (await this.redis.eval(takeOrRenew, 1, this.keys.producer(this.run), this.#holder, shortLife)) as string
   }
 
-  /** @throws UsageError when another producer keeps it */
+  /**
+   * Takes the lease and renews it until it is released.
+   * @throws UsageError when another producer keeps it
+   */
   async take(signal: AbortSignal): Promise<void> {
     const patience = performance.now() + shortLife + 1000
     for (let told = false; ; told = true) {
       const holder = await unlessAborted(signal, this.#try())
-      if (holder === this.#holder) return
+      if (holder === this.#holder) break
       const [host, pid] = holder.split(' ')
       if (!told) complain(`clip-es: waits for the producer of this folder, process ${pid} on ${host}, if it was killed`)
       if (performance.now() > patience)
@@ -44,12 +54,20 @@ export class Lease {
         )
       await sleep(500, signal)
     }
+    this.#timer = setInterval(() => this.#renew(), heartbeat)
   }
 
-  /** False when another producer has taken it. */
-  renew = async (): Promise<boolean> => (await this.#try()) === this.#holder
+  #renew(): void {
+    if (this.redis.status !== 'ready') return // it would be done late, and several times
+    this.#try()
+      .then((holder) => {
+        this.#isLost ||= holder !== this.#holder
+      })
+      .catch(() => undefined) // of the connection, which redis.ts reports
+  }
 
   async release(): Promise<void> {
-    await this.redis.eval(giveBack, 1, this.keys.producer(this.run), this.#holder)
+    clearInterval(this.#timer)
+    if (this.redis.status === 'ready') await this.redis.eval(giveBack, 1, this.keys.producer(this.run), this.#holder)
   }
 }

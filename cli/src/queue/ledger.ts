@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import type { ChainableCommander, Redis } from 'ioredis'
 import type { PhotoOutcome } from './jobs.js'
 import type { Keys } from './runs.js'
 
@@ -37,20 +37,9 @@ export class Ledgers {
     return ledger
   }
 
-  /** Before a photo is begun. */
-  async begin(job: string, photo: number): Promise<void> {
-    await this.redis.multi().hincrby(this.#key(job), `s${photo}`, 1).expire(this.#key(job), life).exec()
-  }
-
-  /** After its files and its line of the journal are written. */
-  async end(job: string, photo: number, outcome: PhotoOutcome): Promise<void> {
-    const key = this.#key(job)
-    await this.redis.multi().hset(key, `o${photo}`, JSON.stringify(outcome)).hdel(key, `s${photo}`).exec()
-  }
-
-  /** A photo was begun, and not done for a reason that is not the photo's. */
-  async giveUp(job: string, photo: number): Promise<void> {
-    await this.redis.hdel(this.#key(job), `s${photo}`)
+  /** Writes what becomes of the photos of a job. */
+  writer(job: string): LedgerWriter {
+    return new LedgerWriter(this.redis, this.#key(job))
   }
 
   /** Forgets failures, so that these photos are done again. Returns their number. */
@@ -63,5 +52,50 @@ export class Ledgers {
 
   async remove(...jobs: string[]): Promise<void> {
     if (jobs.length) await this.redis.unlink(...jobs.map((job) => this.#key(job)))
+  }
+}
+
+type Change = (pipeline: ChainableCommander) => void
+
+/** What is said in one turn of the event loop travels together: the end of a photo with the beginning of the next. */
+export class LedgerWriter {
+  #waiting: Change[] = []
+  #sending: Promise<void> | undefined
+
+  constructor(
+    readonly redis: Redis,
+    readonly key: string,
+  ) {}
+
+  /**
+   * Before a photo is begun. Resolves when Redis knows it.
+   * @param lost how often it was begun before
+   */
+  begin(photo: number, lost: number): Promise<void> {
+    return this.#add((pipeline) => pipeline.hset(this.key, `s${photo}`, lost + 1)) // not an increment: a lost connection can send it twice
+  }
+
+  /** After its files and its line of the journal are written. */
+  end(photo: number, outcome: PhotoOutcome): Promise<void> {
+    return this.#add((pipeline) => pipeline.hset(this.key, `o${photo}`, JSON.stringify(outcome)).hdel(this.key, `s${photo}`))
+  }
+
+  /** A photo was begun, and not done for a reason that is not the photo's. */
+  giveUp(photo: number): Promise<void> {
+    return this.#add((pipeline) => pipeline.hdel(this.key, `s${photo}`))
+  }
+
+  #add(change: Change): Promise<void> {
+    this.#waiting.push(change)
+    this.#sending ??= new Promise((resolve) => setImmediate(resolve)).then(() => this.#send())
+    return this.#sending
+  }
+
+  async #send(): Promise<void> {
+    const pipeline = this.redis.pipeline()
+    for (const change of this.#waiting) change(pipeline)
+    this.#waiting = []
+    this.#sending = undefined
+    for (const [error] of (await pipeline.expire(this.key, life).exec()) ?? []) if (error) throw error
   }
 }

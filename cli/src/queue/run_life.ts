@@ -36,16 +36,21 @@ export async function removeOtherRuns(redis: Redis, keys: Keys, folderId: string
     if (run.folderId === folderId && settingsHash(run.settings) !== settings) await removeRun(redis, keys, run.id)
 }
 
+/** Removes the runs of a folder of results. */
+export async function removeRunsOf(redis: Redis, keys: Keys, folderId: string): Promise<void> {
+  for (const run of (await listRuns(redis, keys)).runs) if (run.folderId === folderId) await removeRun(redis, keys, run.id)
+}
+
 /** Removes what an earlier producer of the run has left: jobs that have ended, and an operator's wish to drain it. */
 export async function clearFinished(redis: Redis, keys: Keys, run: string): Promise<void> {
   await redis.del(keys.drain(run))
   const ledgers = new Ledgers(redis, keys, run)
   await withQueue(redis, keys, run, async (queue) => {
     for (;;) {
-      const jobs = (await queue.getJobs(['completed', 'failed'], 0, 499)).filter((job) => job?.id !== undefined)
-      if (!jobs.length) return
-      await Promise.all(jobs.map((job) => job.remove()))
-      await ledgers.remove(...jobs.map((job) => job.id as string))
+      const ids = await queue.getRanges(['completed', 'failed'], 0, 499)
+      if (!ids.length) return
+      await Promise.all(ids.map((id) => queue.remove(id)))
+      await ledgers.remove(...ids)
     }
   })
 }
@@ -55,7 +60,8 @@ export async function retryFailed(redis: Redis, keys: Keys, run: string): Promis
   const ledgers = new Ledgers(redis, keys, run)
   return await withQueue(redis, keys, run, async (queue) => {
     let photos = 0
-    for (const job of await queue.getFailed(0, -1)) {
+    for (const id of await queue.getRanges(['failed'], 0, -1)) {
+      const job = await queue.getJob(id)
       if (job?.id === undefined) continue
       photos += await ledgers.forgiveFailures(job.id)
       await job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })

@@ -1,7 +1,7 @@
 import type { Evaluation } from '../eval/evaluation.js'
 import type { RuleScore } from '../metrics/cam_rule.js'
 
-type Plot = typeof import('@observablehq/plot', { with: { 'resolution-mode': 'import' }})
+export type Plot = typeof import('@observablehq/plot', { with: { 'resolution-mode': 'import' }})
 
 /** The charts of a page, as SVG texts. Percent on the axes. */
 export interface Charts {
@@ -14,10 +14,10 @@ export interface Charts {
   powers?: string
 }
 
-const accent = 'var(--accent)'
+export const accent = 'var(--accent)'
 const style = { fontSize: '12px' }
-const frame = { width: 380, height: 290, marginLeft: 44, marginTop: 44, marginBottom: 40, style }
-const halo = { fill: 'currentColor', stroke: 'var(--card)', strokeWidth: 4 } // keeps a text apart from the lines behind it
+export const frame = { width: 380, height: 290, marginLeft: 44, marginTop: 44, marginBottom: 40, style }
+export const halo = { fill: 'currentColor', stroke: 'var(--card)', strokeWidth: 4 } // keeps a text apart from the lines behind it
 const most = 24 // labels of a confusion matrix that can still be read
 const letter = 6.6 // pixels, about, in a chart's font
 
@@ -25,13 +25,18 @@ const letter = 6.6 // pixels, about, in a chart's font
 const shortened = (name: string): string => (name.length > 24 ? `${name.slice(0, 23).trimEnd()}…` : name)
 
 /** Draws without a browser: Observable Plot on linkedom's document. */
-export async function drawCharts(evaluation: Evaluation, search: readonly RuleScore[] | undefined): Promise<Charts> {
+export async function drawing(): Promise<{ plot: Plot; draw: (options: Parameters<Plot['plot']>[0]) => string }> {
   const [plot, { parseHTML }] = await Promise.all([import('@observablehq/plot'), import('linkedom')])
   const { document } = parseHTML('<!doctype html><html><body></body></html>')
   const draw = (options: Parameters<Plot['plot']>[0]): string => {
     const figure = plot.plot({ document, ...options }) as unknown as { outerHTML: string }
     return figure.outerHTML
   }
+  return { plot, draw }
+}
+
+export async function drawCharts(evaluation: Evaluation, search: readonly RuleScore[] | undefined): Promise<Charts> {
+  const { plot, draw } = await drawing()
   const thresholds = search?.flatMap(({ rule, miou }) => ('threshold' in rule ? [{ x: rule.threshold, y: 100 * miou }] : []))
   const powers = search?.flatMap(({ rule, miou }) =>
     'power' in rule && rule.power > 0 ? [{ x: rule.power, y: 100 * miou }] : [],

@@ -18,10 +18,10 @@ export interface Report {
   worst: Example[]
 }
 
-const hundredths = (figure: number | null): string => (figure === null ? '–' : (100 * figure).toFixed(1))
+export const hundredths = (figure: number | null): string => (figure === null ? '–' : (100 * figure).toFixed(1))
 const count = (value: number): string => value.toLocaleString('en')
 
-const stat = (value: string, name: string, note: string): string =>
+export const stat = (value: string, name: string, note: string): string =>
   `<div class="stat"><dt>${name}</dt><dd>${value}</dd><dd class="note">${note}</dd></div>`
 
 function header({ title, evaluation }: Report): string {
@@ -61,7 +61,7 @@ ${known.map(labelRow).join('\n')}
 </tbody></table></div></section>`
 }
 
-const chart = (svg: string | undefined, caption: string): string =>
+export const chart = (svg: string | undefined, caption: string): string =>
   svg === undefined ? '' : `<figure>${svg}<figcaption>${caption}</figcaption></figure>`
 
 function curves({ charts }: Report): string {
@@ -79,7 +79,7 @@ const confusion = ({ charts }: Report): string => `<section id="confusion"><h2>C
 pixels are shown.</p>
 <div class="scroll">${charts.confusion}</div></section>`
 
-function picture(source: string | undefined, caption: string, alt: string): string {
+export function picture(source: string | undefined, caption: string, alt: string): string {
   return source === undefined
     ? ''
     : `<figure><img src="${source}" alt="${escapeXml(alt)}"><figcaption>${caption}</figcaption></figure>`
@@ -101,6 +101,32 @@ ${picture(found, 'Found', `Masks: ${names}`)}
 const examples = (id: string, title: string, list: readonly Example[]): string =>
   list.length ? `<section id="${id}"><h2>${title}</h2>\n${list.map(example).join('\n')}</section>` : ''
 
+/** How the masks were made, in words. */
+function madeWith(settings: Manifest['settings']): [string, string][] {
+  const common: [string, string][] = [
+    ['Ignored below', String(settings.ignoreBelow)],
+    ['CRF', settings.crf ? 'yes' : 'no'],
+  ]
+  if ('network' in settings) {
+    const { network, scales, flip, knownLabels } = settings
+    return [
+      ['Network', network],
+      ['Scales', `${scales.join(', ')}${flip ? ', with flips' : ''}`],
+      ['Labels', knownLabels ? 'those of the data set' : 'all classes'],
+      ...common,
+    ]
+  }
+  const { template, background, boxThreshold, backgroundPower, refine, precision, maxSide } = settings
+  return [
+    ['Prompt', [template].flat().join(' | ')],
+    ['Background words', background.join(', ') || 'none'],
+    ['Refined by attention (CAA)', refine ? `yes, box threshold ${boxThreshold}` : 'no'],
+    ['Background', `(1 − largest map)^${backgroundPower}`],
+    ...common,
+    ['Precision', `${precision}, longest side ${maxSide}`],
+  ]
+}
+
 function settings({ manifest, evaluation }: Report): string {
   const entries: [string, string][] = [
     ['Results', evaluation.results],
@@ -108,20 +134,11 @@ function settings({ manifest, evaluation }: Report): string {
     ['Photos', evaluation.list],
     ['Ignored by the truth', `${hundredths(evaluation.truthIgnored)} % of the pixels`],
   ]
-  if (manifest) {
-    const { template, background, boxThreshold, backgroundPower, ignoreBelow, refine, crf, precision, maxSide } =
-      manifest.settings
-    entries.push(
-      ['Model', manifest.model],
-      ['Prompt', [template].flat().join(' | ')],
-      ['Background words', background.join(', ') || 'none'],
-      ['Refined by attention (CAA)', refine ? `yes, box threshold ${boxThreshold}` : 'no'],
-      ['Background', `(1 − largest map)^${backgroundPower}`],
-      ['Ignored below', String(ignoreBelow)],
-      ['CRF', crf ? 'yes' : 'no'],
-      ['Precision', `${precision}, longest side ${maxSide}`],
-    )
-  }
+  if (manifest) entries.push(['Model', manifest.model], ...madeWith(manifest.settings))
+  return settingsSection(entries)
+}
+
+export function settingsSection(entries: readonly [string, string][]): string {
   const items = entries.map(([name, value]) => `<dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd>`)
   return `<section id="settings"><h2>Settings</h2><dl class="settings">${items.join('\n')}</dl></section>`
 }
@@ -141,30 +158,48 @@ function failures({ evaluation }: Report): string {
   return `<section id="failures"><h2>Not compared: ${count(list.length)}</h2><ul class="failures">${shown.join('\n')}</ul>${more}</section>`
 }
 
-/** The page: one file, no script, nothing from elsewhere. */
-export function reportPage(report: Report): string {
-  return `<!doctype html>
+/** A page: one file, no script, nothing from elsewhere. */
+export const page = (title: string, header: string, main: readonly string[], footer: string): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${escapeXml(report.title)}: clip-es report</title>
+<title>${escapeXml(title)}: clip-es report</title>
 <link rel="icon" href="data:,">
 <style>${pageStyle}${reportStyle}</style>
 </head>
 <body>
-${header(report)}
+${header}
 <main>
-${[warnings(report.evaluation), table(report.evaluation), curves(report), examples('worst', 'Worst pictures', report.worst), examples('best', 'Best pictures', report.best), confusion(report), settings(report), failures(report)].filter((part) => part !== '').join('\n')}
+${main.filter((part) => part !== '').join('\n')}
 </main>
 <footer>
-<p>IoU: the overlap of mask and truth, divided by their union. Boundary IoU: the same for bands along their outlines (Cheng et al., 2021). The mIoU
-of a picture is the mean over the labels of its truth and its mask.</p>
-<p>Made with clip-es ${escapeXml(report.evaluation.version)}, after <a href="https://arxiv.org/abs/2212.09506">CLIP is Also an Efficient
-Segmenter</a>.</p>
+${footer}
 </footer>
 </body>
 </html>
 `
+
+/** The page about results that were evaluated. */
+export function reportPage(report: Report): string {
+  const { title, evaluation, best, worst } = report
+  const main = [
+    warnings(evaluation),
+    table(evaluation),
+    curves(report),
+    examples('worst', 'Worst pictures', worst),
+    examples('best', 'Best pictures', best),
+    confusion(report),
+    settings(report),
+    failures(report),
+  ]
+  const footer = `<p>IoU: the overlap of mask and truth, divided by their union. Boundary IoU: the same for bands along their outlines (Cheng et al., 2021). The mIoU
+of a picture is the mean over the labels of its truth and its mask.</p>
+${madeBy(evaluation.version)}`
+  return page(title, header(report), main, footer)
 }
+
+export const madeBy = (version: string): string =>
+  `<p>Made with clip-es ${escapeXml(version)}, after <a href="https://arxiv.org/abs/2212.09506">CLIP is Also an Efficient
+Segmenter</a>.</p>`

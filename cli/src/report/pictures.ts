@@ -18,6 +18,32 @@ export interface Example extends ImageFigures {
 
 const widest = 480
 
+/** A photo with two masks, drawn for a page. */
+export type Drawn = Pick<Example, 'photo' | 'truth' | 'found' | 'labels'>
+
+/**
+ * @param file of the photo; without a photo that fits, the masks are drawn on grey
+ * @param names by mask value
+ */
+export async function drawMasks(
+  file: string | undefined,
+  truth: Uint8Array,
+  { data, width, height }: { data: Uint8Array; width: number; height: number },
+  names: readonly string[],
+): Promise<Drawn> {
+  const photo = await fittingPhoto(file, width, height)
+  const ground = photo ?? { data: new Uint8Array(width * height).fill(110), width, height }
+  const values = [...new Set([...truth, ...data])].filter((value) => value !== 0 && value !== ignored).sort((a, b) => a - b)
+  const labels = values.map((value, i) => ({ name: names[value] ?? String(value), value, colour: vividColour(i) }))
+  const draw = async (map: Uint8Array) => await dataUrl(await drawOverlay(ground, map, labels, { legend: false }))
+  return {
+    ...(photo && { photo: await dataUrl(await encodeImage(photo)) }),
+    truth: await draw(truth),
+    found: await draw(data),
+    labels: labels.map(({ name, colour }: { name: string; colour: Colour }) => ({ name, colour: hexColour(colour) })),
+  }
+}
+
 /** @param photoOf where a picture's photo is */
 export async function drawExample(
   evaluation: Evaluation,
@@ -28,23 +54,8 @@ export async function drawExample(
   const { id } = figures
   const result = await readResult(evaluation.results, id, evaluation.rule)
   const truth = await fittingTruth(truths, id, result)
-  const { data, width, height } = result
-  const photo = await fittingPhoto(photoOf(id), width, height)
-  const ground = photo ?? { data: new Uint8Array(width * height).fill(110), width, height }
-  const values = [...new Set([...truth, ...data])].filter((value) => value !== 0 && value !== ignored).sort((a, b) => a - b)
-  const labels = values.map((value, i) => ({
-    name: evaluation.labels[value]?.name ?? String(value),
-    value,
-    colour: vividColour(i),
-  }))
-  const draw = async (map: Uint8Array) => await dataUrl(await drawOverlay(ground, map, labels, { legend: false }))
-  return {
-    ...figures,
-    ...(photo && { photo: await dataUrl(await encodeImage(photo)) }),
-    truth: await draw(truth),
-    found: await draw(data),
-    labels: labels.map(({ name, colour }: { name: string; colour: Colour }) => ({ name, colour: hexColour(colour) })),
-  }
+  const names = evaluation.labels.map(({ name }) => name)
+  return { ...figures, ...(await drawMasks(photoOf(id), truth, result, names)) }
 }
 
 /** The photo's pixels, if they fit the masks. */

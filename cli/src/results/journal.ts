@@ -1,9 +1,9 @@
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { hostname } from 'node:os'
+import { appendFileSync, closeSync, existsSync, fstatSync, mkdirSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { invalid, readRegularSync } from 'clip-es/support'
 import type { DatasetItem } from '../sources/dataset.js'
+import { entriesOf, journalFolder, journalParts, openPart, replaces } from './journal_parts.js'
+import { Lock } from './lock.js'
 
 /** A finished photo, or one that failed. */
 export interface JournalEntry {
@@ -23,37 +23,18 @@ export interface JournalEntry {
   failed?: string
 }
 
-const folderOf = (out: string): string => join(out, 'journal')
-
 /** What identifies a photo's content well enough to see that it was replaced. */
 export function photoState(photo: string): { bytes: number; modified: number } {
   const { size, mtimeMs } = statSync(photo, { throwIfNoEntry: false }) ?? { size: 0, mtimeMs: 0 } // the reader says that it is gone
   return { bytes: size, modified: Math.floor(mtimeMs) }
 }
 
-/** The last entry of each photo in the journals of all shards; a line that a killed process left unfinished is skipped. */
+/** The last entry of each photo in the journals of all shards. `JournalIndex` has the same without holding the entries. */
 export function readJournal(out: string): Map<string, JournalEntry> {
   const entries = new Map<string, JournalEntry>()
-  if (!existsSync(folderOf(out))) return entries
-  const files = readdirSync(folderOf(out)).filter((name) => name.endsWith('.jsonl'))
-  for (const file of files)
-    for (const line of readRegularSync(join(folderOf(out), file))
-      .toString('utf8')
-      .split('\n')) {
-      const entry = parseLine(line)
-      // Shards of different numbers may both have a photo: one that succeeded counts.
-      if (entry && (!entry.failed || entries.get(entry.id)?.settings !== entry.settings)) entries.set(entry.id, entry)
-    }
+  for (const part of journalParts(out))
+    for (const { entry } of entriesOf(part)) if (replaces(entry, entries.get(entry.id)?.settings)) entries.set(entry.id, entry)
   return entries
-}
-
-function parseLine(line: string): JournalEntry | undefined {
-  try {
-    const entry = JSON.parse(line)
-    return typeof entry.id === 'string' ? entry : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** Whether an entry says that this photo with these labels is done. */
@@ -64,19 +45,22 @@ export function isDone(entry: JournalEntry | undefined, item: DatasetItem, setti
   return entry.bytes === bytes && entry.modified === modified
 }
 
-/** When a process began, in clock ticks since the machine did: with its number it is unmistakable. Undefined when it is gone. */
-function beginning(pid: number): string | undefined {
+/** Whether a part does not end with a whole line. */
+function isTorn(part: string): boolean {
+  const file = openPart(part)
   try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[19]
-  } catch {
-    return undefined
+    const last = Buffer.from('\n') // an empty part is whole
+    readSync(file, last, 0, 1, Math.max(0, fstatSync(file).size - 1))
+    return last.toString() !== '\n'
+  } finally {
+    closeSync(file)
   }
 }
 
 /** A shard's journal: a line for each photo, written after its files. One process at a time. */
 export class Journal {
   readonly #file: string
-  readonly #lock: string
+  readonly #lock: Lock
   /** The last line was cut short: the next begins on a line of its own. */
   #torn: boolean
 
@@ -85,20 +69,13 @@ export class Journal {
     out: string,
     readonly shard: string,
   ) {
-    mkdirSync(folderOf(out), { recursive: true })
-    this.#file = join(folderOf(out), `${shard}.jsonl`)
-    this.#lock = join(folderOf(out), `${shard}.lock`)
-    this.#takeLock(out)
-    this.#torn = existsSync(this.#file) && !readRegularSync(this.#file).toString('utf8').endsWith('\n')
-  }
-
-  #takeLock(out: string): void {
-    if (existsSync(this.#lock)) {
-      const [host, pid, began] = readRegularSync(this.#lock).toString('utf8').trim().split(' ')
-      if (host === hostname() && began !== undefined && beginning(Number(pid)) === began)
-        throw invalid(`process ${pid} is working on this part of ${out}; wait for it, or do another part with --shard`)
-    }
-    writeFileSync(this.#lock, `${hostname()} ${process.pid} ${beginning(process.pid)}\n`)
+    mkdirSync(journalFolder(out), { recursive: true })
+    this.#file = join(journalFolder(out), `${shard}.jsonl`)
+    this.#lock = new Lock(
+      join(journalFolder(out), `${shard}.lock`),
+      (pid) => `process ${pid} is working on this part of ${out}; wait for it, or do another part with --shard`,
+    )
+    this.#torn = existsSync(this.#file) && isTorn(this.#file)
   }
 
   /** Throws what the file system does; a line that could not be written whole is skipped when the journal is read. */
@@ -110,6 +87,6 @@ export class Journal {
   }
 
   close(): void {
-    rmSync(this.#lock, { force: true })
+    this.#lock.release()
   }
 }

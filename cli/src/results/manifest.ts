@@ -6,31 +6,47 @@ import type { ClassEntry, CrfOptions } from 'clip-es'
 import { invalid, readRegularSync, writeWhole } from 'clip-es/support'
 import { messageOf } from '../shared/wording.js'
 
-/** Everything that a result depends on but its photo and labels. */
-export interface RunSettings {
-  /** 'voc train', 'coco instances_train2014.json', 'folder'. */
+/** What every kind of result depends on. */
+interface CommonSettings {
+  /** 'voc train', 'coco instances_train2014.json', 'folder', 'photos'. */
   set: string
   /** The model's fingerprint. */
   model: string
+  classes: readonly ClassEntry[]
+  ignoreBelow: number
+  /** Its settings, where they are not the default ones. */
+  crf: boolean | CrfOptions
+}
+
+/** Everything that a mask by CLIP depends on but its photo and labels. */
+export interface RunSettings extends CommonSettings {
   precision: string
   /** A number, or 'Infinity', which JSON cannot hold as one. */
   maxSide: string
-  classes: readonly ClassEntry[]
   template: string | readonly string[]
   fusion: string
   background: readonly string[]
   boxThreshold: number
   backgroundPower: number
-  ignoreBelow: number
   refine: boolean
-  /** Its settings, where `clip-es crf` made the masks. */
-  crf: boolean | CrfOptions
   /** Where CLIP finds the labels: from which presence on. */
   labelThreshold?: number
 }
 
+/** Everything that a mask by a trained network depends on but its photo and labels. */
+export interface PredictSettings extends CommonSettings {
+  network: string
+  /** Of the photo: the network's probabilities at each are averaged. */
+  scales: readonly number[]
+  flip: boolean
+  /** Whether only labels of the data set can be in a mask. */
+  knownLabels: boolean
+}
+
+export type ResultSettings = RunSettings | PredictSettings
+
 /** `manifest.json` in the folder of a data set's results: how they were made. */
-export interface Manifest {
+export interface Manifest<Settings extends ResultSettings = ResultSettings> {
   format: 1
   /** Of clip-es. */
   version: string
@@ -38,13 +54,13 @@ export interface Manifest {
   model: string
   /** Where the photos and their annotations were at the last run. */
   source: Readonly<Record<string, string>>
-  settings: RunSettings
+  settings: Settings
 }
 
 const fileOf = (out: string): string => join(out, 'manifest.json')
 
 /** Names settings in the journal: equal for equal settings. */
-export const settingsHash = (settings: RunSettings): string =>
+export const settingsHash = (settings: ResultSettings): string =>
   createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16)
 
 /** The manifest of a folder, or undefined where there is none. */
@@ -60,15 +76,18 @@ export function readManifest(out: string): Manifest | undefined {
   }
 }
 
-function differences(was: RunSettings, now: RunSettings): string[] {
+/** What differs between two settings, in words. */
+export function differences(was: object, now: object): string[] {
   const short = (value: unknown): string => {
     const text = JSON.stringify(value) ?? 'nothing'
     return text.length > 60 ? `${text.slice(0, 57)}...` : text
   }
-  return ([...new Set([...Object.keys(now), ...Object.keys(was)])] as (keyof RunSettings)[])
-    .filter((key) => !isDeepStrictEqual(was[key], now[key]))
+  const values = [was, now].map((settings) => new Map<string, unknown>(Object.entries(settings)))
+  const [before, after] = values as [Map<string, unknown>, Map<string, unknown>]
+  return [...new Set([...after.keys(), ...before.keys()])]
+    .filter((key) => !isDeepStrictEqual(before.get(key), after.get(key)))
     .map((key) => {
-      const [a, b] = [short(was[key]), short(now[key])]
+      const [a, b] = [short(before.get(key)), short(after.get(key))]
       return a === b ? `${key} differ` : `${key} was ${a} and is ${b}`
     })
 }

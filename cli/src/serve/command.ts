@@ -1,5 +1,6 @@
 import { defaultLimits, logLevels } from 'clip-es-server/limits'
 import { Command, Option } from 'commander'
+import { defaultName, queueName, redisUrl, urlHelp } from '../queue/options.js'
 import { addEngineOptions } from '../shared/engine_options.js'
 import { collecting, integerFrom, numberFrom } from '../shared/usage.js'
 import type { ServeArguments } from './options.js'
@@ -60,7 +61,7 @@ const addLimits = (command: Command): Command =>
 
 const addRemote = (command: Command): Command =>
   command
-    .optionsGroup('Photos by URL (for Label Studio):')
+    .optionsGroup('Photos by URL (for Label Studio and batches):')
     .option(
       '--remote-host <host>',
       "host from which photos may be fetched: example.org, '*.example.org' or example.org:8443; may be given more than once",
@@ -76,6 +77,26 @@ const addRemote = (command: Command): Command =>
       'where Label Studio is, such as http://localhost:8080, for photos that were uploaded to it; their access token is in CLIP_ES_LABEL_STUDIO_TOKEN',
     )
 
+const addBatches = (command: Command): Command =>
+  command
+    .optionsGroup('Batches (POST /v1/batches):')
+    .option('--batch-queue <url>', `let clip-es worker do batches: ${urlHelp}`, redisUrl)
+    .option('--batch-name <name>', 'name of the queue, if one Redis serves several', queueName, defaultName)
+    .option(
+      '--batch-root <dir>',
+      'folder of photos and results that every worker sees as its --root (default: the current folder)',
+    )
+    .option(
+      '--callback-host <host>',
+      'host that batches may call back, as --remote-host; may be given more than once',
+      collecting((text) => text),
+    )
+    .option(
+      '--private-callback-host <host>',
+      'such a host that may have an address of this machine or of a private network; may be given more than once',
+      collecting((text) => text),
+    )
+
 /** `clip-es serve`: the server. */
 export function serveCommand(): Command {
   const command = new Command('serve')
@@ -86,6 +107,7 @@ export function serveCommand(): Command {
     .option('--tls-cert <file>', 'certificate chain (PEM), for https')
     .option('--tls-key <file>', 'its key (PEM)')
     .option('--trust-proxy', 'behind a proxy on this machine: believe its X-Forwarded-… headers')
+    .option('--no-page', 'answer requests only: without the page at /')
     .optionsGroup('Who:')
     .option('--api-keys <file>', 'file of the keys that requests must have, one a line; it is read again when it changes')
     .option('--open', 'serve everyone who can reach --host, without keys')
@@ -100,7 +122,7 @@ export function serveCommand(): Command {
       "JSON file of classes that requests can use by the file's name; may be given more than once (voc, coco and emoji are always there)",
       collecting((text) => text),
     )
-  return addEngineOptions(addLimits(addRemote(command)).optionsGroup('How:'))
+  return addEngineOptions(addLimits(addBatches(addRemote(command))).optionsGroup('How:'))
     .addOption(
       new Option('--log <level>', 'write JSON lines of this level and above to standard error (default: none)').choices(
         logLevels,

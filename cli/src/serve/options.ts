@@ -5,6 +5,8 @@ import type { EngineOptions } from '../shared/engine_options.js'
 export interface ServeArguments extends EngineOptions {
   host: string
   port: number
+  /** False with --no-page. */
+  page: boolean
   classFile?: string[]
   apiKeys?: string
   open?: true
@@ -15,6 +17,11 @@ export interface ServeArguments extends EngineOptions {
   remoteHost?: string[]
   privateHost?: string[]
   labelStudio?: string
+  batchQueue?: string
+  batchName: string
+  batchRoot?: string
+  callbackHost?: string[]
+  privateCallbackHost?: string[]
   log?: LogLevel
   queue?: number
   photoMegabytes?: number

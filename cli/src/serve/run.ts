@@ -1,4 +1,4 @@
-import { basename, extname } from 'node:path'
+import { basename, extname, resolve } from 'node:path'
 import type { ClassFile } from 'clip-es'
 import type { ServeOptions } from 'clip-es-server'
 import { classFileNamed } from '../shared/class_sets.js'
@@ -35,16 +35,30 @@ function remoteOf({ remoteHost, privateHost, labelStudio: url }: ServeArguments)
   }
 }
 
-function optionsOf(given: ServeArguments): ServeOptions {
-  const { host, port, apiKeys, open, cors, trustProxy, log } = given
+async function batchesOf(given: ServeArguments): Promise<ServeOptions> {
+  const { batchQueue: url, batchName: name, batchRoot, callbackHost, privateCallbackHost } = given
+  const needs = batchRoot !== undefined ? '--batch-root' : callbackHost || privateCallbackHost ? '--callback-host' : undefined
+  if (url === undefined && needs) throw new UsageError(`serve: ${needs} needs --batch-queue`)
+  if (url === undefined) return {}
+  const { startBatches } = await import('./batches/backend.js')
+  return {
+    batches: startBatches({ url, name, root: resolve(batchRoot ?? '.'), maxSide: given.maxSide }),
+    ...(callbackHost && { callbackHosts: callbackHost }),
+    ...(privateCallbackHost && { privateCallbackHosts: privateCallbackHost }),
+  }
+}
+
+async function optionsOf(given: ServeArguments): Promise<ServeOptions> {
+  const { host, port, page, apiKeys, open, cors, trustProxy, log } = given
   const load = loadOptions(given)
   const tls = tlsOf(given)
   return {
-    ...{ host, port, load, classFiles: classFiles(given.classFile), limits: limitsOf(given) },
+    ...{ host, port, page, load, classFiles: classFiles(given.classFile), limits: limitsOf(given) },
     ...(apiKeys !== undefined && { keyFile: apiKeys }),
     ...(tls && { tls }),
     ...{ open, cors, trustProxy, log },
     ...remoteOf(given),
+    ...(await batchesOf(given)),
   }
 }
 

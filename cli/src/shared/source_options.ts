@@ -15,8 +15,15 @@ export interface SourceOptions {
   classFile?: string
 }
 
-/** Adds them to a command: the same for every command that goes over a data set. `auto`: whether CLIP may find the labels. */
-export function addSourceOptions(command: Command, { auto }: { auto: boolean }): Command {
+const ownClasses = "(default: the data set's; with --folder and the embedded model: emoji)"
+
+/**
+ * Adds them to a command: the same for every command that goes over a data set. `auto`: whether CLIP may find the labels. `network`: whether a
+ * trained network knows the classes, so that labels are not needed.
+ */
+export function addSourceOptions(command: Command, { auto, network = false }: { auto: boolean; network?: boolean }): Command {
+  const labels = network ? 'with --folder' : 'required with --folder'
+
   command
     .addOption(new Option('--voc <dir>', 'PASCAL VOC: the folder that contains JPEGImages').conflicts(['coco', 'folder']))
     .option('--split <name>', 'with --voc: the list of photos, such as train or trainval')
@@ -25,9 +32,9 @@ export function addSourceOptions(command: Command, { auto }: { auto: boolean }):
     .addOption(new Option('--folder <dir>', 'your own photos; subfolders are searched').conflicts(['voc', 'coco']))
     .option(
       '--labels <file>',
-      `file that says what is in each photo (.csv, .json, .txt); required with --folder, replaces the XML files of --voc${auto ? "; 'auto' lets CLIP find out" : ''}`,
+      `file that says what is in each photo (.csv, .json, .txt); ${labels}, replaces the XML files of --voc${auto ? "; 'auto' lets CLIP find out" : ''}`,
     )
-    .option('--class-file <file>', `${classFileHelp} (default: the data set's; with --folder and the embedded model: emoji)`)
+  if (!network) command.option('--class-file <file>', `${classFileHelp} ${ownClasses}`)
   if (!auto) return command
   return command.option(
     '--label-threshold <x>',

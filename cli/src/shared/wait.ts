@@ -29,3 +29,6 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
     signal?.addEventListener('abort', end)
   })
 }
+
+/** Lets other work of the process go on, in the middle of a long loop. */
+export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -5,9 +5,10 @@ import { classFileNamed } from '../shared/class_sets.js'
 import type { SourceOptions } from '../shared/source_options.js'
 import { UsageError } from '../shared/usage.js'
 import { readCocoDataset } from './coco.js'
-import type { Dataset } from './dataset.js'
+import type { Dataset, PackedDataset } from './dataset.js'
 import { readFolder } from './folder.js'
 import { LabelIndex } from './label_index.js'
+import { PhotoList } from './photo_list.js'
 import { listCoco, listFolder, listVoc } from './unlabelled.js'
 import { readVoc } from './voc.js'
 
@@ -56,7 +57,16 @@ export function sourceOf(kind: Kind, options: SourceOptions): Record<string, str
 }
 
 /** The photos and their labels. Throws ERR_INVALID_ARG when there is nothing to begin with. */
-export async function readDataset(kind: Kind, options: SourceOptions & { out?: string }, file: ClassFile): Promise<Dataset> {
+export async function readDataset(
+  kind: Kind,
+  options: SourceOptions & { out?: string },
+  file: ClassFile,
+): Promise<PackedDataset> {
+  const { items, ...rest } = readSource(kind, options, file)
+  return { ...rest, items: items instanceof PhotoList ? items : new PhotoList(items) }
+}
+
+function readSource(kind: Kind, options: SourceOptions & { out?: string }, file: ClassFile): Dataset | PackedDataset {
   const index = new LabelIndex(file.classes.map(({ name }) => name))
   const { voc = '', split = '', coco = '', annotations = '', folder = '', labels } = sourceOf(kind, options)
   if (findsLabels(options)) {

@@ -1,3 +1,5 @@
+import type { PhotoList } from './photo_list.js'
+
 /** A photo of a data set and what is in it. */
 export interface DatasetItem {
   /** Where results go: a relative path without extension, such as '2007_000032' or 'cats/1'. */
@@ -26,5 +28,11 @@ export interface Dataset {
   notes: string[]
 }
 
+/** The same with its photos in a file. */
+export type PackedDataset = Omit<Dataset, 'items'> & { items: PhotoList }
+
 /** The i-th of n equal parts: each item is in exactly one. `part` counts from 1. */
-export const shardOf = <T>(items: readonly T[], part: number, of: number): T[] => items.filter((_, i) => i % of === part - 1)
+export function* shardOf<T>(items: Iterable<T>, part: number, of: number): Generator<T> {
+  let number = 0
+  for (const item of items) if (number++ % of === part - 1) yield item
+}

@@ -1,47 +1,58 @@
 import { join, posix, relative, sep } from 'node:path'
 import { invalid, nearest } from 'clip-es/support'
 import { existingPath, plainName } from '../files/existing.js'
-import { walk } from '../files/walk.js'
+import { type Unreadable, walkFiles } from '../files/walk.js'
 import { realFolder, stemOf } from '../photos/names.js'
 import { PhotoIndex } from '../photos/photo_index.js'
-import { type LeftOut, leftOutNotes, photosAmong } from '../photos/sort_out.js'
+import { isPhotoAmong, type LeftOut, leftOutNotes } from '../photos/sort_out.js'
 import { counted, messageOf } from '../shared/wording.js'
 import type { Dataset, Failure } from './dataset.js'
 import type { LabelIndex } from './label_index.js'
 import { readLabels } from './labels.js'
 
-/** What a walk over a folder of photos found. */
-export interface FolderPhotos {
+/** The photos below a folder. Results of earlier runs are not among them. */
+export class FolderPhotos implements Iterable<string> {
   /** The folder as the file system spells it. */
-  root: string
-  /** '/'-separated, from the folder, sorted. */
-  paths: string[]
-  /** Folders that may not be listed. */
-  failures: Failure[]
-  /** What was left out. */
-  notes: string[]
-}
+  readonly root: string
+  readonly #leftOut: LeftOut = { own: [], unread: [] }
+  readonly #unreadable: Unreadable[] = []
 
-/**
- * The photos below a folder. Results of earlier runs are not among them.
- * @param out the folder for results
- * @throws ERR_INVALID_ARG when the folder cannot be read
- */
-export function photosOfFolder(dir: string, out?: string): FolderPhotos {
-  const root = existingPath(dir)
-  if (root === undefined) throw invalid(`--folder: there is no folder ${dir}; name the folder of the photos`)
-  try {
-    const { files, unreadable } = walk(root, out === undefined ? undefined : realFolder(out))
-    const fromDir = (path: string) => relative(root, path).replaceAll(sep, '/')
-    const leftOut: LeftOut = { own: [], unread: [] }
-    return {
-      root,
-      paths: photosAmong(files, leftOut).map(fromDir).sort(),
-      failures: unreadable.map(({ path, reason }) => ({ id: fromDir(path), message: reason })),
-      notes: leftOutNotes(leftOut),
+  /**
+   * @param out the folder for results
+   * @throws ERR_INVALID_ARG where there is no such folder
+   */
+  constructor(
+    readonly dir: string,
+    readonly out?: string,
+  ) {
+    const root = existingPath(dir)
+    if (root === undefined) throw invalid(`--folder: there is no folder ${dir}; name the folder of the photos`)
+    this.root = root
+  }
+
+  #fromDir(path: string): string {
+    return relative(this.root, path).replaceAll(sep, '/')
+  }
+
+  /** '/'-separated, from the folder, sorted. To be asked for once. Throws ERR_INVALID_ARG when the folder cannot be read. */
+  *[Symbol.iterator](): Generator<string> {
+    const { root, dir, out } = this
+    const skip = out === undefined ? undefined : realFolder(out)
+    try {
+      for (const file of walkFiles(root, this.#unreadable, skip)) if (isPhotoAmong(file, this.#leftOut)) yield this.#fromDir(file)
+    } catch (error) {
+      throw invalid(`--folder: ${dir} cannot be read (${messageOf(error)})`)
     }
-  } catch (error) {
-    throw invalid(`--folder: ${dir} cannot be read (${messageOf(error)})`)
+  }
+
+  /** Folders that may not be listed, as far as the photos were asked for. */
+  get failures(): Failure[] {
+    return this.#unreadable.map(({ path, reason }) => ({ id: this.#fromDir(path), message: reason }))
+  }
+
+  /** What was left out. */
+  get notes(): string[] {
+    return leftOutNotes(this.#leftOut)
   }
 }
 
@@ -66,9 +77,10 @@ function findPhoto(photos: PhotoIndex, name: string): string {
  * @throws ERR_INVALID_ARG when the folder or the file cannot be read
  */
 export function readFolder(dir: string, labelsFile: string, index: LabelIndex, out?: string): Dataset {
-  const { root, paths, failures, notes } = photosOfFolder(dir, out)
-  const photos = new PhotoIndex(paths)
-  const dataset: Dataset = { items: [], failures, notes }
+  const found = new FolderPhotos(dir, out)
+  const { root } = found
+  const photos = new PhotoIndex([...found])
+  const dataset: Dataset = { items: [], failures: found.failures, notes: found.notes }
   const taken = new Map<string, string>() // photos by the names of their results
   const named = new Set<string>()
   let unlabelled = 0

@@ -1,10 +1,12 @@
-import { join } from 'node:path'
+import { join, relative, sep } from 'node:path'
 import { invalid } from 'clip-es/support'
 import { plainName } from '../files/existing.js'
+import { hashOf, PlaceTable } from '../files/place_table.js'
 import { stemOf } from '../photos/names.js'
 import { cocoPhotos } from './coco.js'
-import type { Dataset } from './dataset.js'
-import { photosOfFolder, sameNames } from './folder.js'
+import type { Dataset, Failure, PackedDataset } from './dataset.js'
+import { FolderPhotos, sameNames } from './folder.js'
+import { PhotoList } from './photo_list.js'
 import { vocPhotos } from './voc.js'
 
 // Data sets whose photos have no labels, or whose labels are not to be read.
@@ -21,19 +23,21 @@ export function listCoco(dir: string, annotations: string): Dataset {
   return { items: items.map(({ id, photo }) => ({ id, photo })), failures, notes: [] }
 }
 
-/** The photos below a folder. Throws ERR_INVALID_ARG when it cannot be read, or has none. */
-export function listFolder(dir: string, out?: string): Dataset {
-  const { root, paths, failures, notes } = photosOfFolder(dir, out)
-  if (!paths.length) throw invalid(`--folder: there is no photo in ${dir}`)
-  const dataset: Dataset = { items: [], failures, notes }
-  const taken = new Map<string, string>() // photos by the names of their results
-  for (const path of paths) {
+/** The photos below a folder, one by one. Throws ERR_INVALID_ARG when it cannot be read, or has none. */
+export function listFolder(dir: string, out?: string): PackedDataset {
+  const photos = new FolderPhotos(dir, out)
+  const items = new PhotoList()
+  const taken = new PlaceTable() // the items by the names of their results
+  const failures: Failure[] = []
+  for (const path of photos) {
     const id = stemOf(path)
-    const other = taken.get(plainName(id))
-    if (other === undefined) {
-      taken.set(plainName(id), path)
-      dataset.items.push({ id, photo: join(root, path) })
-    } else dataset.failures.push({ id: path, message: sameNames(other) })
+    const name = plainName(id)
+    const slot = taken.find(hashOf(name), (place) => plainName(items.at(place).id) === name)
+    const other = taken.at(slot)
+    if (other)
+      failures.push({ id: path, message: sameNames(relative(photos.root, items.at(other.place).photo).replaceAll(sep, '/')) })
+    else taken.set(slot, hashOf(name), items.add({ id, photo: join(photos.root, path) }), 0)
   }
-  return dataset
+  if (!items.length) throw invalid(`--folder: there is no photo in ${dir}`)
+  return { items, failures: [...photos.failures, ...failures], notes: photos.notes }
 }

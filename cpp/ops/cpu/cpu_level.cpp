@@ -41,12 +41,12 @@ std::vector<CpuLevel> find_levels() {
   std::vector<CpuLevel> levels;
   [[maybe_unused]] const CpuFeatures cpu = cpu_features();
 #if defined(__x86_64__)
-  if (cpu.avx512_bf16 && cpu.avx512_vnni) levels.push_back({"avx512_bf16", avx512_bf16::table});
+  if (cpu.avx512_bf16 && cpu.avx512_vnni) levels.push_back({"avx512_bf16", avx512_bf16::table, true});
   if (cpu.avx512_vnni) levels.push_back({"avx512_vnni", avx512_vnni::table});
   if (cpu.avx512) levels.push_back({"avx512", avx512::table});
   if (cpu.avx2) levels.push_back({"avx2", avx2::table});
 #elif defined(__aarch64__)
-  if (cpu.bf16_i8mm) levels.push_back({"bf16_i8mm", bf16_i8mm::table});
+  if (cpu.bf16_i8mm) levels.push_back({"bf16_i8mm", bf16_i8mm::table, true});
   if (cpu.dotprod) levels.push_back({"dotprod", dotprod::table});
 #endif
   levels.push_back({"baseline", baseline::table});

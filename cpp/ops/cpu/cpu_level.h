@@ -10,6 +10,7 @@ namespace clip_es::ops {
 struct CpuLevel {
   const char* name;  // as in CLIP_ES_CPU
   const Kernels& kernels;
+  bool multiplies_bfloat16 = false;  // by instructions; the other levels convert to float32
 };
 
 // The levels that this CPU has, the best one first. The last one is `baseline`, which every CPU has.

@@ -7,7 +7,8 @@ import { jsonAnswer } from './json.js'
 /** The body of an answer and what kind of content it is. */
 export interface Answer {
   type: string
-  body: Buffer | object
+  /** JSON is a text. */
+  body: Uint8Array | string
 }
 
 /** The kinds of content by format. The first of a wildcard is what is sent. */
@@ -50,11 +51,10 @@ function byQuality(accept: string): { type: string; quality: number }[] {
     .sort((a, b) => b.quality - a.quality)
 }
 
-async function file(kind: OutputKind, result: ServiceResult): Promise<Buffer> {
+async function file(kind: OutputKind, result: ServiceResult): Promise<Uint8Array> {
   const { photo, names, colours, labels, ...rest } = result
   const segmented = { ...rest, photo, labels: labels.map((name) => names.indexOf(name)) }
-  const bytes = (await encodeOutputs([kind], segmented, { names, colours })).get(kind) as Uint8Array
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return (await encodeOutputs([kind], segmented, { names, colours })).get(kind) as Uint8Array
 }
 
 /** What a request is answered. */
@@ -63,11 +63,11 @@ export async function answerOf(result: ServiceResult, format: Format, shapes: Sh
     case 'mask':
       return { type: 'image/png', body: await file('mask', result) }
     case 'json':
-      return { type: contentTypes.json, body: await jsonAnswer(result, shapes) }
+      return { type: contentTypes.json, body: JSON.stringify(await jsonAnswer(result, shapes)) }
     case 'overlay':
       return { type: 'image/png', body: await file('overlay', result) }
     case 'raw':
-      return { type: contentTypes.raw, body: Buffer.from(result.mask.buffer, result.mask.byteOffset, result.mask.byteLength) }
+      return { type: contentTypes.raw, body: result.mask }
     case 'npz':
       return { type: contentTypes.npz, body: await file('cams', result) }
   }

@@ -1,12 +1,40 @@
 import { invalid, show } from 'clip-es/support'
 import { ServerError } from '../errors.js'
 
-/** From which hosts the server may fetch photos. */
+/** Which hosts the server may send requests to. */
 export interface HostOptions {
   /** Hosts with addresses of the public internet. */
   remoteHosts?: readonly string[]
   /** Hosts that may have any address, also private ones and this machine's. */
   privateHosts?: readonly string[]
+}
+
+/** What requests are for, as error messages say it. */
+export interface Purpose {
+  what: string
+  /** The host's name follows. */
+  refusal: string
+  /** What else the client can do. */
+  instead: string
+  /** The server's options. */
+  option: string
+  privateOption: string
+}
+
+export const forPhotos: Purpose = {
+  what: 'photo',
+  refusal: 'photos are not fetched from the host',
+  instead: 'send the photo itself',
+  option: 'remote-host',
+  privateOption: 'private-host',
+}
+
+export const forCallbacks: Purpose = {
+  what: 'callback',
+  refusal: 'callbacks are not sent to the host',
+  instead: 'leave callback out and ask for the state',
+  option: 'callback-host',
+  privateOption: 'private-callback-host',
 }
 
 interface Pattern {
@@ -19,8 +47,11 @@ interface Pattern {
 
 const pattern = /^(\*\.)?([a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::(\d{1,5}))?$/
 
-function parsePattern(text: string, mayBePrivate: boolean): Pattern {
-  const option = mayBePrivate ? 'privateHosts' : 'remoteHosts'
+/** 'remote-host' as the plugin calls it: 'remoteHosts'. */
+const inCode = (option: string): string => `${option.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())}s`
+
+function parsePattern(text: string, mayBePrivate: boolean, purpose: Purpose): Pattern {
+  const option = inCode(mayBePrivate ? purpose.privateOption : purpose.option)
   const [, wildcard, name, port] = pattern.exec(text.toLowerCase()) ?? []
   if (name === undefined)
     throw invalid(`${option} has ${show(text)}; expected a host such as 'example.org', '*.example.org' or 'example.org:8443'`)
@@ -33,15 +64,18 @@ export const shownUrl = ({ protocol, host, pathname }: URL): string =>
 
 const forbidden = (message: string, remedy: string) => new ServerError(403, 'ERR_FORBIDDEN', message, remedy)
 
-/** The list of hosts from which photos may be fetched. */
+/** The list of hosts that requests may go to. */
 export class AllowedHosts {
   readonly #patterns: readonly Pattern[]
 
   /** @throws ERR_INVALID_ARG for a host that is not one */
-  constructor({ remoteHosts = [], privateHosts = [] }: HostOptions) {
+  constructor(
+    { remoteHosts = [], privateHosts = [] }: HostOptions,
+    readonly purpose: Purpose = forPhotos,
+  ) {
     this.#patterns = [
-      ...privateHosts.map((text) => parsePattern(text, true)),
-      ...remoteHosts.map((text) => parsePattern(text, false)),
+      ...privateHosts.map((text) => parsePattern(text, true, purpose)),
+      ...remoteHosts.map((text) => parsePattern(text, false, purpose)),
     ]
   }
 
@@ -51,20 +85,19 @@ export class AllowedHosts {
    * @throws ERR_FORBIDDEN
    */
   check(url: URL): { mayBePrivate: boolean } {
+    const { what, refusal, instead, option } = this.purpose
     if (url.protocol !== 'http:' && url.protocol !== 'https:')
-      throw forbidden(`the photo's URL begins with ${url.protocol}`, 'give a URL that begins with https: or http:')
+      throw forbidden(`the ${what}'s URL begins with ${url.protocol}`, 'give a URL that begins with https: or http:')
     if (url.username !== '' || url.password !== '')
-      throw forbidden(`the photo's URL ${shownUrl(url)} has a user name or a password`, 'give a URL without them')
+      throw forbidden(`the ${what}'s URL ${shownUrl(url)} has a user name or a password`, 'give a URL without them')
     const found = this.#patterns.find(({ name, port }) => {
       const isHost = name.startsWith('.') ? url.hostname.endsWith(name) : url.hostname === name
       return isHost && (url.port === '' ? port === undefined || port === defaultPort(url) : url.port === port)
     })
     if (found) return found
     throw forbidden(
-      `photos are not fetched from the host ${url.host}`,
-      this.#patterns.length
-        ? 'send the photo itself, or start the server with the host in its list: clip-es serve --remote-host HOST'
-        : 'send the photo itself, or start the server with a list of hosts: clip-es serve --remote-host HOST',
+      `${refusal} ${url.host}`,
+      `${instead}, or start the server with ${this.#patterns.length ? 'the host in its list' : 'a list of hosts'}: clip-es serve --${option} HOST`,
     )
   }
 }

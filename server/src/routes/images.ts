@@ -55,6 +55,7 @@ export async function imageRoutes(app: FastifyInstance, { service }: { service: 
   app.post<WithId>('/images/:id/segment', { schema: segmenting }, async (request, reply) => {
     const { question, answer } = readAsked(request, bodyOver(askedInTexts(service, request), request.body), service)
     return await sendResult(
+      service,
       reply,
       answer,
       await service.segmentImage(request.params.id, { ...question, signal: signalOf(request) }),

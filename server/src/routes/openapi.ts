@@ -24,6 +24,7 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'If the server has API keys' } } },
       tags: [
         { name: 'segment', description: 'Masks for photos' },
+        { name: 'batches', description: 'Many photos, computed by workers' },
         { name: 'classes', description: 'Class sets by name' },
         { name: 'tools', description: 'The protocols of other tools' },
         { name: 'operation', description: 'For those who run the server' },

@@ -24,12 +24,17 @@ export const readAsked = ({ headers }: FastifyRequest, given: unknown, { limits 
 
 /** Sends a result in the kind that was asked for. */
 export async function sendResult(
+  { threads }: Service,
   reply: FastifyReply,
   { format, shapes }: Asked['answer'],
   result: ServiceResult,
 ): Promise<FastifyReply> {
-  const { type, body } = await answerOf(result, format, shapes)
-  return reply.type(type).send(body)
+  const withoutPixels = { ...result, photo: { ...result.photo, data: Buffer.alloc(0) } }
+  const { type, body } =
+    format === 'mask' || format === 'raw' // these need no thread: sharp has its own
+      ? await answerOf(result, format, shapes)
+      : await threads.run('answer', { result: format === 'overlay' ? result : withoutPixels, format, shapes })
+  return reply.type(type).send(typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength))
 }
 
 /** POST /segment: a photo and words in, a mask out. */
@@ -44,6 +49,6 @@ export async function segmentRoute(app: FastifyInstance, { service }: { service:
   app.post('/segment', { schema }, async (request, reply) => {
     const { photo, fields } = uploadOf(request)
     const { question, answer } = readAsked(request, askedInTexts(service, request, fields), service)
-    return await sendResult(reply, answer, await service.segment({ ...question, photo, signal: signalOf(request) }))
+    return await sendResult(service, reply, answer, await service.segment({ ...question, photo, signal: signalOf(request) }))
   })
 }

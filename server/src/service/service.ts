@@ -9,6 +9,7 @@ import {
 } from 'clip-es'
 import { type Photo, readPhoto } from 'clip-es/photos'
 import { invalid } from 'clip-es/support'
+import { AnswerThreads } from '../answers/threads.js'
 import { defaultLimits, type Limits } from '../limits.js'
 import type { ServerOptions } from '../options.js'
 import { UploadBudget } from './budget.js'
@@ -71,6 +72,7 @@ export class Service {
   readonly queue: WorkQueue
   readonly uploads: UploadBudget
   readonly metrics: Metrics
+  readonly threads = new AnswerThreads()
   readonly #owned: boolean
   #ready = true
   readonly #calls = new Set<AbortController>()
@@ -161,6 +163,7 @@ export class Service {
   async close(): Promise<void> {
     this.#ready = false
     this.images.close()
+    await this.threads.close()
     if (this.#owned) await this.segmenter.close()
   }
 

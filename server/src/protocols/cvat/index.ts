@@ -5,9 +5,10 @@ import { signalOf } from '../../request/call.js'
 import { readTexts } from '../../request/read_texts.js'
 import { classesSchema, classOptionProperties, type Schema, segmentOptionProperties } from '../../request/schema.js'
 import { decodePhoto, photoJsonBytes } from '../base64_photo.js'
+import { maskOf } from '../mask.js'
 import { onlyDescribe, type ProtocolOptions } from '../options.js'
 import { questionOf } from '../question.js'
-import { cvatShapes, type ShapeOptions } from './shapes.js'
+import type { ShapeOptions } from './shapes.js'
 
 const types = ['mask', 'polygon'] as const
 
@@ -45,7 +46,7 @@ export async function cvatRoutes(app: FastifyInstance, { service }: ProtocolOpti
       properties: { ...shapeProperties, classes: classesSchema, ...classOptionProperties, ...segmentOptionProperties },
     },
   }
-  app.post('/cvat', { bodyLimit: photoJsonBytes(service), schema }, async (request) => {
+  app.post('/cvat', { bodyLimit: photoJsonBytes(service), schema }, async (request, reply) => {
     const { image, threshold, classes: words } = request.body as { image?: unknown; threshold?: unknown; classes?: unknown }
     const { type, regions, classes, ...texts } = request.query as Texts
     const shapes = readShapeOptions({ ...(type !== undefined && { type }), ...(regions !== undefined && { regions }) })
@@ -55,10 +56,7 @@ export async function cvatRoutes(app: FastifyInstance, { service }: ProtocolOpti
     const question = questionOf(service, 'cvat', given, texts, { labels: 'auto', ...limit })
     const photo = decodePhoto('image', image, service)
     const result = await service.segment({ ...question, photo, signal: signalOf(request) })
-    const { mask: data, width, height, labels, names, scores, presence } = result
-    return labels.flatMap((label, i) => {
-      const confidence = String(Number(((presence ?? scores)[i] as number).toFixed(4)))
-      return cvatShapes({ data, width, height }, names.indexOf(label) + 1, { label, confidence }, shapes)
-    })
+    const json = await service.threads.run('cvat', { ...maskOf(result), options: shapes })
+    return reply.type('application/json').send(json)
   })
 }

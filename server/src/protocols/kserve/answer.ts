@@ -34,21 +34,23 @@ function binaryOf(data: Tensor['data']): Buffer {
   return encodeBytes(data.map((text) => Buffer.from(text)))
 }
 
-function jsonOf(name: string, data: Tensor['data']): unknown[] {
-  if (data.length > mostJsonNumbers)
-    throw invalid(
-      `the output ${name} has ${data.length} numbers, too many for JSON; ask for it with the parameter binary_data: true`,
-    )
-  return Array.from<unknown>(data)
+/** @throws ERR_INVALID_ARG for an output that is too large for JSON */
+export function checkJsonOutputs(result: ServiceResult, outputs: InferRequest['outputs']): void {
+  for (const { name, binary } of outputs) {
+    const { data } = tensorOf[name](result)
+    if (!binary && data.length > mostJsonNumbers)
+      throw invalid(
+        `the output ${name} has ${data.length} numbers, too many for JSON; ask for it with the parameter binary_data: true`,
+      )
+  }
 }
 
-/** @throws ERR_INVALID_ARG for an output that is too large for JSON */
-export function inferAnswer(result: ServiceResult, { id, outputs }: InferRequest): InferAnswer {
+export function inferAnswer(result: ServiceResult, { id, outputs }: Pick<InferRequest, 'id' | 'outputs'>): InferAnswer {
   const binaries: Buffer[] = []
   const described = outputs.map(({ name, binary }) => {
     const { shape, data } = tensorOf[name](result)
     const tensor = { name, datatype: allOutputs.find((output) => output.name === name)?.datatype, shape }
-    if (!binary) return { ...tensor, data: jsonOf(name, data) }
+    if (!binary) return { ...tensor, data: Array.from<unknown>(data) }
     const bytes = binaryOf(data)
     binaries.push(bytes)
     return { ...tensor, parameters: { binary_data_size: bytes.length } }

@@ -4,11 +4,12 @@ import { ServerError } from '../../errors.js'
 import { readBody } from '../../request/body.js'
 import { signalOf } from '../../request/call.js'
 import { prepareProblem } from '../../send_problem.js'
+import type { Service, ServiceResult } from '../../service/service.js'
 import { photoJsonBytes } from '../base64_photo.js'
 import { onlyDescribe, type ProtocolOptions } from '../options.js'
-import { inferAnswer } from './answer.js'
+import { checkJsonOutputs, type InferAnswer, inferAnswer } from './answer.js'
 import { inputs, modelName, modelVersion, outputs } from './model.js'
-import { readInferRequest } from './request.js'
+import { type InferRequest, readInferRequest } from './request.js'
 
 interface OfModel {
   Params: { model: string; version?: string }
@@ -32,6 +33,13 @@ function prepare(app: FastifyInstance, { service }: ProtocolOptions): void {
     const { detail, remedy } = prepareProblem(error, request, reply, service.queue.retryAfter)
     return reply.type('application/json').send({ error: remedy === undefined ? detail : `${detail}; ${remedy}` })
   })
+}
+
+/** Numbers as JSON take a while, so another thread writes them. @throws ERR_INVALID_ARG for an output that is too large for JSON */
+async function answerOf(result: ServiceResult, { id, outputs }: InferRequest, { threads }: Service): Promise<InferAnswer> {
+  if (outputs.every(({ binary }) => binary)) return inferAnswer(result, { id, outputs })
+  checkJsonOutputs(result, outputs)
+  return await threads.run('infer', { result, request: { id, outputs } })
 }
 
 /** The open inference protocol (KServe's V2) with the extension for binary tensor data. */
@@ -63,7 +71,8 @@ export async function kserveRoutes(app: FastifyInstance, options: ProtocolOption
       const [header] = [request.headers['inference-header-content-length']].flat()
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const asked = readInferRequest(body, header, service)
-      const { json, binary } = inferAnswer(await service.segment({ ...asked.segment, signal: signalOf(request) }), asked)
+      const result = await service.segment({ ...asked.segment, signal: signalOf(request) })
+      const { json, binary } = await answerOf(result, asked, service)
       if (!binary) return reply.type('application/json').send(json)
       const head = Buffer.from(json)
       return reply

@@ -1,13 +1,8 @@
-import {
-  inOrder,
-  type LabelStudioPrediction,
-  type LabelStudioRegion,
-  labelStudioPrediction,
-  labelStudioRegions,
-} from 'clip-es/support'
+import { inOrder, type LabelStudioPrediction, type LabelStudioRegion, labelStudioPrediction } from 'clip-es/support'
 import { problemOf } from '../../errors.js'
 import type { FetchOptions } from '../../remote/photos.js'
 import type { ServiceResult } from '../../service/service.js'
+import { maskOf } from '../mask.js'
 import type { ProtocolOptions } from '../options.js'
 import { questionOf } from '../question.js'
 import type { Control } from './label_config.js'
@@ -15,17 +10,6 @@ import { photoOf, type Task } from './photo.js'
 
 /** What a task is answered. One whose photo cannot be used has no regions, and says why. */
 export type TaskPrediction = LabelStudioPrediction & { error?: string }
-
-/** The regions of a control tag in a result. */
-function regionsOf(
-  { mask: data, width, height, labels, names, scores, presence }: ServiceResult,
-  { tool }: Control,
-): LabelStudioRegion[] {
-  const mask = { data, width, height }
-  return labels.flatMap((name, i) =>
-    labelStudioRegions(mask, { name, value: names.indexOf(name) + 1, score: (presence ?? scores)[i] as number }, tool),
-  )
-}
 
 /** Segments the photo of a task for each control tag. Tags that ask the same share a result. */
 async function predictTask(
@@ -46,7 +30,7 @@ async function predictTask(
     const known = results.get(key)
     const result = known ?? (await options.service.segment({ ...question, photo: await photo, signal: fetching.signal }))
     results.set(key, result)
-    regions.push(...regionsOf(result, control))
+    regions.push(...(await options.service.threads.run('regions', { ...maskOf(result), tool })))
   }
   return regions
 }

@@ -8,9 +8,9 @@ import { replaceable } from 'clip-es/support'
  * can be written, so no more than a few are in memory.
  * @throws ERR_INVALID_ARG where something stands that is not a regular file, what making a part throws, or the error of the file system
  */
-export async function writeParts(file: string, parts: AsyncIterable<string>): Promise<void> {
+export async function writeParts(file: string, parts: Iterable<string> | AsyncIterable<string>): Promise<void> {
   const target = replaceable(file)
-  const temporary = join(dirname(target), `.clip-es-${process.pid}-export.tmp`)
+  const temporary = join(dirname(target), `.clip-es-${process.pid}-parts.tmp`)
   try {
     await pipeline(parts, createWriteStream(temporary))
     renameSync(temporary, target)

@@ -1,0 +1,25 @@
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { Piscina } from 'piscina'
+import type * as work from './work.js'
+
+type Work = typeof work
+type Name = keyof Work
+
+/** Threads that make answers: see work.ts. They start when they are needed. */
+export class AnswerThreads {
+  readonly #pool = new Piscina({
+    filename: join(__dirname, '../../dist/answers/work.js'), // the same file from src/ and from dist/
+    minThreads: 0,
+    maxThreads: Math.min(availableParallelism(), 4),
+    idleTimeout: 600_000, // starting a thread takes longer than most answers
+  })
+
+  async run<N extends Name>(name: N, asked: Parameters<Work[N]>[0]): Promise<Awaited<ReturnType<Work[N]>>> {
+    return await this.#pool.run(asked, { name })
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+}
