@@ -104,10 +104,8 @@ void Segmenter::segment_by_similarity(DeviceContext c, Request& request, HostSpa
   DeviceMaps maps = new_maps(labels + 1, windows.photo);
   {
     const auto timed = time(&StageTimes::gradcam);
-    const auto largest = c.arena.take<float>(labels);
     device_->compare_words(c, windows, features, texts, cosines);
-    device_->word_maps(c, windows, cosines, texts, logit_scale, maps, largest);
-    device_->copy_to_host(largest, scores);
+    device_->word_maps(c, windows, cosines, texts, logit_scale, maps);
   }
   if (settings.refine) {
     const auto timed = time(&StageTimes::refine);
@@ -123,8 +121,7 @@ void Segmenter::segment_by_similarity(DeviceContext c, Request& request, HostSpa
     if (settings.refine) device_->enlarge_maps(c, maps, image.size(), pixel_scores);
     else device_->score_words(c, cosines, texts, logit_scale, image.size(), pixel_scores);
     device_->wait();
-    require_finite(scores);
-    make_score_mask(h, pixel_scores, texts.value, image.size(), settings.mask, request.outputs.image);
+    make_score_mask(h, pixel_scores, texts.value, image.size(), settings.mask, request.outputs.image, scores);
   }
   if (settings.crf) run_crf(h, request, pixel_scores);
 }

@@ -23,7 +23,7 @@ struct SimilaritySettings {
   bool fuse = false;           // adds the pass of the sum of the middle blocks
   float class_token = 0;       // share of the class token that is added to each patch
 
-  float logit_scale = 40;         // factor of the cosines in the softmax over all words
+  float logit_scale = 40;          // factor of the cosines in the softmax over all words
   int64_t window = 0, stride = 0;  // pixels; window 0: the whole photo, stride 0: half a window
 };
 

@@ -54,7 +54,8 @@ void find_outliers(HostContext& context, std::span<const float> patches, float s
   const auto centred = centre(context, patches, count);
   const auto products = context.arena.take<float>(count * count);
   ops::matmul(context, matrix(centred.data(), count, width), transposed(matrix(centred.data(), count, width)), products.data());
-  const auto norm = context.arena.take<double>(count), reach = context.arena.take<double>(count), factor = context.arena.take<double>(count);
+  const auto norm = context.arena.take<double>(count), reach = context.arena.take<double>(count),
+             factor = context.arena.take<double>(count);
   const auto nearest = context.arena.take<int32_t>(count * count);
   for (int64_t i = 0; i < count; ++i) norm[i] = squares(centred.subspan(i * width, width));
   const auto neighbours = [&](int64_t i) { return nearest.subspan(i * count, count - 1); };

@@ -9,11 +9,11 @@
 namespace clip_es {
 
 struct Windows {
-  Grid photo;                      // the photo's grid
-  Grid window;                     // the grid of each window
+  Grid photo;                          // the photo's grid
+  Grid window;                         // the grid of each window
   std::vector<int64_t> rows, columns;  // where windows begin, in patches; the last one ends at the photo's end
-  int64_t patch;                   // pixels
-  bool whole;                      // one window: the whole photo
+  int64_t patch;                       // pixels
+  bool whole;                          // one window: the whole photo
 
   int64_t count() const { return static_cast<int64_t>(rows.size() * columns.size()); }
   int64_t patches() const { return count() * window.patches(); }  // of all windows

@@ -24,8 +24,8 @@ void multiply(HostContext& context, std::span<const float> features, const Label
 
 // Scratch memory of one thread for `count` cells.
 struct Columns {
-  float *words;    // (words, count)
-  float *scratch;  // (2 * count)
+  float* words;    // (words, count)
+  float* scratch;  // (2 * count)
 };
 
 // The probabilities of `count` cells: out[label] (count), the background first, whose rows are `stride` floats apart. The columns hold the
@@ -63,8 +63,7 @@ void cell_probabilities(HostContext& context, const HostMaps& cosines, const Lab
   const int64_t cells = cosines.grid.patches(), words = cosines.labels;
   run_columns(context, (cells + kCells - 1) / kCells, words, kCells, [&](int64_t index, const Columns& columns) {
     const int64_t first = index * kCells, count = std::min(kCells, cells - first);
-    for (int64_t word = 0; word < words; ++word)
-      std::copy_n(cosines.map(word).data() + first, count, columns.words + word * count);
+    for (int64_t word = 0; word < words; ++word) std::copy_n(cosines.map(word).data() + first, count, columns.words + word * count);
     probabilities(columns, texts, words, count, logit_scale, maps + first, cells);
   });
 }
@@ -130,20 +129,12 @@ void compare_words(HostContext& context, const Windows& windows, HostSpan<const 
 }
 
 void word_maps(HostContext& context, const Windows& windows, const HostMaps& cosines, const LabelTexts& texts, float logit_scale,
-               const HostMaps& maps, HostSpan<float> largest) {
-  if (windows.whole) {
-    cell_probabilities(context, cosines, texts, logit_scale, maps.data.data());
-  } else {
-    Arena::Scope scope(context.arena);
-    const auto pixels = context.arena.take<float>(maps.labels * cosines.grid.patches());
-    cell_probabilities(context, cosines, texts, logit_scale, pixels.data());
-    average_pixels(context, pixels.data(), windows.patch, maps);
-  }
-  for (int64_t k = 0; k < std::ssize(largest); ++k) {
-    float most = maps.map(k + 1)[0];
-    for (const float value : maps.map(k + 1)) most = value <= most ? most : value;
-    largest[k] = most;
-  }
+               const HostMaps& maps) {
+  if (windows.whole) return cell_probabilities(context, cosines, texts, logit_scale, maps.data.data());
+  Arena::Scope scope(context.arena);
+  const auto pixels = context.arena.take<float>(maps.labels * cosines.grid.patches());
+  cell_probabilities(context, cosines, texts, logit_scale, pixels.data());
+  average_pixels(context, pixels.data(), windows.patch, maps);
 }
 
 void refine_word_maps(HostContext& context, HostSpan<const float> attention, const HostMaps& maps, const BoxSettings& box,
@@ -158,7 +149,11 @@ void refine_word_maps(HostContext& context, HostSpan<const float> attention, con
   for (int64_t k = 0; k < labels.labels; ++k) ops::min_max(labels.map(k).data(), patches);
   box_mask(context, labels, box, boxes.subspan(patches));
   refine_cams(context, attention, maps, boxes, affinity, refined);
-  for (float& value : refined.data) value = std::min(value, 1.0f);
+  for (int64_t map = 0; map < maps.labels; ++map) {
+    const auto [lowest, highest] = std::ranges::minmax(maps.map(map));
+    ops::min_max(refined.map(map).data(), patches);
+    for (float& value : refined.map(map)) value = lowest + (highest - lowest) * value;
+  }
 }
 
 void score_words(HostContext& context, const HostMaps& cosines, const LabelTexts& texts, float logit_scale, const PhotoSize& size,

@@ -20,12 +20,11 @@ int64_t count_words(const LabelTexts&, int64_t embedding);
 void compare_words(HostContext&, const Windows&, HostSpan<const float> features, const LabelTexts&, const HostMaps& cosines);
 
 // The probabilities on the photo's grid of patches: maps (1 + K, N), the background first. The largest probability among a label's rows
-// stands for the label. largest (K): the largest value of each label's map.
-void word_maps(HostContext&, const Windows&, const HostMaps& cosines, const LabelTexts&, float logit_scale, const HostMaps& maps,
-               HostSpan<float> largest);
+// stands for the label.
+void word_maps(HostContext&, const Windows&, const HostMaps& cosines, const LabelTexts&, float logit_scale, const HostMaps& maps);
 
-// CAA for word_maps(): averages each map by the affinity, which is almost doubly stochastic. A label's evidence comes from its boxes only.
-// refined (1 + K, N): at most 1.
+// CAA for word_maps(): changes the shape of each map and keeps its range, so that the map of an absent word stays low. A label's evidence
+// comes from its boxes only; the background has none. refined (1 + K, N).
 void refine_word_maps(HostContext&, HostSpan<const float> attention, const HostMaps& maps, const BoxSettings&, const AffinitySettings&,
                       const HostMaps& refined);
 

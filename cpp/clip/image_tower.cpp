@@ -60,7 +60,8 @@ void encode_images(HostContext& context, const Model& model, const ImageTower& t
   for (int64_t i = 0; i + 1 < layers; ++i) {
     context.checkpoint();
     const TransformerBlock& block = tower.blocks[i];
-    if (mean_attention.empty() || i + kAffinityBlocks < layers) transformer_block(context, model.image, tower.attention, block, images, false, x);
+    if (mean_attention.empty() || i + kAffinityBlocks < layers)
+      transformer_block(context, model.image, tower.attention, block, images, false, x);
     else transformer_block_with_means(context, model.image, tower.attention, block, images, x, affinity_weight(model), mean_attention);
     keep(i + 1);
   }

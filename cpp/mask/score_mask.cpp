@@ -11,7 +11,7 @@ constexpr int64_t kSmallestShare = 1 << 14;  // the fewest pixels for which anot
 }  // namespace
 
 void make_score_mask(HostContext& context, HostSpan<float> scores, std::span<const uint8_t> value, const PhotoSize& size,
-                     const MaskSettings& settings, const MaskOutputs& outputs) {
+                     const MaskSettings& settings, const MaskOutputs& outputs, HostSpan<float> largest_of_label) {
   const int64_t pixels = size.pixels(), labels = std::ssize(value);
   context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -26,6 +26,11 @@ void make_score_mask(HostContext& context, HostSpan<float> scores, std::span<con
       if (outputs.mask) outputs.mask[i] = largest < settings.ignore_below ? kIgnored : winner;
       if (outputs.confidence) outputs.confidence[i] = largest;
     }
+  });
+  context.pool.run(labels, [&](int64_t k, int) {
+    float& most = largest_of_label[k] = 0;
+    for (const float score : scores.subspan((k + 1) * pixels, pixels))
+      most = score <= most ? most : score;  // keeps a NaN for require_finite()
   });
   if (outputs.maps) std::ranges::copy(scores.subspan(pixels), outputs.maps);
 }

@@ -256,8 +256,14 @@ def segment(w: O.Weights, settings: Settings, image, texts, label_of_text, K: in
     _, last = O.block(w, f"visual.transformer.resblocks.{w.layers('visual.transformer.') - 1}", outputs[-1])
     a = O.affinity(O.mean_attention([*attentions, last]))
     boxes = torch.stack([torch.ones(gh, gw), *(O.box_mask(O.min_max(m), box_threshold) for m in maps[1:])])
-    refined = torch.stack([O.refine(m, a, b) for m, b in zip(maps, boxes, strict=True)]).clamp(max=1)
+    refined = torch.stack([to_range_of(m, O.refine(m, a, b)) for m, b in zip(maps, boxes, strict=True)])
     return dict(cosines=cosines, maps=maps, full=full, refined=refined, refined_full=enlarge(refined, H, W))
+
+
+def to_range_of(m, refined):
+    """The refined map with the range of the map m. CAA spreads every map; so the map of an absent word stays low, and that of one that
+    is there stays high."""
+    return m.min() + (m.max() - m.min()) * O.min_max(refined)
 
 
 def enlarge(maps, height: int, width: int):

@@ -106,9 +106,9 @@ void CpuDevice::compare_words(DeviceContext& c, const Windows& windows, DeviceSp
 }
 
 void CpuDevice::word_maps(DeviceContext& c, const Windows& windows, const DeviceMaps& cosines, const LabelTexts& texts, float logit_scale,
-                          const DeviceMaps& maps, DeviceSpan<float> largest) {
+                          const DeviceMaps& maps) {
   HostContext host = on_host(c);
-  clip_es::word_maps(host, windows, cpu::on_host(cosines), texts, logit_scale, cpu::on_host(maps), cpu::on_host(largest));
+  clip_es::word_maps(host, windows, cpu::on_host(cosines), texts, logit_scale, cpu::on_host(maps));
 }
 
 void CpuDevice::refine_word_maps(DeviceContext& c, DeviceSpan<const float> attention, const DeviceMaps& maps, const BoxSettings& box,

@@ -15,10 +15,7 @@ void CudaDevice::patch_features(DeviceContext&, const SimilaritySettings&, const
   refuse();
 }
 void CudaDevice::compare_words(DeviceContext&, const Windows&, DeviceSpan<const float>, const LabelTexts&, const DeviceMaps&) { refuse(); }
-void CudaDevice::word_maps(DeviceContext&, const Windows&, const DeviceMaps&, const LabelTexts&, float, const DeviceMaps&,
-                           DeviceSpan<float>) {
-  refuse();
-}
+void CudaDevice::word_maps(DeviceContext&, const Windows&, const DeviceMaps&, const LabelTexts&, float, const DeviceMaps&) { refuse(); }
 void CudaDevice::refine_word_maps(DeviceContext&, DeviceSpan<const float>, const DeviceMaps&, const BoxSettings&, const AffinitySettings&,
                                   const DeviceMaps&) {
   refuse();

@@ -48,7 +48,7 @@ struct Job {
   float* out;
   float* log_sum_exp;  // or null
   float mean_weight;
-  float* mean;                             // or null
+  float* mean;                           // or null
   const MirroredPrior* prior = nullptr;  // or null
 
   int64_t head_size() const { return in.width / in.heads; }

@@ -1,4 +1,5 @@
-// For each head, P = softmax(q k^T / sqrt(size) + bias), row by row, and out = P v. With causal attention, a row sees itself and earlier rows.
+// For each head, P = softmax(q k^T / sqrt(size) + bias), row by row, and out = P v. With causal attention, a row sees itself and earlier
+// rows.
 #include <cmath>
 
 #include "ops/reference/reference.h"
