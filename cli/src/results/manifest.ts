@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { ClassEntry, CrfOptions } from 'clip-es'
 import { invalid, readRegularSync, writeWhole } from 'clip-es/support'
+import type { MapsName } from '../shared/maps_option.js'
 import { messageOf } from '../shared/wording.js'
 
 /** Everything that a result depends on but its photo and labels. */
@@ -25,6 +26,8 @@ export interface RunSettings {
   refine: boolean
   /** Its settings, where `clip-es crf` made the masks. */
   crf: boolean | CrfOptions
+  /** How the maps are made, where it is not GradCAM. */
+  maps?: MapsName
   /** Where CLIP finds the labels: from which presence on. */
   labelThreshold?: number
 }
