@@ -70,7 +70,7 @@ void cell_probabilities(HostContext& context, const HostMaps& cosines, const Lab
 
 // Each patch gets the mean of its pixels. from (maps, pixels) -> to (maps, patches)
 void average_pixels(HostContext& context, const float* from, int64_t patch, const HostMaps& to) {
-  const auto [height, width] = to.grid;
+  const int64_t height = to.grid.height, width = to.grid.width;
   context.pool.run(to.labels * height, [&](int64_t index, int) {
     const float* pixels = from + index * patch * width * patch;
     for (int64_t x = 0; x < width; ++x) {
@@ -101,7 +101,7 @@ void compare_words(HostContext& context, const Windows& windows, HostSpan<const 
                    const HostMaps& cosines) {
   const int64_t words = cosines.labels, cells = windows.window.patches(), embedding = std::ssize(features) / windows.patches();
   if (windows.whole) return multiply(context, features, texts, embedding, cosines.data.data());
-  const auto [height, width] = cosines.grid;
+  const int64_t height = cosines.grid.height, width = cosines.grid.width;
   const PhotoSize pixels{windows.window.width * windows.patch, windows.window.height * windows.patch};
   Arena::Scope scope(context.arena);
   const auto own = context.arena.take<float>(words * cells);
