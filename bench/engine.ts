@@ -1,12 +1,12 @@
 // The product in a process of its own, as a user would run it: npx tsx bench/engine.ts MODEL THREADS PRECISION CONCURRENCY. Requests are JSON lines:
-//   { width, height, labels }                a photo segmented
+//   { width, height, labels, maps? }         a photo segmented
 //   { width, height, labels, encoded: true } new words on a photo that is encoded already; the encoding is not counted
 //   { prompts }                              classes encoded
 //   { width, height, labels, concurrent }    so many calls at once
 // CONCURRENCY: photos computed side by side.
 //   { jpeg, labels }                         a photo's file decoded and segmented
 import { createInterface } from 'node:readline'
-import { type ClassSet, type ImageData, type Precision, Segmenter } from '../ts/index.js'
+import { type ClassSet, type ImageData, type Precision, Segmenter, type SegmentOptions } from '../ts/index.js'
 import { readPhoto } from '../ts/photos/read_photo.js'
 
 interface Request {
@@ -17,6 +17,7 @@ interface Request {
   concurrent?: number
   prompts?: number
   jpeg?: string
+  maps?: SegmentOptions['maps']
 }
 
 /** Soft shapes and some noise, as the peers' photo. */
@@ -63,7 +64,7 @@ async function prepare(segmenter: Segmenter, sets: Map<number, ClassSet>, reques
     }
   }
   return async () => {
-    const calls = Array.from({ length: request.concurrent ?? 1 }, () => segmenter.segment(image, classes))
+    const calls = Array.from({ length: request.concurrent ?? 1 }, () => segmenter.segment(image, classes, { maps: request.maps }))
     const [first] = await Promise.all(calls)
     return { timings: first?.timings }
   }

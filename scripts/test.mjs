@@ -1,6 +1,6 @@
 // npm test [-- SUITE…]: runs test suites, each file in its own process, and prints `N passed, N failed, N skipped` as the last line.
 // Installs nothing, except the Node.js versions of the suites node-versions and platforms, in temporary folders. Compiles what is older than its
-// sources: dist/, the add-on, and the C++ tests in build-native/.
+// sources: dist/, the add-on, the C++ tests in build-native/, and the training program in build-train/.
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -12,6 +12,7 @@ import { runCppTests } from './test/cpp.mjs'
 import { runNodeVersions } from './test/node_versions.mjs'
 import { runPlatforms } from './test/platforms.mjs'
 import { runNode } from './test/process.mjs'
+import { runTrainTests } from './test/train.mjs'
 import { checkTypes, tsc } from './test/types.mjs'
 import { runUvuFile, testFiles, uvuSuite } from './test/uvu.mjs'
 
@@ -27,10 +28,11 @@ const suites = {
   golden: { ...uvuSuite(testFiles('test/golden')), needsAddon: true },
   server: { ...uvuSuite(testFiles('test/server'), { workers }), needsAddon: true },
   e2e: { ...uvuSuite(testFiles('test/e2e'), { workers }), needsAddon: true },
-  machines: { ...uvuSuite(testFiles('test/machines')), needsAddon: true }, // one worker: each test has many processes
+  machines: { ...uvuSuite(testFiles('test/machines'), { workers: 4 }), needsAddon: true }, // they mostly wait: for leases, for stalled jobs
   package: { ...uvuSuite(testFiles('test/package')), needsAddon: true }, // one worker: they build in the checkout
   'node-versions': { exists: true, run: runNodeVersions, needsAddon: true },
   platforms: { exists: true, run: runPlatforms },
+  train: { exists: true, run: runTrainTests },
   second: { exists: existsSync(secondLibTorch), run: () => runUvuFile(secondLibTorch), needsAddon: true },
   stress: { ...uvuSuite(testFiles('test/stress')), needsAddon: true },
 }

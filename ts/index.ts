@@ -29,6 +29,7 @@ export type {
   SharpImage,
   SimilarityOptions,
   SimilarityPreset,
+  SimilaritySettings,
   Timings,
 } from './core/types.js'
 export { type DenseCrfInput, type DenseCrfOptions, type DenseCrfResult, denseCrf } from './dense_crf.js'

@@ -4,6 +4,8 @@
 #include <malloc.h>
 #endif
 
+#include <cstdlib>
+
 #include "core/error.h"
 
 namespace clip_es::train {
@@ -29,7 +31,8 @@ torch::Device open_device(const std::string& name, int threads) {
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setDeterministicFillUninitializedMemory(false);  // only finds uses of memory that nobody wrote
-  at::globalContext().setUserEnabledNNPACK(false);  // it prints a warning for each convolution on CPUs that it does not know
+  at::globalContext().setUserEnabledNNPACK(false);                // it prints a warning for each convolution on CPUs that it does not know
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // without it cuBLAS is not deterministic
   keep_memory();
   const torch::Device device(name);
   if (device.is_cuda() && (!torch::cuda::is_available() || device.index() >= static_cast<int>(torch::cuda::device_count())))

@@ -79,8 +79,8 @@ const char* name_of(torch::ScalarType type) {
 }  // namespace
 
 bool is_safetensors(const std::string& path) {
-  const std::string bytes = read_file(path);
-  return bytes.size() > kLengthBytes && bytes[kLengthBytes] == '{' && header_length(bytes) < bytes.size();
+  const std::string start = read_file(path, kLengthBytes + 1);
+  return start.size() > kLengthBytes && start.back() == '{' && header_length(start) <= kLongestHeader;
 }
 
 Safetensors read_safetensors(const std::string& path) {
@@ -96,18 +96,19 @@ Safetensors read_safetensors(const std::string& path) {
 void write_safetensors(const std::string& path, const Safetensors& content) {
   Json header = Json::object();
   if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
-  std::string data;
+  std::vector<torch::Tensor> values;
+  uint64_t offset = 0;
   for (const auto& [name, tensor] : content.tensors) {
-    const torch::Tensor values = tensor.detach().to(torch::kCPU).contiguous();
-    const size_t begin = data.size();
-    data.append(static_cast<const char*>(values.data_ptr()), values.nbytes());
-    header[name] = {{"dtype", name_of(values.scalar_type())}, {"shape", values.sizes().vec()}, {"data_offsets", {begin, data.size()}}};
+    const torch::Tensor& t = values.emplace_back(tensor.detach().to(torch::kCPU).contiguous());
+    header[name] = {{"dtype", name_of(t.scalar_type())}, {"shape", t.sizes().vec()}, {"data_offsets", {offset, offset + t.nbytes()}}};
+    offset += t.nbytes();
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');  // aligns the data
   const uint64_t length = text.size();
-  std::string bytes(reinterpret_cast<const char*>(&length), kLengthBytes);
-  write_file(path, bytes.append(text).append(data));
+  std::vector<std::string_view> parts{{reinterpret_cast<const char*>(&length), kLengthBytes}, text};
+  for (const torch::Tensor& t : values) parts.emplace_back(static_cast<const char*>(t.const_data_ptr()), t.nbytes());
+  write_file(path, parts);
 }
 
 }  // namespace clip_es::train

@@ -12,7 +12,9 @@
 #include "files.h"
 #include "initial_weights.h"
 #include "loss.h"
+#include "memory_need.h"
 #include "optimiser.h"
+#include "out_of_memory.h"
 #include "run_folder.h"
 #include "stop_signal.h"
 #include "validation.h"
@@ -206,13 +208,21 @@ class Run {
 
 }  // namespace
 
-Outcome train(const TrainJob& job) {
+Outcome train(const TrainJob& job) try {
   make_folder(job.run + "/checkpoints");
   const RunLock lock(job.run);
   catch_stop_signals();
+  if (job.device == "cpu") check_memory(job);
   check_all(job.samples, job.classes.size(), job.threads);
   check_all(job.validation, job.classes.size(), job.threads);
   return Run(job).run();
+} catch (const Error&) {
+  throw;
+} catch (const std::exception& error) {
+  if (!is_out_of_memory(error)) throw;
+  const double half = needed_bytes(job, job.training.batch, job.training.crop) / 2;
+  throw Error(ErrorCode::kOutOfMemory, "memory ran out with batch " + std::to_string(job.training.batch) + " and crop " +
+                                           std::to_string(job.training.crop) + "; if half of it is free, " + what_fits(job, half));
 }
 
 }  // namespace clip_es::train

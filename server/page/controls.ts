@@ -1,7 +1,7 @@
 import type { ModelAnswer } from './api.js'
 import { byId, create, show } from './elements.js'
 import { chosenSet, defaultBackground, defaultOf } from './question.js'
-import { type Mode, resettable, type Settings, type Store, type Thresholds, type View } from './state.js'
+import { type MapMethod, type Mode, resettable, type Settings, type Store, type Thresholds, type View } from './state.js'
 
 /** A threshold's slider. */
 interface Slider {
@@ -54,6 +54,7 @@ export function connectControls(store: Store): Bind {
   const parts = [
     connectRadios(store, 'mode', (mode) => ({ mode: mode as Mode })),
     connectRadios(store, 'view', (view) => ({ view: view as View })),
+    connectMaps(store),
     ...(['refine', 'crf', 'outline'] as const).map((name) => connectCheckbox(store, name)),
     connectText(store, 'words'),
     connectText(store, 'background'),
@@ -87,6 +88,14 @@ function connectCheckbox(store: Store, name: 'refine' | 'crf' | 'outline'): Bind
   box.addEventListener('change', () => store.update({ [name]: checked(box) }))
   return (settings) => {
     box.checked = settings[name]
+  }
+}
+
+function connectMaps(store: Store): Bind {
+  const select = byId('maps', HTMLSelectElement)
+  select.addEventListener('change', () => store.update({ maps: select.value as MapMethod }))
+  return (settings) => {
+    select.value = settings.maps
   }
 }
 

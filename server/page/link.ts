@@ -1,4 +1,4 @@
-import { initialSettings, type Mode, modes, type Settings, type View, views } from './state.js'
+import { initialSettings, type MapMethod, type Mode, mapMethods, modes, type Settings, type View, views } from './state.js'
 
 // The part of the address after '#' has the settings that differ from the defaults, such as #words=cat,dog&crf=true.
 
@@ -9,7 +9,7 @@ const numbers = ['labelThreshold', 'boxThreshold', 'backgroundPower', 'ignoreBel
 /** The settings as a link has them, without '#'. Empty if all are the defaults. */
 export function writeLink(settings: Readonly<Settings>): string {
   const link = new URLSearchParams()
-  for (const name of [...texts, 'mode', 'view', ...flags, ...numbers] as const) {
+  for (const name of [...texts, 'mode', 'view', 'maps', ...flags, ...numbers] as const) {
     const value = settings[name]
     if (value !== undefined && value !== initialSettings[name]) link.set(name, String(value))
   }
@@ -27,6 +27,7 @@ export function readLink(hash: string): Settings {
     ...initialSettings,
     mode: oneOf<Mode>(link.get('mode'), modes, initialSettings.mode),
     view: oneOf<View>(link.get('view'), views, initialSettings.view),
+    maps: oneOf<MapMethod>(link.get('maps'), mapMethods, initialSettings.maps),
     colours: Object.fromEntries(
       link
         .getAll('colour')

@@ -1,5 +1,5 @@
 import type { ModelAnswer, Question } from './api.js'
-import { type Settings, splitWords } from './state.js'
+import { initialSettings, type Settings, splitWords } from './state.js'
 
 /** The class set of mode 'set'. */
 export const chosenSet = ({ set }: Settings, { classSets }: ModelAnswer): ModelAnswer['classSets'][number] | undefined =>
@@ -25,7 +25,7 @@ function classesOf({ words, colours }: Settings): (string | { name: string; colo
 
 /** The request for settings; undefined if there are no words yet. */
 export function questionOf(settings: Settings, model: ModelAnswer): Question | undefined {
-  const { mode, view, crf, refine, labelThreshold } = settings
+  const { mode, view, crf, maps, refine, labelThreshold } = settings
   const classes = mode === 'set' ? chosenSet(settings, model)?.name : classesOf(settings)
   if (!classes?.length) return undefined
   const background = splitWords(settings.background)
@@ -35,6 +35,7 @@ export function questionOf(settings: Settings, model: ModelAnswer): Question | u
     classes,
     ...(mode !== 'all' && { labels: 'auto', ...(labelThreshold !== undefined && { labelThreshold }) }),
     ...(background.length && { background }),
+    ...(maps !== initialSettings.maps && { maps }),
     ...(!refine && { refine }),
     ...(crf && { crf }),
     ...Object.fromEntries(thresholds.flatMap((name) => (settings[name] === undefined ? [] : [[name, settings[name]]]))),

@@ -4,6 +4,10 @@
 export type Mode = 'all' | 'auto' | 'set'
 export type View = 'masks' | 'cams' | 'confidence' | 'photo'
 
+/** How the maps are made. */
+export type MapMethod = 'gradcam' | 'similarity'
+
+export const mapMethods: readonly MapMethod[] = ['gradcam', 'similarity']
 export const modes: readonly Mode[] = ['all', 'auto', 'set']
 export const views: readonly View[] = ['masks', 'cams', 'confidence', 'photo']
 
@@ -21,6 +25,7 @@ export interface Settings extends Thresholds {
   mode: Mode
   /** The class set of mode 'set'; empty for the first one. */
   set: string
+  maps: MapMethod
   refine: boolean
   crf: boolean
   /** As typed; empty for the server's. */
@@ -41,6 +46,7 @@ export const initialSettings: Readonly<Settings> = {
   words: '',
   mode: 'all',
   set: '',
+  maps: 'gradcam',
   refine: true,
   crf: false,
   background: '',
@@ -54,6 +60,7 @@ export const initialSettings: Readonly<Settings> = {
 
 /** The settings that the button Reset puts back: not the words and the scene. */
 export const resettable: Readonly<Partial<Settings>> = {
+  maps: 'gradcam',
   refine: true,
   crf: false,
   background: '',

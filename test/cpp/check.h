@@ -44,11 +44,14 @@ double largest_difference(const A& a, const B& b) {
 
 #define CHECK_JOIN2(a, b) a##b
 #define CHECK_JOIN(a, b) CHECK_JOIN2(a, b)
-#define TEST(title)                                                                                                           \
-  static void CHECK_JOIN(test_, __LINE__)();                                                                                  \
-  [[maybe_unused]] static const bool CHECK_JOIN(added_, __LINE__) = check::add(__FILE__, title, CHECK_JOIN(test_, __LINE__)); \
-  static void CHECK_JOIN(test_, __LINE__)()
+// Several files of tests may be compiled as one, so names are numbered by __COUNTER__ and not by the line.
+#define TEST(title) CHECK_TEST(title, __COUNTER__)
+#define CHECK_TEST(title, number)                                                                                         \
+  static void CHECK_JOIN(test_, number)();                                                                                \
+  [[maybe_unused]] static const bool CHECK_JOIN(added_, number) = check::add(__FILE__, title, CHECK_JOIN(test_, number)); \
+  static void CHECK_JOIN(test_, number)()
 
+#undef CHECK  // LibTorch's headers define one, too
 #define CHECK(condition)                                                        \
   do {                                                                          \
     if (!(condition)) check::fail(__FILE__, __LINE__, "CHECK(" #condition ")"); \

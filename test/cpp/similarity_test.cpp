@@ -134,7 +134,9 @@ TEST("the segmenter's masks and confidences by similarity are the golden ones, f
     for (const std::string name : {"naclip", "windows"})
       for (const bool refine : {false, true}) {
         const std::string stage = "similarity/" + name + (refine ? "_refined" : "");
-        SegmentSettings settings{.similarity = name == "naclip" ? SimilaritySettings{} : in_windows(c), .refine = refine};
+        SegmentSettings settings;
+        settings.similarity = name == "naclip" ? SimilaritySettings{} : in_windows(c);
+        settings.refine = refine;
         SegmentJob one(c), two(c);
         run(segmenter, one.request(settings));
         StageTimes times;
@@ -162,7 +164,7 @@ TEST("the segmenter's masks and confidences by similarity are the golden ones, f
 TEST("attention with a neighbourhood prior equals its twin, with tokens before the grid and without") {
   Random random;
   double worst = 0;
-  for (const auto [height, width] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {5, 7}, {13, 12}, {1, 150}})
+  for (const auto& [height, width] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {5, 7}, {13, 12}, {1, 150}})
     for (const int64_t others : {0, 1}) {
       const int64_t n = height * width + others, channels = 96, heads = 3;
       const std::vector<float> qkv = random.normal(3 * n * channels), rows = random.uniform(height), columns = random.uniform(width);

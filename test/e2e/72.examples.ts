@@ -14,6 +14,7 @@ const pages = [
   'README.md',
   'docs/api.md',
   'docs/crf.md',
+  'docs/maps.md',
   'docs/errors.md',
   'docs/models.md',
   'docs/datasets.md',

@@ -92,7 +92,7 @@ test('a server that is killed goes on with its batches when it is started again'
   const first = await startServer()
   const photos = names.map((name) => `set/photos/${name}.png`)
   const { id } = await send(first, { photos, classes: ['panda', 'television'], callback: `${url}/again` })
-  await until('the run is there', () => /20 photos, jobs: 1 wait/.test(place.operate('status')))
+  await until('the run is there', async () => /20 photos, jobs: 1 wait/.test(await place.status()))
   await server.kill()
   place.worker()
   const second = await startServer()
@@ -104,7 +104,7 @@ test('a server that is killed goes on with its batches when it is started again'
 test('a batch that is deleted while it waits, and photos that are not there or lead out of the folder', async () => {
   const at = await startServer()
   const { id, folder } = await send(at, { photos: ['set/photos/00/0001.png'], classes: ['panda'] })
-  await until('the run is there', () => /1 photo, jobs: 1 wait/.test(place.operate('status')))
+  await until('the run is there', async () => /1 photo, jobs: 1 wait/.test(await place.status()))
   assert.is((await fetch(`${at}/v1/batches/${id}`, { method: 'DELETE' })).status, 204)
   assert.not.ok(existsSync(place.path(folder)))
   assert.match(place.operate('status'), /^no run /)

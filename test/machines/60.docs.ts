@@ -85,7 +85,7 @@ test('the first example, status while it runs, and the commands of the operator'
     line.replace(/^\$ /, ''),
   )
   const follow = place.start(argumentsOf(producer))
-  await until('the run is there', () => /jobs: 1 wait/.test(place.operate('status')))
+  await until('the run is there', async () => /jobs: 1 wait/.test(await place.status()))
   const [command = '', runLine = '', , workerLine = ''] = blockWith('$ clip-es queue status')
   const told = await run(command.replace(/^\$ /, ''))
   const plain = (line: string) =>

@@ -8,6 +8,9 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
+import { defaultName } from '../../cli/src/queue/options.js'
+import { Keys } from '../../cli/src/queue/runs.js'
+import { status, statusLines } from '../../cli/src/queue/status.js'
 import { type JournalEntry, readJournal } from '../../cli/src/results/journal.js'
 import { emojiNames, makeDemoSet } from '../e2e/demo_set.js'
 
@@ -187,8 +190,11 @@ export class Place {
     return this.start(['worker', this.url, '--threads', '1', '--stalled-after', String(stalledAfter), ...args], options)
   }
 
-  /** A worker whose jobs go to nobody else, however slow this machine is: each photo is done once. */
-  patientWorker = (): Program => this.worker([], { stalledAfter: 600 })
+  /**
+   * A worker whose jobs go to nobody else, also on a slow machine: each photo is done once. If Redis is killed between giving it a job and saying so, the job
+   * waits for as long.
+   */
+  patientWorker = (): Program => this.worker([], { stalledAfter: 60 })
 
   readonly source = ['--folder', 'set/photos', '--labels', 'set/labels.csv']
 
@@ -209,6 +215,16 @@ export class Place {
       env,
       cwd: this.folder,
     })
+  }
+
+  /** What `clip-es queue status` prints, without a process of its own. */
+  async status(): Promise<string> {
+    const redis = new Redis(this.url)
+    try {
+      return statusLines(await status(redis, new Keys(defaultName)), defaultName).join('\n')
+    } finally {
+      redis.disconnect()
+    }
   }
 
   /** Ends every process but Redis. */

@@ -130,6 +130,21 @@ test('labels auto, a CRF with settings and classes with synonyms, in a form', as
   assert.ok(answer.labels.every(({ presence }) => (presence as number) >= 0.15))
 })
 
+test('maps by similarity, by name and with settings', async () => {
+  const scores = async (query: string) => {
+    const response = await post(server, `/v1/segment?${words}&format=json${query}`, photo)
+    assert.is(response.status, 200)
+    return ((await response.json()) as SegmentAnswer).labels.map(({ score }) => score)
+  }
+  const gradcam = await scores('')
+  assert.equal(await scores('&maps=gradcam'), gradcam)
+  const similarity = await scores('&maps=similarity')
+  assert.not.equal(similarity, gradcam)
+  const settings = (maps: object) => `&maps=${encodeURIComponent(JSON.stringify(maps))}`
+  assert.equal(await scores(settings({ preset: 'naclip' })), similarity)
+  assert.not.equal(await scores(settings({ preset: 'clip' })), similarity)
+})
+
 test('JPEG, WebP, AVIF and TIFF are read', async () => {
   for (const format of ['jpeg', 'webp', 'avif', 'tiff'] as const) {
     const response = await post(server, `/v1/segment?${words}&format=json`, await sharp(photo).toFormat(format).toBuffer())
@@ -141,6 +156,7 @@ test('an unknown option names the nearest known one; wrong values are told as th
   for (const [query, message] of [
     ['classes=cat&lables=cat', "segment(): unknown option 'lables'; did you mean 'labels'?"],
     ['classes=cat,dog&refine=maybe', "segment(): refine is 'maybe'; expected true or false"],
+    ['classes=cat,dog&maps=similar', "segment(): unknown maps 'similar'; did you mean 'similarity'?"],
     ['classes=cat,dog&boxThreshold=7', 'segment(): boxThreshold is 7; expected a number from 0 to 1'],
     ['classes=cat,dog&labels=cad', "segment(): unknown label 'cad'; did you mean 'cat'?"],
     ['classes=cat,dog&format=jsn', "segment(): unknown format 'jsn'; did you mean 'json'?"],

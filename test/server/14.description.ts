@@ -27,6 +27,8 @@ test('OpenAPI 3.1 describes every route, with the options that validate', async 
     ['/v1/images/{id}', 'delete'],
     ['/v1/images/{id}/segment', 'post'],
     ['/v1/classes', 'post'],
+    ['/v1/batches', 'post'],
+    ['/v1/batches/{id}', 'get'],
     ['/v1/model', 'get'],
     ['/health/ready', 'get'],
     ['/metrics', 'get'],

@@ -10,7 +10,7 @@ test('a link has what differs from the defaults, and restores it', () => {
   assert.equal(readLink(''), initialSettings)
   const settings: Settings = {
     ...{ words: 'a cat, dog & "bird" 100% +', mode: 'auto', set: 'coco', background: 'sky, sea', view: 'cams', cam: 'dog' },
-    ...{ refine: false, crf: true, outline: false, opacity: 0.3, scene: 'scene03' },
+    ...{ maps: 'similarity', refine: false, crf: true, outline: false, opacity: 0.3, scene: 'scene03' },
     ...{ labelThreshold: 0, boxThreshold: 0.7, backgroundPower: 2.5, ignoreBelow: 0.45 },
     colours: { 'a cat': '#ff0000', 'dog:s': '#00ff7f' },
   }
@@ -19,7 +19,7 @@ test('a link has what differs from the defaults, and restores it', () => {
 })
 
 test('what a link says wrongly is the default', () => {
-  assert.equal(readLink('#mode=some&view=3d&opacity=x&colour=red:cat&colour=12345:cat&unknown=1'), initialSettings)
+  assert.equal(readLink('#mode=some&view=3d&maps=depth&opacity=x&colour=red:cat&colour=12345:cat&unknown=1'), initialSettings)
 })
 
 test('words stand between commas, each once; the last one may be missing', () => {

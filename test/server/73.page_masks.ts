@@ -116,6 +116,8 @@ browserTest('switches and sliders reach the server, and reset takes them back', 
   assert.match((await page.textContent('#times-list')) as string, /CRF \d/)
   assert.is((await asked(() => page.locator('#backgroundPower').fill('2'))).backgroundPower, 2)
   assert.is((await asked(() => page.locator('#boxThreshold').fill('0.7'))).boxThreshold, 0.7)
+  assert.is((await asked(() => page.getByLabel('Maps').selectOption('similarity'))).maps, 'similarity')
+  assert.not.ok('maps' in (await asked(() => page.getByLabel('Maps').selectOption('gradcam'))))
   assert.is((await asked(() => page.getByLabel('Refinement').uncheck())).refine, false)
   const { question, answer } = await change(page, () => page.locator('#ignoreBelow').fill('0.9'))
   assert.ok(answer.ignored > 100)

@@ -3,16 +3,19 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { drawSet, makeJob, start, temporaryFolder } from './support.js'
+import { drawSet, type Job, makeJob, type Sample, start, temporaryFolder } from './support.js'
 
 const folder = temporaryFolder()
 test.after(folder.remove)
-const samples = await drawSet(join(folder.path, 'set'), 10)
+let samples: Sample[]
+let whole: Job
+test.before(async () => {
+  samples = await drawSet(join(folder.path, 'set'), 10)
+  whole = makeJob(path('whole'), samples, { validation: samples.slice(0, 3) })
+})
 const path = (name: string): string => join(folder.path, name)
 const log = (run: string): string => readFileSync(join(run, 'log.jsonl'), 'utf8')
 const file = (run: string, name: string): Buffer => readFileSync(join(run, name))
-
-const whole = makeJob(path('whole'), samples, { validation: samples.slice(0, 3) })
 
 test('a run reports its events and writes its files', async () => {
   const { status, events } = await start(whole)
@@ -21,8 +24,14 @@ test('a run reports its events and writes its files', async () => {
   assert.is(events[0]?.event, 'start')
   assert.is(events[0]?.resumed, false)
   assert.is(kinds('iteration').length, 12)
-  assert.equal(kinds('checkpoint').map(({ iteration }) => iteration), [0, 4, 8, 12])
-  assert.equal(kinds('validation').map(({ iteration }) => iteration), [6, 12])
+  assert.equal(
+    kinds('checkpoint').map(({ iteration }) => iteration),
+    [0, 4, 8, 12],
+  )
+  assert.equal(
+    kinds('validation').map(({ iteration }) => iteration),
+    [6, 12],
+  )
   assert.is(events.at(-1)?.event, 'end')
   assert.equal(readdirSync(join(whole.run, 'checkpoints')).sort(), [
     '000004.safetensors',
@@ -33,10 +42,16 @@ test('a run reports its events and writes its files', async () => {
     '000012.state.safetensors',
   ])
   const pictures = kinds('validation')[0]?.pictures ?? []
-  assert.equal(pictures, ['scene-0', 'scene-1'].map((name) => join(whole.run, 'pictures/000006', `${name}.png`)))
+  assert.equal(
+    pictures,
+    ['scene-0', 'scene-1'].map((name) => join(whole.run, 'pictures/000006', `${name}.png`)),
+  )
   assert.ok(pictures.every(existsSync))
   assert.equal(
-    log(whole.run).trim().split('\n').map((line) => JSON.parse(line).loss),
+    log(whole.run)
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).loss),
     kinds('iteration').map(({ loss }) => loss),
   )
 })
@@ -54,8 +69,10 @@ test('the same seed gives the same run, and another seed another one', async () 
 for (const killedAt of [1, 3, 6, 7, 11]) {
   test(`a run that is killed at iteration ${killedAt} goes on with the same losses and weights, bit for bit`, async () => {
     const job = { ...whole, run: path(`killed-${killedAt}`) }
-    const killed = await start(job, (event, kill) => {
-      if (event.event === 'iteration' && event.iteration === killedAt) kill('SIGKILL')
+    const killed = await start(job, {
+      onEvent: (event, kill) => {
+        if (event.event === 'iteration' && event.iteration === killedAt) kill('SIGKILL')
+      },
     })
     assert.is(killed.signal, 'SIGKILL')
     const resumed = await start(job)
@@ -70,8 +87,10 @@ for (const killedAt of [1, 3, 6, 7, 11]) {
 
 test('SIGINT saves a checkpoint, and the run goes on from there with the same losses', async () => {
   const job = { ...whole, run: path('interrupted') }
-  const stopped = await start(job, (event, kill) => {
-    if (event.event === 'iteration' && event.iteration === 5) kill('SIGINT')
+  const stopped = await start(job, {
+    onEvent: (event, kill) => {
+      if (event.event === 'iteration' && event.iteration === 5) kill('SIGINT')
+    },
   })
   assert.is(stopped.status, 130)
   const last = stopped.events.at(-1)
@@ -80,6 +99,20 @@ test('SIGINT saves a checkpoint, and the run goes on from there with the same lo
   assert.is(resumed.status, 0)
   assert.is(resumed.events[0]?.iteration, last?.iteration)
   assert.is(log(job.run), log(whole.run))
+})
+
+test('DeepLabV2 with ResNet-50 and multi-scale inputs trains, starts from weights, and continues', async () => {
+  const network = { name: 'deeplabv2-resnet50', msc: [0.5, 0.75], weights: null as string | null }
+  const first = makeJob(path('deeplab'), samples, { network, every: { log: 1, checkpoint: 1, validation: 5 } })
+  Object.assign(first.training, { iterations: 2, batch: 2, learningRate: 1e-4, crop: 33 })
+  assert.is((await start(first)).status, 0)
+  const weights = join(first.run, 'best.safetensors')
+  const second = { ...first, run: path('deeplab-2'), network: { ...network, weights } }
+  assert.is((await start(second)).status, 0)
+  const killed = { ...second, run: path('deeplab-3') }
+  await start(killed, { onEvent: ({ event, iteration }, kill) => event === 'checkpoint' && iteration === 1 && kill('SIGKILL') })
+  assert.is((await start(killed)).status, 0)
+  assert.is(log(killed.run), log(second.run))
 })
 
 test('a run learns its tiny set', async () => {

@@ -1,5 +1,5 @@
 // What the training program says when something is wrong.
-import { copyFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
@@ -8,13 +8,16 @@ import { drawSet, type Event, type Job, makeJob, type Sample, start, temporaryFo
 
 const folder = temporaryFolder()
 test.after(folder.remove)
-const samples = await drawSet(join(folder.path, 'set'), 6)
+let samples: Sample[]
+test.before(async () => {
+  samples = await drawSet(join(folder.path, 'set'), 6)
+})
 let runs = 0
 const job = (changes: Record<string, unknown> = {}): Job => makeJob(join(folder.path, `run-${runs++}`), samples, changes)
 
 /** Runs a job that must fail, and returns its error. */
-async function failureOf(bad: Job): Promise<Event> {
-  const { status, events } = await start(bad)
+async function failureOf(bad: Job, limits?: string): Promise<Event> {
+  const { status, events } = await start(bad, { limits })
   assert.is(status, 1)
   const last = events.at(-1)
   assert.is(last?.event, 'error')
@@ -27,7 +30,10 @@ const withSample = (change: Partial<Sample>): Sample[] =>
 
 async function grey(name: string, size: number, value: number): Promise<string> {
   const file = join(folder.path, name)
-  await sharp(Buffer.alloc(size * size, value), { raw: { width: size, height: size, channels: 1 } }).toColourspace('b-w').png().toFile(file)
+  await sharp(Buffer.alloc(size * size, value), { raw: { width: size, height: size, channels: 1 } })
+    .toColourspace('b-w')
+    .png()
+    .toFile(file)
   return file
 }
 
@@ -55,7 +61,10 @@ test('a file that is not a picture, and one that is cut short, are named', async
   assert.match((await failureOf(job({ samples: withSample({ mask: text }) }))).message, /text\.png is not a PNG file/)
   const cut = join(folder.path, 'cut.jpg')
   writeFileSync(cut, (await sharp(samples[3]?.photo).jpeg().toBuffer()).subarray(0, 700))
-  assert.match((await failureOf(job({ samples: withSample({ photo: cut }) }))).message, /cut\.jpg is a damaged or unsupported JPEG/)
+  assert.match(
+    (await failureOf(job({ samples: withSample({ photo: cut }) }))).message,
+    /cut\.jpg is a damaged or unsupported JPEG/,
+  )
 })
 
 test('a loss that is not a number ends the run, names the photos, and keeps a checkpoint that can be used', async () => {
@@ -63,7 +72,10 @@ test('a loss that is not a number ends the run, names the photos, and keeps a ch
   Object.assign(bad.training, { learningRate: 1e18, iterations: 40 })
   const { code, message } = await failureOf(bad)
   assert.is(code, 'ERR_DIVERGED')
-  assert.match(message, /lower learning rate/)
+  assert.match(
+    message,
+    /the loss of iteration \d+ is not a number; its photos are scene-\d, scene-\d, scene-\d; .*lower learning rate/,
+  )
   const kept = /last good checkpoint is (\S+\.safetensors)/.exec(message)?.[1] as string
   const weights = job({ network: { name: 'small', msc: [], weights: kept } })
   assert.is((await start(weights)).status, 0)
@@ -73,25 +85,36 @@ test('two runs in one folder: the second one is refused', async () => {
   const first = job()
   first.training.iterations = 2000
   let second: Promise<Event> | undefined
-  const ended = await start(first, (event, kill) => {
-    if (event.event !== 'iteration' || second) return
-    second = failureOf(first)
-    second.finally(() => kill('SIGTERM'))
+  const ended = await start(first, {
+    onEvent: (event, kill) => {
+      if (event.event !== 'iteration' || second) return
+      second = failureOf(first)
+      second.finally(() => kill('SIGTERM'))
+    },
   })
   assert.is(ended.status, 130)
   assert.match((await second)?.message ?? '', /another training runs in/)
 })
 
-test('a folder that cannot be written is an error with the reason', async () => {
-  const bad = job()
-  const blocker = join(folder.path, 'file')
-  writeFileSync(blocker, '')
-  const file = join(folder.path, 'blocked.json')
-  writeFileSync(file, JSON.stringify({ ...bad, run: join(blocker, 'run') }))
-  const blocked = await start({ ...bad, run: bad.run })
-  assert.is(blocked.status, 0)
-  rmSync(join(bad.run, 'log.jsonl'))
-  assert.ok(readdirSync(bad.run).includes('best.safetensors'))
+test('a file that cannot be written is named with the reason, and the run goes on later', async () => {
+  const first = job()
+  // Files of more than 3 MB cannot be written, so the first checkpoint fails, as on a full disk.
+  const { code, message } = await failureOf(first, "trap '' XFSZ; ulimit -f 3000")
+  assert.is(code, 'ERR_IO')
+  assert.match(message, /checkpoints\/000000\S*\.safetensors cannot be written: File too large; make room/)
+  assert.equal(readdirSync(join(first.run, 'checkpoints')), [])
+  assert.is((await start(first)).status, 0)
+})
+
+test('a run that needs more memory than there is says which batch and crop would fit', async () => {
+  const big = job({ network: { name: 'deeplabv2-resnet101', msc: [0.5, 0.75], weights: null } })
+  Object.assign(big.training, { batch: 10, crop: 321 })
+  const { code, message } = await failureOf(big, 'ulimit -v 6000000')
+  assert.is(code, 'ERR_OUT_OF_MEMORY')
+  assert.match(
+    message,
+    /needs about \d+\.\d GB of memory for batch 10 with crop 321, but \d\.\d GB are available; batch \d with crop 321, or batch 10 with crop \d+ would fit/,
+  )
 })
 
 test('a resumed run with another network or other classes is refused', async () => {

@@ -62,15 +62,26 @@ async function drawSample(folder: string, index: number, size: number): Promise<
       const distance = label === 1 ? Math.max(dx, dy) : Math.hypot(dx, dy)
       const inside = distance < radius
       const noise = (x * 7919 + y * 104729 + index * 31) % 61
-      rgb.set(inside ? (label === 1 ? [200, 60 + noise, 50] : [40, 80 + noise, 210]) : [100 + noise, 110 + noise, 90 + noise], 3 * i)
+      rgb.set(
+        inside ? (label === 1 ? [200, 60 + noise, 50] : [40, 80 + noise, 210]) : [100 + noise, 110 + noise, 90 + noise],
+        3 * i,
+      )
       mask[i] = inside ? label : 0
       confidence[i] = Math.abs(distance - radius) < 2 ? 30_000 : 65_535
     }
   const file = (kind: string): string => join(folder, `${name}-${kind}.png`)
   const raw = { width: size, height: size }
-  await sharp(rgb, { raw: { ...raw, channels: 3 } }).png().toFile(file('photo'))
-  await sharp(mask, { raw: { ...raw, channels: 1 } }).toColourspace('b-w').png().toFile(file('mask'))
-  await sharp(confidence, { raw: { ...raw, channels: 1 } }).toColourspace('grey16').png().toFile(file('confidence'))
+  await sharp(rgb, { raw: { ...raw, channels: 3 } })
+    .png()
+    .toFile(file('photo'))
+  await sharp(mask, { raw: { ...raw, channels: 1 } })
+    .toColourspace('b-w')
+    .png()
+    .toFile(file('mask'))
+  await sharp(confidence, { raw: { ...raw, channels: 1 } })
+    .toColourspace('grey16')
+    .png()
+    .toFile(file('confidence'))
   return { name, photo: file('photo'), mask: file('mask'), confidence: file('confidence') }
 }
 
@@ -114,12 +125,19 @@ export function makeJob(run: string, samples: Sample[], changes: Record<string, 
   } as Job
 }
 
-/** Writes RUN/job.json and starts the program. `onEvent` may end it. */
-export function start(job: Job, onEvent: (event: Event, kill: (signal: NodeJS.Signals) => void) => void = () => {}): Promise<Ended> {
+interface StartOptions {
+  /** May end the program. */
+  onEvent?: (event: Event, kill: (signal: NodeJS.Signals) => void) => void
+  /** Shell commands before the program, such as ulimit. */
+  limits?: string
+}
+
+/** Writes RUN/job.json and runs the program. */
+export function start(job: Job, { onEvent = () => {}, limits = ':' }: StartOptions = {}): Promise<Ended> {
   mkdirSync(job.run, { recursive: true })
   const file = join(job.run, 'job.json')
   writeFileSync(file, JSON.stringify(job))
-  const child = spawn(program, ['train', file], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('bash', ['-c', `${limits}; exec "$0" train "$1"`, program, file], { stdio: ['ignore', 'pipe', 'inherit'] })
   const events: Event[] = []
   createInterface({ input: child.stdout }).on('line', (line) => {
     const event = JSON.parse(line) as Event

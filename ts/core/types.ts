@@ -214,6 +214,9 @@ export interface SimilarityOptions {
   stride?: number
 }
 
+/** All settings of a preset. */
+export type SimilaritySettings = Required<Omit<SimilarityOptions, 'preset'>>
+
 export interface SegmentOptions {
   /**
    * The image-level labels, as names or indices: which classes are there. Unique, at least one. Default: all. With 'auto', CLIP decides

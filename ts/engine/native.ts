@@ -1,5 +1,5 @@
 import { ClipEsError, fromNative } from '../core/errors.js'
-import type { CrfOptions, SimilarityOptions, Timings } from '../core/types.js'
+import type { CrfOptions, SimilaritySettings, Timings } from '../core/types.js'
 import { packageFolder } from '../files/package_folder.js'
 
 /** Pixels as the add-on takes them: checked, with their layout. */
@@ -28,11 +28,9 @@ export interface NativeTexts {
 
 export type NativeCrfSettings = Required<CrfOptions>
 
-export type NativeSimilarity = Required<Omit<SimilarityOptions, 'preset'>>
-
 export interface NativeSettings {
   /** How maps are made by similarity, or undefined for GradCAM. */
-  maps: NativeSimilarity | undefined
+  maps: SimilaritySettings | undefined
   refine: boolean
   boxThreshold: number
   backgroundPower: number

@@ -24,15 +24,18 @@ export class PhotoJobs {
   readonly #jobs: Jobs
   readonly #embedding: number
   readonly #logitScale: number
+  /** Side in pixels of the square images the model was trained on. */
+  readonly resolution: number
   /** How many photos keep the engine busy: those that it computes, a batch that waits, and one that is handed out. More would only hold memory. */
   readonly window: number
   /** As many crops hold features at a time, whatever number of calls they are of: each can take as much memory as a photo. */
   readonly crops: Places
 
-  constructor(jobs: Jobs, model: { embedding: number; logitScale: number }, window: number) {
+  constructor(jobs: Jobs, model: { embedding: number; logitScale: number; resolution: number }, window: number) {
     this.#jobs = jobs
     this.#embedding = model.embedding
     this.#logitScale = model.logitScale
+    this.resolution = model.resolution
     this.window = window
     this.crops = new Places(window)
   }

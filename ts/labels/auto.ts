@@ -5,13 +5,15 @@ import { inOrder } from '../core/in_order.js'
 import type { Timings } from '../core/types.js'
 import type { NativeEncodedImage, NativeImage } from '../engine/native.js'
 import type { Caller, PhotoJobs } from '../engine/photo_jobs.js'
-import { cropToPatches } from './crop.js'
-import { classBox, largestValues, smoothPatches } from './patches.js'
+import { cropToPatches, resizeTo } from './crop.js'
+import { type Box, classBox, largestInBox, largestValues, smoothPatches } from './patches.js'
 
 /** Classes that are less present than this at every patch are not looked at closely. */
-const leastAtPatches = 0.12
+const leastAtPatches = 0.09
 /** Of a class's largest value at any patch: what belongs to the same thing. */
 const shareOfPeak = 0.4
+/** A region is looked at in crops with these margins, as fractions of its longer side. */
+const margins = [0.15, 0.3]
 
 export interface Found {
   /** Of each class, in [0, 1]. */
@@ -29,12 +31,20 @@ function competing(classes: ClassSet): CompetingTexts {
   return texts
 }
 
+/** A part of the photo, and the classes whose patches drew its box. */
+interface Region {
+  box: Box
+  classes: number[]
+}
+
 /**
  * Decides by CLIP itself which classes are in a photo. Beyond CLIP-ES, which is given them; after TagCLIP (arXiv 2312.12828), which asks
  * the patches first, since in a photo's one embedding large things drown small ones, and then looks at each class again by itself.
  *
- * A class's presence is the geometric mean of its largest probability at any patch, and of its probability in a crop of the photo around
- * that patch, encoded by itself. It is 0 for classes that no patch speaks for. The crops of all other classes are encoded side by side.
+ * The patches propose regions: a box for each class that they speak for. Each region is cut out with two margins, and each crop is
+ * enlarged or reduced to the size that the model was trained on, and encoded. A region is evidence for the class that proposed it and for
+ * the class that is most probable in the crops. The evidence is the geometric mean of the class's probability in the crops, and of its
+ * largest probability at any patch of the region. A class's presence is the strongest evidence for it, 0 without any.
  */
 export async function findPresence(
   jobs: PhotoJobs,
@@ -47,32 +57,81 @@ export async function findPresence(
   const { patches, logitScale } = await jobs.embeddings(encoded, true, caller)
   const probabilities = await textProbabilitiesInTurns(patches as Float32Array, texts, logitScale, caller.signal)
   const smooth = smoothPatches(probabilities, grid, texts.classes)
-  const atPatches = largestValues(smooth, texts.classes)
-  const candidates = [...atPatches.keys()].filter((c) => (atPatches[c] as number) >= leastAtPatches)
   const found: Found = { presence: new Float64Array(texts.classes), timings: [] }
-  const closer = inOrder(candidates, jobs.window, caller.signal, async (c) => {
-    checkAttached(caller.call, 'image.data', image.data)
-    const crop = cropToPatches(image, classBox(smooth, grid, texts.classes, c, shareOfPeak), grid)
-    return { c, ...(await jobs.crops.use(caller.signal, () => probabilitiesOf(jobs, crop, texts, caller))) }
+  const closer = inOrder(proposeRegions(smooth, grid, texts.classes), jobs.window, caller.signal, async (region) => {
+    const crops = margins.map((margin) => () => {
+      checkAttached(caller.call, 'image.data', image.data)
+      return cropToPatches(image, region.box, grid, margin)
+    })
+    return { region, ...(await lookCloser(jobs, crops, texts, caller)) }
   })
-  for await (const { c, probabilities: inCrop, timings } of closer) {
-    found.presence[c] = Math.sqrt((atPatches[c] as number) * (inCrop[c] as number))
-    found.timings.push(timings)
+  for await (const { region, probabilities: inCrops, timings } of closer) {
+    for (const c of new Set([...region.classes, mostProbable(inCrops, texts.classes)])) {
+      const evidence = Math.sqrt((inCrops[c] as number) * largestInBox(smooth, grid, texts.classes, c, region.box))
+      found.presence[c] = Math.max(found.presence[c] as number, evidence)
+    }
+    found.timings.push(...timings)
   }
   return found
 }
 
-/** Of an image as a whole. */
-async function probabilitiesOf(
+/** Classes with the same box share a region. */
+function proposeRegions(smooth: Float64Array, grid: { width: number; height: number }, classes: number): Region[] {
+  const regions = new Map<string, Region>()
+  for (const [c, peak] of largestValues(smooth, classes).entries()) {
+    if (peak < leastAtPatches) continue
+    const box = classBox(smooth, grid, classes, c, shareOfPeak)
+    const key = [box.left, box.top, box.right, box.bottom].join()
+    const region = regions.get(key) ?? { box, classes: [] }
+    region.classes.push(c)
+    regions.set(key, region)
+  }
+  return [...regions.values()]
+}
+
+function mostProbable(probabilities: Float64Array, classes: number): number {
+  let best = 0
+  for (let c = 1; c < classes; c++) if ((probabilities[c] as number) > (probabilities[best] as number)) best = c
+  return best
+}
+
+/** The probabilities of the texts in the mean of the crops' embeddings. */
+async function lookCloser(
   jobs: PhotoJobs,
-  image: NativeImage,
+  crops: readonly (() => NativeImage)[],
   texts: CompetingTexts,
   caller: Caller,
-): Promise<{ probabilities: Float64Array; timings: Readonly<Timings> }> {
-  const encoded = await jobs.encode(image, caller)
+): Promise<{ probabilities: Float64Array; timings: Readonly<Timings>[] }> {
+  const mean = new Float32Array(texts.embedding)
+  const timings: Readonly<Timings>[] = []
+  let scale = 0
+  for (const crop of crops) {
+    const { embedding, logitScale, timings: own } = await jobs.crops.use(caller.signal, () => embed(jobs, crop(), caller))
+    for (const [i, value] of embedding.entries()) mean[i] = (mean[i] as number) + value
+    scale = logitScale
+    timings.push(own)
+  }
+  const length = Math.hypot(...mean)
+  return {
+    probabilities: textProbabilities(
+      mean.map((value) => value / length),
+      texts,
+      scale,
+    ),
+    timings,
+  }
+}
+
+/** A crop as a whole. */
+async function embed(
+  jobs: PhotoJobs,
+  crop: NativeImage,
+  caller: Caller,
+): Promise<{ embedding: Float32Array; logitScale: number; timings: Readonly<Timings> }> {
+  const encoded = await jobs.encode(await resizeTo(crop, jobs.resolution, caller.signal), caller)
   try {
-    const { image: whole, logitScale } = await jobs.embeddings(encoded, false, caller)
-    return { probabilities: textProbabilities(whole, texts, logitScale), timings: encoded.timings }
+    const { image, logitScale } = await jobs.embeddings(encoded, false, caller)
+    return { embedding: image, logitScale, timings: encoded.timings }
   } finally {
     encoded.dispose()
   }

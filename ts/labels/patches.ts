@@ -43,8 +43,7 @@ export function largestValues(smooth: Float64Array, classes: number): Float64Arr
 }
 
 /**
- * Where a class is seen: the box of the patches around its largest value that are connected (side by side) and at least `share` of it,
- * and one patch more on each side.
+ * Where a class is seen: the box of the patches around its largest value that are connected (side by side) and at least `share` of it.
  * @param smooth (patches, classes)
  */
 export function classBox(smooth: Float64Array, grid: Grid, classes: number, c: number, share: number): Box {
@@ -67,7 +66,7 @@ export function classBox(smooth: Float64Array, grid: Grid, classes: number, c: n
     if (y > 0 && value(patch - width) >= least) seen.add(patch - width)
     if (y < height - 1 && value(patch + width) >= least) seen.add(patch + width)
   }
-  return grow(box, grid)
+  return box
 }
 
 /** One more on each side, as far as there is. */
@@ -77,3 +76,11 @@ const grow = ({ left, top, right, bottom }: Box, { width, height }: Grid): Box =
   right: Math.min(width, right + 1),
   bottom: Math.min(height, bottom + 1),
 })
+
+/** The largest value that a class has in a box. `smooth`: (patches, classes). */
+export function largestInBox(smooth: Float64Array, grid: Grid, classes: number, c: number, box: Box): number {
+  let largest = 0
+  for (let y = box.top; y < box.bottom; y++)
+    for (let x = box.left; x < box.right; x++) largest = Math.max(largest, smooth[(y * grid.width + x) * classes + c] as number)
+  return largest
+}

@@ -1,9 +1,8 @@
 import { checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, wrong } from '../core/check.js'
 import { defaults } from '../core/defaults.js'
-import type { MapMethod, SimilarityOptions, SimilarityPreset } from '../core/types.js'
-import type { NativeSimilarity } from '../engine/native.js'
+import type { MapMethod, SimilarityOptions, SimilarityPreset, SimilaritySettings } from '../core/types.js'
 
-const clip: NativeSimilarity = {
+const clip: SimilaritySettings = {
   attention: 'query',
   neighbourhood: 0,
   residual: true,
@@ -21,11 +20,11 @@ const clip: NativeSimilarity = {
   stride: 0,
 }
 /** The last block's keys alone, which several methods begin with. */
-const keys: NativeSimilarity = { ...clip, attention: 'key', residual: false, feedForward: false }
-const naclip: NativeSimilarity = { ...keys, neighbourhood: 5 }
+const keys: SimilaritySettings = { ...clip, attention: 'key', residual: false, feedForward: false }
+const naclip: SimilaritySettings = { ...keys, neighbourhood: 5 }
 
 /** The published methods, with the settings of their papers for VOC. */
-export const similarityPresets: Readonly<Record<SimilarityPreset, Readonly<NativeSimilarity>>> = Object.freeze({
+export const similarityPresets: Readonly<Record<SimilarityPreset, Readonly<SimilaritySettings>>> = Object.freeze({
   clip,
   naclip,
   resclip: { ...naclip, mix: 0.3, mixFactor: 2 },
@@ -34,28 +33,28 @@ export const similarityPresets: Readonly<Record<SimilarityPreset, Readonly<Nativ
 
 const presetNames = Object.keys(similarityPresets) as SimilarityPreset[]
 const methods: readonly MapMethod[] = ['gradcam', 'similarity']
-const names: readonly (keyof SimilarityOptions)[] = ['preset', ...(Object.keys(clip) as (keyof NativeSimilarity)[])]
+const names: readonly (keyof SimilarityOptions)[] = ['preset', ...(Object.keys(clip) as (keyof SimilaritySettings)[])]
 
 /** The option `maps` with its preset filled in, undefined for GradCAM. Throws ERR_INVALID_ARG. */
-export function resolveMaps(call: string, maps: unknown): NativeSimilarity | undefined {
+export function resolveMaps(call: string, maps: unknown): SimilaritySettings | undefined {
   if (maps === undefined) return undefined
   if (typeof maps === 'object' && maps !== null) return resolveSimilarity(call, maps)
   if (typeof maps !== 'string') throw wrong(call, 'maps', maps, "'gradcam', 'similarity' or an object of settings")
   return checkOneOf(call, 'maps', maps, methods) === 'gradcam' ? undefined : resolveSimilarity(call, {})
 }
 
-function resolveSimilarity(call: string, options: SimilarityOptions): NativeSimilarity {
+function resolveSimilarity(call: string, options: SimilarityOptions): SimilaritySettings {
   const { preset = defaults.similarityPreset, ...given } = checkOptions(`${call}: maps`, options, names)
   const known = similarityPresets[checkOneOf(call, 'maps.preset', preset, presetNames)]
   const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return checkSettings(call, { ...known, ...own })
 }
 
-function checkSettings(call: string, settings: NativeSimilarity): NativeSimilarity {
-  const number = (name: keyof NativeSimilarity, lowest: number, highest: number) =>
+function checkSettings(call: string, settings: SimilaritySettings): SimilaritySettings {
+  const number = (name: keyof SimilaritySettings, lowest: number, highest: number) =>
     checkNumber(call, `maps.${name}`, settings[name], lowest, highest)
-  const flag = (name: keyof NativeSimilarity) => checkBoolean(call, `maps.${name}`, settings[name])
-  const pixels = (name: keyof NativeSimilarity) => checkInteger(call, `maps.${name}`, settings[name], 0, 1e6)
+  const flag = (name: keyof SimilaritySettings) => checkBoolean(call, `maps.${name}`, settings[name])
+  const pixels = (name: keyof SimilaritySettings) => checkInteger(call, `maps.${name}`, settings[name], 0, 1e6)
   return {
     attention: checkOneOf(call, 'maps.attention', settings.attention, ['query', 'key']),
     neighbourhood: number('neighbourhood', 0, 1e6),

@@ -1,5 +1,6 @@
 import type { Address } from '../queue/options.js'
 import type { EngineOptions } from '../shared/engine_options.js'
+import type { MapsName } from '../shared/maps_option.js'
 import type { SourceOptions } from '../shared/source_options.js'
 
 export interface DatasetOptions extends SourceOptions, EngineOptions {
@@ -9,6 +10,7 @@ export interface DatasetOptions extends SourceOptions, EngineOptions {
   boxThreshold?: number
   backgroundPower: number
   ignoreBelow: number
+  maps: MapsName
   refine: boolean
   crf: boolean
   confidence: boolean

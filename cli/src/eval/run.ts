@@ -16,7 +16,7 @@ import { messageOf } from '../shared/wording.js'
 import { vocRoot, vocSplit } from '../sources/voc.js'
 import { type Evaluation, Evaluator } from './evaluation.js'
 import { listIds, readCamsOf, readResult, readResultList } from './files.js'
-import { evalTable, searchTable } from './table.js'
+import { evalTable, searchTable, takenTable } from './table.js'
 import { fittingTruth, openTruth, type Truth } from './truth.js'
 
 export interface EvalOptions {
@@ -176,6 +176,8 @@ async function searchRules(
 function show(evaluation: Evaluation, { ids }: Plan): void {
   if (evaluation.search) say(`${searchTable(evaluation.search)}\n`)
   say(evalTable(evaluation))
+  const taken = takenTable(evaluation)
+  if (taken) say(`Words that take pixels from others:\n${taken}`)
   const missing = ids.length - evaluation.images
   if (missing) say(`${missing} of ${ids.length} could not be compared: listed above`)
 }

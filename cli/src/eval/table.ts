@@ -1,6 +1,9 @@
 import { type RuleScore, ruleName } from '../metrics/cam_rule.js'
 import { counted } from '../shared/wording.js'
 import type { Evaluation } from './evaluation.js'
+import { takenPixels } from './taken.js'
+
+const mostTaken = 5
 
 const hundredths = (figure: number | null): string => (figure === null ? '–' : (100 * figure).toFixed(2))
 
@@ -24,6 +27,12 @@ export function evalTable(evaluation: Evaluation): string {
     `Truth:   ${truth}`,
     `Photos:  ${list}`,
   ].join('\n')
+}
+
+/** The words that take most pixels from others, or '' if none does. */
+export function takenTable(evaluation: Pick<Evaluation, 'labels' | 'confusion'>): string {
+  const taken = takenPixels(evaluation).slice(0, mostTaken)
+  return taken.map(({ from, by, share }) => `${by} took ${hundredths(share)} % of ${from}`).join('\n')
 }
 
 /** The best rules of a search. */

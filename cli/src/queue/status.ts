@@ -74,7 +74,8 @@ export async function printStatus({ url, name, json }: StatusOptions): Promise<v
   }
 }
 
-function statusLines({ runs, workers }: QueueStatus, name: string): string[] {
+/** The same for people. */
+export function statusLines({ runs, workers }: QueueStatus, name: string): string[] {
   const lines = runs.length ? runs.map(runLine) : [`no run in the queue '${name}'`]
   return [...lines, workers.length ? `${counted(workers.length, 'worker')}:` : 'no worker', ...workers.flatMap(workerLines)]
 }

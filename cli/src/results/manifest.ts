@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { ClassEntry, CrfOptions } from 'clip-es'
 import { invalid, readRegularSync, writeWhole } from 'clip-es/support'
+import type { MapsName } from '../shared/maps_option.js'
 import { messageOf } from '../shared/wording.js'
 
 /** What every kind of result depends on. */
@@ -29,6 +30,8 @@ export interface RunSettings extends CommonSettings {
   boxThreshold: number
   backgroundPower: number
   refine: boolean
+  /** How the maps are made, where it is not GradCAM. */
+  maps?: MapsName
   /** Where CLIP finds the labels: from which presence on. */
   labelThreshold?: number
 }

@@ -1,5 +1,6 @@
 import type { Fusion } from 'clip-es'
 import type { EngineOptions } from '../shared/engine_options.js'
+import type { MapsName } from '../shared/maps_option.js'
 
 /** What the command line says; what it leaves out is absent. */
 export interface SegmentArguments extends EngineOptions {
@@ -15,6 +16,7 @@ export interface SegmentArguments extends EngineOptions {
   cams?: true
   confidence?: true
   json?: true
+  maps: MapsName
   refine: boolean
   crf?: boolean
   boxThreshold?: number

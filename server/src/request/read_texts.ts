@@ -55,6 +55,7 @@ const readers: Readonly<Record<string, (name: string, texts: readonly string[], 
   template: (name, texts) =>
     texts.length === 1 && !isJson(texts[0] as string) ? texts[0] : texts.some(isJson) ? list(name, texts) : texts,
   crf: (name, [text = '']) => (isJson(text) ? json(name, text) : boolean(text)),
+  maps: (name, [text = '']) => (isJson(text) ? json(name, text) : text),
   refine: (_, [text = '']) => boolean(text),
 }
 for (const name of ['labelThreshold', 'boxThreshold', 'backgroundPower', 'ignoreBelow'])

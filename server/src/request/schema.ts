@@ -1,4 +1,4 @@
-import { defaults, templates } from 'clip-es'
+import { defaults, similarityPresets, templates } from 'clip-es'
 import { fusions, mostClasses } from 'clip-es/support'
 
 // The options of requests as JSON Schema: they validate and they are the API's description. Only types and lists of choices are here; ranges
@@ -44,6 +44,16 @@ export const classOptionProperties: Record<string, Schema> = {
 
 const number = (description: string): Schema => ({ type: 'number', description })
 
+/** The settings of maps: 'similarity', as the library's presets have them. */
+function similaritySchema(): Schema {
+  const types = Object.entries(similarityPresets.naclip).map(([name, value]): [string, Schema] => [
+    name,
+    name === 'attention' ? { type: 'string', enum: ['query', 'key'] } : { type: typeof value },
+  ])
+  const preset = { type: 'string', enum: Object.keys(similarityPresets) }
+  return { type: 'object', properties: { preset, ...Object.fromEntries(types) }, additionalProperties: false }
+}
+
 /** Of Segmenter.segment. */
 export const segmentOptionProperties: Record<string, Schema> = {
   labels: {
@@ -51,6 +61,11 @@ export const segmentOptionProperties: Record<string, Schema> = {
     description: "The classes that are in the photo, by name or index; 'auto' lets CLIP find out. Default: all",
   },
   labelThreshold: number(`With labels 'auto': how certain CLIP must be, 0 to 1. Default: ${defaults.labelThreshold}`),
+  maps: {
+    oneOf: [{ type: 'string', enum: ['gradcam', 'similarity'] }, similaritySchema()],
+    description:
+      "How the maps are made: 'gradcam' as in the paper, 'similarity' by comparing every patch with all words at once, or the settings of similarity. Default: gradcam",
+  },
   refine: { type: 'boolean', description: 'Sharpen the maps by attention (CAA). Default: true' },
   boxThreshold: number(`Threshold of the boxes of CAA, 0 to 1. Default: ${defaults.boxThreshold}, or the class set's`),
   backgroundPower: number(`background = (1 - largest map) ^ backgroundPower. Default: ${defaults.backgroundPower}`),

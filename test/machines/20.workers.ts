@@ -1,4 +1,4 @@
-// What goes wrong in a fleet: each time every photo gets the same mask as by one process.
+// What goes wrong with workers: each time every photo gets the same mask as by one process.
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ test('a worker that hangs: its job goes elsewhere, and it does no harm when it w
   place.worker()
   assert.is(await producer.ended, 0, producer.output)
   victim.signal('SIGCONT')
-  await until('it has come back', () => /works on|2 workers/.test(place.operate('status')))
+  await until('it has come back', async () => /works on|2 workers/.test(await place.status()))
   place.assertSame('hangs', 'local')
 })
 
@@ -58,40 +58,6 @@ test('a worker that is told to end finishes its jobs', async () => {
   assert.is(await producer.ended, 0, producer.output)
   place.assertSame('told', 'local')
   assert.is(place.journalLines('told').length, count, 'each photo once')
-})
-
-test('a producer that is killed: the workers go on, and started again it follows them', async () => {
-  place.patientWorker()
-  const producer = place.producer('producer')
-  await producer.says(inTheMiddle)
-  await producer.kill()
-  const again = place.producer('producer')
-  assert.is(await again.ended, 0, again.output)
-  place.assertSame('producer', 'local')
-  assert.is(place.journalLines('producer').length, count, 'each photo once')
-})
-
-test('a producer that is killed while it serves photos: workers wait for the next one', async () => {
-  place.worker()
-  const producer = place.producer('served', ['--serve-photos', '127.0.0.1:0'])
-  await producer.says(inTheMiddle)
-  await producer.kill()
-  const again = place.producer('served', ['--serve-photos', '127.0.0.1:0'])
-  assert.is(await again.ended, 0, again.output)
-  place.assertSame('served', 'local')
-})
-
-test('Redis is killed and comes back empty: the producer fills the queue again from the journal', async () => {
-  place.worker()
-  const producer = place.producer('empty')
-  await producer.says(inTheMiddle)
-  await place.killRedis()
-  await producer.says(/the connection to Redis at \S+ is lost/)
-  await place.restartRedis()
-  assert.is(await producer.ended, 0, producer.output)
-  assert.match(producer.output, /Redis has lost the queue; it is filled again from the journal/)
-  assert.match(producer.output, /96 photos done in /)
-  place.assertSame('empty', 'local')
 })
 
 test('a poisoned photo that ends three workers is put aside and named, the rest goes on', async () => {
@@ -145,25 +111,6 @@ testIf(!lacksRedis && !lacksMounts, lacksRedis ?? lacksMounts ?? '')(
     place.worker()
     assert.is(await producer.ended, 0, producer.output)
     place.assertSame('full', 'local')
-  },
-)
-
-const lacksNames = spawnSync('unshare', ['-u', 'true']).status === 0 ? undefined : 'hosts cannot be renamed here (unshare -u)'
-testIf(!lacksRedis && !lacksNames, lacksRedis ?? lacksNames ?? '')(
-  'two producers for one folder: the second is refused, on this machine and on another',
-  async () => {
-    const first = place.producer('two')
-    await until('the run is there', () => /96 photos/.test(place.operate('status')))
-    const second = place.producer('two')
-    assert.is(await second.ended, 2)
-    assert.match(second.output, /process \d+ is working on this part of two; wait for it/)
-    const other = ['unshare', '-u', 'sh', '-c', 'hostname elsewhere; exec "$@"', 'sh']
-    const third = place.producer('two', [], { before: other })
-    assert.is(await third.ended, 2, third.output)
-    assert.match(third.output, /process \d+ on \S+ already puts the photos of this folder into the queue; wait for it/)
-    place.worker()
-    assert.is(await first.ended, 0, first.output)
-    place.assertSame('two', 'local')
   },
 )
 

@@ -1,0 +1,150 @@
+// node --import tsx tools/auto_labels/measure.ts SET [--only WORD]
+// Compares ways to segment on a data set that tools/demo-model/run.sh --set drew: with given labels, with found labels, and with none.
+// Prints mIoU, boundary IoU, pixel accuracy, the labels found, CPU time and memory. Every way runs in a process of its own, in float32 with
+// one thread and the CRF, so that the peak of its memory is its own.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Evaluator } from '../../cli/src/eval/evaluation.js'
+import {
+  type ClassSet,
+  type ImageData,
+  Segmenter,
+  type SegmentOptions,
+  type SimilarityPreset,
+  similarityPresets,
+} from '../../ts/index.js'
+import { readClassFile, readMask, readPhoto } from '../../ts/photos/index.js'
+
+/** 'right': the found ones without the wrong ones. 'completed': the found ones and those that were missed. Both show what mistakes cost. */
+type Labels = 'given' | 'auto' | 'all' | 'right' | 'completed'
+
+interface Way {
+  labels: Labels
+  maps: 'gradcam' | SimilarityPreset
+  refine: boolean
+  labelThreshold?: number
+}
+
+const presets = Object.keys(similarityPresets) as SimilarityPreset[]
+
+const ways: readonly Way[] = [
+  ...(['given', 'auto', 'all'] as const).map((labels) => ({ labels, maps: 'gradcam' as const, refine: true })),
+  { labels: 'auto', maps: 'gradcam', refine: true, labelThreshold: 0.22 },
+  { labels: 'given', maps: 'gradcam', refine: false },
+  ...presets.flatMap((maps) => (['given', 'auto', 'all'] as const).map((labels) => ({ labels, maps, refine: true }))),
+  { labels: 'all', maps: 'clip', refine: false },
+  { labels: 'right', maps: 'gradcam', refine: true },
+  { labels: 'completed', maps: 'gradcam', refine: true },
+]
+
+const nameOf = ({ labels, maps, refine, labelThreshold }: Way): string =>
+  [`${labels} labels`, maps, ...(refine ? [] : ['no CAA']), ...(labelThreshold ? [`threshold ${labelThreshold}`] : [])].join(', ')
+
+interface Figures {
+  miou: number
+  boundary: number
+  accuracy: number
+  precision: number
+  recall: number
+  /** Milliseconds of CPU time for each photo: other programs do not change it as much as the time on the clock. */
+  time: number
+  /** Of the process, in MB. */
+  memory: number
+}
+
+/** Photo and labels of each line of labels.csv. */
+function photosOf(set: string): { photo: string; labels: string[] }[] {
+  const [, ...lines] = readFileSync(join(set, 'labels.csv'), 'utf8').trim().split('\n')
+  return lines.map((line) => {
+    const [photo = '', labels = ''] = line.split(',')
+    return { photo, labels: labels.split(';') }
+  })
+}
+
+function optionsOf({ labels, maps, refine, labelThreshold }: Way, given: readonly string[]): SegmentOptions {
+  return {
+    ...(maps === 'gradcam' ? {} : { maps: { preset: maps } }),
+    ...(labels === 'all' ? {} : { labels: labels === 'auto' ? 'auto' : given }),
+    ...(labelThreshold === undefined ? {} : { labelThreshold }),
+    refine,
+    crf: true,
+  }
+}
+
+/** The labels to ask for: the given ones, but for the ways that show what mistakes cost. */
+async function askedLabels(
+  segmenter: Segmenter,
+  image: ImageData,
+  classes: ClassSet,
+  way: Labels,
+  given: readonly string[],
+): Promise<readonly string[]> {
+  if (way !== 'right' && way !== 'completed') return given
+  const { labels: found } = await segmenter.segment(image, classes, { labels: 'auto', refine: false })
+  if (way === 'completed') return [...new Set([...found, ...given])]
+  const right = given.filter((name) => found.includes(name))
+  return right.length ? right : given.slice(0, 1) // a call needs a label; this favours the way a little
+}
+
+async function measure(set: string, way: Way): Promise<Figures> {
+  const { classes: specs, ...encoding } = readClassFile(join(__dirname, '../../models/emoji-classes.json'))
+  const { template, fusion, background } = encoding
+  const segmenter = await Segmenter.load({ threads: 1, precision: 'float32' })
+  const classes = await segmenter.encodeClasses(specs, { template, fusion, background })
+  const evaluator = new Evaluator(['background', ...classes.names], 0.02)
+  let [hits, found, there, time] = [0, 0, 0, 0]
+  for (const { photo, labels } of photosOf(set)) {
+    const image = await readPhoto(join(set, 'photos', photo), { orientation: 'ignored' })
+    const truth = await readMask(join(set, 'truth', photo))
+    const begin = process.cpuUsage()
+    const asked = await askedLabels(segmenter, image, classes, way.labels, labels)
+    const result = await segmenter.segment(image, classes, optionsOf(way, asked))
+    const { user, system } = process.cpuUsage(begin)
+    time += (user + system) / 1000
+    evaluator.add(photo, result.mask, truth.data, image.width, image.height)
+    const shown = result.labels.filter((name) => result.mask.includes(classes.names.indexOf(name) + 1))
+    hits += shown.filter((name) => labels.includes(name)).length
+    found += shown.length
+    there += labels.length
+  }
+  await segmenter.close()
+  const { miou, boundaryMiou, pixelAccuracy, images } = evaluator.figures()
+  return {
+    ...{ miou, boundary: boundaryMiou, accuracy: pixelAccuracy, precision: hits / found, recall: hits / there },
+    ...{ time: time / images, memory: process.resourceUsage().maxRSS / 1024 },
+  }
+}
+
+/** In a process of its own. */
+function measureApart(set: string, index: number): Figures {
+  const args = ['--no-warnings', '--import', 'tsx', __filename, set, '--way', String(index)]
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: join(__dirname, '../..') })
+  if (status !== 0) throw new Error(`${nameOf(ways[index] as Way)} failed: ${stderr}`)
+  return JSON.parse(stdout) as Figures
+}
+
+const columns = ['mIoU', 'boundary', 'accuracy', 'precision', 'recall', 'CPU ms', 'MB']
+
+function row({ miou, boundary, accuracy, precision, recall, time, memory }: Figures): string[] {
+  const percent = [miou, boundary, accuracy, precision, recall].map((share) => (100 * share).toFixed(1))
+  return [...percent, time.toFixed(0), memory.toFixed(0)]
+}
+
+async function main([set = '', option, value]: string[]): Promise<void> {
+  if (!existsSync(join(set, 'labels.csv')))
+    throw new Error(`there is no data set in '${set}'; draw one with tools/demo-model/run.sh --set DIR`)
+  if (option === '--way') return console.log(JSON.stringify(await measure(set, ways[Number(value)] as Way)))
+  const width = Math.max(...ways.map((way) => nameOf(way).length))
+  const line = (name: string, cells: readonly string[]) =>
+    console.log(name.padEnd(width) + cells.map((cell) => cell.padStart(10)).join(''))
+  console.log(`${photosOf(set).length} photos; precision and recall of the classes that have pixels in the masks; %`)
+  line('way', columns)
+  for (const [index, way] of ways.entries())
+    if (option !== '--only' || nameOf(way).includes(value ?? '')) line(nameOf(way), row(measureApart(set, index)))
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  console.error(error)
+  process.exitCode = 1
+})
