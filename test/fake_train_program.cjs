@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // A stand-in for the training program clip_es_train in tests of the command: it speaks the same words, and learns nothing.
 // Its losses follow from the iteration, its masks are those of the validation, and its probabilities follow from the red of a pixel.
-// FAKE_TRAIN=nan:N, disk:N, kill:N, crash:N fails at iteration N; slow:N waits N milliseconds at each iteration.
+// FAKE_TRAIN=nan:N, disk:N, memory:N, kill:N, crash:N fails at iteration N; slow:N waits N milliseconds at each iteration.
 const { appendFileSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } = require('node:fs')
 const { dirname, join } = require('node:path')
 
@@ -20,7 +20,8 @@ function misbehave(iteration) {
   if (fault === 'crash') throw new Error('a bug of the program')
   if (fault === 'nan') fail('ERR_INVALID_ARG', `the loss of iteration ${iteration} is NaN for the photos a, b`)
   if (fault === 'disk') fail('ENOSPC', 'no space left on device, write')
-  return fault === 'nan' || fault === 'disk'
+  if (fault === 'memory') fail('ERR_OUT_OF_MEMORY', 'memory ran out')
+  return ['nan', 'disk', 'memory'].includes(fault)
 }
 
 function validate(job, iteration) {

@@ -107,7 +107,11 @@ test('errors of the program are told as it says them, and its death with the rem
   for (const [fault, message] of [
     ['nan:3', /^clip-es: the loss of iteration 3 is NaN for the photos a, b$/m],
     ['disk:3', /^clip-es: no space left on device, write; iteration 2 of 10; run the same command again to continue/m],
-    ['kill:3', /^clip-es: the training program was killed \(SIGKILL\), .*use a smaller --batch/m],
+    [
+      'memory:3',
+      /^clip-es: memory ran out; this run has --batch 8 and --crop 161\. Begin again with --batch 4 --accumulate 2 --overwrite, which needs about half/m,
+    ],
+    ['kill:3', /^clip-es: the training program was killed \(SIGKILL\), .* --batch 4 --accumulate 2 --overwrite/m],
     ['crash:3', /^clip-es: the training program ended with status 1: [\s\S]*a bug of the program/m],
   ] as const) {
     const { status, stderr } = train(['-o', `fault-${fault.slice(0, 3)}`], { FAKE_TRAIN: fault })

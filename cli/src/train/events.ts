@@ -57,10 +57,7 @@ export const programError = (code: string, message: string): Error => Object.ass
 /** Why a program ended that did not say so itself. */
 export function endReason(status: number | null, killedBy: NodeJS.Signals | null, errors: string): Error {
   if (killedBy === 'SIGKILL')
-    return programError(
-      'ERR_OUT_OF_MEMORY',
-      'the training program was killed (SIGKILL), as the system does when memory is short; use a smaller --batch with a larger --accumulate, or a smaller --crop',
-    )
+    return programError('ERR_OUT_OF_MEMORY', 'the training program was killed (SIGKILL), as the system does when memory is short')
   const how = killedBy ?? `status ${status}`
   const said = errors.trim() === '' ? '' : `: ${errors.trim().split('\n').slice(-5).join('\n')}`
   return programError('ERR_INTERNAL', `the training program ended with ${how}${said}`)

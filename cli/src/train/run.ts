@@ -126,7 +126,7 @@ async function work(
   try {
     await runTraining(program.file, jobFile(job.run), signal, onEvent)
   } catch (error) {
-    throw withState(error, progress, out)
+    throw withState(error, progress, job.training, out)
   } finally {
     progress.stop()
   }
@@ -140,10 +140,20 @@ function sayEnd(best: { iteration: number; miou: number } | null, { run }: Train
   say(`Report: ${join(run, 'report.html')}`)
 }
 
-/** Adds to an interruption and to an error of the disk how far the run was, and how it goes on. */
-function withState(error: unknown, { iteration, total }: TrainProgress, out: string): unknown {
+/** Adds to an interruption, and to an error of disk or memory, how far the run was, and how it goes on. */
+function withState(error: unknown, { iteration, total }: TrainProgress, training: Settings['training'], out: string): unknown {
   const state = `iteration ${iteration} of ${total}; run the same command again to continue ${out}`
   if (error instanceof Stopped) return new Stopped(`${error.message} at ${state}`, error.status)
   const { code } = error as NodeJS.ErrnoException
-  return isDiskError(error) ? Object.assign(new Error(`${messageOf(error)}; ${state}`, { cause: error }), { code }) : error
+  const adding = (more: string): Error => Object.assign(new Error(`${messageOf(error)}; ${more}`, { cause: error }), { code })
+  if (code === 'ERR_OUT_OF_MEMORY') return adding(withLess(training))
+  return isDiskError(error) ? adding(state) : error
+}
+
+/** Options that need about half of the memory. */
+function withLess({ batch, accumulate, crop }: Settings['training']): string {
+  const half = Math.ceil(batch / 2)
+  const smaller = 8 * Math.floor((crop * Math.SQRT1_2) / 8) + 1
+  const options = batch > 1 ? `--batch ${half} --accumulate ${Math.round((batch * accumulate) / half)}` : `--crop ${smaller}`
+  return `this run has --batch ${batch} and --crop ${crop}. Begin again with ${options} --overwrite, which needs about half of the memory`
 }
