@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+import torch
+
 import losses
 import networks
 import safetensors_file
@@ -54,6 +56,9 @@ def check(path):
 
 
 def main():
+    # As the program does: oneDNN chooses among algorithms that round differently.
+    torch.backends.mkldnn.enabled = False
+    torch.set_num_threads(1)
     paths = sorted(Path(sys.argv[1]).glob("*.safetensors"))
     if not paths:
         sys.exit(f"{sys.argv[1]} has no cases: clip_es_train_test --twin {sys.argv[1]}")
