@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { test as always } from 'uvu'
 import * as assert from 'uvu/assert'
 import { testIf } from '../test_if.js'
-import { lacksRedis, Place, until } from './support.js'
+import { lacksRedis, Place, until, withScript } from './support.js'
 
 const test = testIf(!lacksRedis, lacksRedis ?? '')
 const place = new Place()
@@ -43,7 +43,10 @@ test('a producer that is killed while it serves photos: workers wait for the nex
 })
 
 test('Redis is killed and comes back empty: the producer fills the queue again from the journal', async () => {
-  place.worker()
+  // Photos that take a while: some are left when Redis ends.
+  const script = `const fs = require('node:fs/promises'), { readFile } = fs
+    fs.readFile = async (...args) => (await new Promise((resolve) => setTimeout(resolve, 100)), await readFile(...args))`
+  place.worker([], { env: withScript(place, 'slow.cjs', script) })
   const producer = place.producer('empty')
   await producer.says(inTheMiddle)
   await place.killRedis()
