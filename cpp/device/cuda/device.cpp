@@ -92,15 +92,14 @@ void CudaDevice::wait() {
 }
 
 size_t CudaDevice::start_timer() {
+  while (free_events_.size() < 2) free_events_.push_back(gpu_->create_event());  // before one is taken: this may throw
   const auto take_event = [&] {
-    if (free_events_.empty()) return gpu_->create_event();
     const Event event = free_events_.back();
     free_events_.pop_back();
     return event;
   };
-  const Event start = take_event();
-  timers_.push_back({start, take_event(), 0});
-  gpu_->record(start);
+  timers_.push_back({take_event(), take_event(), 0});
+  gpu_->record(timers_.back().start);
   return timers_.size() - 1;
 }
 
