@@ -27,12 +27,12 @@ const suites = {
   cpp: { exists: existsSync('test/cpp/main.cpp'), run: runCppTests },
   golden: { ...uvuSuite(testFiles('test/golden')), needsAddon: true },
   server: { ...uvuSuite(testFiles('test/server'), { workers }), needsAddon: true },
+  train: { exists: true, run: runTrainTests }, // before e2e, which uses its program
   e2e: { ...uvuSuite(testFiles('test/e2e'), { workers }), needsAddon: true },
   machines: { ...uvuSuite(testFiles('test/machines'), { workers: 4 }), needsAddon: true }, // they mostly wait: for leases, for stalled jobs
   package: { ...uvuSuite(testFiles('test/package')), needsAddon: true }, // one worker: they build in the checkout
   'node-versions': { exists: true, run: runNodeVersions, needsAddon: true },
   platforms: { exists: true, run: runPlatforms },
-  train: { exists: true, run: runTrainTests },
   second: { exists: existsSync(secondLibTorch), run: () => runUvuFile(secondLibTorch), needsAddon: true },
   stress: { ...uvuSuite(testFiles('test/stress')), needsAddon: true },
 }

@@ -25,19 +25,12 @@ struct Crop {
 constexpr std::array kCrops = {Crop{"astronaut_97x128", 64, 48}, Crop{"chelsea_150x113", 80, 64}, Crop{"coffee_176x100", 64, 80},
                                Crop{"chelsea_150x113_saturated", 33, 20}, Crop{"astronaut_97x128", 97, 128}};
 
-npy::Photo cropped(const Crop& crop) {
-  const npy::Photo whole = npy::read_ppm(small_case(crop.name).folder + "/photo.ppm");
-  npy::Photo out{crop.width, crop.height, {}};
-  for (int64_t y = 0; y < crop.height; ++y) {
-    const auto row = whole.rgb.begin() + 3 * y * whole.width;
-    out.rgb.insert(out.rgb.end(), row, row + 3 * crop.width);
-  }
-  return out;
-}
-
 std::vector<SegmentJob> golden_photos() {
   std::vector<SegmentJob> photos;
-  for (const Crop& crop : kCrops) photos.emplace_back(small_case(crop.name), cropped(crop));
+  for (const Crop& crop : kCrops) {
+    const Case c = small_case(crop.name);
+    photos.emplace_back(c, corner_of(npy::read_ppm(c.folder + "/photo.ppm"), crop.width, crop.height));
+  }
   return photos;
 }
 

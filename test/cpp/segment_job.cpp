@@ -6,6 +6,15 @@
 
 using namespace clip_es;
 
+npy::Photo corner_of(const npy::Photo& whole, int64_t width, int64_t height) {
+  npy::Photo corner{width, height, {}};
+  for (int64_t y = 0; y < height; ++y) {
+    const auto row = whole.rgb.begin() + 3 * y * whole.width;
+    corner.rgb.insert(corner.rgb.end(), row, row + 3 * width);
+  }
+  return corner;
+}
+
 Case small_case(const std::string& name) { return {name, options().golden + "/small/" + name, options().golden + kSmallModel}; }
 
 bool is_untouched(std::span<const float> values) {

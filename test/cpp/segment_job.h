@@ -11,6 +11,9 @@
 constexpr float kUntouched = -7;
 constexpr uint8_t kUntouchedLabel = 250;
 
+// The upper left corner of a photo: the emulated GPU is slow.
+npy::Photo corner_of(const npy::Photo&, int64_t width, int64_t height);
+
 // A photo of GOLDEN/small. Its model is GOLDEN/vit-small-random.pt.
 Case small_case(const std::string& name);
 

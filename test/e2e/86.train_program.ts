@@ -1,17 +1,19 @@
 // `clip-es train` and `predict` with the real training program: a run that is killed, masks that do not fit, and what a network finds.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { missingParts } from '../../cli/src/train/build.js'
 import { encodeMask, readMask } from '../../ts/photos/mask_png.js'
 import { testIf } from '../test_if.js'
-import type { Workplace } from './support.js'
+import { root, type Workplace } from './support.js'
 import { trainPlace, validation } from './train_place.js'
 
 const count = 4
 const missing = missingParts()
 const trainTest = testIf(!missing.length, `the real training program: this machine lacks ${missing.join('; ')}`)
-const own = process.env.CLIP_ES_TRAIN_PROGRAM // the tester's, which is built already
+const built = join(root, 'build-train/clip_es_train') // by the suite train; 84.training_docs.ts tests the build on the first use
+const own = process.env.CLIP_ES_TRAIN_PROGRAM ?? (existsSync(built) ? built : undefined)
 let place: Workplace
 test.before(async () => {
   if (missing.length) return

@@ -61,7 +61,7 @@ export async function findWork(recipe: Recipe, found: PackedDataset, store: Resu
   }
 }
 
-/** Those of a list's photos that have no results of these settings. */
+/** The photos of a list that have no results of these settings. */
 export async function leftOf(
   photos: PhotoList,
   among: Bits,

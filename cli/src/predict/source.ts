@@ -44,7 +44,7 @@ function withoutLabels(options: PredictOptions): PredictOptions {
   return knownLabels ? options : { ...options, labels: 'auto' }
 }
 
-/** Photos by arguments. Those of a folder have the ids that a data set of this folder has. */
+/** The photos that arguments name. A photo of a folder has the id that it has in a data set of this folder. */
 async function photosOf(args: readonly string[], { out, knownLabels }: PredictOptions): Promise<Found> {
   if (knownLabels) throw new UsageError('predict: --known-labels needs a data set: --voc, --coco, or --folder with --labels')
   const dataset: Dataset = { items: [], failures: [], notes: [] }

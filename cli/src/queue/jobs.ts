@@ -22,7 +22,7 @@ export interface Group {
   first: number
   /** Every photo of the group, also those that are done: they make the job's id. */
   all: readonly DatasetItem[]
-  /** The places in the group of those that are left to do. */
+  /** Which photos of the group are left to do: their places in it. */
   left: readonly number[]
 }
 

@@ -1,10 +1,17 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Piscina } from 'piscina'
+import type { ServiceResult } from '../service/service.js'
 import type * as work from './work.js'
 
 type Work = typeof work
 type Name = keyof Work
+
+/** A result without its largest part, which only overlays need: what a thread gets is copied. */
+export const withoutPixels = (result: ServiceResult): ServiceResult => ({
+  ...result,
+  photo: { ...result.photo, data: Buffer.alloc(0) },
+})
 
 /** Threads that make answers: see work.ts. They start when they are needed. */
 export class AnswerThreads {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { answerOf, formatOf } from '../answers/answer.js'
+import { withoutPixels } from '../answers/threads.js'
 import { signalOf } from '../request/call.js'
 import { type Asked, readQuestion } from '../request/question.js'
 import { readTexts } from '../request/read_texts.js'
@@ -29,11 +30,10 @@ export async function sendResult(
   { format, shapes }: Asked['answer'],
   result: ServiceResult,
 ): Promise<FastifyReply> {
-  const withoutPixels = { ...result, photo: { ...result.photo, data: Buffer.alloc(0) } }
   const { type, body } =
     format === 'mask' || format === 'raw' // these need no thread: sharp has its own
       ? await answerOf(result, format, shapes)
-      : await threads.run('answer', { result: format === 'overlay' ? result : withoutPixels, format, shapes })
+      : await threads.run('answer', { result: format === 'overlay' ? result : withoutPixels(result), format, shapes })
   return reply.type(type).send(typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength))
 }
 

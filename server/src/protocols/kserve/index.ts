@@ -1,5 +1,6 @@
 import { packageVersion, show } from 'clip-es/support'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { withoutPixels } from '../../answers/threads.js'
 import { ServerError } from '../../errors.js'
 import { readBody } from '../../request/body.js'
 import { signalOf } from '../../request/call.js'
@@ -39,7 +40,7 @@ function prepare(app: FastifyInstance, { service }: ProtocolOptions): void {
 async function answerOf(result: ServiceResult, { id, outputs }: InferRequest, { threads }: Service): Promise<InferAnswer> {
   if (outputs.every(({ binary }) => binary)) return inferAnswer(result, { id, outputs })
   checkJsonOutputs(result, outputs)
-  return await threads.run('infer', { result, request: { id, outputs } })
+  return await threads.run('infer', { result: withoutPixels(result), request: { id, outputs } })
 }
 
 /** The open inference protocol (KServe's V2) with the extension for binary tensor data. */
