@@ -1,6 +1,6 @@
 // What goes wrong with workers: each time every photo gets the same mask as by one process.
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test as always } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,11 +24,13 @@ always.after(() => place.remove())
 /** After some photos, but not all. */
 const inTheMiddle = /\(([5-9]|[1-4]\d)\/96, /
 
-test('a worker that is killed: its job goes elsewhere', async () => {
+test('a worker that is killed: its job goes elsewhere, and its unfinished file is removed', async () => {
   const victim = place.worker()
   const producer = place.producer('worker')
   await producer.says(inTheMiddle)
   await victim.kill()
+  const [partial] = readdirSync(place.path('worker')).filter((name) => name.startsWith('.partial-queue-'))
+  writeFileSync(place.path('worker', partial as string, 'half.tmp'), 'a part of a mask')
   place.worker()
   assert.is(await producer.ended, 0, producer.output)
   place.assertSame('worker', 'local')

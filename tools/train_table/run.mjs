@@ -1,15 +1,16 @@
 // node tools/train_table/run.mjs [--work DIR] [--jobs N] [--iterations N] [--seeds N] …: see the options below
 //
-// Does the confidence-guided loss help? Draws pictures with ground truth, makes pseudo masks of them by the engine, trains the small network with
-// and without the loss, and prints a table of mIoU on held-out scenes. Every step whose result is in the work folder is skipped, so the same
-// command goes on after an interruption. It needs what tools/demo-model/run.sh and clip-es train need, and a built checkout (npm run build).
+// Does the confidence-guided loss help? Draws pictures with ground truth, makes pseudo masks of them by the engine, trains initial weights with
+// pictures of other classes, then the small network with and without the loss, and prints a table of mIoU on held-out scenes. Every step whose
+// result is in the work folder is skipped, so the same command goes on after an interruption. It needs what tools/demo-model/run.sh and
+// clip-es train need, and a built checkout (npm run build).
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { heldOut, makeData } from './data.mjs'
 import { keptPixels } from './pixels.mjs'
 import { inParallel } from './processes.mjs'
-import { pseudoMasks, runOne, variants } from './runs.mjs'
+import { initialWeights, pseudoMasks, runOne, variants } from './runs.mjs'
 import { miouTable, pixelTable } from './table.mjs'
 
 const { values: given } = parseArgs({
@@ -18,6 +19,7 @@ const { values: given } = parseArgs({
     pictures: { type: 'string', default: '1500' },
     tests: { type: 'string', default: '120' },
     iterations: { type: 'string', default: '1500' },
+    'initial-iterations': { type: 'string', default: '6000' }, // of the initial weights
     batch: { type: 'string', default: '4' },
     crop: { type: 'string', default: '73' },
     scales: { type: 'string', default: '0.2,0.3' },
@@ -42,10 +44,13 @@ for (const set of heldOut) pseudo[set] = await pseudoMasks(work, set)
 const kept = await keptPixels(work)
 say(`pseudo masks of the training: ${(await pseudoMasks(work, 'train')).toFixed(1)} % mIoU\n\n${pixelTable(kept)}\n`)
 
+const initial = await initialWeights(work, { ...given, initialIterations: given['initial-iterations'] })
+say('initial weights: done')
+
 const tasks = Array.from({ length: Number(given.seeds) }, (_, i) => variants.map((variant) => ({ variant, seed: i + 1 }))).flat()
 const results = []
 await inParallel(tasks, Number(given.jobs), async ({ variant, seed }) => {
-  const result = await runOne(work, variant, seed, given)
+  const result = await runOne(work, variant, seed, initial, given)
   results.push(result)
   const mious = heldOut.map((set) => `${set} ${result.miou[set].toFixed(1)}`).join(', ')
   say(`${variant.name}, seed ${seed}: ${mious} % mIoU (trained in ${result.seconds.toFixed(0)} s)`)

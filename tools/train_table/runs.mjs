@@ -1,5 +1,5 @@
-// The runs of the table: the same network, pictures and settings; only the masks and what their confidence does differ. Small scales and few
-// iterations keep a run within minutes. The loss is balanced in all runs: from nothing, a network otherwise sees little but background for long.
+// The runs of the table: the same network, initial weights, pictures and settings; only the masks and what their confidence does differ. Small
+// scales and few iterations keep a run within minutes. The loss is balanced in all runs: a network otherwise sees little but background for long.
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { heldOut, masksOf, photosOf, truthOf } from './data.mjs'
@@ -31,29 +31,40 @@ async function miouOf(results, truth) {
 /** mIoU of the pseudo masks of a set. */
 export const pseudoMasks = (work, set) => miouOf(masksOf(work, set), truthOf(work, set))
 
+/** What all trainings have in common. */
+const common = ({ batch, crop, scales, rate, test }, iterations, seed, threads) =>
+  [
+    ...['--iterations', iterations, '--checkpoint-every', iterations, '--batch', batch, '--crop', crop, '--scales', scales],
+    ...['--learning-rate', rate, '--seed', seed, '--threads', threads, '--test-scales', test, '--balanced', '--device', 'cpu'],
+  ].map(String)
+
+/**
+ * Trains the initial weights of all runs with the ground truth of scenes of other classes, as ImageNet's weights come from other pictures.
+ * @returns their file
+ */
+export async function initialWeights(work, { initialIterations, jobs, ...options }) {
+  const folder = join(work, 'runs/initial')
+  const file = join(folder, 'best.safetensors')
+  const threads = jobs * options.threads // nothing else runs yet
+  if (!existsSync(file)) {
+    const masks = ['--masks', truthOf(work, 'other'), '--confidence', 'off']
+    await clipEs(['train', masksOf(work, 'other'), '-o', folder, ...common(options, initialIterations, 0, threads), ...masks])
+  }
+  return file
+}
+
 /**
  * Trains, and compares the masks of the held-out sets with the truth. A run that is finished is not repeated.
  * @returns mIoU by set, and the seconds of the training
  */
-export async function runOne(work, variant, seed, { iterations, batch, crop, scales, rate, test, threads }) {
+export async function runOne(work, variant, seed, initial, options) {
   const folder = join(work, 'runs', `${variant.name}-${seed}`)
   const figures = join(folder, 'figures.json')
-  const how = ['--iterations', iterations, '--batch', batch, '--crop', crop, '--scales', scales, '--learning-rate', rate]
-  const settings = [
-    ...how,
-    '--seed',
-    seed,
-    '--threads',
-    threads,
-    '--checkpoint-every',
-    iterations,
-    '--test-scales',
-    test,
-    '--balanced',
-  ].map(String)
+  const { iterations, threads } = options
+  const settings = [...common(options, iterations, seed, threads), '--weights', initial]
   if (existsSync(figures) && readJson(figures).settings === settings.join(' ')) return readJson(figures)
   const began = performance.now()
-  await clipEs(['train', masksOf(work, 'train'), '-o', folder, ...settings, ...variant.train(work), '--device', 'cpu'])
+  await clipEs(['train', masksOf(work, 'train'), '-o', folder, ...settings, ...variant.train(work)])
   const seconds = (performance.now() - began) / 1000
   const miou = {}
   for (const set of heldOut) {

@@ -29,7 +29,7 @@ export async function worker(options: WorkerOptions): Promise<boolean> {
   const counts = new Counts(workerId())
   const keys = new Keys(options.name)
   const server = options.metrics && (await serveMetrics(options.metrics, counts, redis))
-  const silence = beat(redis, keys, counts)
+  const silence = beat(redis, keys, counts, 1000 * options.stalledAfter)
   say(`worker ${counts.id} looks for photos in the queue '${options.name}' at ${shownUrl(options.url)}`)
   try {
     return await new Loop(redis, keys, counts, options, signal).run()

@@ -4,7 +4,7 @@ import { packageVersion } from 'clip-es/support'
 import type { Redis } from 'ioredis'
 import type { PhotoOutcome } from '../queue/jobs.js'
 import type { Address } from '../queue/options.js'
-import { heartbeat, type Keys, shortLife } from '../queue/runs.js'
+import { type Keys, shortLife } from '../queue/runs.js'
 
 /** What a worker says of itself to `clip-es queue status`. */
 export interface WorkerState {
@@ -72,20 +72,26 @@ export class Counts {
   }
 }
 
-/** Tells Redis every few seconds that this worker is there. Returns what ends it. */
-export function beat(redis: Redis, keys: Keys, counts: Counts): () => void {
+/**
+ * Tells Redis every few seconds that this worker is there. Returns what ends it.
+ *
+ * @param stalledAfter milliseconds after which another worker takes the job of one that was killed. Redis forgets the killed one before, so that
+ * the producer removes its unfinished file at the end, however soon that is
+ */
+export function beat(redis: Redis, keys: Keys, counts: Counts, stalledAfter: number): () => void {
+  const life = Math.min(shortLife, stalledAfter / 2)
   const say = () => {
     if (redis.status !== 'ready') return // it would be told late
     const { id } = counts
     redis
       .multi()
       .sadd(keys.workers, id)
-      .set(keys.worker(id), JSON.stringify(counts.state), 'PX', shortLife)
+      .set(keys.worker(id), JSON.stringify(counts.state), 'PX', life)
       .exec()
       .catch(() => undefined)
   }
   say()
-  const timer = setInterval(say, heartbeat)
+  const timer = setInterval(say, life / 4)
   return () => {
     clearInterval(timer)
     if (redis.status === 'ready')
