@@ -15,8 +15,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools/golden"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools/golden"))  # in front: both folders have a closed_form.py
 import clip_es
 import closed_form
 import peer

@@ -56,7 +56,7 @@ export async function cvatRoutes(app: FastifyInstance, { service }: ProtocolOpti
     const question = questionOf(service, 'cvat', given, texts, { labels: 'auto', ...limit })
     const photo = decodePhoto('image', image, service)
     const result = await service.segment({ ...question, photo, signal: signalOf(request) })
-    const json = await service.threads.run('cvat', { ...maskOf(result), options: shapes })
+    const json = await service.threads.run('cvat', { ...maskOf(result), options: shapes }, signalOf(request))
     return reply.type('application/json').send(json)
   })
 }
