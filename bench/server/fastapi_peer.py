@@ -25,13 +25,13 @@ archive, threads, port, labels = sys.argv[1], *map(int, sys.argv[2:5])
 weights = clip_es.load(archive)
 texts = peer.texts(labels, weights["visual.proj"].shape[1])
 torch.set_num_threads(threads)
-torch.set_flush_denormal(True)
 one_at_a_time = threading.Lock()  # PyTorch uses all threads for one photo; several at a time are slower
 app = FastAPI()
 
 
 @torch.no_grad()
 def mask_of(image):
+    torch.set_flush_denormal(True)  # of the thread that computes
     x, attentions, grid = clip_es.encode_image(weights, clip_es.preprocess(image, weights.patch))
     cams, _, last = closed_form.softmax_gradcam(weights, x, texts, labels)
     cams = torch.stack([clip_es.normalise_cam(cam.reshape(grid)) for cam in cams])

@@ -163,6 +163,7 @@ test('an unknown option names the nearest known one; wrong values are told as th
     ['classes=cat,,dog', "classes is 'cat,,dog'. A word is missing before or after a comma."],
     ['classes=cat,dog&refine=true&refine=false', 'refine is given 2 times; give it once'],
     ['classes=cat,dog&crf={"round":1}', "segment(): crf: unknown option 'round'; did you mean 'rounds'?"],
+    ['classes={"synonyms":["cat"]}', "segment(): classes[0] lacks 'name'; add it"],
     ['labels=cat', 'classes is missing: name what to look for'],
   ] as const) {
     const { code, detail } = await problem(await post(server, `/v1/segment?${encodeURI(query)}`, photo), 400)

@@ -32,7 +32,10 @@ test('a thread without the memory for an answer: an error for this one, and anot
   const { problem, sceneFile, postJson } = await support
   const photo = await sharp(sceneFile('scene01')).resize(2400, 1800, { fit: 'fill' }).jpeg().toBuffer()
   limits = { maxOldGenerationSizeMb: 20 }
-  const answer = await postJson(server, '/cvat?labels=panda,television', { image: photo.toString('base64'), classes: ['panda', 'television'] })
+  const answer = await postJson(server, '/cvat?labels=panda,television', {
+    image: photo.toString('base64'),
+    classes: ['panda', 'television'],
+  })
   limits = undefined
   const { requestId } = await problem(answer, 500)
   assert.ok(requestId, 'the log says more')

@@ -24,7 +24,7 @@ function split(name: string, text: string): string[] {
 
 function list(name: string, texts: readonly string[]): unknown[] {
   const [only] = texts
-  if (texts.length === 1 && only !== undefined && isJson(only)) return json(name, only) as unknown[]
+  if (texts.length === 1 && only !== undefined && isJson(only)) return [json(name, only)].flat(1)
   return texts.flatMap((text) => split(name, text))
 }
 
