@@ -1,16 +1,17 @@
 // node scripts/test_arm64.mjs [BUILD]: runs a selection of the C++ tests for arm64 Linux in the emulator qemu at every CPU level, on a CPU with
 // all instructions and on an old one, and counts the instructions of the inner loops. Prints `C++ tests: N passed, …` for each run.
-// Builds them with the compiler of the prebuild, in its folder, so that what is tested is what is shipped. With BUILD, tests that another
-// compiler has built there: see cmake/linux-arm64.cmake. Packages: g++-aarch64-linux-gnu (its C library and objdump), qemu-user-static.
-// Without them it prints `skipped: …` and ends with status 0.
+// Builds them with the compiler of the prebuild, so that what is tested is what is shipped; with ccache the prebuild and these share most of the
+// work. With BUILD, takes tests that another compiler has built there: see cmake/linux-arm64.cmake. Needs Debian's packages
+// g++-aarch64-linux-gnu (for its C library and objdump) and qemu-user-static; without them it prints `skipped: …` and ends with status 0.
 import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { folderOf, nameOf, targets } from './prebuild/targets.mjs'
+import { installZig, zigTools } from './prebuild/zig.mjs'
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
 const target = targets.find((one) => nameOf(one) === 'linux-arm64')
-const build = process.argv[2] ?? join(folderOf(target), 'build')
+const build = process.argv[2] ?? join(folderOf(target), 'tests')
 const emulator = 'qemu-aarch64-static'
 
 /** The kernels against their twins. The kernels' tests run all levels of the CPU by themselves. */
@@ -40,12 +41,13 @@ function start(command, args, env = {}) {
   return status === 0
 }
 
-/** After the prebuild, whose objects it uses. */
 function compile() {
+  installZig()
+  const options = ['-DCLIP_ES_WERROR=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
   const tests = `-DCLIP_ES_TESTS=${[...kernels, ...engine].join(';')}` // these build in half the time of all
+  const compiler = zigTools(target, join(folderOf(target), 'tools'))
   return (
-    start(process.execPath, ['scripts/prebuild_all.mjs', nameOf(target)]) &&
-    start('cmake', ['-S', '.', '-B', build, '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING', tests]) &&
+    start('cmake', ['-S', '.', '-B', build, '-G', 'Ninja', ...options, tests, ...compiler]) &&
     start('cmake', ['--build', build, '--target', 'clip_es_test'])
   )
 }
