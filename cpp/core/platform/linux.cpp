@@ -25,8 +25,8 @@ namespace {
 
 constexpr int kLowerPriority = 5;  // steps of "nice": about a third of the CPU time of a thread with the usual priority
 
-// Since Linux 6.12 a thread that wakes up interrupts one whose slice is longer than its own. The usual slice is at most 3 ms. A much longer one
-// would let these threads keep a core for as long. Older systems ignore it.
+// Since Linux 6.12 a thread that wakes up interrupts one whose slice is longer than its own. The usual slice is at most 3 ms. A much longer
+// one would let these threads keep a core for as long. Older systems ignore it.
 constexpr uint64_t kLongSlice = 5'000'000;  // nanoseconds
 
 // What the system call sched_setattr reads: struct sched_attr in its first version.
