@@ -100,5 +100,7 @@ for (const loop of bad)
   )
 if (loops.length !== expected) console.error(`${build} has ${loops.length} loops instead of ${expected}`)
 else if (bad.length === 0)
-  console.log(`each of the ${rows} x ${columns} tiles loads every operand once; ${loops.filter(({ stack }) => stack === 0).length} of ${loops.length} loops use no stack`)
+  console.log(
+    `each of the ${rows} x ${columns} tiles loads every operand once; ${loops.filter(({ stack }) => stack === 0).length} of ${loops.length} loops use no stack`,
+  )
 process.exitCode = bad.length === 0 && loops.length === expected ? 0 : 1
