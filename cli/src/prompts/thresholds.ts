@@ -55,19 +55,23 @@ function count(curve: Curve, presence: number, isThere: boolean, weight: 1 | -1)
   }
 }
 
-/** The threshold with the largest F1; of equal ones the nearest to the default. Undefined if no photo has the class. */
+/** Thresholds whose F1 is lower than the largest one by at most this are taken for equally good. */
+const tolerance = 0.01
+
+const fromDefault = (threshold: number): number => Math.abs(threshold - defaults.labelThreshold)
+
+/** Of the thresholds with about the largest F1 the nearest to the default. Undefined if no photo has the class. */
 function bestThreshold(own: Curve, all: Curve): number | undefined {
   if (own.there === 0) return undefined
   const weight = weightOfAll / all.there
-  let best: { threshold: number; f1: number } = { threshold: defaults.labelThreshold, f1: -1 }
-  for (const [i, threshold] of thresholds.entries()) {
+  const f1 = thresholds.map((_, i) => {
     const hits = (own.hits[i] as number) + weight * (all.hits[i] as number)
     const found = (own.found[i] as number) + weight * (all.found[i] as number)
-    const f1 = (2 * hits) / (found + own.there + weightOfAll)
-    const nearer = Math.abs(threshold - defaults.labelThreshold) < Math.abs(best.threshold - defaults.labelThreshold)
-    if (f1 > best.f1 || (f1 === best.f1 && nearer)) best = { threshold, f1 }
-  }
-  return best.threshold
+    return (2 * hits) / (found + own.there + weightOfAll)
+  })
+  const least = Math.max(...f1) - tolerance
+  const good = thresholds.filter((_, i) => (f1[i] as number) >= least)
+  return good.reduce((best, threshold) => (fromDefault(threshold) < fromDefault(best) ? threshold : best))
 }
 
 function judge(counts: Counts, isFound: boolean, isThere: boolean): void {
