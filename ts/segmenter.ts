@@ -134,9 +134,9 @@ export class Segmenter {
       embedding,
     )
     const end = rows.length * embedding
-    const { names, background, droppedBackground, templates, fusion } = plan
+    const { names, background, droppedBackground, templates, fusion, labelThresholds } = plan
     return ClassSet.create({
-      ...{ names, background, droppedBackground, templates, fusion, firstRow, embedding },
+      ...{ names, background, droppedBackground, templates, fusion, labelThresholds, firstRow, embedding },
       fingerprint: this.model.fingerprint,
       rows: means.subarray(0, end),
       backgroundRows: means.subarray(end),

@@ -15,6 +15,7 @@ const pages = [
   'docs/api.md',
   'docs/crf.md',
   'docs/maps.md',
+  'docs/words.md',
   'docs/errors.md',
   'docs/models.md',
   'docs/datasets.md',

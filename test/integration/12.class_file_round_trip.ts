@@ -186,6 +186,9 @@ test('a header that does not fit the arrays is refused', async () => {
     [(h) => Object.assign(h.__metadata__, { names: '{"length":3}' }), 'names'],
     [(h) => Object.assign(h.__metadata__, { background: '["sky"]' }), 'background'],
     [(h) => Object.assign(h.__metadata__, { fusion: 'mean' }), "'mean'"],
+    [(h) => Object.assign(h.__metadata__, { label_thresholds: '[0.2,null]' }), 'label_thresholds'],
+    [(h) => Object.assign(h.__metadata__, { label_thresholds: '[0.2,null,1.5]' }), 'label_thresholds'],
+    [(h) => Object.assign(h.__metadata__, { label_thresholds: '0.2' }), 'label_thresholds'],
     [(h) => Object.assign(h.__metadata__, { format: 'clip-es class set 2' }), "'clip-es class set 2'"],
     [(h) => Reflect.deleteProperty(h, '__metadata__'), 'format'],
   ]

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { textProbabilities, textProbabilitiesInTurns } from '../../ts/classes/text_scores.js'
@@ -6,7 +7,7 @@ import type { ClassSet, ImageData, Segmenter, SegmentResult } from '../../ts/ind
 import { cropToPatches } from '../../ts/labels/crop.js'
 import { classBox, largestInBox, largestValues, smoothPatches } from '../../ts/labels/patches.js'
 import { resize } from '../../ts/labels/resize.js'
-import { load, reasonOf, rejects, type Scene, scene } from './support.js'
+import { load, reasonOf, rejects, type Scene, scene, temporaryFolder } from './support.js'
 
 const near = (found: Float64Array, wanted: readonly number[]) => {
   assert.is(found.length, wanted.length)
@@ -209,6 +210,29 @@ test('a class is found if its score reaches the threshold, and 0 finds every cla
       names.filter((_, c) => (presence[c] as number) >= labelThreshold),
     )
   }
+})
+
+test('a class has its own threshold, else the default, and the option replaces both', async () => {
+  using encoded = await segmenter.encode(photo)
+  const { labels: all, presence } = await encoded.segment(classes, { ...auto, labelThreshold: 0 })
+  const bus = presence?.[all.indexOf('bus')] as number
+  const encode = (labelThreshold: number) =>
+    segmenter.encodeClasses(['cat', { name: 'bus', labelThreshold }, 'key', 'soccer ball'], { background: photo.background })
+  const strict = await encode(Math.min(1, bus + 0.01))
+  assert.equal((await encoded.segment(strict, auto)).labels, ['soccer ball'])
+  assert.equal((await encoded.segment(strict, { ...auto, labelThreshold: 0.15 })).labels, ['bus', 'soccer ball'])
+  assert.equal((await encoded.segment(await encode(bus - 0.01), auto)).labels, ['bus', 'soccer ball'])
+  const file = join(temporaryFolder(), 'strict.safetensors')
+  await strict.save(file)
+  const loaded = await segmenter.loadClasses(file)
+  assert.equal((await encoded.segment(loaded, auto)).labels, ['soccer ball'])
+  for (const labelThreshold of [-0.1, 1.1, Number.NaN, '0.2'])
+    await rejects(
+      segmenter.encodeClasses([{ name: 'bus', labelThreshold } as never]),
+      'ERR_INVALID_ARG',
+      'classes[0].labelThreshold is',
+      'a number from 0 to 1',
+    )
 })
 
 test('one place in the queue is enough, because the crops of a call wait for room', async () => {

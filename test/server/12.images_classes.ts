@@ -115,6 +115,21 @@ test('class sets are stored, listed, used by name and deleted', async () => {
   assert.match(unknown.detail, "did you mean 'emoji'?")
 })
 
+test("the thresholds of a class set are obeyed by labels 'auto', and sets that differ only in them are told apart", async () => {
+  const found = async (labelThreshold: number, query = '') => {
+    const classes = labels.map((name) => (name === 'panda' ? { name, labelThreshold } : name))
+    const set = { name: 'own', classes, background: ['wall', 'ground'] }
+    assert.is((await postJson(server, '/v1/classes', set)).status, 201)
+    const answer = await post(server, `/v1/segment?classes=own&labels=auto&format=json${query}`, photo)
+    return ((await answer.json()) as SegmentAnswer).labels.map(({ name }) => name)
+  }
+  assert.ok((await found(0)).includes('panda'))
+  assert.not((await found(1)).includes('panda'))
+  assert.ok((await found(1, '&labelThreshold=0')).includes('panda'))
+  const wrong = { name: 'own', classes: [{ name: 'panda', labelThreshold: 2 }] }
+  assert.match((await problem(await postJson(server, '/v1/classes', wrong), 400)).detail, 'labelThreshold is 2')
+})
+
 test('a class set that is wrong, or comes with the server, is refused', async () => {
   for (const [set, message] of [
     [{ name: 'a b', classes: ['cat'] }, "name is 'a b'"],

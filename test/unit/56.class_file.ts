@@ -31,7 +31,7 @@ test('a file with every key is read unchanged', () => {
     background: ['grass', 'sky'],
     classes: [
       { name: 'cat', synonyms: ['cat', 'kitten'], colour: '#Ff8000' },
-      { name: 'dog', colour: '#f80' },
+      { name: 'dog', colour: '#f80', labelThreshold: 0.25 },
     ],
   }
   assert.equal(parseClassFile(JSON.stringify(value, null, 2), 'pets.json'), value)
@@ -64,7 +64,7 @@ test('an unknown key is refused with the nearest known one', () => {
   )
   refused(
     file('[{"name":"cat",\n"color":"#ff0000"}]'),
-    'line 3: classes[0].color is not known (did you mean colour?); known here: name, synonyms, colour',
+    'line 3: classes[0].color is not known (did you mean colour?); known here: name, synonyms, colour, labelThreshold',
   )
   refused(
     file('[{"name":"cat"}]', '"toString": 1'),
@@ -173,6 +173,18 @@ test('an unknown fusion and a threshold out of range are refused', () => {
       `line 3: boxThreshold is ${value}; it must be a number from 0 to below 1`,
     )
   }
+})
+
+test('a label threshold is a number from 0 to 1', () => {
+  for (const value of [0, 0.15, 1]) {
+    const { classes } = parseClassFile(file(`[{"name":"cat","labelThreshold":${value}}]`), 'pets.json')
+    assert.is(classes[0]?.labelThreshold, value)
+  }
+  for (const value of ['-0.1', '1.5', '"0.4"', 'null'])
+    refused(
+      file(`[{"name":"cat","labelThreshold":${value}}]`),
+      `line 2: classes[0].labelThreshold is ${value}; it must be a number from 0 to 1`,
+    )
 })
 
 test('the error for a long value shows its beginning', () => {

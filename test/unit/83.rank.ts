@@ -18,7 +18,7 @@ function fakeSegmenter() {
     const rows = (of: readonly string[]) => Float32Array.from(of.flatMap((word) => vectors[word] as [number, number]))
     return ClassSet.create({
       ...{ names: words, background, droppedBackground: [], templates: ['a {}.'], fusion: 'sentence', fingerprint: '' },
-      ...{ embedding: 2, rows: rows(words), backgroundRows: rows(background) },
+      ...{ embedding: 2, rows: rows(words), backgroundRows: rows(background), labelThresholds: words.map(() => undefined) },
       firstRow: Int32Array.from({ length: words.length + 1 }, (_, i) => i),
     })
   }
@@ -30,6 +30,7 @@ const parts = (segmenter: Segmenter, softmax: RankParts['softmax']): RankParts =
   segmenter,
   file: { classes: [{ name: 'cat' }, { name: 'dog' }] },
   photos: new Map([[photo([0, 1]), { image: Float32Array.of(1, 0), logitScale: 1 }]]),
+  by: 'sharpness',
   softmax,
   signal: new AbortController().signal,
 })

@@ -1,10 +1,11 @@
-// node --import tsx tools/auto_labels/measure.ts SET [--only WORD]
+// node --import tsx tools/auto_labels/measure.ts SET [--only WORD] [--class-file FILE]
 // Compares ways to segment on a data set that tools/demo-model/run.sh --set drew: with given labels, with found labels, and with none.
 // Prints mIoU, boundary IoU, pixel accuracy, the labels found, CPU time and memory. Every way runs in a process of its own, in float32 with
-// one thread and the CRF, so that the peak of its memory is its own.
+// one thread and the CRF, so that the peak of its memory is its own. --class-file names other words or thresholds for the same classes.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import { Evaluator } from '../../cli/src/eval/evaluation.js'
 import {
   type ClassSet,
@@ -87,8 +88,8 @@ async function askedLabels(
   return right.length ? right : given.slice(0, 1) // a call needs a label; this favours the way a little
 }
 
-async function measure(set: string, way: Way): Promise<Figures> {
-  const { classes: specs, ...encoding } = readClassFile(join(__dirname, '../../models/emoji-classes.json'))
+async function measure(set: string, way: Way, classFile: string): Promise<Figures> {
+  const { classes: specs, ...encoding } = readClassFile(classFile)
   const { template, fusion, background } = encoding
   const segmenter = await Segmenter.load({ threads: 1, precision: 'float32' })
   const classes = await segmenter.encodeClasses(specs, { template, fusion, background })
@@ -117,8 +118,8 @@ async function measure(set: string, way: Way): Promise<Figures> {
 }
 
 /** In a process of its own. */
-function measureApart(set: string, index: number): Figures {
-  const args = ['--no-warnings', '--import', 'tsx', __filename, set, '--way', String(index)]
+function measureApart(set: string, index: number, classFile: string): Figures {
+  const args = ['--no-warnings', '--import', 'tsx', __filename, set, '--way', String(index), '--class-file', classFile]
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: join(__dirname, '../..') })
   if (status !== 0) throw new Error(`${nameOf(ways[index] as Way)} failed: ${stderr}`)
   return JSON.parse(stdout) as Figures
@@ -131,17 +132,24 @@ function row({ miou, boundary, accuracy, precision, recall, time, memory }: Figu
   return [...percent, time.toFixed(0), memory.toFixed(0)]
 }
 
-async function main([set = '', option, value]: string[]): Promise<void> {
+async function main(args: string[]): Promise<void> {
+  const { positionals, values } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { only: { type: 'string', default: '' }, 'class-file': { type: 'string' }, way: { type: 'string' } },
+  })
+  const set = resolve(positionals[0] ?? '')
+  const classFile = resolve(values['class-file'] ?? join(__dirname, '../../models/emoji-classes.json'))
   if (!existsSync(join(set, 'labels.csv')))
     throw new Error(`there is no data set in '${set}'; draw one with tools/demo-model/run.sh --set DIR`)
-  if (option === '--way') return console.log(JSON.stringify(await measure(set, ways[Number(value)] as Way)))
+  if (values.way !== undefined) return console.log(JSON.stringify(await measure(set, ways[Number(values.way)] as Way, classFile)))
   const width = Math.max(...ways.map((way) => nameOf(way).length))
   const line = (name: string, cells: readonly string[]) =>
     console.log(name.padEnd(width) + cells.map((cell) => cell.padStart(10)).join(''))
   console.log(`${photosOf(set).length} photos; precision and recall of the classes that have pixels in the masks; %`)
   line('way', columns)
   for (const [index, way] of ways.entries())
-    if (option !== '--only' || nameOf(way).includes(value ?? '')) line(nameOf(way), row(measureApart(set, index)))
+    if (nameOf(way).includes(values.only)) line(nameOf(way), row(measureApart(set, index, classFile)))
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -1,4 +1,14 @@
-import { checkArray, checkOneOf, checkOptions, checkSignal, checkText, checkUnique, show, wrong } from '../core/check.js'
+import {
+  checkArray,
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+  checkText,
+  checkUnique,
+  show,
+  wrong,
+} from '../core/check.js'
 import { defaults, fusions, mostClasses } from '../core/defaults.js'
 import { invalid } from '../core/errors.js'
 import { checkFile } from '../core/file_argument.js'
@@ -55,6 +65,11 @@ export class ClassSet {
     return { rows: chosen, firstRow: first, background: backgroundRows, values: Uint8Array.from(labels, (label) => label + 1) }
   }
 
+  /** @internal Per class, its own threshold for labels 'auto'. */
+  static labelThresholds(classes: ClassSet): readonly (number | undefined)[] {
+    return classes.#data.labelThresholds
+  }
+
   /** @internal */
   static fingerprint(classes: ClassSet): string {
     return classes.#data.fingerprint
@@ -66,6 +81,8 @@ export interface ClassPlan {
   names: string[]
   /** Per class, the words that stand for it. */
   words: string[][]
+  /** Per class, its own threshold for labels 'auto'. */
+  labelThresholds: (number | undefined)[]
   background: string[]
   droppedBackground: string[]
   templates: string[]
@@ -73,18 +90,26 @@ export interface ClassPlan {
   signal: AbortSignal | undefined
 }
 
-function checkClass(call: string, spec: unknown, index: number): { name: string; synonyms: string[] } {
+interface CheckedClass {
+  name: string
+  synonyms: string[]
+  labelThreshold: number | undefined
+}
+
+function checkClass(call: string, spec: unknown, index: number): CheckedClass {
   const at = `classes[${index}]`
-  if (typeof spec === 'string') return { name: checkText(call, at, spec), synonyms: [spec] }
+  if (typeof spec === 'string') return { name: checkText(call, at, spec), synonyms: [spec], labelThreshold: undefined }
   if (typeof spec !== 'object' || spec === null || Array.isArray(spec))
-    throw wrong(call, at, spec, 'a name or { name, synonyms?, colour? }')
-  const given = checkOptions<ClassEntry>(`${call}: ${at}`, spec as ClassEntry, ['name', 'synonyms', 'colour'])
+    throw wrong(call, at, spec, 'a name or { name, synonyms?, colour?, labelThreshold? }')
+  const given = checkOptions(`${call}: ${at}`, spec as ClassEntry, ['name', 'synonyms', 'colour', 'labelThreshold'])
   const name = checkText(call, `${at}.name`, given.name)
   const synonyms = checkArray(call, `${at}.synonyms`, given.synonyms ?? [name], 1).map((word, i) =>
     checkText(call, `${at}.synonyms[${i}]`, word),
   )
   checkUnique(call, `${at}.synonyms`, synonyms)
-  return { name, synonyms }
+  const { labelThreshold } = given
+  if (labelThreshold !== undefined) checkNumber(call, `${at}.labelThreshold`, labelThreshold, 0, 1)
+  return { name, synonyms, labelThreshold }
 }
 
 function checkReadable(call: string, words: readonly string[]): void {
@@ -126,6 +151,7 @@ export function planClasses(classes: readonly ClassSpec[], options: EncodeClasse
   return {
     names,
     words: specs.map(({ synonyms }) => synonyms),
+    labelThresholds: specs.map(({ labelThreshold }) => labelThreshold),
     background: words.filter((word) => !taken.has(clean(word))),
     droppedBackground: words.filter((word) => taken.has(clean(word))),
     templates: templateList,

@@ -17,4 +17,6 @@ export interface ClassSetData {
   firstRow: Int32Array
   /** M * embedding, unit rows. */
   backgroundRows: Float32Array
+  /** Per class, for labels 'auto'; undefined for classes without a threshold of their own. */
+  labelThresholds: readonly (number | undefined)[]
 }

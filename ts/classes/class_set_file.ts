@@ -15,6 +15,10 @@ interface Entry {
 
 type Header = Record<string, Entry> & { __metadata__?: Record<string, string> }
 
+/** Only files with thresholds have them, as a list with null for a class without one of its own. */
+const thresholdsText = (thresholds: ClassSetData['labelThresholds']): Record<string, string> =>
+  thresholds.some((threshold) => threshold !== undefined) ? { label_thresholds: JSON.stringify(thresholds) } : {}
+
 /** A reader never sees half of the file. */
 export function writeClassSet(file: string, data: ClassSetData): void {
   const { embedding, rows, firstRow, backgroundRows } = data
@@ -39,6 +43,7 @@ export function writeClassSet(file: string, data: ClassSetData): void {
     background: JSON.stringify(data.background),
     dropped_background: JSON.stringify(data.droppedBackground),
     templates: JSON.stringify(data.templates),
+    ...thresholdsText(data.labelThresholds),
   }
   const text = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) })
   const header = Buffer.from(text.padEnd(text.length + ((8 - (Buffer.byteLength(text) % 8)) % 8))) // data start at a multiple of eight
@@ -112,6 +117,15 @@ function parse(bytes: Buffer): ClassSetData {
     require(Array.isArray(list) && list.every((item) => typeof item === 'string'), `its ${name} is not a list of texts`)
     return list as string[]
   }
+  const thresholds = (classes: number): (number | undefined)[] => {
+    if (metadata?.label_thresholds === undefined) return Array.from({ length: classes }, () => undefined)
+    const list = JSON.parse(metadata.label_thresholds) as unknown
+    const valid = (value: unknown) => value === null || (typeof value === 'number' && value >= 0 && value <= 1)
+    require(Array.isArray(list) &&
+      list.length === classes &&
+      list.every(valid), 'its label_thresholds are not a number from 0 to 1, or null, for each class')
+    return (list as (number | null)[]).map((value) => value ?? undefined)
+  }
   const rows = array('rows', 'F32', 2)
   const background = array('background', 'F32', 2)
   const firstRow = array('first_row', 'I32', 1).integers
@@ -135,5 +149,6 @@ function parse(bytes: Buffer): ClassSetData {
     rows: rows.floats,
     firstRow,
     backgroundRows: background.floats,
+    labelThresholds: thresholds(names.length),
   }
 }

@@ -116,6 +116,8 @@ export interface ClassEntry {
   readonly synonyms?: readonly string[]
   /** `#rrggbb` or `#rgb`, in palettes and overlays. */
   readonly colour?: string
+  /** For labels 'auto': the class is found if its presence is at least this, from 0 to 1. Default `defaults.labelThreshold`. */
+  readonly labelThreshold?: number
 }
 
 /** What `--class-file` reads: the classes, and what else the user wants to keep with them. */
@@ -223,7 +225,7 @@ export interface SegmentOptions {
    * for each photo which classes are there, maybe none; the class set needs background words.
    */
   labels?: readonly (string | number)[] | 'auto'
-  /** For labels 'auto': a class is found whose presence is at least this, from 0 to 1. Default 0.15. */
+  /** For labels 'auto': a class is found if its presence is at least this, from 0 to 1. Default: each class's own, else 0.15. */
   labelThreshold?: number
   /**
    * How the maps are made. 'gradcam' (default): one map for each label that is known to be there, scaled from 0 to 1. 'similarity' or its

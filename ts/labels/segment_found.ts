@@ -21,7 +21,7 @@ export async function segmentFound(
   const encoded = photo.encoded ?? (await jobs.encode(photo.image, caller))
   try {
     const found = await findPresence(jobs, { ...photo, encoded }, classes, waiting)
-    const labels = [...found.presence.keys()].filter((c) => (found.presence[c] as number) >= options.labelThreshold)
+    const labels = options.labelThresholds.flatMap((threshold, c) => ((found.presence[c] as number) >= threshold ? [c] : []))
     const result = labels.length
       ? await segmentLabels(jobs, { ...photo, encoded }, classes, labels, options, outputs, waiting)
       : nothingFound(photo.image, options, outputs)

@@ -38,6 +38,10 @@ class ClassFileChecker extends JsonChecker {
     if (!(node.type === 'number' && node.value >= 0 && node.value < 1)) this.wrong(node, at, 'a number from 0 to below 1')
   }
 
+  labelThreshold: Check = (node, at) => {
+    if (!(node.type === 'number' && node.value >= 0 && node.value <= 1)) this.wrong(node, at, 'a number from 0 to 1')
+  }
+
   colour: Check = (node, at) => {
     try {
       parseColour(node.value)
@@ -85,6 +89,7 @@ class ClassFileChecker extends JsonChecker {
     name: this.string,
     synonyms: this.strings,
     colour: this.colour,
+    labelThreshold: this.labelThreshold,
   }
 
   readonly fileKeys: Readonly<Record<keyof ClassFile, Check>> = {

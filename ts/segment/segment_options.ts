@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import type { ClassSet } from '../classes/class_set.js'
+import { ClassSet } from '../classes/class_set.js'
 import { allocate } from '../core/allocate.js'
 import {
   checkArray,
@@ -31,8 +31,8 @@ const outputParts: readonly OutputPart[] = ['mask', ...resultParts]
 export interface ResolvedSegmentOptions {
   /** 'auto': those that are found. */
   labels: readonly number[] | 'auto'
-  /** For 'auto'. */
-  labelThreshold: number
+  /** For 'auto', per class of the class set. */
+  labelThresholds: readonly number[]
   settings: NativeSettings
   include: ReadonlySet<ResultPart>
   output: NonNullable<SegmentOptions['output']>
@@ -51,11 +51,14 @@ function checkAuto(call: string, classes: ClassSet, output: ResolvedSegmentOptio
   return 'auto'
 }
 
-function resolveThreshold(call: string, threshold: unknown, labels: unknown): number {
-  if (threshold === undefined) return defaults.labelThreshold
+/** An option counts for all classes; without it each class has its own threshold, or the default. */
+function resolveThresholds(call: string, threshold: unknown, labels: unknown, classes: ClassSet): number[] {
+  const own = ClassSet.labelThresholds(classes)
+  if (threshold === undefined) return own.map((value) => value ?? defaults.labelThreshold)
   if (labels !== 'auto')
     throw invalid(`${call}: labelThreshold is ${show(threshold)}, but it is only for labels: 'auto'; leave it out`)
-  return checkNumber(call, 'labelThreshold', threshold, 0, 1)
+  const checked = checkNumber(call, 'labelThreshold', threshold, 0, 1)
+  return own.map(() => checked)
 }
 
 function resolveLabels(call: string, labels: unknown, names: readonly string[]): number[] {
@@ -109,7 +112,7 @@ export function resolveSegmentOptions(
   const asked = checkArray(call, 'include', include, 0).map((part) => checkPart(call, part))
   return {
     labels: given.labels === 'auto' ? checkAuto(call, classes, output) : resolveLabels(call, given.labels, classes.names),
-    labelThreshold: resolveThreshold(call, given.labelThreshold, given.labels),
+    labelThresholds: resolveThresholds(call, given.labelThreshold, given.labels, classes),
     settings: {
       maps: resolveMaps(call, given.maps),
       refine: checkBoolean(call, 'refine', refine),

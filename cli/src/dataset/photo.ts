@@ -78,7 +78,7 @@ export function datasetStages(job: DatasetJob, exchange: Exchange): Stages<Datas
     prepare: (item) => exchange.prepare(item),
     async segment(item) {
       const photo = await exchange.read(item)
-      const asked = item.labels ? { labels: item.labels, labelThreshold: undefined } : {}
+      const asked = item.labels ? { labels: item.labels } : {}
       const result = await segmenter.segment(photo, classes, { ...job.options, ...asked })
       const labels = item.labels ?? result.labels.map((name) => classes.names.indexOf(name))
       return { ...result, photo, result, labels }

@@ -10,6 +10,8 @@ Examples:
   clip-es prompts --voc VOC2012 --split train --model ViT-B-16.pt              # the paper's template and the 80 of ImageNet
   clip-es prompts --folder photos --labels labels.csv --class-file my.json --rank synonyms
   clip-es prompts --coco coco --annotations instances.json --rank templates --templates mine.txt --plot templates.svg
+  clip-es prompts --folder photos --class-file my.json --by entropy                                  # without labels
+  clip-es prompts --folder photos --labels labels.csv --class-file my.json --thresholds --out my-thresholds.json
 
 Sharpness is defined in the paper (arXiv 2212.09506, equation 9): the variance of the probabilities of a photo's labels, divided by
 their mean. Lower is sharper. Only photos with two labels or more count. The embeddings of the photos are stored in a file, so a second
@@ -18,11 +20,25 @@ ranking does not encode the photos again.`
 /** `clip-es prompts`: which words to ask with. */
 export function promptsCommand(): Command {
   const command = new Command('prompts')
-    .description('rank templates, synonyms, fusions or background words by their sharpness on your photos')
+    .description('compare templates, synonyms, fusions or background words on your photos, or calibrate label thresholds')
     .addOption(
       new Option('--rank <what>', 'what to compare')
         .choices(['templates', 'synonyms', 'fusions', 'backgrounds'])
         .default('templates'),
+    )
+    .addOption(
+      new Option(
+        '--by <measure>',
+        'sharpness, of photos with two labels or more; or entropy, of photos without labels (templates only)',
+      )
+        .choices(['sharpness', 'entropy'])
+        .default('sharpness'),
+    )
+    .addOption(
+      new Option(
+        '--thresholds',
+        'do not rank: calibrate the threshold of each class for --labels auto on photos with labels',
+      ).conflicts(['rank', 'by', 'templates', 'withBackground', 'plot', 'cache']),
     )
   addSourceOptions(command.optionsGroup('Which photos:'), { auto: false })
   command
@@ -45,6 +61,7 @@ export function promptsCommand(): Command {
     )
     .optionsGroup('What to write:')
     .option('--plot <file>', 'write a bar chart of the ranking (.svg)')
+    .option('--out <file>', 'with --thresholds: write the class file with the thresholds (.json)')
     .option('--json', 'print one JSON object, and nothing else, to standard output', false)
     .option(
       '--cache <file>',
@@ -55,7 +72,7 @@ export function promptsCommand(): Command {
     .helpOption('-h, --help', 'show this help')
     .addHelpText('after', examples)
     .action(async (options: PromptsOptions) => {
-      const { prompts } = await import('./run.js')
-      if (!(await prompts(options))) process.exitCode = 1
+      const run = options.thresholds ? (await import('./calibrate.js')).calibrateThresholds : (await import('./run.js')).prompts
+      if (!(await run(options))) process.exitCode = 1
     })
 }

@@ -24,13 +24,27 @@ export function templatesNamed(name: string): readonly string[] {
   }
 }
 
-/** What the command line asks to compare. Throws UsageError, ERR_INVALID_ARG. */
-export function candidatesAsked(options: PromptsOptions, file: ClassFile): { candidates: Candidate[]; softmax: Softmax } {
-  const { rank, background = [], withBackground } = options
-  if (rank !== 'backgrounds' && background.length > 1)
+/** How classes become texts: options, else the class file, else the paper. Throws UsageError for several lists of background words. */
+export function encodingAsked({ template, background = [], fusion }: PromptsOptions, file: ClassFile): Encoding {
+  if (background.length > 1)
     throw new UsageError(
       `prompts: --background is given ${background.length} times; only --rank backgrounds compares several lists`,
     )
+  return {
+    template: template ?? file.template ?? templates.clip_es,
+    background: background[0] ?? file.background ?? backgrounds.voc,
+    fusion: fusion ?? file.fusion ?? defaults.fusion,
+  }
+}
+
+/** What the command line asks to compare. Throws UsageError, ERR_INVALID_ARG. */
+export function candidatesAsked(options: PromptsOptions, file: ClassFile): { candidates: Candidate[]; softmax: Softmax } {
+  const { rank, by, background = [], withBackground } = options
+  if (by === 'entropy' && rank !== 'templates')
+    throw new UsageError(
+      `prompts: --by entropy cannot be used with --rank ${rank}; it compares templates, because their words are the same`,
+    )
+  const base = encodingAsked(rank === 'backgrounds' ? { ...options, background: [] } : options, file)
   if (rank !== 'backgrounds' && background.length && !withBackground)
     throw new UsageError('prompts: --background needs --with-background, because the softmax is over the classes only')
   if (rank !== 'templates' && options.templates !== 'all')
@@ -41,11 +55,6 @@ export function candidatesAsked(options: PromptsOptions, file: ClassFile): { can
   ] as const)
     if (rank === own && options[option] !== undefined)
       throw new UsageError(`prompts: --${option} cannot be used with --rank ${own}, which compares them`)
-  const base: Encoding = {
-    template: options.template ?? file.template ?? templates.clip_es,
-    background: (rank === 'backgrounds' ? undefined : background[0]) ?? file.background ?? backgrounds.voc,
-    fusion: options.fusion ?? file.fusion ?? defaults.fusion,
-  }
   const lists = { templates: templatesNamed(options.templates), backgrounds: background }
   return {
     candidates: candidatesOf(rank, file, base, lists),

@@ -1,9 +1,9 @@
 import type { ClassFile, Segmenter } from 'clip-es'
 import { type CompetingTexts, checkPrompts, competingTexts, textProbabilities } from 'clip-es/support'
-import type { LabelledItem } from '../sources/dataset.js'
+import type { DatasetItem } from '../sources/dataset.js'
 import type { Candidate, Encoding } from './candidates.js'
 import type { PhotoEmbedding } from './feature_cache.js'
-import { type Sharpness, sharpness } from './sharpness.js'
+import { entropy, type Figures, sharpness } from './measures.js'
 
 /** Checks the texts before any photo is encoded. Throws ERR_INVALID_ARG for repeated words and for prompts that are too long. */
 export function checkCandidates(candidates: readonly Candidate[], file: ClassFile, context: number): void {
@@ -13,26 +13,30 @@ export function checkCandidates(candidates: readonly Candidate[], file: ClassFil
 /** What softmax runs over. */
 export type Softmax = 'with background' | 'classes alone'
 
-/** A candidate and how sharp it is. */
-export interface Ranked extends Sharpness {
+/** What candidates are ranked by: sharpness needs photos with two known labels or more, entropy no labels. */
+export type Measure = 'sharpness' | 'entropy'
+
+/** A candidate and how it does. */
+export interface Ranked extends Figures {
   name: string
 }
 
-/** Candidates of one question, the sharpest first. */
+/** Candidates of one question, the best first. */
 export interface Ranking {
   /** Whose synonyms they are. */
   class?: string
   candidates: Ranked[]
 }
 
-/** Photos with at least two labels, and their embeddings. */
-export type EncodedPhotos = ReadonlyMap<LabelledItem, PhotoEmbedding>
+/** Photos and their embeddings. */
+export type EncodedPhotos = ReadonlyMap<DatasetItem, PhotoEmbedding>
 
 /** What a ranking is made with. */
 export interface RankParts {
   segmenter: Segmenter
   file: ClassFile
   photos: EncodedPhotos
+  by: Measure
   softmax: Softmax
   signal: AbortSignal
 }
@@ -43,10 +47,10 @@ export async function rankCandidates(candidates: readonly Candidate[], parts: Ra
   const texts = textsMaker(parts)
   for (const candidate of candidates) {
     const index = candidate.words?.index
-    const shown = [...parts.photos].filter(([{ labels }]) => index === undefined || labels.includes(index))
+    const shown = [...parts.photos].filter(([{ labels }]) => index === undefined || labels?.includes(index))
     if (shown.length) {
-      const targets = targetProbabilities(shown, await texts(candidate))
-      groups.set(index, [...(groups.get(index) ?? []), { name: candidate.name, ...sharpness(targets) }])
+      const figures = measure(parts.by, shown, await texts(candidate))
+      groups.set(index, [...(groups.get(index) ?? []), { name: candidate.name, ...figures }])
     }
     step()
   }
@@ -56,12 +60,10 @@ export async function rankCandidates(candidates: readonly Candidate[], parts: Ra
   }))
 }
 
-/** Per photo, the probabilities of its labels. */
-function targetProbabilities(photos: readonly (readonly [LabelledItem, PhotoEmbedding])[], texts: CompetingTexts): number[][] {
-  return photos.map(([{ labels }, { image, logitScale }]) => {
-    const probabilities = textProbabilities(image, texts, logitScale)
-    return labels.map((label) => probabilities[label] as number)
-  })
+function measure(by: Measure, photos: readonly (readonly [DatasetItem, PhotoEmbedding])[], texts: CompetingTexts): Figures {
+  const probabilities = photos.map(([, { image, logitScale }]) => textProbabilities(image, texts, logitScale))
+  if (by === 'entropy') return entropy(probabilities)
+  return sharpness(photos.map(([{ labels = [] }], i) => labels.map((label) => probabilities[i]?.[label] as number)))
 }
 
 /** Encodes candidates. Those with words of their own have one row of their own; the rest is encoded once. */

@@ -1,5 +1,5 @@
 import { counted } from '../shared/wording.js'
-import type { Ranking } from './rank.js'
+import type { Measure, Ranking } from './rank.js'
 
 const longest = 20 // characters of the longest bar
 
@@ -12,7 +12,7 @@ export function textBar(share: number): string {
 /** Four digits, whatever the size. */
 const figure = (value: number): string => (value >= 0.001 || value === 0 ? value.toFixed(5) : value.toExponential(2))
 
-/** A line for each candidate, the sharpest first, and a heading for each class. */
+/** A line for each candidate, the best first, and a heading for each class. */
 export function rankingTable(rankings: readonly Ranking[]): string {
   const most = Math.max(...rankings.flatMap(({ candidates }) => candidates.map(({ mean }) => mean)))
   return rankings
@@ -31,4 +31,5 @@ export function rankingTable(rankings: readonly Ranking[]): string {
     .join('\n')
 }
 
-export const tableHead = ['   #', ' sharpness', ''.padEnd(longest), 'mean score', ''].join('  ').trimEnd()
+export const tableHead = (by: Measure): string =>
+  ['   #', by.padStart(10), ''.padEnd(longest), 'mean score', ''].join('  ').trimEnd()

@@ -32,7 +32,7 @@ export interface RunSettings extends CommonSettings {
   refine: boolean
   /** How the maps are made, where it is not GradCAM. */
   maps?: MapsName
-  /** Where CLIP finds the labels: from which presence on. */
+  /** Where CLIP finds the labels: from which presence on, for classes without a threshold of their own. */
   labelThreshold?: number
 }
 

@@ -1,18 +1,16 @@
 import { backgrounds, type ClassEntry, type ClassFile, defaults, type EncodeClassesOptions, templates } from 'clip-es'
 import { planClasses, unknownWord } from 'clip-es/support'
 import { classFileNamed } from '../shared/class_sets.js'
+import { type ThresholdSettings, thresholdSettings } from '../shared/label_threshold.js'
 import { asUsage, UsageError } from '../shared/usage.js'
 import type { SegmentArguments } from './options.js'
 
 /** What to look for, from flags and class file. */
-export interface AskedClasses {
-  specs: readonly ClassEntry[]
+export interface AskedClasses extends ThresholdSettings {
   encoding: Required<Omit<EncodeClassesOptions, 'signal'>>
   names: string[]
   /** Undefined: all of them. 'auto': CLIP finds the labels of each photo. */
   labels: string[] | 'auto' | undefined
-  /** With 'auto': how sure it must be. */
-  labelThreshold: number | undefined
   boxThreshold: number | undefined
   /** As the class file writes them, by class. */
   colours: (string | undefined)[]
@@ -45,14 +43,10 @@ export function entriesOf(names: string[] | undefined, file: ClassFile | undefin
 }
 
 /** `--labels auto` asks CLIP, unless a class is called so. */
-function askedLabels(
-  { labels, labelThreshold }: SegmentArguments,
-  names: readonly string[],
-): Pick<AskedClasses, 'labels' | 'labelThreshold'> {
-  if (labels?.length === 1 && labels[0] === 'auto' && !names.includes('auto'))
-    return { labels: 'auto', labelThreshold: labelThreshold ?? defaults.labelThreshold }
+function askedLabels({ labels, labelThreshold }: SegmentArguments, names: readonly string[]): AskedClasses['labels'] {
+  if (labels?.length === 1 && labels[0] === 'auto' && !names.includes('auto')) return 'auto'
   if (labelThreshold !== undefined) throw new UsageError('--label-threshold needs --labels auto')
-  return { labels, labelThreshold }
+  return labels
 }
 
 /** Reads and checks what the command line says about classes, before a model is loaded. Throws UsageError. */
@@ -68,8 +62,8 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
       fusion: given.fusion ?? file?.fusion ?? defaults.fusion,
     }
     const { names, background } = planClasses(entries, encoding)
-    const { labels, labelThreshold } = askedLabels(given, names)
-    if (labelThreshold !== undefined && !background.length)
+    const labels = askedLabels(given, names)
+    if (labels === 'auto' && !background.length)
       throw new UsageError(
         '--labels auto needs background words, which stand for everything that is not a class; give some with --background',
       )
@@ -82,11 +76,10 @@ export async function askedClasses(given: SegmentArguments): Promise<AskedClasse
         'there is one class and no background word, so nothing competes with the class; give --background words or more classes',
       )
     return {
-      specs: entries,
+      ...thresholdSettings(entries, labels === 'auto', given.labelThreshold),
       encoding,
       names,
       labels,
-      labelThreshold,
       boxThreshold: given.boxThreshold ?? file?.boxThreshold,
       colours: entries.map(({ colour }) => colour),
     }

@@ -36,7 +36,7 @@ export function segmentCommand(): Command {
     .option('--labels <words>', "the classes that are in these photos; 'auto' lets CLIP find out (default: all)", someWords)
     .option(
       '--label-threshold <x>',
-      `with --labels auto: how certain CLIP must be, 0 to 1 (default: ${defaults.labelThreshold})`,
+      `with --labels auto: how certain CLIP must be of every class, 0 to 1 (default: the class file's, else ${defaults.labelThreshold})`,
       numberFrom(0, 1),
     )
     .option('--background <words>', "words that compete with the classes, such as ground; '' for none (default: VOC's 25)", words)

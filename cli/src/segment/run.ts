@@ -9,6 +9,7 @@ import { endText, Progress } from '../pipeline/progress.js'
 import type { Manifest } from '../results/manifest.js'
 import { encodeClasses } from '../shared/encode_classes.js'
 import { loadOptions } from '../shared/engine_options.js'
+import { encodedEntries } from '../shared/label_threshold.js'
 import { mapsOf } from '../shared/maps_option.js'
 import { makeOutFolder } from '../shared/out_folder.js'
 import { complain } from '../shared/say.js'
@@ -76,7 +77,7 @@ async function load(
   sharp.concurrency(1) // the cores belong to the engine
   const segmenter = await Segmenter.load({ ...loadOptions(given), signal })
   try {
-    const classes = await encodeClasses(segmenter, asked.specs, { ...asked.encoding, signal })
+    const classes = await encodeClasses(segmenter, encodedEntries(asked), { ...asked.encoding, signal })
     const record = await asUsage(() => new RecordWriter(given.out, manifestOf(segmenter, given, asked)))
     return { segmenter, job: { segmenter, classes, record, ...settings(given, asked, signal) } }
   } catch (error) {
@@ -87,14 +88,14 @@ async function load(
 
 /** What the results depend on besides the photos, with every default filled in, for `clip-es export`. */
 function manifestOf({ model }: Segmenter, given: SegmentArguments, asked: AskedClasses): Manifest {
-  const { specs, encoding, boxThreshold = defaults.boxThreshold, labelThreshold } = asked
+  const { classes, encoding, boxThreshold = defaults.boxThreshold, labelThreshold } = asked
   const { maxSide = defaults.maxSide, refine, crf = false, maps } = given
   const { backgroundPower = defaults.backgroundPower, ignoreBelow = defaults.ignoreBelow } = given
   return {
     ...{ format: 1, version: packageVersion(), model: model.path, source: {} },
     settings: {
       set: 'photos',
-      ...{ model: model.fingerprint, precision: model.precision, maxSide: String(maxSide), classes: specs, ...encoding },
+      ...{ model: model.fingerprint, precision: model.precision, maxSide: String(maxSide), classes, ...encoding },
       ...{ boxThreshold, backgroundPower, ignoreBelow, refine, crf },
       ...(maps === 'gradcam' ? {} : { maps }),
       ...(labelThreshold === undefined ? {} : { labelThreshold }),
@@ -105,14 +106,13 @@ function manifestOf({ model }: Segmenter, given: SegmentArguments, asked: AskedC
 /** What to ask the engine for, and what to write: the mask last. */
 function settings(
   given: SegmentArguments,
-  { labels, labelThreshold, boxThreshold, colours }: AskedClasses,
+  { labels, boxThreshold, colours }: AskedClasses,
   signal: AbortSignal,
 ): Pick<Job, 'options' | 'kinds' | 'colours'> {
   const { refine, crf = false, backgroundPower, ignoreBelow } = given
   const include: SegmentOptions['include'] = (['confidence', 'cams'] as const).filter((part) => given[part])
   const kinds: OutputKind[] = (['cams', 'confidence', 'overlay'] as const).filter((kind) => given[kind])
   const how = { refine, crf, boxThreshold, backgroundPower, ignoreBelow, ...mapsOf(given.maps) }
-  const options: SegmentOptions = { ...how, include, signal }
-  const asked = labelThreshold === undefined ? { labels } : { labels: 'auto' as const, labelThreshold }
-  return { options: { ...options, ...asked }, kinds: [...kinds, 'mask'], colours }
+  const options: SegmentOptions = { ...how, labels, include, signal }
+  return { options, kinds: [...kinds, 'mask'], colours }
 }

@@ -38,7 +38,7 @@ export function addSourceOptions(command: Command, { auto, network = false }: { 
   if (!auto) return command
   return command.option(
     '--label-threshold <x>',
-    `with --labels auto: how certain CLIP must be, 0 to 1 (default: ${defaults.labelThreshold})`,
+    `with --labels auto: how certain CLIP must be of every class, 0 to 1 (default: the class file's, else ${defaults.labelThreshold})`,
     numberFrom(0, 1),
   )
 }

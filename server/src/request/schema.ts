@@ -20,6 +20,10 @@ const classEntry: Schema = {
     name: { type: 'string' },
     synonyms: words('The words that stand for the class in prompts, instead of the name'),
     colour: { type: 'string', description: '#rrggbb or #rgb' },
+    labelThreshold: {
+      type: 'number',
+      description: "With labels 'auto': how certain CLIP must be that the class is there, 0 to 1",
+    },
   },
   additionalProperties: false,
 }
@@ -60,7 +64,9 @@ export const segmentOptionProperties: Record<string, Schema> = {
     oneOf: [{ const: 'auto' }, { type: 'array', items: { oneOf: [{ type: 'string' }, { type: 'integer' }] } }],
     description: "The classes that are in the photo, by name or index; 'auto' lets CLIP find out. Default: all",
   },
-  labelThreshold: number(`With labels 'auto': how certain CLIP must be, 0 to 1. Default: ${defaults.labelThreshold}`),
+  labelThreshold: number(
+    `With labels 'auto': how certain CLIP must be, 0 to 1. Default: each class's own, else ${defaults.labelThreshold}`,
+  ),
   maps: {
     oneOf: [{ type: 'string', enum: ['gradcam', 'similarity'] }, similaritySchema()],
     description:

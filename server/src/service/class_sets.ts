@@ -124,7 +124,7 @@ export class ClassSetCache {
       ...(fusion !== undefined && { fusion }),
     }
     const { names, words, ...rest } = planClasses(specs, settings) // throws before anything is kept
-    const key = JSON.stringify([names, words, rest.background, rest.templates, rest.fusion])
+    const key = JSON.stringify([names, words, rest.background, rest.templates, rest.fusion, rest.labelThresholds])
     const known = this.#encoded.get(key)
     const encoding = known ?? this.#segmenter.encodeClasses(specs, settings)
     this.#encoded.delete(key)

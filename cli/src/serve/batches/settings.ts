@@ -5,15 +5,17 @@ import { invalid, show } from 'clip-es/support'
 import type { BatchTask } from 'clip-es-server'
 import { isWithin } from '../../photos/names.js'
 import type { RunSettings } from '../../results/manifest.js'
+import { thresholdSettings } from '../../shared/label_threshold.js'
 import { LabelIndex } from '../../sources/label_index.js'
 
 /** Everything that the masks of a batch depend on but photos and labels. */
 export function settingsOf({ classes, options }: BatchTask, { model }: Segmenter, maxSide: number): RunSettings {
   const { boxThreshold, backgroundPower, ignoreBelow, refine = true, crf = false, labelThreshold, labels } = options
+  const { classes: entries, ...threshold } = thresholdSettings(classes.classes, labels === 'auto', labelThreshold)
   return {
     set: 'batch',
     ...{ model: model.fingerprint, precision: model.precision, maxSide: String(maxSide) },
-    classes: classes.classes,
+    classes: entries,
     template: classes.template ?? templates.clip_es,
     background: classes.background ?? backgrounds.voc,
     fusion: classes.fusion ?? defaults.fusion,
@@ -21,7 +23,7 @@ export function settingsOf({ classes, options }: BatchTask, { model }: Segmenter
     backgroundPower: backgroundPower ?? defaults.backgroundPower,
     ignoreBelow: ignoreBelow ?? defaults.ignoreBelow,
     ...{ refine, crf },
-    ...(labels === 'auto' ? { labelThreshold: labelThreshold ?? defaults.labelThreshold } : {}),
+    ...threshold,
   }
 }
 

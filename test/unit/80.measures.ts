@@ -4,8 +4,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { candidatesOf, type Encoding } from '../../cli/src/prompts/candidates.js'
 import { encoderKey, FeatureCache } from '../../cli/src/prompts/feature_cache.js'
+import { entropy, entropyOf, sharpness, varianceToMean } from '../../cli/src/prompts/measures.js'
 import { templatesNamed } from '../../cli/src/prompts/plan.js'
-import { sharpness, varianceToMean } from '../../cli/src/prompts/sharpness.js'
 import { rankingTable, textBar } from '../../cli/src/prompts/table.js'
 import { photoState } from '../../cli/src/results/journal.js'
 import { textProbabilities } from '../../ts/classes/text_scores.js'
@@ -30,6 +30,17 @@ test('sharpness is the sum over photos, and its mean', () => {
   near(mean, (1 / 30 + 4 / 45) / 3)
   near(probability, 0.4)
   assert.is(photos, 3)
+})
+
+test('entropy is 0 for a certain class and log n for n equal ones, and its mean is over photos', () => {
+  assert.is(entropyOf([1, 0, 0]), 0)
+  near(entropyOf([0.25, 0.25, 0.25, 0.25]), Math.log(4))
+  near(entropyOf([0.5, 0.25, 0.25]), 1.5 * Math.log(2))
+  const { sum, mean, photos, probability } = entropy([Float64Array.of(0.5, 0.5), Float64Array.of(1, 0)])
+  near(sum, Math.log(2))
+  near(mean, Math.log(2) / 2)
+  near(probability, 0.75)
+  assert.is(photos, 2)
 })
 
 test('probabilities are the softmax of scaled products over classes and background, as computed by hand', () => {
