@@ -64,7 +64,7 @@ exampleTest('the data set of the worked example is made by the command that the 
 exampleTest('the commands run as they are written, and print what the page shows', () => {
   assert.ok(existsSync(main), `${main} is missing: npm run build`)
   const all = examples(page)
-  assert.is(all.length, 5)
+  assert.is(all.length, 7)
   for (const { command, lines } of all) {
     const [program, ...args] = command.split(' ')
     assert.is(program, 'clip-es')
