@@ -13,7 +13,7 @@ import { resolveSegmentOptions } from 'clip-es/support'
 import { type RunSettings, settingsHash } from '../results/manifest.js'
 import type { OutputKind } from '../results/store.js'
 import { encodeClasses } from '../shared/encode_classes.js'
-import { mapsOf } from '../shared/maps_option.js'
+import { mapOptions, mapSettings } from '../shared/maps_option.js'
 import { asUsage } from '../shared/usage.js'
 import { findsLabels, type Kind } from '../sources/data_set.js'
 import type { DatasetOptions } from './options.js'
@@ -30,7 +30,7 @@ function encodingOf(options: DatasetOptions, file: ClassFile): Required<Omit<Enc
 
 /** Everything that results depend on but photos and labels, with every default filled in. */
 export function settingsOf(kind: Kind, options: DatasetOptions, file: ClassFile, segmenter: Segmenter): RunSettings {
-  const { split, annotations = '', maxSide = defaults.maxSide, backgroundPower, ignoreBelow, refine, crf, maps } = options
+  const { split, annotations = '', maxSide = defaults.maxSide, backgroundPower, ignoreBelow, refine, crf } = options
   return {
     set: { voc: `voc ${split}`, coco: `coco ${basename(annotations)}`, folder: 'folder' }[kind],
     model: segmenter.model.fingerprint,
@@ -40,7 +40,7 @@ export function settingsOf(kind: Kind, options: DatasetOptions, file: ClassFile,
     ...encodingOf(options, file),
     boxThreshold: options.boxThreshold ?? file.boxThreshold ?? defaults.boxThreshold,
     ...{ backgroundPower, ignoreBelow, refine, crf },
-    ...(maps === 'gradcam' ? {} : { maps }),
+    ...mapSettings(options),
     ...(findsLabels(options) ? { labelThreshold: options.labelThreshold ?? defaults.labelThreshold } : {}),
   }
 }
@@ -66,10 +66,10 @@ export async function jobOf(
   const { template, background, fusion, labelThreshold } = settings
   const encoding = { template, background, fusion, signal } as EncodeClassesOptions
   const classes: ClassSet = await encodeClasses(segmenter, settings.classes, encoding)
-  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, maps = 'gradcam' } = settings
+  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf } = settings
   const include = outputs.filter((output) => output !== 'mask')
   const auto = labelThreshold === undefined ? {} : { labels: 'auto' as const, labelThreshold }
-  const how = { boxThreshold, backgroundPower, ignoreBelow, refine, crf, ...mapsOf(maps) }
+  const how = { boxThreshold, backgroundPower, ignoreBelow, refine, crf, ...mapOptions(mapSettings(settings)) }
   const options: SegmentOptions = { ...how, include, ...auto, signal }
   await asUsage(() => resolveSegmentOptions('dataset', options, classes))
   return {

@@ -5,6 +5,7 @@ import { invalid, show } from 'clip-es/support'
 import type { BatchTask } from 'clip-es-server'
 import { isWithin } from '../../photos/names.js'
 import type { RunSettings } from '../../results/manifest.js'
+import { mapSettings } from '../../shared/maps_option.js'
 import { LabelIndex } from '../../sources/label_index.js'
 
 /** Everything that the masks of a batch depend on but photos and labels. */
@@ -21,6 +22,7 @@ export function settingsOf({ classes, options }: BatchTask, { model }: Segmenter
     backgroundPower: backgroundPower ?? defaults.backgroundPower,
     ignoreBelow: ignoreBelow ?? defaults.ignoreBelow,
     ...{ refine, crf },
+    ...mapSettings(options),
     ...(labels === 'auto' ? { labelThreshold: labelThreshold ?? defaults.labelThreshold } : {}),
   }
 }
