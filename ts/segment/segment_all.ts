@@ -9,7 +9,7 @@ import type {
   SegmentItem,
   SegmentOptions,
   SegmentResult,
-} from '../core/types.js'
+} from '../core/segment_types.js'
 import { segmentOptionNames } from './segment_options.js'
 
 const call = 'segmentAll()'
