@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface, type Interface } from 'node:readline'
+import { peerEnvironment } from './peer_environment.js'
 
 /** What one request cost: the processor's seconds of the whole process, and the most memory it ever held. */
 export interface Cost {
@@ -8,10 +9,6 @@ export interface Cost {
   peakMegabytes: number
   [detail: string]: unknown
 }
-
-// LibTorch takes large blocks from the system and gives them back for every tensor, and pays for the page faults: a user who knows sets
-// these two, so the peers get them. One thread each: OpenMP and MKL read theirs at start.
-const favourable = { MALLOC_TRIM_THRESHOLD_: '4294967296', MALLOC_MMAP_THRESHOLD_: '4294967296' }
 
 /** A process that answers requests, one JSON line each. It is idle between them, so that several can take turns on one core. */
 export class Worker {
@@ -26,7 +23,7 @@ export class Worker {
     args: readonly string[],
     threads: number,
   ) {
-    const env = { ...process.env, ...favourable, OMP_NUM_THREADS: `${threads}`, MKL_NUM_THREADS: `${threads}` }
+    const env = peerEnvironment(threads)
     this.child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] })
     this.child.stderr?.on('data', (chunk: Buffer) => {
       this.errors = (this.errors + chunk.toString()).slice(-2000)

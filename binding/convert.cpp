@@ -73,8 +73,11 @@ SimilaritySettings to_similarity_settings(const Napi::Object& settings) {
 SegmentSettings to_segment_settings(const Napi::Object& settings) {
   SegmentSettings out;
   if (const Napi::Value maps = settings.Get("maps"); !maps.IsUndefined()) out.similarity = to_similarity_settings(maps.As<Napi::Object>());
+  out.scales = elements<const double>(settings.Get("scales"));
+  out.flip = settings.Get("flip").As<Napi::Boolean>().Value();
   out.refine = settings.Get("refine").As<Napi::Boolean>().Value();
   out.box.threshold = number(settings, "boxThreshold");
+  out.min_score = static_cast<float>(number(settings, "minScore"));
   out.mask.background_power = static_cast<float>(number(settings, "backgroundPower"));
   out.mask.ignore_below = static_cast<float>(number(settings, "ignoreBelow"));
   if (const Napi::Value crf = settings.Get("crf"); !crf.IsUndefined()) out.crf = to_crf_settings(crf.As<Napi::Object>());

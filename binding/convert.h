@@ -34,7 +34,9 @@ CrfSettings to_crf_settings(const Napi::Object&);
 // { attention: 'query' | 'key', and the other fields of SimilaritySettings in camel case }
 SimilaritySettings to_similarity_settings(const Napi::Object&);
 
-// { maps?: what to_similarity_settings takes, refine, boxThreshold, backgroundPower, ignoreBelow, crf?: what to_crf_settings takes }
+// { maps?: what to_similarity_settings takes, scales: Float64Array, flip, refine, boxThreshold, minScore, backgroundPower, ignoreBelow,
+//   crf?: what to_crf_settings takes }
+// The scales stay in JavaScript's memory.
 SegmentSettings to_segment_settings(const Napi::Object&);
 
 // { rows: Float32Array (R * E), firstRow: Int32Array (K + 1), background: Float32Array (M * E), values: Uint8Array (K) }

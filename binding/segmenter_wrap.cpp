@@ -123,7 +123,7 @@ Napi::Value SegmenterWrap::queue_embeddings(const Napi::CallbackInfo& info) {
 Napi::Value SegmenterWrap::queue_segment(const Napi::CallbackInfo& info) {
   const Napi::Object source = info[1].As<Napi::Object>();
   const bool is_encoded = source.InstanceOf(info.Env().GetInstanceData<AddonData>()->encoded_image.Value());
-  auto job = new_job<SegmentJob>(info, {1, 2, 4});
+  auto job = new_job<SegmentJob>(info, {1, 2, 3, 4});
   job->texts.emplace(info[2].As<Napi::Object>());
   job->request = {.image = is_encoded ? Image{} : to_image(source),
                   .texts = job->texts->view(),

@@ -1,16 +1,16 @@
 #include "segmenter.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "cam/embeddings.h"
 #include "cam/word_maps.h"
 #include "clip/preprocess.h"
-#include "mask/score_mask.h"
 
 namespace clip_es {
 
 // The first half: the stages that do not depend on words.
-void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, StageTimes& times) {
+void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, int64_t max_side, StageTimes& times) {
   DeviceArena::Scope scope(c.arena);
   const auto patches = c.arena.take<float>(batch.patches * model().patch_values());
   const auto tokens = c.arena.take<float>(batch.tokens * model().image.width);
@@ -19,7 +19,7 @@ void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, StageTim
     for (size_t i = 0, first = 0; i < batch.size(); ++i) {
       c.checkpoint();
       const size_t count = batch.grids[i].patches() * model().patch_values();
-      device_->preprocess(c, batch.photos[i], settings_.max_side, patches.subspan(first, count));
+      device_->preprocess(c, batch.photos[i], max_side, patches.subspan(first, count));
       first += count;
     }
   }
@@ -30,110 +30,183 @@ void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, StageTim
 
 // The second half: the stages that find each word. scores (K): the labels' probabilities, written when the device has finished.
 void Segmenter::segment_photo(DeviceContext c, const Encoding& photo, Request& request, HostSpan<float> scores) {
-  const LabelTexts& texts = request.texts;
   const SegmentSettings& settings = request.settings;
-  const auto time = [&](double StageTimes::*stage) { return clock_.section(*device_, request.times, stage); };
   c.checkpoint();
   DeviceArena::Scope scope(c.arena);
-  const size_t competing = texts.labels() + texts.background.size() / model().shape.embedding;
-  const auto logits = c.arena.take<float>(competing), probabilities = c.arena.take<float>(competing);
-  const auto new_maps = [&] { return DeviceMaps{c.arena.take<float>(texts.labels() * photo.grid.patches()), texts.labels(), photo.grid}; };
-  DeviceMaps maps = new_maps();
-  {
-    const auto timed = time(&StageTimes::gradcam);
-    device_->softmax_gradcam(c, photo.last_block, texts, logits, probabilities, maps);
+  const DeviceMaps maps = gradcam_maps(c, photo, request, scores);
+  if (!settings.crf && settings.min_score == 0) {
+    const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
+    return device_->make_pseudo_mask(c, maps, request.texts.value, photo.size, settings.mask, request.outputs.image);
   }
-  device_->copy_to_host(probabilities.first(texts.labels()), scores);
-  if (settings.refine) {
-    const auto timed = time(&StageTimes::refine);
-    const auto boxes = c.arena.take<uint8_t>(maps.size());
-    const DeviceMaps refined = new_maps();
-    device_->box_mask(c, maps, settings.box, boxes);
-    device_->refine_cams(c, photo.mean_attention, maps, boxes, settings.affinity, refined);
-    maps = refined;
-  }
-  if (settings.crf) return segment_by_crf(c, photo, request, maps, scores);
-  const auto timed = time(&StageTimes::mask);
-  device_->make_pseudo_mask(c, maps, texts.value, photo.size, settings.mask, request.outputs.image);
-}
-
-// The dense CRF always runs on the host.
-void Segmenter::segment_by_crf(DeviceContext c, const Encoding& photo, Request& request, const DeviceMaps& maps, HostSpan<float> scores) {
-  const int64_t pixels = photo.size.pixels(), labels = request.texts.labels();
   HostContext h = host(c.cancelled);
-  Arena::Scope scope(h.arena);
-  const auto pixel_scores = h.arena.take<float>((labels + 1) * pixels);
+  Arena::Scope host_scope(h.arena);
+  const PixelScores pixel_scores = take_scores(h, maps.labels, photo.size);
   {
     const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
-    device_->score_pixels(c, maps, photo.size, request.settings.mask, pixel_scores);
+    device_->score_pixels(c, maps, photo.size, settings.mask, pixel_scores.data);
+    device_->wait();
   }
-  device_->wait();
-  require_finite(scores);
-  if (request.outputs.image.maps) std::ranges::copy(pixel_scores.subspan(pixels), request.outputs.image.maps);
-  run_crf(h, request, pixel_scores);
+  make_mask(h, request, pixel_scores, scores);
 }
 
 // Maps by similarity: one pass for all words. scores (K): the largest value of each label's map.
 void Segmenter::segment_by_similarity(DeviceContext c, Request& request, HostSpan<float> scores) {
+  c.checkpoint();
+  DeviceArena::Scope scope(c.arena);
+  const DeviceMaps maps = similarity_maps(c, request.photo(), settings_.max_side, request);
+  HostContext h = host(c.cancelled);
+  Arena::Scope host_scope(h.arena);
+  const PixelScores pixel_scores = take_scores(h, request.texts.labels(), request.photo().size());
+  score_by_similarity(c, maps, request, pixel_scores);
+  make_mask(h, request, pixel_scores, scores);
+}
+
+// The mean over several views of the photo. Only one view is in memory at a time. scores (K): the mean probabilities; with similarity the
+// largest value of each label's mean map.
+void Segmenter::segment_views(DeviceContext c, Request& request, HostSpan<float> scores) {
+  const PhotoSize size = request.photo().size();
+  const int64_t labels = request.texts.labels(), mirrorings = request.settings.flip ? 2 : 1;
+  const int64_t views = std::ssize(request.settings.scales) * mirrorings;
+  HostContext h = host(c.cancelled);
+  Arena::Scope scope(h.arena);
+  const PixelScores sum = take_scores(h, labels, size), one = take_scores(h, labels, size);
+  const auto score = h.arena.take<float>(labels);
+  std::ranges::fill(sum.data, 0.0f);
+  std::ranges::fill(scores, 0.0f);
+  std::ranges::fill(score, 0.0f);  // similarity writes none
+  device_->wait();                 // the views use the memory of the batch
+  for (int64_t i = 0; i < views; ++i) {
+    const View view{request.settings.scales[i / mirrorings], i % mirrorings == 1};
+    score_view(c, view, request, one, score);
+    const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
+    add_scores(h, one, view.mirrored, sum);
+    std::ranges::transform(scores, score, scores.begin(), std::plus());
+  }
+  divide(sum.data, views);
+  divide(scores, views);
+  make_mask(h, request, sum, scores);
+}
+
+// The scores of one view, at every pixel of the photo, and with GradCAM the labels' probabilities. Waits for the device.
+void Segmenter::score_view(DeviceContext c, const View& view, Request& request, const PixelScores& pixel_scores, HostSpan<float> scores) {
+  c.checkpoint();
+  HostContext h = host(c.cancelled);
+  Arena::Scope host_scope(h.arena);
+  DeviceArena::Scope scope(c.arena);
+  const Image image = [&] {
+    const auto timed = clock_.section(*device_, request.times, &StageTimes::preprocess);
+    return make_view(h, request.photo(), view, model().shape.patch, settings_.max_side);
+  }();
+  if (request.settings.similarity) {
+    score_by_similarity(c, similarity_maps(c, image, 0, request), request, pixel_scores);
+    return;
+  }
+  photos_.photos = {image};
+  photos_.lay_out(model(), 0, device_->memory(), memory_);
+  encode_photos(c, photos_, 0, request.times);
+  const DeviceMaps maps = gradcam_maps(c, photos_.encoding(0), request, scores);
+  const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
+  device_->score_pixels(c, maps, pixel_scores.size, request.settings.mask, pixel_scores.data);
+  device_->wait();
+}
+
+// The labels' maps (K), refined if the settings say so. scores: as in segment_photo(). The caller's scope keeps the maps.
+DeviceMaps Segmenter::gradcam_maps(DeviceContext c, const Encoding& photo, Request& request, HostSpan<float> scores) {
   const LabelTexts& texts = request.texts;
   const SegmentSettings& settings = request.settings;
-  const Image image = request.encoded ? request.encoded->photo() : request.image;
-  const Windows windows =
-      make_windows(*settings.similarity, patch_grid(image.size(), model().shape.patch, settings_.max_side), model().shape.patch);
-  const int64_t patches = windows.photo.patches(), labels = texts.labels();
+  const size_t competing = texts.labels() + texts.background.size() / model().shape.embedding;
+  const auto logits = c.arena.take<float>(competing), probabilities = c.arena.take<float>(competing);
+  const auto new_maps = [&] { return DeviceMaps{c.arena.take<float>(texts.labels() * photo.grid.patches()), texts.labels(), photo.grid}; };
+  const DeviceMaps maps = new_maps();
+  {
+    const auto timed = clock_.section(*device_, request.times, &StageTimes::gradcam);
+    device_->softmax_gradcam(c, photo.last_block, texts, logits, probabilities, maps);
+  }
+  device_->copy_to_host(probabilities.first(texts.labels()), scores);
+  if (!settings.refine) return maps;
+  const auto timed = clock_.section(*device_, request.times, &StageTimes::refine);
+  const auto boxes = c.arena.take<uint8_t>(maps.size());
+  const DeviceMaps refined = new_maps();
+  device_->box_mask(c, maps, settings.box, boxes);
+  device_->refine_cams(c, photo.mean_attention, maps, boxes, settings.affinity, refined);
+  return refined;
+}
+
+// With refinement, the maps of the background and the labels (1 + K), else the cosines of all words, which are enlarged before the softmax.
+// The caller's scope keeps the maps.
+DeviceMaps Segmenter::similarity_maps(DeviceContext c, const Image& image, int64_t max_side, Request& request) {
+  const LabelTexts& texts = request.texts;
+  const SegmentSettings& settings = request.settings;
+  const int64_t patch = model().shape.patch, embedding = model().shape.embedding;
+  const Windows windows = make_windows(*settings.similarity, patch_grid(image.size(), patch, max_side), patch);
+  const int64_t patches = windows.photo.patches();
   const auto time = [&](double StageTimes::*stage) { return clock_.section(*device_, request.times, stage); };
   const auto new_maps = [&](int64_t count, const Grid& grid) {
     return DeviceMaps{c.arena.take<float>(count * grid.patches()), count, grid};
   };
   require_competition(texts);
-  c.checkpoint();
-  DeviceArena::Scope scope(c.arena);
   const auto patch_rows = c.arena.take<float>(patches * model().patch_values());
-  const auto features = c.arena.take<float>(windows.patches() * model().shape.embedding);
+  const auto features = c.arena.take<float>(windows.patches() * embedding);
   const auto attention = c.arena.take<float>(settings.refine ? patches * patches : 0);
   {
     const auto timed = time(&StageTimes::preprocess);
-    device_->preprocess(c, image, settings_.max_side, patch_rows);
+    device_->preprocess(c, image, max_side, patch_rows);
   }
   {
     const auto timed = time(&StageTimes::encode);
     device_->patch_features(c, *settings.similarity, windows, patch_rows, features, attention);
   }
-  const float logit_scale = settings.similarity->logit_scale;
-  const DeviceMaps cosines = new_maps(count_words(texts, model().shape.embedding), windows.cells());
-  DeviceMaps maps = new_maps(labels + 1, windows.photo);
+  const DeviceMaps cosines = new_maps(count_words(texts, embedding), windows.cells());
   {
     const auto timed = time(&StageTimes::gradcam);
     device_->compare_words(c, windows, features, texts, cosines);
-    device_->word_maps(c, windows, cosines, texts, logit_scale, maps);
   }
-  if (settings.refine) {
-    const auto timed = time(&StageTimes::refine);
-    const DeviceMaps refined = new_maps(labels + 1, windows.photo);
-    device_->refine_word_maps(c, attention, maps, settings.box, settings.affinity, refined);
-    maps = refined;
-  }
-  HostContext h = host(c.cancelled);
-  Arena::Scope host_scope(h.arena);
-  const auto pixel_scores = h.arena.take<float>((labels + 1) * image.size().pixels());
-  {
-    const auto timed = time(&StageTimes::mask);
-    if (settings.refine) device_->enlarge_maps(c, maps, image.size(), pixel_scores);
-    else device_->score_words(c, cosines, texts, logit_scale, image.size(), pixel_scores);
-    device_->wait();
-    make_score_mask(h, pixel_scores, texts.value, image.size(), settings.mask, request.outputs.image, scores);
-  }
-  if (settings.crf) run_crf(h, request, pixel_scores);
+  if (!settings.refine) return cosines;
+  const auto timed = time(&StageTimes::refine);
+  const DeviceMaps maps = new_maps(texts.labels() + 1, windows.photo), refined = new_maps(texts.labels() + 1, windows.photo);
+  device_->word_maps(c, windows, cosines, texts, settings.similarity->logit_scale, maps);
+  device_->refine_word_maps(c, attention, maps, settings.box, settings.affinity, refined);
+  return refined;
 }
 
-// pixel_scores (1 + K, height, width): the background, then the labels.
-void Segmenter::run_crf(HostContext& h, Request& request, HostSpan<const float> pixel_scores) {
+// maps: see similarity_maps(). Waits for the device.
+void Segmenter::score_by_similarity(DeviceContext c, const DeviceMaps& maps, Request& request, const PixelScores& pixel_scores) {
+  const SegmentSettings& settings = request.settings;
+  const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
+  if (settings.refine) device_->enlarge_maps(c, maps, pixel_scores.size, pixel_scores.data);
+  else device_->score_words(c, maps, request.texts, settings.similarity->logit_scale, pixel_scores.size, pixel_scores.data);
+  device_->wait();
+}
+
+// The last steps, on the host. scores: as choose_labels() takes them.
+void Segmenter::make_mask(HostContext& h, Request& request, const PixelScores& pixel_scores, HostSpan<float> scores) {
+  const KeptLabels kept = choose_labels(h, request, pixel_scores, scores);
+  if (request.settings.crf) return run_crf(h, request, kept);
+  const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
+  make_score_mask(h, kept, request.settings.mask, request.outputs.image);
+}
+
+// Writes the maps, and returns the labels that may get pixels, with the background's score. scores (K): with GradCAM the labels'
+// probabilities; with similarity they are written here.
+KeptLabels Segmenter::choose_labels(HostContext& h, Request& request, const PixelScores& pixel_scores, HostSpan<float> scores) {
+  const SegmentSettings& settings = request.settings;
+  const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
+  if (settings.similarity) largest_scores(h, pixel_scores, scores);
+  require_finite(scores);
+  if (request.outputs.image.maps) copy_maps(pixel_scores, scores, settings.min_score, request.outputs.image.maps);
+  const KeptLabels kept = keep_labels(h, pixel_scores, scores, settings.min_score, request.texts.value);
+  if (settings.similarity) raise_background(h, kept.scores, settings.mask.background_power);
+  else background_from_maps(h, settings.mask, kept.scores.labels, kept.scores.size.pixels(), kept.scores.data.data());
+  return kept;
+}
+
+void Segmenter::run_crf(HostContext& h, Request& request, const KeptLabels& kept) {
   const auto timed = clock_.section(*device_, request.times, &StageTimes::crf);
-  const Image image = request.encoded ? request.encoded->photo() : request.image;
-  dense_crf(h, {to_rgb(h, image), image.width, image.height, pixel_scores.data(), request.texts.labels() + 1}, *request.settings.crf,
+  const Image image = request.photo();
+  dense_crf(h, {to_rgb(h, image), image.width, image.height, kept.scores.data.data(), kept.scores.labels + 1}, *request.settings.crf,
             {.mask = request.outputs.image.mask,
              .confidence = request.outputs.image.confidence,
-             .value = request.texts.value,
+             .value = kept.value,
              .ignore_below = request.settings.mask.ignore_below});
 }
 

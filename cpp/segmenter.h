@@ -7,8 +7,10 @@
 #include <string>
 
 #include "batch.h"
+#include "clip/preprocess.h"
 #include "device/device.h"
 #include "loaded_model.h"
+#include "mask/pixel_scores.h"
 #include "request.h"
 
 namespace clip_es {
@@ -65,11 +67,17 @@ class Segmenter {
   DeviceContext on_device(const std::atomic<bool>* cancelled) { return {pool_, device_->arena(), cancelled}; }
 
   // segmenter.cpp: the stages in order.
-  void encode_photos(DeviceContext, const PhotoBatch&, StageTimes&);
+  void encode_photos(DeviceContext, const PhotoBatch&, int64_t max_side, StageTimes&);
   void segment_photo(DeviceContext, const Encoding&, Request&, HostSpan<float> scores);
-  void segment_by_crf(DeviceContext, const Encoding&, Request&, const DeviceMaps&, HostSpan<float> scores);
   void segment_by_similarity(DeviceContext, Request&, HostSpan<float> scores);
-  void run_crf(HostContext&, Request&, HostSpan<const float> pixel_scores);
+  void segment_views(DeviceContext, Request&, HostSpan<float> scores);
+  void score_view(DeviceContext, const View&, Request&, const PixelScores&, HostSpan<float> scores);
+  DeviceMaps gradcam_maps(DeviceContext, const Encoding&, Request&, HostSpan<float> scores);
+  DeviceMaps similarity_maps(DeviceContext, const Image&, int64_t max_side, Request&);
+  void score_by_similarity(DeviceContext, const DeviceMaps&, Request&, const PixelScores&);
+  void make_mask(HostContext&, Request&, const PixelScores&, HostSpan<float> scores);
+  KeptLabels choose_labels(HostContext&, Request&, const PixelScores&, HostSpan<float> scores);
+  void run_crf(HostContext&, Request&, const KeptLabels&);
 
   void segment_batch(std::span<Request>, const std::atomic<bool>* cancelled);
 

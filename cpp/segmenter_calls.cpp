@@ -54,8 +54,8 @@ struct TrimMemory {
   }
 };
 
-// True if the photo is encoded with those of the batch. Maps by similarity need their own encoding.
-bool needs_encoding(const Request& request) { return !request.encoded && !request.settings.similarity; }
+// True if the photo is encoded with those of the batch. Maps by similarity and views need their own encoding.
+bool needs_encoding(const Request& request) { return !request.encoded && !request.settings.similarity && !request.settings.is_averaged(); }
 
 bool is_out_of_memory(const std::exception_ptr& failure) {
   try {
@@ -108,7 +108,7 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
   clock_.clear();
   run_on(settings_, *device_, [&] {
     photos_.lay_out(model(), settings_.max_side, device_->memory(), encoded->memory);
-    encode_photos(on_device(cancelled), photos_, times);
+    encode_photos(on_device(cancelled), photos_, settings_.max_side, times);
   });
   clock_.collect(*device_);
   encoded->encoding = photos_.encoding(0);
@@ -162,23 +162,27 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
     }
   };
 
+  const auto photos = static_cast<double>(photos_.photos.size());
   StageTimes shared;
   clock_.clear();
   try {
     run_on(settings_, *device_, [&] {
       if (!photos_.photos.empty()) {
         photos_.lay_out(model(), settings_.max_side, device_->memory(), memory_);
-        encode_photos(on_device(cancelled), photos_, shared);
+        encode_photos(on_device(cancelled), photos_, settings_.max_side, shared);
       }
+      const auto context_of = [&](const Request& request) { return on_device(request.cancelled ? request.cancelled : cancelled); };
       size_t next = 0;  // photo of the batch
       for_each([&](Request& request, std::span<float> scores) {
-        if (request.settings.similarity) {
-          segment_by_similarity(on_device(request.cancelled ? request.cancelled : cancelled), request, scores);
-          return;
-        }
+        if (request.settings.is_averaged()) return;
+        if (request.settings.similarity) return segment_by_similarity(context_of(request), request, scores);
         const Encoding encoding = request.encoded ? request.encoded->encoding : photos_.encoding(next++);
         host(cancelled).checkpoint();
-        segment_photo(on_device(request.cancelled ? request.cancelled : cancelled), encoding, request, scores);
+        segment_photo(context_of(request), encoding, request, scores);
+      });
+      // These come last, because segment_views() encodes into the memory of the batch.
+      for_each([&](Request& request, std::span<float> scores) {
+        if (request.settings.is_averaged()) segment_views(context_of(request), request, scores);
       });
     });
   } catch (...) {
@@ -188,7 +192,6 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
   }
 
   clock_.collect(*device_);
-  const auto photos = static_cast<double>(photos_.size());
   for_each([&](Request& request, std::span<float> scores) {
     if (needs_encoding(request)) {
       request.times.preprocess = shared.preprocess / photos;

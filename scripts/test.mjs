@@ -1,4 +1,4 @@
-// npm test [-- SUITE…]: runs test suites, each file in its own process, and prints `N passed, N failed, N skipped` as the last line.
+// npm test [-- SUITE…], npm test -- --except SUITE…: runs test suites, each file in its own process, and prints `N passed, N failed, N skipped` as the last line.
 // Installs nothing, except the Node.js versions of the suites node-versions and platforms, in temporary folders. Compiles what is older than its
 // sources: dist/, the add-on, the C++ tests in build-native/, and the training program in build-train/.
 import { existsSync } from 'node:fs'
@@ -57,13 +57,16 @@ async function build(needsAddon) {
   }
 }
 
-function chooseSuites(names) {
+function chooseSuites(args) {
+  const isExcept = args[0] === '--except'
+  const names = isExcept ? args.slice(1) : args
   const unknown = names.find((name) => !(name in suites))
   if (unknown !== undefined) {
     console.error(`There is no suite '${unknown}'; choose from ${Object.keys(suites).join(', ')}`)
     process.exit(2)
   }
-  return (names.length ? names : Object.keys(suites)).filter((name) => suites[name].exists)
+  const chosen = isExcept || !names.length ? Object.keys(suites).filter((name) => !names.includes(name)) : names
+  return chosen.filter((name) => suites[name].exists)
 }
 
 async function measure(name, work) {

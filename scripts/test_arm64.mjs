@@ -1,12 +1,17 @@
-// node scripts/test_arm64.mjs: builds the C++ tests for arm64 Linux in build-arm64/ with Debian's cross compiler, and runs a selection of
-// them in the emulator qemu at every CPU level, on a CPU with all instructions and on an old one. Prints `C++ tests: N passed, …` for each
-// run. Packages: g++-aarch64-linux-gnu, qemu-user-static. Without them it prints `skipped: …` and ends with status 0.
+// node scripts/test_arm64.mjs [BUILD]: runs a selection of the C++ tests for arm64 Linux in the emulator qemu at every CPU level, on a CPU with
+// all instructions and on an old one, and counts the instructions of the inner loops. Prints `C++ tests: N passed, …` for each run.
+// Builds them with the compiler of the prebuild, so that what is tested is what is shipped; with ccache the prebuild and these share most of the
+// work. With BUILD, takes tests that another compiler has built there: see cmake/linux-arm64.cmake. Needs Debian's packages
+// g++-aarch64-linux-gnu (for its C library and objdump) and qemu-user-static; without them it prints `skipped: …` and ends with status 0.
 import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { folderOf, nameOf, targets } from './prebuild/targets.mjs'
+import { installZig, zigTools } from './prebuild/zig.mjs'
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
-const build = 'build-arm64'
+const target = targets.find((one) => nameOf(one) === 'linux-arm64')
+const build = process.argv[2] ?? join(folderOf(target), 'tests')
 const emulator = 'qemu-aarch64-static'
 
 /** The kernels against their twins. The kernels' tests run all levels of the CPU by themselves. */
@@ -37,13 +42,13 @@ function start(command, args, env = {}) {
 }
 
 function compile() {
-  const toolchain = '-DCMAKE_TOOLCHAIN_FILE=cmake/linux-arm64.cmake'
-  const options = [toolchain, '-DCLIP_ES_WERROR=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
+  installZig()
+  const options = ['-DCLIP_ES_WERROR=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
   const tests = `-DCLIP_ES_TESTS=${[...kernels, ...engine].join(';')}` // these build in half the time of all
-  const ninja = spawnSync('ninja', ['--version']).error === undefined ? ['-G', 'Ninja'] : []
+  const compiler = zigTools(target, join(folderOf(target), 'tools'))
   return (
-    start('cmake', ['-S', '.', '-B', build, ...ninja, ...options, tests]) &&
-    start('cmake', ['--build', build, '--parallel', '--target', 'clip_es_test'])
+    start('cmake', ['-S', '.', '-B', build, '-G', 'Ninja', ...options, tests, ...compiler]) &&
+    start('cmake', ['--build', build, '--target', 'clip_es_test'])
   )
 }
 
@@ -54,9 +59,9 @@ function test([cpu, level, tests]) {
   return start(emulator, program, { CLIP_ES_CPU: level, CLIP_ES_GOLDEN_FULL: undefined, CLIP_ES_LIBTORCH: undefined })
 }
 
-const missing = ['aarch64-linux-gnu-g++', emulator].find((name) => spawnSync(name, ['--version']).error !== undefined)
+const missing = ['aarch64-linux-gnu-objdump', emulator].find((name) => spawnSync(name, ['--version']).error !== undefined)
 if (missing) console.log(`skipped: the tests for arm64, because there is no ${missing}`)
-else if (!compile()) process.exitCode = 1
+else if (!process.argv[2] && !compile()) process.exitCode = 1
 else {
   const passed = [start(process.execPath, ['scripts/count_instructions.mjs', build]), ...runs.map(test)]
   process.exitCode = passed.every(Boolean) ? 0 : 1

@@ -1,6 +1,7 @@
 import type { ClassSet } from './classes/class_set.js'
 import { ClipEsError } from './core/errors.js'
-import type { Embeddings, EmbeddingsOptions, SegmentOptions, SegmentResult, Timings } from './core/types.js'
+import type { SegmentOptions, SegmentResult, Timings } from './core/segment_types.js'
+import type { Embeddings, EmbeddingsOptions } from './core/types.js'
 import type { NativeEncodedImage } from './engine/native.js'
 
 /** @internal What an encoded image asks of the segmenter that made it. */

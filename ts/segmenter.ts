@@ -6,20 +6,22 @@ import { checkBoolean, checkOptions, checkSignal, wrong } from './core/check.js'
 import { ClipEsError } from './core/errors.js'
 import { checkFile } from './core/file_argument.js'
 import type {
-  ClassSpec,
-  Embeddings,
-  EmbeddingsOptions,
-  EncodeClassesOptions,
   FailedItem,
-  ImageData,
   KeyOf,
-  LoadOptions,
-  ModelInfo,
   SegmentAllOptions,
   SegmentedItem,
   SegmentItem,
   SegmentOptions,
   SegmentResult,
+} from './core/segment_types.js'
+import type {
+  ClassSpec,
+  Embeddings,
+  EmbeddingsOptions,
+  EncodeClassesOptions,
+  ImageData,
+  LoadOptions,
+  ModelInfo,
   SharpImage,
 } from './core/types.js'
 import { EncodedImage } from './encoded_image.js'

@@ -15,8 +15,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools/golden"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools/golden"))  # in front: both folders have a closed_form.py
 import clip_es
 import closed_form
 import peer
@@ -25,13 +25,13 @@ archive, threads, port, labels = sys.argv[1], *map(int, sys.argv[2:5])
 weights = clip_es.load(archive)
 texts = peer.texts(labels, weights["visual.proj"].shape[1])
 torch.set_num_threads(threads)
-torch.set_flush_denormal(True)
 one_at_a_time = threading.Lock()  # PyTorch uses all threads for one photo; several at a time are slower
 app = FastAPI()
 
 
 @torch.no_grad()
 def mask_of(image):
+    torch.set_flush_denormal(True)  # of the thread that computes
     x, attentions, grid = clip_es.encode_image(weights, clip_es.preprocess(image, weights.patch))
     cams, _, last = closed_form.softmax_gradcam(weights, x, texts, labels)
     cams = torch.stack([clip_es.normalise_cam(cam.reshape(grid)) for cam in cams])

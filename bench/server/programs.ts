@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { peerEnvironment } from '../peer_environment.js'
 
 const root = join(__dirname, '../..')
 
@@ -47,7 +48,7 @@ export async function startProduct(engine: readonly string[], words: readonly st
 export async function startPeer(python: string, model: string, threads: number, labels: number): Promise<Program> {
   const port = 18_000 + (process.pid % 1000)
   const args = [join(__dirname, 'fastapi_peer.py'), model, ...[threads, port, labels].map(String)]
-  const child = spawn(python, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = spawn(python, args, { env: peerEnvironment(threads), stdio: ['ignore', 'inherit', 'inherit'] })
   const url = `http://127.0.0.1:${port}`
   return await started('FastAPI, PyTorch', child, async () =>
     fetch(url).then(

@@ -46,7 +46,7 @@ double quantile(std::span<const double> values, double share, std::span<double> 
 
 void find_outliers(HostContext& context, std::span<const float> patches, float share, std::span<uint8_t> outlier) {
   const auto count = std::ssize(outlier);
-  const int64_t k = std::min(kLocalNeighbours, count - 1);
+  const int64_t k = std::min<int64_t>(kLocalNeighbours, count - 1);
   std::ranges::fill(outlier, uint8_t{0});
   if (k < 1) return;
   const int64_t width = std::ssize(patches) / count;

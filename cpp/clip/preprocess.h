@@ -21,9 +21,19 @@ const uint8_t* to_rgb(HostContext&, const Image&);
 // max_side 0 means no limit.
 PhotoSize reduced_size(const PhotoSize&, int64_t max_side);
 
-// The grid of the reduced photo's patches. Both sides are rounded up to whole patches, and preprocess() stretches the photo to that size,
-// so the aspect ratio changes a little.
-Grid patch_grid(const PhotoSize&, int64_t patch, int64_t max_side);
+// The grid of patches of the reduced photo times `scale`, of which no side may be longer than max_side either. Both sides are rounded up to
+// whole patches, and preprocess() stretches the photo to that size, so the aspect ratio changes a little.
+Grid patch_grid(const PhotoSize&, int64_t patch, int64_t max_side, double scale = 1);
+
+// One way in which a photo enters the network. tools/golden/views.py defines how the views of a photo are combined.
+struct View {
+  double scale = 1;  // of the reduced photo
+  bool mirrored = false;
+};
+
+// Returns the photo in the arena, as (height, width, 3), at the size at which this view enters the network. If it is passed to
+// preprocess() with max_side 0, it is not resized again.
+Image make_view(HostContext&, const Image&, const View&, int64_t patch, int64_t max_side);
 
 // Writes patches (grid.patches(), 3 * patch * patch): normalised values, each patch in the order channel, y, x. It has no checkpoint: a
 // photo of 100 megapixels takes half a second on one core, about as long as one transformer block, and the encoder has the next checkpoint.

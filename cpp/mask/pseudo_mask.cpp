@@ -67,9 +67,13 @@ void score_pixels(HostContext& context, const HostMaps& maps, const PhotoSize& s
   Arena::Scope scope(context.arena);
   const auto no_values = context.arena.take<uint8_t>(labels);  // only its length is used, because no mask is requested
   make_pseudo_mask(context, maps, no_values, size, settings, {.maps = scores + pixels});
+  background_from_maps(context, settings, labels, pixels, scores);
+}
+
+void background_from_maps(HostContext& context, const MaskSettings& settings, int64_t labels, int64_t pixels, float* scores) {
   context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      float largest = scores[pixels + i];
+      float largest = labels == 0 ? 0 : scores[pixels + i];
       for (int64_t k = 2; k <= labels; ++k) largest = std::max(largest, scores[k * pixels + i]);
       scores[i] = background_score(largest, settings);
     }

@@ -31,4 +31,7 @@ void make_pseudo_mask(HostContext&, const HostMaps&, std::span<const uint8_t> va
 // Computes the dense CRF's input in the same way. scores (1 + K, height, width): the background, then the enlarged maps.
 void score_pixels(HostContext&, const HostMaps&, const PhotoSize&, const MaskSettings&, float* scores);
 
+// Writes the background's row of such scores: (1 - largest map) ^ power. scores (1 + labels, pixels).
+void background_from_maps(HostContext&, const MaskSettings&, int64_t labels, int64_t pixels, float* scores);
+
 }  // namespace clip_es

@@ -1,7 +1,7 @@
 // The compiler of the prebuilds: zig, which contains clang and the C and C++ libraries of every platform. scripts/prebuild/package-lock.json
 // has its version and checksums. It is installed when it is first needed, because it has 400 MB and only releases need it.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -32,8 +32,9 @@ export function zigTools(target, at) {
   mkdirSync(at, { recursive: true })
   const tool = (name, command) => {
     const file = join(at, name)
-    writeFileSync(file, `#!/bin/sh\nZIG_LIB_DIR='${join(packages, 'lib')}' exec '${zig}' ${command} "$@"\n`)
-    chmodSync(file, 0o755)
+    const script = `#!/bin/sh\nZIG_LIB_DIR='${join(packages, 'lib')}' exec '${zig}' ${command} "$@"\n`
+    if (existsSync(file) && readFileSync(file, 'utf8') === script) return file // with its old time: ccache takes a new one for another compiler
+    writeFileSync(file, script, { mode: 0o755 })
     return file
   }
   return [

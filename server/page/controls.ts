@@ -27,6 +27,10 @@ const sliders: readonly Slider[] = [
     help: 'Refinement looks only into boxes around a map’s values above this.',
   },
   {
+    ...{ name: 'minScore', title: 'Least score', min: 0, max: 0.95, step: 0.05 },
+    help: 'Labels with a lower score get no pixels. For maps by similarity, where absent words have low scores.',
+  },
+  {
     ...{ name: 'ignoreBelow', title: 'Ignore below', min: 0, max: 0.95, step: 0.05 },
     help: 'Pixels with less confidence are ignored. They are hatched.',
   },

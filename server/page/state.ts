@@ -15,6 +15,7 @@ export const views: readonly View[] = ['masks', 'cams', 'confidence', 'photo']
 export interface Thresholds {
   labelThreshold?: number | undefined
   boxThreshold?: number | undefined
+  minScore?: number | undefined
   backgroundPower?: number | undefined
   ignoreBelow?: number | undefined
 }
@@ -66,6 +67,7 @@ export const resettable: Readonly<Partial<Settings>> = {
   background: '',
   labelThreshold: undefined,
   boxThreshold: undefined,
+  minScore: undefined,
   backgroundPower: undefined,
   ignoreBelow: undefined,
   opacity: initialSettings.opacity,

@@ -1,4 +1,4 @@
-// The kernels of GradCAM, CAA and the masks compared with their twins, at odd sizes and in every order of a block's threads.
+// The kernels of GradCAM, CAA and the masks compared with their twins, at odd sizes and in every order of blocks and threads.
 #include <array>
 #include <cmath>
 #include <numeric>
@@ -47,6 +47,7 @@ TEST("CUDA: the MLP's backward pass equals its twin, for both activations") {
                                     g_offset.data(), patches, width, hidden, classes, activation == Activation::kGelu, e.data(),
                                     e_sums.data()});
         constexpr auto kType = torch::Dtype::kFloat32;
+        const torch::Backend::Guard guard(test_gpu()->torch(), test_gpu()->stream());
         test_gpu()->torch().mm(torch::dense(e.data(), kType, classes * patches, hidden),
                                torch::transposed(torch::dense(g_composite.data(), kType, width, hidden)),
                                torch::dense(gradient.data(), kType, classes * patches, width));

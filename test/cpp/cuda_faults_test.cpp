@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "cuda_support.h"
+#include "emulator/control.h"
 #include "options.h"
 #include "segment_job.h"
 #include "segmenter.h"
@@ -77,7 +78,7 @@ cuda::Functions planned_functions() {
 
 std::unique_ptr<Segmenter> load(Precision precision) {
   static const cuda::Functions functions = planned_functions();
-  const auto gpu = std::make_shared<cuda::Gpu>(functions, torch::Backend::host(), 0);
+  const auto gpu = std::make_shared<cuda::Gpu>(functions, emulator::products(), 0);
   return std::make_unique<Segmenter>(options().golden + kSmallModel, SegmenterSettings{.precision = precision, .threads = 1, .max_side = 0},
                                      nullptr, std::make_unique<cuda::CudaDevice>(gpu));
 }

@@ -2,6 +2,7 @@
 #include "check.h"
 #include "cuda_support.h"
 #include "device/device.h"
+#include "emulator/control.h"
 #include "support.h"
 #include "torch/library.h"
 
@@ -19,7 +20,7 @@ TEST("CUDA: a time stamp that cannot be recorded does not throw in try_record, a
   need_libtorch();
   cuda::Functions functions = *cuda::clip_es_cuda_functions(cuda::kVersion);
   functions.record = [](cuda::Event, cuda::Stream) { return 1; };
-  const cuda::Gpu gpu(functions, torch::Backend::host(), 0);
+  const cuda::Gpu gpu(functions, emulator::products(), 0);
   const int error = gpu.try_record(nullptr);
   CHECK(error == 1);
   CHECK_ERROR(gpu.check(error, "recording an event"), ErrorCode::kDeviceUnavailable,
@@ -37,7 +38,7 @@ TEST("CUDA: freeing pinned memory selects its GPU first") {
     return cuda::clip_es_cuda_functions(cuda::kVersion)->release_pinned(memory);
   };
   std::shared_ptr<std::byte> memory =
-      cuda::Gpu::pinned_memory(std::make_shared<cuda::Gpu>(functions, torch::Backend::host(), 1)).allocate(64);
+      cuda::Gpu::pinned_memory(std::make_shared<cuda::Gpu>(functions, emulator::products(), 1)).allocate(64);
   calls.clear();
   memory.reset();
   CHECK(calls.size() >= 2 && calls[0] == "use 1" && calls[1] == "release");

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "check.h"
-#include "emulator/order.h"
+#include "emulator/control.h"
 #include "options.h"
 #include "support.h"
 
@@ -21,22 +21,23 @@ std::shared_ptr<cuda::Gpu> test_gpu() {
   need_libtorch();  // the products are LibTorch's, also in the emulator
   static const std::shared_ptr<cuda::Gpu> gpu = [] {
     if (!gpu_is_emulated()) return cuda::Gpu::open(index_of(options().device));
-    return std::make_shared<cuda::Gpu>(*cuda::clip_es_cuda_functions(cuda::kVersion), torch::Backend::host(), 0);
+    return std::make_shared<cuda::Gpu>(*cuda::clip_es_cuda_functions(cuda::kVersion), emulator::products(), 0);
   }();
   gpu->use();
   return gpu;
 }
 
 void in_every_order(const std::function<void()>& body, const std::function<std::vector<float>()>& result) {
-  body();
-  const std::vector<float> first = result();
-  if (!gpu_is_emulated()) return;
-  for (const emulator::Order order : {emulator::Order::kBackward, emulator::Order::kShuffled}) {
-    emulator::order = order;
+  using emulator::Order;
+  std::vector<float> first;
+  for (const Order order : {Order::kForward, Order::kBackward, Order::kShuffled}) {
+    if (order != Order::kForward && !gpu_is_emulated()) return;
+    emulator::launch_order = order;
     body();
-    emulator::order = emulator::Order::kForward;
-    const std::vector<float> again = result();
-    CHECK(again.size() == first.size());
-    CHECK(std::memcmp(again.data(), first.data(), first.size() * sizeof(float)) == 0);
+    emulator::launch_order = Order::kInTurn;
+    const std::vector<float> values = result();
+    if (order == Order::kForward) first = values;
+    CHECK(values.size() == first.size());
+    CHECK(std::memcmp(values.data(), first.data(), first.size() * sizeof(float)) == 0);
   }
 }

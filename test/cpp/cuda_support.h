@@ -30,6 +30,6 @@ class GpuArray {
   std::shared_ptr<std::byte> memory_;
 };
 
-// Runs `body` in the emulator three times, with another order of a block's threads each time, and checks that `result` has the same bits.
+// Runs `body` in the emulator three times, with another order of blocks and threads each time, and checks that `result` has the same bits.
 // On a real GPU it runs once.
 void in_every_order(const std::function<void()>& body, const std::function<std::vector<float>()>& result);

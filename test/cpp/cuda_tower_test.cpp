@@ -1,4 +1,4 @@
-// The kernels of the image tower compared with their twins, at odd sizes and in every order of a block's threads.
+// The kernels of the image tower compared with their twins, at odd sizes and in every order of blocks and threads.
 #include <bit>
 #include <cmath>
 

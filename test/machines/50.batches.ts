@@ -64,7 +64,8 @@ test('workers do a batch: the masks of clip-es dataset, by polling and by callba
     { url: `${url}/photo.png`, name: 'fetched' },
     { url: `${url}/missing.png`, name: 'missing' },
   ]
-  const { id, folder } = await send(at, { photos, classes: 'emoji', callback: `${url}/done` })
+  const how = { maps: { preset: 'clip' }, scales: [0.5, 1], flip: true, minScore: 0.3 }
+  const { id, folder } = await send(at, { photos, classes: 'emoji', ...how, callback: `${url}/done` })
   await until('the batch has ended', async () => (await get(at, id)).ended !== undefined)
   const { state, done, failed, failures } = await get(at, id)
   assert.equal([state, done, failed], ['done', 21, 1])
@@ -74,7 +75,8 @@ test('workers do a batch: the masks of clip-es dataset, by polling and by callba
 
   place.makeLabels('all.csv', names)
   const source = ['--folder', 'set/photos', '--labels', 'all.csv', '--threads', '1']
-  await place.start(['dataset', ...source, '-o', 'local']).ended
+  const flags = ['--maps', 'clip', '--scales', '0.5,1', '--flip', '--min-score', '0.3']
+  await place.start(['dataset', ...source, ...flags, '-o', 'local']).ended
   const local = place.files('local/masks')
   const masks = place.files(join(folder, 'masks'))
   for (const name of names) assert.ok(masks.get(`${name}.png`) === local.get(`${name}.png`), name)

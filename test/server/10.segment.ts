@@ -145,6 +145,22 @@ test('maps by similarity, by name and with settings', async () => {
   assert.not.equal(await scores(settings({ preset: 'clip' })), similarity)
 })
 
+test('scales, flip and minScore', async () => {
+  const answer = async (query: string, body = photo) => {
+    const response = await post(server, `/v1/segment?${words}&format=json${query}`, body)
+    assert.is(response.status, 200, await response.clone().text())
+    return ((await response.json()) as SegmentAnswer).labels
+  }
+  const plain = await answer('')
+  assert.equal(await answer('&scales=1&flip=false&minScore=0'), plain)
+  const averaged = await answer('&scales=0.75,1&flip=true')
+  assert.not.equal(averaged, plain)
+  assert.equal(await answer('&scales=0.75&scales=1&flip=true'), averaged)
+  assert.equal(await answer('&scales=[0.75,1]&flip=true'), averaged)
+  const none = await answer('&minScore=1')
+  assert.ok(none.every(({ pixels }) => pixels === 0) && plain.some(({ pixels }) => pixels > 0))
+})
+
 test('JPEG, WebP, AVIF and TIFF are read', async () => {
   for (const format of ['jpeg', 'webp', 'avif', 'tiff'] as const) {
     const response = await post(server, `/v1/segment?${words}&format=json`, await sharp(photo).toFormat(format).toBuffer())
@@ -157,12 +173,15 @@ test('an unknown option names the nearest known one; wrong values are told as th
     ['classes=cat&lables=cat', "segment(): unknown option 'lables'; did you mean 'labels'?"],
     ['classes=cat,dog&refine=maybe', "segment(): refine is 'maybe'; expected true or false"],
     ['classes=cat,dog&maps=similar', "segment(): unknown maps 'similar'; did you mean 'similarity'?"],
+    ['classes=cat,dog&scales=1,x', "segment(): scales[1] is 'x'; expected a number"],
+    ['classes=cat,dog&scales=8', 'segment(): scales[0] is 8; expected a number from 0.25 to 4'],
     ['classes=cat,dog&boxThreshold=7', 'segment(): boxThreshold is 7; expected a number from 0 to 1'],
     ['classes=cat,dog&labels=cad', "segment(): unknown label 'cad'; did you mean 'cat'?"],
     ['classes=cat,dog&format=jsn', "segment(): unknown format 'jsn'; did you mean 'json'?"],
     ['classes=cat,,dog', "classes is 'cat,,dog'. A word is missing before or after a comma."],
     ['classes=cat,dog&refine=true&refine=false', 'refine is given 2 times; give it once'],
     ['classes=cat,dog&crf={"round":1}', "segment(): crf: unknown option 'round'; did you mean 'rounds'?"],
+    ['classes={"synonyms":["cat"]}', "segment(): classes[0] lacks 'name'; add it"],
     ['labels=cat', 'classes is missing: name what to look for'],
   ] as const) {
     const { code, detail } = await problem(await post(server, `/v1/segment?${encodeURI(query)}`, photo), 400)

@@ -141,6 +141,18 @@ test('a class set that is wrong, or comes with the server, is refused', async ()
     assert.match((await problem(await postJson(server, '/v1/classes', set), 400)).detail, message)
 })
 
+test('options that are sent as something else than JSON are refused', async () => {
+  const { id } = await keep()
+  for (const [path, type] of [
+    [`/v1/images/${id}/segment?classes=emoji`, 'text/plain'],
+    ['/v1/classes', 'application/x-www-form-urlencoded'],
+  ] as const) {
+    const { detail } = await problem(await post(server, path, 'classes=cat', { 'content-type': type }), 415)
+    assert.is(detail, `the body is ${type}; expected JSON`)
+  }
+  assert.is((await post(server, `/v1/images/${id}/segment?classes=emoji`, '', { 'content-type': 'text/plain' })).status, 200)
+})
+
 test('words are encoded once, and at most as many sets are kept as the limit says', async () => {
   const few = await startServer({ limits: { classSets: 2 } })
   try {

@@ -12,8 +12,9 @@ import { runId } from '../../cli/src/queue/runs.js'
 import { packResult, readState, unpackResult, writeState } from '../../cli/src/queue/served.js'
 import { folderId, readFolderId } from '../../cli/src/results/folder_id.js'
 import { removeLeftovers } from '../../cli/src/results/leftovers.js'
-import { sleep, unlessAborted } from '../../cli/src/shared/wait.js'
+import { sleep } from '../../cli/src/shared/wait.js'
 import type { DatasetItem } from '../../cli/src/sources/dataset.js'
+import { unlessAborted } from '../../ts/core/abort.js'
 
 const itemsOf = (count: number): DatasetItem[] =>
   Array.from({ length: count }, (_, i) => ({ id: `p${i}`, photo: `/photos/p${i}.jpg`, labels: [i % 20] }))

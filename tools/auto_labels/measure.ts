@@ -1,5 +1,6 @@
 // node --import tsx tools/auto_labels/measure.ts SET [--only WORD] [--class-file FILE]
-// Compares ways to segment on a data set that tools/demo-model/run.sh --set drew: with given labels, with found labels, and with none.
+// Compares ways to segment on a data set that tools/demo-model/run.sh --set drew: with given labels, with found labels, and with none; at
+// several scales and with the mirrored photo; without labels of low scores.
 // Prints mIoU, boundary IoU, pixel accuracy, the labels found, CPU time and memory. Every way runs in a process of its own, in float32 with
 // one thread and the CRF, so that the peak of its memory is its own. --class-file names other words or thresholds for the same classes.
 import { spawnSync } from 'node:child_process'
@@ -25,9 +26,25 @@ interface Way {
   maps: 'gradcam' | SimilarityPreset
   refine: boolean
   labelThreshold?: number
+  scales?: readonly number[]
+  flip?: boolean
+  minScore?: number
 }
 
 const presets = Object.keys(similarityPresets) as SimilarityPreset[]
+
+const single: readonly Way[] = [
+  { labels: 'given', maps: 'gradcam', refine: true },
+  { labels: 'given', maps: 'naclip', refine: true },
+  { labels: 'all', maps: 'naclip', refine: true },
+]
+const views: readonly Pick<Way, 'scales' | 'flip'>[] = [
+  { flip: true },
+  { scales: [0.75, 1, 1.25] },
+  { scales: [0.75, 1, 1.25], flip: true },
+  { scales: [1, 1.5] },
+  { scales: [1, 1.5, 2], flip: true },
+]
 
 const ways: readonly Way[] = [
   ...(['given', 'auto', 'all'] as const).map((labels) => ({ labels, maps: 'gradcam' as const, refine: true })),
@@ -37,10 +54,20 @@ const ways: readonly Way[] = [
   { labels: 'all', maps: 'clip', refine: false },
   { labels: 'right', maps: 'gradcam', refine: true },
   { labels: 'completed', maps: 'gradcam', refine: true },
+  ...single.flatMap((way) => views.map((view) => ({ ...way, ...view }))),
+  ...[0.2, 0.4, 0.6, 0.8].map((minScore) => ({ labels: 'all' as const, maps: 'naclip' as const, refine: true, minScore })),
 ]
 
-const nameOf = ({ labels, maps, refine, labelThreshold }: Way): string =>
-  [`${labels} labels`, maps, ...(refine ? [] : ['no CAA']), ...(labelThreshold ? [`threshold ${labelThreshold}`] : [])].join(', ')
+function nameOf({ labels, maps, refine, labelThreshold, scales, flip, minScore }: Way): string {
+  const settings = [
+    ...(refine ? [] : ['no CAA']),
+    ...(labelThreshold ? [`threshold ${labelThreshold}`] : []),
+    ...(scales ? [`scales ${scales.join(' ')}`] : []),
+    ...(flip ? ['flip'] : []),
+    ...(minScore ? [`least score ${minScore}`] : []),
+  ]
+  return [`${labels} labels`, maps, ...settings].join(', ')
+}
 
 interface Figures {
   miou: number
@@ -63,12 +90,12 @@ function photosOf(set: string): { photo: string; labels: string[] }[] {
   })
 }
 
-function optionsOf({ labels, maps, refine, labelThreshold }: Way, given: readonly string[]): SegmentOptions {
+function optionsOf({ labels, maps, labelThreshold, ...settings }: Way, given: readonly string[]): SegmentOptions {
   return {
     ...(maps === 'gradcam' ? {} : { maps: { preset: maps } }),
     ...(labels === 'all' ? {} : { labels: labels === 'auto' ? 'auto' : given }),
     ...(labelThreshold === undefined ? {} : { labelThreshold }),
-    refine,
+    ...settings,
     crf: true,
   }
 }

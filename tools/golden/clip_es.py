@@ -99,12 +99,14 @@ def class_embedding(w: Weights, tokens_of_one_class) -> torch.Tensor:
 
 
 # ---------------------------------------------------------------- image
-def preprocess(image: Image.Image, patch: int) -> torch.Tensor:
+def preprocess(image: Image.Image, patch: int, scale: float = 1, mirrored: bool = False) -> torch.Tensor:
     """Pillow bicubic to the next multiple of the patch size in each direction (aspect is not kept), then
-    CLIP's normalisation. Returns (3, gh * patch, gw * patch)."""
+    CLIP's normalisation. Returns (3, gh * patch, gw * patch). scale multiplies the photo's size before it is rounded up;
+    the resized photo is mirrored from left to right."""
     W, H = image.size
-    w, h = math.ceil(W / patch) * patch, math.ceil(H / patch) * patch
+    w, h = math.ceil(scale * W / patch) * patch, math.ceil(scale * H / patch) * patch
     a = np.asarray(image.convert("RGB").resize((w, h), Image.BICUBIC), np.float32) / np.float32(255)
+    a = a[:, ::-1] if mirrored else a
     a = (a - np.array(PIXEL_MEAN, np.float32)) / np.array(PIXEL_STD, np.float32)
     return torch.from_numpy(np.ascontiguousarray(a.transpose(2, 0, 1)))
 
@@ -228,10 +230,12 @@ def resize(m, height: int, width: int):
 
 
 # ---------------------------------------------------------------- the whole way
-def segment(w: Weights, image: Image.Image, texts, K: int, box_threshold: float = 0.4, round_to_half: bool = False):
-    """Every stage's result in a dict, refined maps at the image's own size last: refined_full (K, H, W) in [0, 1]."""
+def segment(w: Weights, image: Image.Image, texts, K: int, box_threshold: float = 0.4, round_to_half: bool = False,
+            scale: float = 1, mirrored: bool = False):
+    """Every stage's result in a dict, refined maps at the image's own size last: refined_full (K, H, W) in [0, 1].
+    scale, mirrored: see preprocess(). Maps of a mirrored photo are mirrored."""
     W, H = image.size
-    pixels = preprocess(image, w.patch)
+    pixels = preprocess(image, w.patch, scale, mirrored)
     with torch.no_grad():
         x, attentions, (gh, gw) = encode_image(w, pixels, round_to_half)
     cams, prob, logits, last = softmax_gradcam(w, x, texts, K)

@@ -243,10 +243,12 @@ def word_probabilities(settings: Settings, cosines, label_of_text, K: int):
     return out
 
 
-def segment(w: O.Weights, settings: Settings, image, texts, label_of_text, K: int, box_threshold: float = 0.4):
-    """Every stage's result in a dict. `full` (1 + K, H, W) without refinement, `refined_full` with it."""
+def segment(w: O.Weights, settings: Settings, image, texts, label_of_text, K: int, box_threshold: float = 0.4, scale: float = 1,
+            mirrored: bool = False):
+    """Every stage's result in a dict. `full` (1 + K, H, W) without refinement, `refined_full` with it. scale, mirrored: see
+    clip_es.preprocess()."""
     W, H = image.size
-    pixels = O.preprocess(image, w.patch)
+    pixels = O.preprocess(image, w.patch, scale, mirrored)
     outputs, attentions, (gh, gw) = tower(w, pixels)
     cosines = text_cosines(w, settings, pixels, texts)
     full = word_probabilities(settings, enlarge(cosines, H, W), label_of_text, K)

@@ -24,7 +24,7 @@ export const truthOf = (work, set) => join(work, set, 'truth')
 export const masksOf = (work, set) => join(work, `${set}-masks`)
 
 /** Draws the sets and makes their pseudo masks. What is there already stays. Returns the names of the table's classes. */
-export async function makeData(work, { pictures, tests, threads }) {
+export async function makeData(work, { pictures, tests, threads, withOther }) {
   mkdirSync(work, { recursive: true })
   const file = JSON.parse(readFileSync(join(root, 'models/emoji-classes.json'), 'utf8'))
   const isChosen = (i) => i % everyNth === 0
@@ -36,6 +36,7 @@ export async function makeData(work, { pictures, tests, threads }) {
     file.classes.filter((_, i) => !isChosen(i)),
   )
   for (const [set, { styles, seed }] of Object.entries(sets)) {
+    if (sets[set].otherClasses && !withOther) continue
     const count = heldOut.includes(set) ? tests : pictures
     if (!existsSync(join(work, set, 'labels.csv'))) await drawSet(work, set, count, styles, seed)
     await makeMasks(work, set, threads)

@@ -1,9 +1,9 @@
 // node tools/train_table/run.mjs [--work DIR] [--jobs N] [--iterations N] [--seeds N] …: see the options below
 //
-// Does the confidence-guided loss help? Draws pictures with ground truth, makes pseudo masks of them by the engine, trains initial weights with
-// pictures of other classes, then the small network with and without the loss, and prints a table of mIoU on held-out scenes. Every step whose
-// result is in the work folder is skipped, so the same command goes on after an interruption. It needs what tools/demo-model/run.sh and
-// clip-es train need, and a built checkout (npm run build).
+// Does the confidence-guided loss help? Draws pictures with ground truth, makes pseudo masks of them by the engine, trains the small network with
+// and without the loss, and prints a table of mIoU on held-out scenes. With --initial-iterations, all runs begin from weights that were trained on
+// pictures of other classes. Every step whose result is in the work folder is skipped, so the same command goes on after an interruption. It needs
+// what tools/demo-model/run.sh and clip-es train need, and a built checkout (npm run build).
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -19,7 +19,7 @@ const { values: given } = parseArgs({
     pictures: { type: 'string', default: '1500' },
     tests: { type: 'string', default: '120' },
     iterations: { type: 'string', default: '1500' },
-    'initial-iterations': { type: 'string', default: '6000' }, // of the initial weights
+    'initial-iterations': { type: 'string', default: '0' }, // of weights to begin from; 0: the network begins from nothing
     batch: { type: 'string', default: '4' },
     crop: { type: 'string', default: '73' },
     scales: { type: 'string', default: '0.2,0.3' },
@@ -37,15 +37,20 @@ const say = (line) => {
   appendFileSync(join(work, 'log.txt'), `${new Date().toISOString()} ${line}\n`)
 }
 
-const classes = await makeData(work, { pictures: Number(given.pictures), tests: Number(given.tests), threads: given.threads })
+const classes = await makeData(work, {
+  pictures: Number(given.pictures),
+  tests: Number(given.tests),
+  threads: given.threads,
+  withOther: Number(given['initial-iterations']) > 0,
+})
 say(`${classes.length} classes: ${classes.join(', ')}`)
 const pseudo = {}
 for (const set of heldOut) pseudo[set] = await pseudoMasks(work, set)
 const kept = await keptPixels(work)
 say(`pseudo masks of the training: ${(await pseudoMasks(work, 'train')).toFixed(1)} % mIoU\n\n${pixelTable(kept)}\n`)
 
-const initial = await initialWeights(work, { ...given, initialIterations: given['initial-iterations'] })
-say('initial weights: done')
+const initialIterations = Number(given['initial-iterations'])
+const initial = initialIterations > 0 ? await initialWeights(work, { ...given, initialIterations }) : undefined
 
 const tasks = Array.from({ length: Number(given.seeds) }, (_, i) => variants.map((variant) => ({ variant, seed: i + 1 }))).flat()
 const results = []

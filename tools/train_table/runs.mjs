@@ -61,7 +61,7 @@ export async function runOne(work, variant, seed, initial, options) {
   const folder = join(work, 'runs', `${variant.name}-${seed}`)
   const figures = join(folder, 'figures.json')
   const { iterations, threads } = options
-  const settings = [...common(options, iterations, seed, threads), '--weights', initial]
+  const settings = [...common(options, iterations, seed, threads), ...(initial ? ['--weights', initial] : [])]
   if (existsSync(figures) && readJson(figures).settings === settings.join(' ')) return readJson(figures)
   const began = performance.now()
   await clipEs(['train', masksOf(work, 'train'), '-o', folder, ...settings, ...variant.train(work)])

@@ -27,3 +27,21 @@ export function whenAborted(signal: AbortSignal, callback: () => void): () => vo
     signal.removeEventListener('abort', onAbort)
   }
 }
+
+/**
+ * What a promise gives. If the signal aborts first, throws its reason and leaves the promise alone: its work may be that of a server or thread that
+ * does not answer.
+ */
+export async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  let forget = (): void => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    forget = whenAborted(signal, () => reject(signal.reason))
+  })
+  promise.catch(() => undefined) // if nobody waits for it any more
+  try {
+    signal.throwIfAborted()
+    return await Promise.race([promise, aborted])
+  } finally {
+    forget()
+  }
+}

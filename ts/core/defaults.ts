@@ -1,4 +1,5 @@
-import type { Fusion, Precision, SimilarityPreset } from './types.js'
+import type { SimilarityPreset } from './segment_types.js'
+import type { Fusion, Precision } from './types.js'
 
 /** What the library uses where an option is left out. */
 export const defaults = Object.freeze({
@@ -16,6 +17,8 @@ export const defaults = Object.freeze({
   backgroundPower: 1,
   /** What maps: 'similarity' means. */
   similarityPreset: 'naclip' as SimilarityPreset,
+  /** Labels with a lower score get no pixels. */
+  minScore: 0,
   /** Pixels with a lower confidence are ignored. */
   ignoreBelow: 0,
   /** Labels 'auto' finds a class from this presence on. Chosen on generated scenes: bench/auto_labels.ts. */

@@ -1,5 +1,5 @@
 import { checkBoolean, checkInteger, checkNumber, checkOptions, wrong } from '../core/check.js'
-import type { CrfOptions } from '../core/types.js'
+import type { CrfOptions } from '../core/segment_types.js'
 import type { NativeCrfSettings } from './native.js'
 
 /** The paper's settings. */

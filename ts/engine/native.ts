@@ -1,5 +1,5 @@
 import { ClipEsError, fromNative } from '../core/errors.js'
-import type { CrfOptions, SimilaritySettings, Timings } from '../core/types.js'
+import type { CrfOptions, SimilaritySettings, Timings } from '../core/segment_types.js'
 import { packageFolder } from '../files/package_folder.js'
 
 /** Pixels as the add-on takes them: checked, with their layout. */
@@ -31,8 +31,11 @@ export type NativeCrfSettings = Required<CrfOptions>
 export interface NativeSettings {
   /** How maps are made by similarity, or undefined for GradCAM. */
   maps: SimilaritySettings | undefined
+  scales: Float64Array
+  flip: boolean
   refine: boolean
   boxThreshold: number
+  minScore: number
   backgroundPower: number
   ignoreBelow: number
   crf: NativeCrfSettings | undefined

@@ -1,7 +1,8 @@
 import { allocate } from '../core/allocate.js'
 import { checkAttached } from '../core/check.js'
 import { Places } from '../core/places.js'
-import type { Embeddings, Timings } from '../core/types.js'
+import type { Timings } from '../core/segment_types.js'
+import type { Embeddings } from '../core/types.js'
 import type { Jobs, WhenFull } from './jobs.js'
 import type { NativeEncodedImage, NativeImage, NativeOutputs, NativeSettings, NativeTexts } from './native.js'
 

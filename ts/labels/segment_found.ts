@@ -1,5 +1,5 @@
 import type { ClassSet } from '../classes/class_set.js'
-import type { SegmentResult, Timings } from '../core/types.js'
+import type { SegmentResult, Timings } from '../core/segment_types.js'
 import type { Caller, Photo, PhotoJobs } from '../engine/photo_jobs.js'
 import { segmentLabels } from '../segment/segment_labels.js'
 import type { Outputs, ResolvedSegmentOptions } from '../segment/segment_options.js'

@@ -1,4 +1,4 @@
-import { whenAborted } from '../core/abort.js'
+import { unlessAborted } from '../core/abort.js'
 import { checkOneOf, checkOptions } from '../core/check.js'
 import { ClipEsError, invalid } from '../core/errors.js'
 import type {
@@ -9,7 +9,7 @@ import type {
   SegmentItem,
   SegmentOptions,
   SegmentResult,
-} from '../core/types.js'
+} from '../core/segment_types.js'
 import { segmentOptionNames } from './segment_options.js'
 
 const call = 'segmentAll()'
@@ -76,20 +76,6 @@ function iterate<Item>(source: Source<Item>): AsyncIterator<Item> | Iterator<Ite
   return Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
 }
 
-/** A promise's outcome, or the signal's reason if that comes first. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return await promise
-  let forget = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    forget = whenAborted(signal, () => reject(signal.reason))
-  })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    forget()
-  }
-}
-
 /**
  * What `work` makes of the items, in their order, each as soon as it is there, with at most `window` items held. The first failure of the
  * source or of the work ends it, after the results before it; so does leaving the loop, which cancels what is in flight and waits until
@@ -125,7 +111,7 @@ export async function* resultsInOrder<Item, Result>(
     while (!done || inFlight.length > 0) {
       signal?.throwIfAborted()
       if (!done && inFlight.length < window)
-        fetching ??= untilAborted(fetch(), signal).then(
+        fetching ??= (signal ? unlessAborted(signal, fetch()) : fetch()).then(
           (next) => ({ next }),
           (failure: unknown) => ({ failure }),
         )

@@ -1,5 +1,5 @@
 import { ClassSet } from '../classes/class_set.js'
-import type { SegmentResult } from '../core/types.js'
+import type { SegmentResult } from '../core/segment_types.js'
 import type { Caller, Photo, PhotoJobs } from '../engine/photo_jobs.js'
 import { allocateForLabels, type Outputs, type ResolvedSegmentOptions } from './segment_options.js'
 

@@ -17,7 +17,7 @@ import {
 } from '../core/check.js'
 import { defaults } from '../core/defaults.js'
 import { invalid } from '../core/errors.js'
-import type { ResultPart, SegmentOptions } from '../core/types.js'
+import type { ResultPart, SegmentOptions } from '../core/segment_types.js'
 import { resolveCrf } from '../engine/crf_options.js'
 import type { NativeOutputs, NativeSettings } from '../engine/native.js'
 import { resolveMaps } from './similarity_presets.js'
@@ -79,6 +79,12 @@ function resolveLabels(call: string, labels: unknown, names: readonly string[]):
   return indices
 }
 
+function resolveScales(call: string, scales: unknown): Float64Array {
+  const numbers = checkArray(call, 'scales', scales, 1, 16).map((scale, i) => checkNumber(call, `scales[${i}]`, scale, 0.25, 4))
+  checkUnique(call, 'scales', numbers.map(String))
+  return Float64Array.from(numbers)
+}
+
 function checkPart(call: string, part: unknown): ResultPart {
   if (part === 'mask') throw invalid(`${call}: include has 'mask', but a result always has the mask; leave it out`)
   return checkOneOf(call, 'include', part, resultParts)
@@ -88,8 +94,11 @@ export const segmentOptionNames = [
   'labels',
   'labelThreshold',
   'maps',
+  'scales',
+  'flip',
   'refine',
   'boxThreshold',
+  'minScore',
   'backgroundPower',
   'crf',
   'ignoreBelow',
@@ -105,8 +114,8 @@ export function resolveSegmentOptions(
   classes: ClassSet,
 ): ResolvedSegmentOptions {
   const given = checkOptions<SegmentOptions>(call, options, segmentOptionNames)
-  const { refine = true, include = [] } = given
-  const { boxThreshold = defaults.boxThreshold, backgroundPower = defaults.backgroundPower } = given
+  const { scales = [1], flip = false, refine = true, include = [] } = given
+  const { minScore = defaults.minScore, boxThreshold = defaults.boxThreshold, backgroundPower = defaults.backgroundPower } = given
   const { ignoreBelow = defaults.ignoreBelow } = given
   const output = checkOptions(`${call}: output`, given.output, outputParts)
   const asked = checkArray(call, 'include', include, 0).map((part) => checkPart(call, part))
@@ -115,8 +124,11 @@ export function resolveSegmentOptions(
     labelThresholds: resolveThresholds(call, given.labelThreshold, given.labels, classes),
     settings: {
       maps: resolveMaps(call, given.maps),
+      scales: resolveScales(call, scales),
+      flip: checkBoolean(call, 'flip', flip),
       refine: checkBoolean(call, 'refine', refine),
       boxThreshold: checkNumber(call, 'boxThreshold', boxThreshold, 0, 1),
+      minScore: checkNumber(call, 'minScore', minScore, 0, 1),
       backgroundPower: checkNumber(call, 'backgroundPower', backgroundPower, 0, 1e6),
       ignoreBelow: checkNumber(call, 'ignoreBelow', ignoreBelow, 0, 1),
       crf: resolveCrf(call, given.crf),

@@ -1,6 +1,6 @@
 import { checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, wrong } from '../core/check.js'
 import { defaults } from '../core/defaults.js'
-import type { MapMethod, SimilarityOptions, SimilarityPreset, SimilaritySettings } from '../core/types.js'
+import type { MapMethod, SimilarityOptions, SimilarityPreset, SimilaritySettings } from '../core/segment_types.js'
 
 const clip: SimilaritySettings = {
   attention: 'query',

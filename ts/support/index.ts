@@ -29,6 +29,10 @@ export { type CompetingTexts, competingTexts, textProbabilities } from '../class
 
 export { forEachInOrder, inOrder } from '../core/in_order.js'
 
+// Waiting that a signal ends: the queue of `dataset --queue` and `worker`, and the server's threads.
+
+export { unlessAborted } from '../core/abort.js'
+
 // A typed array, or ERR_OUT_OF_MEMORY: `crf`, for the scores of a photo.
 
 export { allocate } from '../core/allocate.js'

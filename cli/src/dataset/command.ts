@@ -2,7 +2,7 @@ import { defaults } from 'clip-es'
 import { Command } from 'commander'
 import { address, defaultName, queueName, redisUrl, urlHelp } from '../queue/options.js'
 import { addEngineOptions } from '../shared/engine_options.js'
-import { mapsOption } from '../shared/maps_option.js'
+import { addMapOptions } from '../shared/maps_option.js'
 import { addSourceOptions } from '../shared/source_options.js'
 import { integerFrom, numberFrom, UsageError, words } from '../shared/usage.js'
 import type { DatasetOptions } from './options.js'
@@ -33,8 +33,7 @@ export function datasetCommand(): Command {
     .optionsGroup('Which words:')
     .option('--template <text>', "prompt, with {} in place of the class (default: the class file's)")
     .option('--background <words>', "words that compete with the classes (default: the class file's)", words)
-    .optionsGroup('How masks are made:')
-    .addOption(mapsOption())
+  addMapOptions(command.optionsGroup('How masks are made:'))
     .option('--box-threshold <t>', "threshold of the boxes of CAA, 0 to 1 (default: the class file's)", numberFrom(0, 1))
     .option(
       '--background-power <p>',

@@ -1,16 +1,15 @@
 import type { Address } from '../queue/options.js'
 import type { EngineOptions } from '../shared/engine_options.js'
-import type { MapsName } from '../shared/maps_option.js'
+import type { MapArguments } from '../shared/maps_option.js'
 import type { SourceOptions } from '../shared/source_options.js'
 
-export interface DatasetOptions extends SourceOptions, EngineOptions {
+export interface DatasetOptions extends SourceOptions, EngineOptions, MapArguments {
   out: string
   template?: string
   background?: string[]
   boxThreshold?: number
   backgroundPower: number
   ignoreBelow: number
-  maps: MapsName
   refine: boolean
   crf: boolean
   confidence: boolean

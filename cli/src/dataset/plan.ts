@@ -14,7 +14,7 @@ import { type RunSettings, settingsHash } from '../results/manifest.js'
 import type { OutputKind } from '../results/store.js'
 import { encodeClasses } from '../shared/encode_classes.js'
 import { encodedEntries, thresholdSettings } from '../shared/label_threshold.js'
-import { mapsOf } from '../shared/maps_option.js'
+import { mapOptions, mapSettings } from '../shared/maps_option.js'
 import { asUsage } from '../shared/usage.js'
 import { findsLabels, type Kind } from '../sources/data_set.js'
 import type { DatasetOptions } from './options.js'
@@ -31,7 +31,7 @@ function encodingOf(options: DatasetOptions, file: ClassFile): Required<Omit<Enc
 
 /** Everything that results depend on but photos and labels, with every default filled in. */
 export function settingsOf(kind: Kind, options: DatasetOptions, file: ClassFile, segmenter: Segmenter): RunSettings {
-  const { split, annotations = '', maxSide = defaults.maxSide, backgroundPower, ignoreBelow, refine, crf, maps } = options
+  const { split, annotations = '', maxSide = defaults.maxSide, backgroundPower, ignoreBelow, refine, crf } = options
   const { classes, ...threshold } = thresholdSettings(file.classes, findsLabels(options), options.labelThreshold)
   return {
     set: { voc: `voc ${split}`, coco: `coco ${basename(annotations)}`, folder: 'folder' }[kind],
@@ -42,7 +42,7 @@ export function settingsOf(kind: Kind, options: DatasetOptions, file: ClassFile,
     ...encodingOf(options, file),
     boxThreshold: options.boxThreshold ?? file.boxThreshold ?? defaults.boxThreshold,
     ...{ backgroundPower, ignoreBelow, refine, crf },
-    ...(maps === 'gradcam' ? {} : { maps }),
+    ...mapSettings(options),
     ...threshold,
   }
 }
@@ -68,10 +68,10 @@ export async function jobOf(
   const { template, background, fusion, labelThreshold } = settings
   const encoding = { template, background, fusion, signal } as EncodeClassesOptions
   const classes: ClassSet = await encodeClasses(segmenter, encodedEntries(settings), encoding)
-  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf, maps = 'gradcam' } = settings
+  const { boxThreshold, backgroundPower, ignoreBelow, refine, crf } = settings
   const include = outputs.filter((output) => output !== 'mask')
   const auto = labelThreshold === undefined ? {} : { labels: 'auto' as const }
-  const how = { boxThreshold, backgroundPower, ignoreBelow, refine, crf, ...mapsOf(maps) }
+  const how = { boxThreshold, backgroundPower, ignoreBelow, refine, crf, ...mapOptions(mapSettings(settings)) }
   const options: SegmentOptions = { ...how, include, ...auto, signal }
   await asUsage(() => resolveSegmentOptions('dataset', options, classes))
   return {

@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { deviceFrom } from '../shared/engine_options.js'
 import { addSourceOptions } from '../shared/source_options.js'
 import { integerFrom, numberFrom } from '../shared/usage.js'
-import { someScales } from '../train/command.js'
+import { networkScales } from '../train/command.js'
 import type { PredictOptions } from './options.js'
 
 /** `clip-es predict`: masks by a trained network. */
@@ -16,7 +16,7 @@ export function predictCommand(): Command {
     .option('--known-labels', "only classes that the data set's labels name can be in a mask, as for pseudo masks", false)
     .optionsGroup('How masks are made:')
     .option('--weights <file>', 'other weights, such as RUN/checkpoints/….safetensors (default: RUN/best.safetensors)')
-    .option('--scales <scales>', "scales of the photo whose results are averaged (default: the run's)", someScales)
+    .option('--scales <scales>', "scales of the photo whose results are averaged (default: the run's)", networkScales)
     .option('--flip', "also average over the mirrored photo (default: the run's)")
     .option('--no-flip', 'do not mirror the photo')
     .option(

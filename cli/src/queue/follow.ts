@@ -1,6 +1,6 @@
 import { Queue, QueueEvents } from 'bullmq'
+import { unlessAborted } from 'clip-es/support'
 import type { Redis } from 'ioredis'
-import { unlessAborted } from '../shared/wait.js'
 import type { DatasetItem } from '../sources/dataset.js'
 import { type Group, type JobData, type NewJob, newJob, type PhotoOutcome } from './jobs.js'
 import { Ledgers } from './ledger.js'

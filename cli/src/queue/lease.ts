@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
+import { unlessAborted } from 'clip-es/support'
 import type { Redis } from 'ioredis'
 import { complain } from '../shared/say.js'
 import { UsageError } from '../shared/usage.js'
-import { sleep, unlessAborted } from '../shared/wait.js'
+import { sleep } from '../shared/wait.js'
 import { heartbeat, type Keys, shortLife } from './runs.js'
 
 const takeOrRenew = `

@@ -1,3 +1,4 @@
+import { defaults } from 'clip-es'
 import { hexColour, vocColour } from 'clip-es/photos'
 import { escapeXml } from 'clip-es/support'
 import type { Evaluation, LabelFigures } from '../eval/evaluation.js'
@@ -101,6 +102,8 @@ ${picture(found, 'Found', `Masks: ${names}`)}
 const examples = (id: string, title: string, list: readonly Example[]): string =>
   list.length ? `<section id="${id}"><h2>${title}</h2>\n${list.map(example).join('\n')}</section>` : ''
 
+const scaleText = (scales: readonly number[], flip = false): string => `${scales.join(', ')}${flip ? ', with flips' : ''}`
+
 /** How the masks were made, in words. */
 function madeWith(settings: Manifest['settings']): [string, string][] {
   const common: [string, string][] = [
@@ -111,15 +114,19 @@ function madeWith(settings: Manifest['settings']): [string, string][] {
     const { network, scales, flip, knownLabels } = settings
     return [
       ['Network', network],
-      ['Scales', `${scales.join(', ')}${flip ? ', with flips' : ''}`],
+      ['Scales', scaleText(scales, flip)],
       ['Labels', knownLabels ? 'those of the data set' : 'all classes'],
       ...common,
     ]
   }
   const { template, background, boxThreshold, backgroundPower, refine, precision, maxSide } = settings
+  const { maps = 'gradcam', scales = [1], flip, minScore = defaults.minScore } = settings
   return [
     ['Prompt', [template].flat().join(' | ')],
     ['Background words', background.join(', ') || 'none'],
+    ['Maps', typeof maps === 'string' ? maps : JSON.stringify(maps)],
+    ['Scales', scaleText(scales, flip)],
+    ['Lowest score of a label', String(minScore)],
     ['Refined by attention (CAA)', refine ? `yes, box threshold ${boxThreshold}` : 'no'],
     ['Background', `(1 − largest map)^${backgroundPower}`],
     ...common,

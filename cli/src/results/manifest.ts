@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { ClassEntry, CrfOptions } from 'clip-es'
 import { invalid, readRegularSync, writeWhole } from 'clip-es/support'
-import type { MapsName } from '../shared/maps_option.js'
+import type { MapSettings } from '../shared/maps_option.js'
 import { messageOf } from '../shared/wording.js'
 
 /** What every kind of result depends on. */
@@ -20,7 +20,7 @@ interface CommonSettings {
 }
 
 /** Everything that a mask by CLIP depends on but its photo and labels. */
-export interface RunSettings extends CommonSettings {
+export interface RunSettings extends CommonSettings, MapSettings {
   precision: string
   /** A number, or 'Infinity', which JSON cannot hold as one. */
   maxSide: string
@@ -30,8 +30,6 @@ export interface RunSettings extends CommonSettings {
   boxThreshold: number
   backgroundPower: number
   refine: boolean
-  /** How the maps are made, where it is not GradCAM. */
-  maps?: MapsName
   /** Where CLIP finds the labels: from which presence on, for classes without a threshold of their own. */
   labelThreshold?: number
 }

@@ -2,7 +2,7 @@ import { defaults, templates } from 'clip-es'
 import { fusions } from 'clip-es/support'
 import { Command, Option } from 'commander'
 import { addEngineOptions } from '../shared/engine_options.js'
-import { mapsOption } from '../shared/maps_option.js'
+import { addMapOptions } from '../shared/maps_option.js'
 import { collecting, numberFrom, someWords, words } from '../shared/usage.js'
 import type { SegmentArguments } from './options.js'
 
@@ -54,8 +54,7 @@ export function segmentCommand(): Command {
     .option('--cams', 'also write NAME.npz: the maps for numpy (keys int64, attn_highres float16)')
     .option('--confidence', 'also write NAME_confidence.png: 16-bit grey, 65535 means 1')
     .option('--json', 'print one JSON object per photo, and nothing else, to standard output')
-    .optionsGroup('How:')
-    .addOption(mapsOption())
+  addMapOptions(command.optionsGroup('How:'))
     .option('--crf', 'move the borders of the masks onto the edges of the photo with the dense CRF')
     .option('--no-refine', "leave out CAA, which sharpens the maps with the model's attention")
     .option('--box-threshold <x>', `threshold of the boxes of CAA, 0 to 1 (default: ${defaults.boxThreshold})`, numberFrom(0, 1))

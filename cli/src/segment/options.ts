@@ -1,9 +1,9 @@
 import type { Fusion } from 'clip-es'
 import type { EngineOptions } from '../shared/engine_options.js'
-import type { MapsName } from '../shared/maps_option.js'
+import type { MapArguments } from '../shared/maps_option.js'
 
 /** What the command line says; what it leaves out is absent. */
-export interface SegmentArguments extends EngineOptions {
+export interface SegmentArguments extends EngineOptions, MapArguments {
   classes?: string[]
   classFile?: string
   labels?: string[]
@@ -16,7 +16,6 @@ export interface SegmentArguments extends EngineOptions {
   cams?: true
   confidence?: true
   json?: true
-  maps: MapsName
   refine: boolean
   crf?: boolean
   boxThreshold?: number

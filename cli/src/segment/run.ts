@@ -10,7 +10,7 @@ import type { Manifest } from '../results/manifest.js'
 import { encodeClasses } from '../shared/encode_classes.js'
 import { loadOptions } from '../shared/engine_options.js'
 import { encodedEntries } from '../shared/label_threshold.js'
-import { mapsOf } from '../shared/maps_option.js'
+import { mapOptions, mapSettings } from '../shared/maps_option.js'
 import { makeOutFolder } from '../shared/out_folder.js'
 import { complain } from '../shared/say.js'
 import { stopSignal } from '../shared/stop.js'
@@ -89,7 +89,7 @@ async function load(
 /** What the results depend on besides the photos, with every default filled in, for `clip-es export`. */
 function manifestOf({ model }: Segmenter, given: SegmentArguments, asked: AskedClasses): Manifest {
   const { classes, encoding, boxThreshold = defaults.boxThreshold, labelThreshold } = asked
-  const { maxSide = defaults.maxSide, refine, crf = false, maps } = given
+  const { maxSide = defaults.maxSide, refine, crf = false } = given
   const { backgroundPower = defaults.backgroundPower, ignoreBelow = defaults.ignoreBelow } = given
   return {
     ...{ format: 1, version: packageVersion(), model: model.path, source: {} },
@@ -97,7 +97,7 @@ function manifestOf({ model }: Segmenter, given: SegmentArguments, asked: AskedC
       set: 'photos',
       ...{ model: model.fingerprint, precision: model.precision, maxSide: String(maxSide), classes, ...encoding },
       ...{ boxThreshold, backgroundPower, ignoreBelow, refine, crf },
-      ...(maps === 'gradcam' ? {} : { maps }),
+      ...mapSettings(given),
       ...(labelThreshold === undefined ? {} : { labelThreshold }),
     },
   }
@@ -112,7 +112,7 @@ function settings(
   const { refine, crf = false, backgroundPower, ignoreBelow } = given
   const include: SegmentOptions['include'] = (['confidence', 'cams'] as const).filter((part) => given[part])
   const kinds: OutputKind[] = (['cams', 'confidence', 'overlay'] as const).filter((kind) => given[kind])
-  const how = { refine, crf, boxThreshold, backgroundPower, ignoreBelow, ...mapsOf(given.maps) }
+  const how = { refine, crf, boxThreshold, backgroundPower, ignoreBelow, ...mapOptions(mapSettings(given)) }
   const options: SegmentOptions = { ...how, labels, include, signal }
   return { options, kinds: [...kinds, 'mask'], colours }
 }

@@ -32,6 +32,12 @@ export function integerFrom(lowest: number, highest: number): (text: string) => 
   }
 }
 
+/** One scale or more between commas. */
+export function someScales(lowest: number, highest: number): (text: string) => number[] {
+  const scale = numberFrom(lowest, highest)
+  return (text) => text.split(',').map(scale)
+}
+
 /** Words between commas, as `splitWords` reads them. */
 export function words(text: string): string[] {
   try {

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { deviceFrom } from '../shared/engine_options.js'
-import { integerFrom, numberFrom } from '../shared/usage.js'
+import { integerFrom, numberFrom, someScales } from '../shared/usage.js'
 import type { TrainOptions } from './options.js'
 import { confidenceModes, networks, presetNames } from './presets.js'
 
@@ -8,16 +8,11 @@ const some = integerFrom(1, 1e9)
 const positive = numberFrom(1e-12, 1e12)
 const factor = numberFrom(0, 1e6)
 
-const scale = numberFrom(0.05, 20)
+/** At which a network takes photos. */
+export const networkScales = someScales(0.05, 20)
 
 /** '0.5,0.75'; 'none' for an empty list. */
-const scales = (text: string): number[] => (text === 'none' ? [] : text.split(',').map(scale))
-
-export function someScales(text: string): number[] {
-  const list = scales(text)
-  if (!list.length) throw new InvalidArgumentError('Expected scales, separated by commas.')
-  return list
-}
+const scales = (text: string): number[] => (text === 'none' ? [] : networkScales(text))
 
 function range(text: string): [number, number] {
   const [from, to, ...rest] = scales(text)
@@ -71,7 +66,7 @@ export function trainCommand(): Command {
     .option('--balanced', 'background and classes have the same weight in the loss')
     .option('--no-balanced', 'every pixel has the same weight in the loss')
     .optionsGroup('How clip-es predict uses the network:')
-    .option('--test-scales <scales>', 'scales of the photo whose results are averaged', someScales)
+    .option('--test-scales <scales>', 'scales of the photo whose results are averaged', networkScales)
     .option('--test-flip', 'also average over the mirrored photo')
     .option('--no-test-flip', 'do not mirror the photo')
     .optionsGroup('What to write:')

@@ -25,6 +25,22 @@ namespace {
 
 constexpr int kLowerPriority = 5;  // steps of "nice": about a third of the CPU time of a thread with the usual priority
 
+// Since Linux 6.12 a thread that wakes up interrupts one whose slice is longer than its own. The usual slice is at most 3 ms. A much longer
+// one would let these threads keep a core for as long. Older systems ignore it.
+constexpr uint64_t kLongSlice = 5'000'000;  // nanoseconds
+
+// What the system call sched_setattr reads: struct sched_attr in its first version.
+struct SchedulingAttributes {
+  uint32_t size = sizeof(SchedulingAttributes);
+  uint32_t policy = SCHED_OTHER;
+  uint64_t flags = 0;
+  int32_t nice = 0;
+  uint32_t real_time_priority = 0;
+  uint64_t slice = 0;
+  uint64_t deadline = 0;
+  uint64_t period = 0;
+};
+
 size_t page_size() { return static_cast<size_t>(sysconf(_SC_PAGE_SIZE)); }
 
 GroupLimits group_limits() { return read_group_limits("/proc/self/cgroup", "/sys/fs/cgroup"); }
@@ -68,7 +84,11 @@ int usable_cores() {
 bool lower_thread_priority() {
   static thread_local const bool lowered = [] {
     const auto thread = static_cast<id_t>(syscall(SYS_gettid));  // on Linux a priority belongs to a thread, not to a process
-    return setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + kLowerPriority) == 0;
+    const int priority = getpriority(PRIO_PROCESS, thread) + kLowerPriority;
+    const SchedulingAttributes attributes{.nice = std::min(priority, 19), .slice = kLongSlice};
+    const bool usual = sched_getscheduler(0) == SCHED_OTHER;  // a policy that the user has chosen stays
+    if (usual && syscall(SYS_sched_setattr, thread, &attributes, 0) == 0) return true;
+    return setpriority(PRIO_PROCESS, thread, priority) == 0;  // also in a sandbox without the other call
   }();
   return lowered;
 }

@@ -8,7 +8,7 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void activate_kernel(Activate args) {
+__global__ void __launch_bounds__(kThreads) activate_kernel(Activate args) {
   const int64_t i = global_thread();
   if (i >= args.count) return;
   store(static_cast<T*>(args.y) + i, activation(args.exact_gelu, to_float(static_cast<const T*>(args.u)[i])));

@@ -9,7 +9,7 @@ namespace {
 constexpr int kThreads = 256;
 
 // One thread per element of the mean. It adds the heads in order, so the result does not depend on scheduling.
-__global__ void add_head_mean_kernel(AddHeadMean args) {
+__global__ void __launch_bounds__(kThreads) add_head_mean_kernel(AddHeadMean args) {
   const int64_t index = global_thread(), patches = args.n - 1;
   if (index >= args.rows * patches) return;
   const int64_t row = index / patches, column = index % patches, patch = args.first_query + row - 1;
@@ -22,7 +22,7 @@ __global__ void add_head_mean_kernel(AddHeadMean args) {
 // Tensor-core version: one block of 4 warps per 64 x 64 tile of the mean, 16 rows per warp. For each head the block loads 64 queries and
 // 64 keys into shared memory, computes their scores, and adds the probabilities in registers. No atomics are needed, because each
 // element of the mean belongs to one thread.
-constexpr int kTile = 64, kHeadSize = 64, kWarps = 4;
+constexpr int kTile = 64, kHeadSize = 64, kWarps = 4, kTileThreads = kWarps * kWarp;
 constexpr int kPaddedRow = kHeadSize + 8;  // padding puts the 8 rows that a fragment reads into different banks
 
 struct Tile {
@@ -32,7 +32,7 @@ struct Tile {
   // from: 16-byte aligned. stride: elements between rows, a multiple of 8.
   __device__ void load(const BFloat16* from, int64_t stride, int64_t first, int64_t end) {
     constexpr int kVectors = kHeadSize / 8;  // 16-byte vectors in a row
-    for (int i = threadIdx.x; i < kTile * kVectors; i += kWarps * kWarp) {
+    for (int i = threadIdx.x; i < kTile * kVectors; i += kTileThreads) {
       const int row = i / kVectors, vector = i % kVectors;
       const uint4 zero{0, 0, 0, 0};
       *reinterpret_cast<uint4*>(&rows[row][vector * 8]) =
@@ -43,7 +43,7 @@ struct Tile {
   __device__ uint32_t pair(int row, int column) const { return *reinterpret_cast<const uint32_t*>(&rows[row][column]); }
 };
 
-__global__ void add_attention_mean_kernel(AddAttentionMean args) {
+__global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAttentionMean args) {
   __shared__ Tile queries, keys;
   const int64_t patches = args.n - 1, tiles = (patches + kTile - 1) / kTile, stride = 3 * args.width;
   const int64_t first_row = blockIdx.x / tiles * kTile, first_column = blockIdx.x % tiles * kTile;  // the tile's first patches
@@ -93,7 +93,7 @@ int add_head_mean(Stream stream, const AddHeadMean& args) {
 int add_attention_mean(Stream stream, const AddAttentionMean& args) {
   if (args.width != args.heads * kHeadSize) return cudaErrorInvalidValue;
   const int64_t tiles = (args.n - 1 + kTile - 1) / kTile;
-  return launch(stream, add_attention_mean_kernel, static_cast<unsigned>(tiles * tiles), kWarps * kWarp, args);
+  return launch(stream, add_attention_mean_kernel, static_cast<unsigned>(tiles * tiles), kTileThreads, args);
 }
 
 }  // namespace clip_es::cuda

@@ -12,13 +12,14 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 constexpr int kParts = 32;  // threads that share a column
+constexpr int kColumnThreads = kWarp * kParts;
 constexpr float kSmallestNormal = 1.17549435e-38f;
 
 // A patch that receives no attention gets the factor 0, because its reciprocal would be infinite.
 __device__ float reciprocal(float sum) { return sum > kSmallestNormal ? 1 / sum : 0; }
 
 // One block per 32 columns. Thread (x, y) sums the rows y, y + 32, ... of column x; then warp y adds the 32 partial sums of column y.
-__global__ void sinkhorn_columns_kernel(SinkhornColumns args) {
+__global__ void __launch_bounds__(kColumnThreads) sinkhorn_columns_kernel(SinkhornColumns args) {
   __shared__ float parts[kParts][kWarp + 1];
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
   float sum = 0;
@@ -34,7 +35,7 @@ __global__ void sinkhorn_columns_kernel(SinkhornColumns args) {
 }
 
 // One warp per row.
-__global__ void sinkhorn_rows_kernel(SinkhornRows args) {
+__global__ void __launch_bounds__(kThreads) sinkhorn_rows_kernel(SinkhornRows args) {
   const int64_t row = global_thread() / kWarp;
   if (row >= args.n) return;
   float sum = 0;
@@ -46,7 +47,7 @@ __global__ void sinkhorn_rows_kernel(SinkhornRows args) {
 // One block per kWarps rows of y and kGroup classes, one warp per row. Each step covers 32 columns of w.
 constexpr int kGroup = 8;
 
-__global__ void apply_affinity_kernel(ApplyAffinity args) {
+__global__ void __launch_bounds__(kThreads) apply_affinity_kernel(ApplyAffinity args) {
   __shared__ float transposed[kWarp][kWarps + 1];  // transposed[j][i] = w[first + j][first_row + i]
   const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kWarps, first_class = static_cast<int64_t>(blockIdx.y) * kGroup;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;

@@ -10,7 +10,7 @@
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kWarps = 8;  // per block
+constexpr int kWarps = 8, kThreads = kWarps * kWarp;  // per block
 
 // The dot product of two vectors in device memory, by one warp; every lane gets the result.
 __device__ float dot(const float* a, const float* b, int64_t size) {
@@ -20,7 +20,7 @@ __device__ float dot(const float* a, const float* b, int64_t size) {
 }
 
 // One warp per head and patch; it loops over the classes.
-__global__ void pack_out_gradient_kernel(PackOutGradient args) {
+__global__ void __launch_bounds__(kThreads) pack_out_gradient_kernel(PackOutGradient args) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   if (index >= args.heads * args.rows) return;
   const int lane = threadIdx.x % kWarp;
@@ -31,9 +31,15 @@ __global__ void pack_out_gradient_kernel(PackOutGradient args) {
   for (int64_t k = 0; k < args.classes; ++k) {
     const float* gradient = args.out_gradient + (k * (args.n - 1) + token - 1) * args.width + head * size;
     float* packed = args.packed + (index * args.classes + k) * (size + 1);
-    for (int64_t c = lane; c < size; c += kWarp) packed[c] = gradient[c];
-    const float delta = dot(gradient, out, size);
-    const float gradient_dot_value = dot(gradient, class_token_value, size);
+    float delta = 0, gradient_dot_value = 0;
+    for (int64_t c = lane; c < size; c += kWarp) {
+      const float value = gradient[c];
+      packed[c] = value;
+      delta += value * out[c];
+      gradient_dot_value += value * class_token_value[c];
+    }
+    delta = warp_sum(delta);
+    gradient_dot_value = warp_sum(gradient_dot_value);
     if (lane > 0) continue;
     packed[size] = delta;
     args.key_weight[index * args.classes + k] = -args.scale * class_token_probability * (gradient_dot_value - delta);
@@ -42,7 +48,7 @@ __global__ void pack_out_gradient_kernel(PackOutGradient args) {
 }
 
 // One warp per head and key; it loops over the classes.
-__global__ void query_weights_kernel(QueryWeights args) {
+__global__ void __launch_bounds__(kThreads) query_weights_kernel(QueryWeights args) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   if (index >= args.heads * args.n) return;
   const int64_t head = index / args.n, token = index % args.n, size = args.width / args.heads;
@@ -57,11 +63,11 @@ __global__ void query_weights_kernel(QueryWeights args) {
 }  // namespace
 
 int pack_out_gradient(Stream stream, const PackOutGradient& args) {
-  return launch(stream, pack_out_gradient_kernel, blocks_for(args.heads * args.rows, kWarps), kWarps * kWarp, args);
+  return launch(stream, pack_out_gradient_kernel, blocks_for(args.heads * args.rows, kWarps), kThreads, args);
 }
 
 int query_weights(Stream stream, const QueryWeights& args) {
-  return launch(stream, query_weights_kernel, blocks_for(args.heads * args.n, kWarps), kWarps * kWarp, args);
+  return launch(stream, query_weights_kernel, blocks_for(args.heads * args.n, kWarps), kThreads, args);
 }
 
 }  // namespace clip_es::cuda

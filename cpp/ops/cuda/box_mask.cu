@@ -109,7 +109,7 @@ __device__ void fill_boxes(int32_t* marks, int32_t height, int32_t width, uint8_
   }
 }
 
-__global__ void box_mask_kernel(BoxMask args) {
+__global__ void __launch_bounds__(kThreads) box_mask_kernel(BoxMask args) {
   const int64_t cells = args.height * args.width;
   const auto height = static_cast<int32_t>(args.height), width = static_cast<int32_t>(args.width);
   int32_t* scratch = args.scratch + blockIdx.x * 6 * cells;

@@ -7,11 +7,11 @@
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kRows = 4;  // rows (warps) per block
+constexpr int kRows = 4, kThreads = kRows * kWarp;  // rows (warps) and threads of a block
 constexpr float kEpsilon = 1e-5f;
 
 template <class Residual, class Out>
-__global__ void layer_norm_kernel(LayerNorm args) {
+__global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNorm args) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + threadIdx.x / kWarp;
   if (row >= args.rows) return;
   const int lane = threadIdx.x % kWarp;
@@ -41,7 +41,7 @@ __global__ void layer_norm_kernel(LayerNorm args) {
 int layer_norm(Stream stream, const LayerNorm& args) {
   auto* kernel = args.residual_bfloat16 ? (args.y_bfloat16 ? layer_norm_kernel<BFloat16, BFloat16> : layer_norm_kernel<BFloat16, float>)
                                         : (args.y_bfloat16 ? layer_norm_kernel<float, BFloat16> : layer_norm_kernel<float, float>);
-  return launch(stream, kernel, blocks_for(args.rows, kRows), kRows * kWarp, args);
+  return launch(stream, kernel, blocks_for(args.rows, kRows), kThreads, args);
 }
 
 }  // namespace clip_es::cuda

@@ -11,7 +11,7 @@ namespace {
 constexpr int kThreads = 256;
 
 // One block per class and patch. Both sums are computed in the pass that writes e, so that e is not read again.
-__global__ void mlp_gradient_e_kernel(MlpGradientE args) {
+__global__ void __launch_bounds__(kThreads) mlp_gradient_e_kernel(MlpGradientE args) {
   const int64_t index = blockIdx.x, k = index / args.patches, patch = index % args.patches;
   const float *u = args.u + patch * args.hidden, *omega = args.omega + patch * args.hidden, *alpha = args.alpha + k * args.hidden;
   const float b = args.b[index], rstd_post = args.rstd_post[patch];
@@ -30,7 +30,7 @@ __global__ void mlp_gradient_e_kernel(MlpGradientE args) {
 }
 
 // One thread per element.
-__global__ void mlp_gradient_finish_kernel(MlpGradientFinish args) {
+__global__ void __launch_bounds__(kThreads) mlp_gradient_finish_kernel(MlpGradientFinish args) {
   const int64_t index = global_thread();
   if (index >= args.classes * args.patches * args.width) return;
   const int64_t c = index % args.width, row = index / args.width, patch = row % args.patches, k = row / args.patches;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void extract_patches_kernel(ExtractPatches args) {
+__global__ void __launch_bounds__(kThreads) extract_patches_kernel(ExtractPatches args) {
   const int64_t area = args.patch * args.patch, size = 3 * area, index = global_thread();
   if (index >= args.gh * args.gw * size) return;
   const int64_t patch = index / size, channel = index % size / area, y = index % area / args.patch, x = index % args.patch;
@@ -19,7 +19,7 @@ __global__ void extract_patches_kernel(ExtractPatches args) {
   args.out[index] = args.pixel_values[channel * 256 + args.image[(row * args.gw * args.patch + column) * 3 + channel]];
 }
 
-__global__ void add_positions_kernel(AddPositions args) {
+__global__ void __launch_bounds__(kThreads) add_positions_kernel(AddPositions args) {
   const int64_t index = global_thread();
   if (index >= (1 + args.gh * args.gw) * args.width) return;
   const int64_t c = index % args.width, patch = index / args.width - 1;

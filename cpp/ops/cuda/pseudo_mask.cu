@@ -13,7 +13,7 @@ namespace {
 constexpr int kThreads = 256;
 
 // One block per map.
-__global__ void min_max_kernel(MinMax args) {
+__global__ void __launch_bounds__(kThreads) min_max_kernel(MinMax args) {
   float* map = args.maps + blockIdx.x * args.patches;
   float low = INFINITY, high = -INFINITY;
   for (int64_t i = threadIdx.x; i < args.patches; i += kThreads) {
@@ -27,7 +27,7 @@ __global__ void min_max_kernel(MinMax args) {
 }
 
 // If scores are equal, the background wins, then the first label.
-__global__ void pseudo_mask_kernel(PseudoMask args) {
+__global__ void __launch_bounds__(kThreads) pseudo_mask_kernel(PseudoMask args) {
   const int64_t pixels = args.width * args.height, pixel = global_thread();
   if (pixel >= pixels) return;
   const ops::Tap v = ops::bilinear_tap(args.gh, args.height, pixel / args.width),

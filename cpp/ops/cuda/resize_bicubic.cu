@@ -16,7 +16,7 @@ __device__ uint8_t to_byte(int32_t sum) {
   return static_cast<uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-__global__ void resize_rows_kernel(ResizeRows args) {
+__global__ void __launch_bounds__(kThreads) resize_rows_kernel(ResizeRows args) {
   const int64_t index = global_thread();
   if (index >= args.rows * args.out_width) return;
   const int64_t y = index / args.out_width, x = index % args.out_width;
@@ -35,7 +35,7 @@ __global__ void resize_rows_kernel(ResizeRows args) {
   to[2] = to_byte(blue_sum);
 }
 
-__global__ void resize_columns_kernel(ResizeColumns args) {
+__global__ void __launch_bounds__(kThreads) resize_columns_kernel(ResizeColumns args) {
   const int64_t stride = args.width * 3, index = global_thread();
   if (index >= args.out_height * stride) return;
   const int64_t y = index / stride, byte = index % stride;

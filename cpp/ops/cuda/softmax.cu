@@ -15,7 +15,7 @@ __device__ float& log_sum_exp_of_block(const Arguments& args) {
   return args.log_sum_exp.values[head * args.log_sum_exp.head_stride + (args.first_query + row) * args.log_sum_exp.row_stride];
 }
 
-__global__ void softmax_kernel(Softmax args) {
+__global__ void __launch_bounds__(kThreads) softmax_kernel(Softmax args) {
   float* row = args.scores + static_cast<int64_t>(blockIdx.x) * args.length;
   float largest = -INFINITY;
   for (int64_t j = threadIdx.x; j < args.length; j += kThreads) largest = fmaxf(largest, row[j]);
@@ -27,7 +27,7 @@ __global__ void softmax_kernel(Softmax args) {
   if (args.log_sum_exp.values && threadIdx.x == 0) log_sum_exp_of_block(args) = shift + logf(sum);
 }
 
-__global__ void exponentials_kernel(Exponentials args) {
+__global__ void __launch_bounds__(kThreads) exponentials_kernel(Exponentials args) {
   float* row = args.scores + static_cast<int64_t>(blockIdx.x) * args.length;
   const float shift = log_sum_exp_of_block(args);
   for (int64_t j = threadIdx.x; j < args.length; j += kThreads) row[j] = expf(row[j] * args.scale - shift);

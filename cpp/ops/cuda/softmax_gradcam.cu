@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kColumns = kWarp, kParts = 16;  // block of column_sum: 32 columns, 16 threads per column
+constexpr int kColumnThreads = kColumns * kParts;
 
 // The sum over rows of term(row) for the column threadIdx.x. All threads of a (kColumns, kParts) block call it once. Threads with
 // threadIdx.y == 0 get the sum, the others 0. is_column: false for threads past the last column.
@@ -31,7 +32,7 @@ __device__ double column_sum(int64_t rows, bool is_column, Term term) {
 }
 
 // One block per 32 columns.
-__global__ void column_means_kernel(ColumnMeans args) {
+__global__ void __launch_bounds__(kColumnThreads) column_means_kernel(ColumnMeans args) {
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
   const double sum =
       column_sum(args.rows, column < args.columns, [&](int64_t row) { return static_cast<double>(args.x[row * args.columns + column]); });
@@ -40,7 +41,7 @@ __global__ void column_means_kernel(ColumnMeans args) {
 }
 
 // f = pooled * projection, not normalised. One block per 32 columns.
-__global__ void project_kernel(ScoreGradients args) {
+__global__ void __launch_bounds__(kColumnThreads) project_kernel(ScoreGradients args) {
   const int64_t e = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
   const double sum = column_sum(args.width, e < args.embedding, [&](int64_t c) {
     return static_cast<double>(args.pooled[c]) * static_cast<double>(args.projection[c * args.embedding + e]);
@@ -49,7 +50,7 @@ __global__ void project_kernel(ScoreGradients args) {
 }
 
 // f /= |f|; NaN if |f| is zero or not finite, which the host detects in the results. One block.
-__global__ void normalise_embedding_kernel(ScoreGradients args) {
+__global__ void __launch_bounds__(kThreads) normalise_embedding_kernel(ScoreGradients args) {
   double squares = 0;
   for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) squares += args.f[e] * args.f[e];
   double norm = sqrt(block_sum<kThreads>(squares));
@@ -58,7 +59,7 @@ __global__ void normalise_embedding_kernel(ScoreGradients args) {
 }
 
 // One warp per text.
-__global__ void logits_kernel(ScoreGradients args) {
+__global__ void __launch_bounds__(kThreads) logits_kernel(ScoreGradients args) {
   const int64_t text = global_thread() / kWarp;
   if (text >= args.texts) return;
   double sum = 0;
@@ -83,7 +84,7 @@ __device__ void softmax_without(const ScoreGradients& args, int64_t left_out, do
 }
 
 // One block per row of texts computes its direction. One more block computes the probabilities.
-__global__ void directions_kernel(ScoreGradients args) {
+__global__ void __launch_bounds__(kThreads) directions_kernel(ScoreGradients args) {
   const int64_t row = blockIdx.x;
   double* p = args.p + row * args.texts;
   if (row == args.row_count) {
@@ -105,7 +106,7 @@ __global__ void directions_kernel(ScoreGradients args) {
 }
 
 // dz = ln_post_gamma * (projection * direction). One warp per row of texts and channel.
-__global__ void back_project_kernel(ScoreGradients args) {
+__global__ void __launch_bounds__(kThreads) back_project_kernel(ScoreGradients args) {
   const int64_t index = global_thread() / kWarp;
   if (index >= args.row_count * args.width) return;
   const int64_t row = index / args.width, channel = index % args.width;
@@ -117,7 +118,7 @@ __global__ void back_project_kernel(ScoreGradients args) {
 }
 
 // a = dz - mean(dz), scaled_dz = dz / width. One block per row of texts.
-__global__ void centre_kernel(ScoreGradients args) {
+__global__ void __launch_bounds__(kThreads) centre_kernel(ScoreGradients args) {
   const double* dz = args.dz + static_cast<int64_t>(blockIdx.x) * args.width;
   const auto width = static_cast<double>(args.width);
   double sum = 0;
@@ -145,7 +146,7 @@ __device__ void normalise_cam(float* cam, int64_t patches) {
 }
 
 // One block per label, for all of its rows.
-__global__ void normalise_cams_kernel(NormaliseCams args) {
+__global__ void __launch_bounds__(kThreads) normalise_cams_kernel(NormaliseCams args) {
   const int64_t label = blockIdx.x, first = args.first_row[label], end = args.first_row[label + 1];
   float* cam = args.cams + label * args.patches;
   for (int64_t row = first; row < end; ++row) {

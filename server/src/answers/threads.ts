@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { unlessAborted } from 'clip-es/support'
 import { Piscina } from 'piscina'
 import type { ServiceResult } from '../service/service.js'
 import type * as work from './work.js'
@@ -22,8 +23,14 @@ export class AnswerThreads {
     idleTimeout: 600_000, // starting a thread takes longer than most answers
   })
 
-  async run<N extends Name>(name: N, asked: Parameters<Work[N]>[0]): Promise<Awaited<ReturnType<Work[N]>>> {
-    return await this.#pool.run(asked, { name })
+  constructor() {
+    // Of a thread that ended while it started. Its request goes to the next thread, or ends by its signal.
+    this.#pool.on('error', () => undefined)
+  }
+
+  /** @param signal ends the waiting, not the work: ending a thread would cost the next request more */
+  async run<N extends Name>(name: N, asked: Parameters<Work[N]>[0], signal: AbortSignal): Promise<Awaited<ReturnType<Work[N]>>> {
+    return await unlessAborted(signal, this.#pool.run(asked, { name }))
   }
 
   async close(): Promise<void> {

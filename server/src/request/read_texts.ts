@@ -24,7 +24,7 @@ function split(name: string, text: string): string[] {
 
 function list(name: string, texts: readonly string[]): unknown[] {
   const [only] = texts
-  if (texts.length === 1 && only !== undefined && isJson(only)) return json(name, only) as unknown[]
+  if (texts.length === 1 && only !== undefined && isJson(only)) return [json(name, only)].flat(1)
   return texts.flatMap((text) => split(name, text))
 }
 
@@ -56,13 +56,15 @@ const readers: Readonly<Record<string, (name: string, texts: readonly string[], 
     texts.length === 1 && !isJson(texts[0] as string) ? texts[0] : texts.some(isJson) ? list(name, texts) : texts,
   crf: (name, [text = '']) => (isJson(text) ? json(name, text) : boolean(text)),
   maps: (name, [text = '']) => (isJson(text) ? json(name, text) : text),
+  scales: (name, texts) => list(name, texts).map((scale) => (typeof scale === 'string' ? number(scale) : scale)),
+  flip: (_, [text = '']) => boolean(text),
   refine: (_, [text = '']) => boolean(text),
 }
-for (const name of ['labelThreshold', 'boxThreshold', 'backgroundPower', 'ignoreBelow'])
+for (const name of ['labelThreshold', 'boxThreshold', 'minScore', 'backgroundPower', 'ignoreBelow'])
   Object.assign(readers, { [name]: (_: string, [text = '']: readonly string[]) => number(text) })
 
 /** Those that may be given more than once. */
-const lists = ['classes', 'labels', 'background', 'include', 'template']
+const lists = ['classes', 'labels', 'background', 'include', 'template', 'scales']
 
 /** The options of a query or a form, as a JSON body would have them. Throws ERR_INVALID_ARG. */
 export function readTexts(given: Readonly<Record<string, string | readonly string[]>>, isSet: Names): Record<string, unknown> {

@@ -72,8 +72,15 @@ export const segmentOptionProperties: Record<string, Schema> = {
     description:
       "How the maps are made: 'gradcam' as in the paper, 'similarity' by comparing every patch with all words at once, or the settings of similarity. Default: gradcam",
   },
+  scales: {
+    type: 'array',
+    items: { type: 'number' },
+    description: 'Scales of the photo, 0.25 to 4, whose maps are averaged. Default: 1',
+  },
+  flip: { type: 'boolean', description: 'Also average the maps of the mirrored photo. Default: false' },
   refine: { type: 'boolean', description: 'Sharpen the maps by attention (CAA). Default: true' },
   boxThreshold: number(`Threshold of the boxes of CAA, 0 to 1. Default: ${defaults.boxThreshold}, or the class set's`),
+  minScore: number(`Labels with a lower score get no pixels. 0 to 1. Default: ${defaults.minScore}`),
   backgroundPower: number(`background = (1 - largest map) ^ backgroundPower. Default: ${defaults.backgroundPower}`),
   crf: {
     oneOf: [

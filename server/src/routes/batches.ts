@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { batchSchema, readBatch } from '../request/batch.js'
 import { signalOf } from '../request/call.js'
 import type { Schema } from '../request/schema.js'
+import { jsonOf } from '../request/upload.js'
 import type { RestOptions } from './rest.js'
 import { jsonBody, problemResponses } from './schemas.js'
 
@@ -44,7 +45,7 @@ export async function batchRoutes(app: FastifyInstance, { service, batches }: Re
     response: { 202: described('It will be done'), ...problemResponses },
   }
   app.post('/batches', { schema: adding }, async (request, reply) => {
-    const state = await batches.add(readBatch(request.body, service), signalOf(request))
+    const state = await batches.add(readBatch(jsonOf(request), service), signalOf(request))
     return reply
       .code(202)
       .header('location', `${request.url.split('?')[0]}/${state.id}`)

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { signalOf } from '../request/call.js'
 import { checkWords } from '../request/question.js'
 import { classesSchema, classOptionProperties, type Schema, segmentOptionProperties } from '../request/schema.js'
+import { jsonOf } from '../request/upload.js'
 import { validator } from '../request/validate.js'
 import type { Service } from '../service/service.js'
 import { jsonBody, problemResponses } from './schemas.js'
@@ -45,7 +46,7 @@ export async function classRoutes(app: FastifyInstance, { service }: { service: 
     response: { 201: described('It is stored'), ...problemResponses },
   }
   app.post('/classes', { schema: storing }, async (request, reply) => {
-    const { name, ...file } = validate(request.body ?? {})
+    const { name, ...file } = validate(jsonOf(request))
     checkWords(file.classes, file, service.limits)
     return reply.code(201).send(await service.classSets.store(name, file, signalOf(request)))
   })

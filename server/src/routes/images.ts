@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { signalOf } from '../request/call.js'
 import { questionSchema, type Schema } from '../request/schema.js'
-import { uploadOf } from '../request/upload.js'
+import { jsonOf, uploadOf } from '../request/upload.js'
 import type { StoredImage } from '../service/image_store.js'
 import type { Service } from '../service/service.js'
 import { jsonBody, photoBody, problemResponses, segmentResponses } from './schemas.js'
@@ -53,7 +53,7 @@ export async function imageRoutes(app: FastifyInstance, { service }: { service: 
     response: { ...segmentResponses, ...problemResponses },
   }
   app.post<WithId>('/images/:id/segment', { schema: segmenting }, async (request, reply) => {
-    const { question, answer } = readAsked(request, bodyOver(askedInTexts(service, request), request.body), service)
+    const { question, answer } = readAsked(request, bodyOver(askedInTexts(service, request), jsonOf(request)), service)
     return await sendResult(
       service,
       reply,
@@ -84,6 +84,5 @@ export async function imageRoutes(app: FastifyInstance, { service }: { service: 
 
 /** A body's options win over those of the query. What is no object is left to validation. */
 function bodyOver(query: Record<string, unknown>, body: unknown): unknown {
-  if (body === undefined || body === null) return query
   return typeof body === 'object' && !Array.isArray(body) ? { ...query, ...body } : body
 }

@@ -33,7 +33,11 @@ export async function sendResult(
   const { type, body } =
     format === 'mask' || format === 'raw' // these need no thread: sharp has its own
       ? await answerOf(result, format, shapes)
-      : await threads.run('answer', { result: format === 'overlay' ? result : withoutPixels(result), format, shapes })
+      : await threads.run(
+          'answer',
+          { result: format === 'overlay' ? result : withoutPixels(result), format, shapes },
+          signalOf(reply.request),
+        )
   return reply.type(type).send(typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength))
 }
 

@@ -1,7 +1,7 @@
 // The part of CUDA that the kernels use, on the host. It replaces CUDA's own header when a .cu file is compiled for the tests. The threads
 // of a block are fibres on the calling thread (threads.cpp), so barriers, warp shuffles and shared memory work, and sanitizers see every
-// access. Errors that a GPU hides end the test here: access outside an allocation (with AddressSanitizer), and barriers that some threads
-// never reach.
+// access. Errors that a GPU hides end the program here: access outside an allocation (memory.h), missing waits (queue.h), misaligned
+// 16-byte vectors, and barriers that some threads never reach. test/cpp/cuda_emulator_test.cpp plants each of these errors.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -10,21 +10,21 @@
 #include <functional>
 #include <type_traits>
 
-#include "order.h"
-
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static  // only one block runs at a time
+#define __launch_bounds__(threads)
+// Only one block runs at a time. All shared memory is in one section of the program, which is filled with NaN before each block.
+#ifdef __linux__
+#define __shared__ static __attribute__((section("emulated_shared")))
+#else
+#define __shared__ static
+#endif
 
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned width = 1, unsigned height = 1, unsigned depth = 1) : x(width), y(height), z(depth) {}
 };
-struct uint4 {
-  unsigned x, y, z, w;
-};
-
 struct uint3 {
   unsigned x, y, z;
 };
@@ -44,10 +44,29 @@ const T* gather(const T& mine) {
   return static_cast<const T*>(exchange(&mine, sizeof mine));
 }
 
-// Runs `kernel` for every thread of the grid, and returns when all are done.
-void run(dim3 grid, dim3 block, const std::function<void()>& kernel);
+// Ends the program if the address is not a multiple of 16, as the GPU does.
+void require_aligned_to_16(const void* address);
+
+// Every copy of a vector through a pointer or reference is a 16-byte load and store.
+template <class T>
+struct alignas(16) Vector4 {
+  T x, y, z, w;
+  Vector4() = default;
+  Vector4(T first, T second, T third, T fourth) : x(first), y(second), z(third), w(fourth) {}
+  Vector4(const Vector4& other) { *this = other; }
+  Vector4& operator=(const Vector4& other) {
+    require_aligned_to_16(this);
+    require_aligned_to_16(&other);
+    x = other.x, y = other.y, z = other.z, w = other.w;
+    return *this;
+  }
+};
 
 }  // namespace emulator
+
+using float4 = emulator::Vector4<float>;
+using int4 = emulator::Vector4<int>;
+using uint4 = emulator::Vector4<unsigned>;
 
 inline void __syncthreads() { emulator::barrier(); }
 template <class T>
@@ -82,7 +101,13 @@ inline int atomicMax(int* at, int value) {
 }
 using std::isfinite;
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorNotReady = 600
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;
@@ -105,14 +130,13 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int);
 cudaError_t cudaSetDevice(int);
 cudaError_t cudaMalloc(void**, size_t);
 cudaError_t cudaFree(void*);
-// Copies from and to pinned memory take effect when the stream is synchronised, the latest moment that a GPU may choose. So a download that
-// is read too early holds NaN, and a change of pinned memory before its upload is done ends the test.
 constexpr unsigned cudaHostAllocPortable = 1;
 cudaError_t cudaHostAlloc(void**, size_t, unsigned);
 cudaError_t cudaFreeHost(void*);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned);
 cudaError_t cudaStreamDestroy(cudaStream_t);
 cudaError_t cudaStreamSynchronize(cudaStream_t);
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned);
 cudaError_t cudaEventCreate(cudaEvent_t*);
 cudaError_t cudaEventDestroy(cudaEvent_t);
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t);
@@ -120,8 +144,23 @@ cudaError_t cudaEventElapsedTime(float*, cudaEvent_t, cudaEvent_t);
 cudaError_t cudaMemsetAsync(void*, int, size_t, cudaStream_t);
 cudaError_t cudaMemcpyAsync(void*, const void*, size_t, cudaMemcpyKind, cudaStream_t);
 
+namespace emulator {
+
+// The kernel runs for every thread of the grid when somebody waits for the stream.
+void queue_kernel(cudaStream_t, dim3 grid, dim3 block, std::function<void()> kernel);
+
+// The limits of all GPUs since compute capability 3.0.
+inline bool can_launch(dim3 grid, dim3 block) {
+  const uint64_t threads = uint64_t{block.x} * block.y * block.z;
+  return threads > 0 && threads <= 1024 && block.z <= 64 && grid.x > 0 && grid.x <= 0x7fffffff && grid.y > 0 && grid.y <= 0xffff &&
+         grid.z > 0 && grid.z <= 0xffff;
+}
+
+}  // namespace emulator
+
 template <class Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Arguments), const Arguments& arguments) {
-  emulator::run(config->gridDim, config->blockDim, [&] { kernel(arguments); });
+  if (!emulator::can_launch(config->gridDim, config->blockDim)) return cudaErrorInvalidConfiguration;
+  emulator::queue_kernel(config->stream, config->gridDim, config->blockDim, [=] { kernel(arguments); });
   return cudaSuccess;
 }

@@ -1,46 +1,77 @@
-// The CUDA runtime of the emulator. Device memory is host memory. A stream runs its work at once, except copies from and to pinned memory,
-// which take effect in cudaStreamSynchronize.
-#include <algorithm>
+// The functions of the CUDA runtime. Device memory is host memory.
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <map>
-#include <mutex>
-#include <new>
 #include <vector>
 
-#include "cuda_runtime.h"
+#include "memory.h"
+#include "queue.h"
+#include "threads.h"
 
-struct EmulatedStream {
-  struct Copy {
-    std::byte* pinned;
-    std::vector<std::byte> bytes;
-  };
-  // uploads: what the pinned memory held when the copy was queued. downloads: what it will hold.
-  std::vector<Copy> uploads, downloads;
-};
-struct EmulatedEvent {
+using emulator::Memory;
+using emulator::queue_of;
+
+namespace {
+
+constexpr size_t kMemory = size_t{4} << 30;  // of the emulated GPU
+
+// A place in a stream, and the time at which the stream reached it.
+struct Stamp {
+  std::shared_ptr<emulator::Queue> queue;
+  uint64_t number = 0;
+  bool reached = false;
   std::chrono::steady_clock::time_point time;
 };
 
-namespace {
-constexpr std::align_val_t kAlignment{256};
-constexpr size_t kMemory = size_t{4} << 30;  // of the emulated GPU
-
-std::mutex pinning;
-std::map<std::byte*, size_t> pinned;  // address and size of each allocation
-
-bool is_pinned(std::byte* host, size_t bytes) {
-  const std::lock_guard lock(pinning);
-  auto after = pinned.upper_bound(host);
-  if (after == pinned.begin()) return false;
-  const auto& [first, size] = *--after;
-  return host + bytes <= first + size;
+cudaError_t allocate(void** memory, size_t bytes, Memory kind) {
+  if (bytes > kMemory) return cudaErrorMemoryAllocation;
+  *memory = emulator::allocate(bytes, kind);
+  return cudaSuccess;
 }
+
+void queue(cudaStream_t stream, int64_t& count, std::function<void()> work, const std::byte* pinned = nullptr) {
+  const std::lock_guard lock(emulator::running());
+  ++count;
+  queue_of(stream)->add(std::move(work), pinned);
+}
+
+// The source is read now. Pinned memory must still be unchanged when the copy runs, because a GPU may read it at any time between.
+void queue_upload(cudaStream_t stream, std::byte* to, const std::byte* from, size_t bytes) {
+  const bool pinned = emulator::is_pinned(from, bytes);
+  auto upload = [=, values = std::vector<std::byte>(from, from + bytes)] {
+    if (pinned && std::memcmp(from, values.data(), bytes) != 0) emulator::fail("pinned memory was changed before its queued copy was done");
+    std::memcpy(to, values.data(), bytes);
+  };
+  queue(stream, emulator::counts.copies, std::move(upload), pinned ? from : nullptr);
+}
+
+// Pinned memory holds NaN until the copy has run.
+void queue_download(cudaStream_t stream, std::byte* to, const std::byte* from, size_t bytes) {
+  const bool pinned = emulator::is_pinned(to, bytes);
+  if (pinned) std::memset(to, 0xff, bytes);
+  queue(
+      stream, emulator::counts.copies, [=] { std::memcpy(to, from, bytes); }, pinned ? to : nullptr);
+  if (!pinned) cudaStreamSynchronize(stream);
+}
+
 }  // namespace
 
+struct EmulatedEvent {
+  std::shared_ptr<Stamp> stamp;
+};
+
+void emulator::queue_kernel(cudaStream_t stream, dim3 grid, dim3 block, std::function<void()> kernel) {
+  const Order order = queue_of(stream)->next_order();
+  queue(stream, counts.kernels, [=, kernel = std::move(kernel)] { run(grid, block, order, kernel); });
+}
+
 const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation ? "out of memory" : error == cudaErrorInvalidValue ? "invalid argument" : "no error";
+  switch (error) {
+    case cudaSuccess: return "no error";
+    case cudaErrorInvalidValue: return "invalid argument";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+    case cudaErrorNotReady: return "device not ready";
+  }
+  return "unknown error";
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
@@ -49,43 +80,31 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  if (bytes > kMemory) return cudaErrorMemoryAllocation;
-  *memory = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
-  std::memset(*memory, 0xff, bytes);  // NaN, so that reading uninitialised memory shows in the results
-  return cudaSuccess;
-}
+cudaError_t cudaMalloc(void** memory, size_t bytes) { return allocate(memory, bytes, Memory::kDevice); }
 cudaError_t cudaFree(void* memory) {
-  ::operator delete(memory, kAlignment);
+  if (memory) emulator::release(static_cast<std::byte*>(memory), Memory::kDevice);
   return cudaSuccess;
 }
-cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
-  if (const cudaError_t error = cudaMalloc(memory, bytes)) return error;
-  const std::lock_guard lock(pinning);
-  pinned[static_cast<std::byte*>(*memory)] = bytes;
-  return cudaSuccess;
-}
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) { return allocate(memory, bytes, Memory::kPinned); }
 cudaError_t cudaFreeHost(void* memory) {
-  {
-    const std::lock_guard lock(pinning);
-    if (pinned.erase(static_cast<std::byte*>(memory)) == 0) std::abort();
-  }
-  return cudaFree(memory);
+  if (memory) emulator::release(static_cast<std::byte*>(memory), Memory::kPinned);
+  return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = new EmulatedStream, cudaSuccess; }
+// Work that nobody has waited for does not run any more, unless another stream waits for an event behind it.
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  for (const EmulatedStream::Copy& copy : stream->uploads)
-    if (std::memcmp(copy.pinned, copy.bytes.data(), copy.bytes.size()) != 0) {
-      std::fprintf(stderr, "emulated stream: pinned memory was changed before its queued copy was done\n");
-      std::abort();
-    }
-  for (const EmulatedStream::Copy& copy : stream->downloads) std::memcpy(copy.pinned, copy.bytes.data(), copy.bytes.size());
-  stream->uploads.clear();
-  stream->downloads.clear();
+  queue_of(stream)->run();
+  emulator::check_red_zones();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  queue_of(stream)->add([stamp = event->stamp] {
+    if (stamp) stamp->queue->run_until(stamp->number);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return *event = new EmulatedEvent, cudaSuccess; }
@@ -93,25 +112,34 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->time = std::chrono::steady_clock::now();
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const auto stamp = std::make_shared<Stamp>();
+  stamp->queue = queue_of(stream);
+  event->stamp = stamp;
+  const std::lock_guard lock(emulator::running());
+  stamp->number = stamp->queue->add([stamp] {
+    stamp->time = std::chrono::steady_clock::now();
+    stamp->reached = true;
+  });
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t second) {
-  *milliseconds = std::chrono::duration<float, std::milli>(second->time - first->time).count();
+  if (!first->stamp || !second->stamp) return cudaErrorInvalidValue;
+  if (!first->stamp->reached || !second->stamp->reached) return cudaErrorNotReady;
+  *milliseconds = std::chrono::duration<float, std::milli>(second->stamp->time - first->stamp->time).count();
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
-  std::memset(memory, value, bytes);
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  if (bytes == 0) return cudaSuccess;  // `memory` may be null
+  queue(stream, emulator::counts.clears, [=] { std::memset(memory, value, bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;  // `from` may be null
-  const auto* source = static_cast<const std::byte*>(from);
-  std::byte* host = kind == cudaMemcpyHostToDevice ? const_cast<std::byte*>(source) : static_cast<std::byte*>(to);
-  const bool deferred = kind != cudaMemcpyDeviceToDevice && is_pinned(host, bytes);
-  if (deferred) (kind == cudaMemcpyHostToDevice ? stream->uploads : stream->downloads).push_back({host, {source, source + bytes}});
-  if (deferred && kind == cudaMemcpyDeviceToHost) std::memset(to, 0xff, bytes);
-  else std::memcpy(to, from, bytes);
+  auto* const target = static_cast<std::byte*>(to);
+  const auto* const source = static_cast<const std::byte*>(from);
+  if (kind == cudaMemcpyHostToDevice) queue_upload(stream, target, source, bytes);
+  else if (kind == cudaMemcpyDeviceToHost) queue_download(stream, target, source, bytes);
+  else queue(stream, emulator::counts.copies, [=] { std::memcpy(target, source, bytes); });
   return cudaSuccess;
 }

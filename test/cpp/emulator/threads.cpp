@@ -1,15 +1,14 @@
 // Runs a kernel's blocks one after the other. Each thread of a block is a fibre: a function with a stack of its own that leaves the CPU
 // only at a barrier or a warp exchange. A scheduler on the calling thread resumes the fibres whose barrier or exchange is complete.
+#include "threads.h"
+
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <memory>
-#include <mutex>
 #include <numeric>
 #include <random>
 #include <vector>
 
-#include "cuda_runtime.h"
+#include "queue.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
@@ -87,10 +86,11 @@ constexpr size_t kSavedWords = 20, kReturnAddress = 11;  // words on the stack; 
 #error "the emulator switches stacks with instructions of x86-64 and arm64; configure without the tests on other CPUs"
 #endif
 
+#ifdef __linux__
+extern "C" char __start_emulated_shared[], __stop_emulated_shared[];  // defined by the linker
+#endif
+
 namespace emulator {
-
-Order order = Order::kForward;
-
 namespace {
 
 constexpr size_t kStackBytes = 64 << 10;
@@ -115,7 +115,6 @@ struct Fibre {
   bool done;
 };
 
-std::mutex running;                                       // one kernel at a time; several host threads may launch
 thread_local std::vector<std::unique_ptr<Fibre>> fibres;  // a fibre stays on one host thread, as AddressSanitizer requires
 std::vector<Warp> warps;
 Fibre* current = nullptr;
@@ -172,8 +171,9 @@ void resume(Fibre& fibre) {
   __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
 }
 
-std::vector<unsigned> thread_order() {
-  std::vector<unsigned> numbers(threads);
+// The numbers from 0 to count - 1.
+std::vector<unsigned> in_order(Order order, unsigned count) {
+  std::vector<unsigned> numbers(count);
   std::iota(numbers.begin(), numbers.end(), 0u);
   if (order == Order::kBackward) std::reverse(numbers.begin(), numbers.end());
   if (order == Order::kShuffled) std::shuffle(numbers.begin(), numbers.end(), std::mt19937(1));
@@ -194,6 +194,16 @@ void reset_block() {
   }
 }
 
+// Fills all shared memory with NaN. Not instrumented, because AddressSanitizer has red zones between the arrays. volatile: else the
+// compiler makes it a call of memset, which is instrumented.
+__attribute__((no_sanitize("address"))) void poison_shared_memory() {
+#ifdef __linux__
+  volatile char* byte = __start_emulated_shared;
+  for (; __stop_emulated_shared - byte >= 8; byte += 8) *reinterpret_cast<volatile uint64_t*>(byte) = UINT64_MAX;
+  for (; byte < __stop_emulated_shared; ++byte) *byte = static_cast<char>(0xff);
+#endif
+}
+
 void run_block(const std::vector<unsigned>& numbers) {
   reset_block();
   for (unsigned remaining = threads; remaining > 0;) {
@@ -206,8 +216,7 @@ void run_block(const std::vector<unsigned>& numbers) {
       remaining -= fibre.done;
     }
     if (progress) continue;
-    std::fprintf(stderr, "emulated kernel: deadlock in block %u: a barrier or warp exchange is not reached by all threads\n", blockIdx.x);
-    std::abort();
+    fail("deadlock in block %u: a barrier or warp exchange is not reached by all threads", blockIdx.x);
   }
 }
 
@@ -219,7 +228,7 @@ void barrier() {
 }
 
 const void* exchange(const void* mine, size_t size) {
-  if (size > kSlotBytes) std::abort();
+  if (size > kSlotBytes) fail("a warp exchange of %zu bytes, which is more than %u", size, kSlotBytes);
   Warp& warp = warps[current->number / kWarp];
   std::byte* slots = warp.slots[current->exchanges % 2];
   std::memcpy(slots + current->number % kWarp * size, mine, size);
@@ -228,18 +237,23 @@ const void* exchange(const void* mine, size_t size) {
   return slots;
 }
 
-void run(dim3 grid, dim3 block, const std::function<void()>& kernel) {
-  const std::lock_guard lock(running);
+void require_aligned_to_16(const void* address) {
+  if (reinterpret_cast<uintptr_t>(address) % 16 != 0) fail("a 16-byte vector at an address that is not a multiple of 16");
+}
+
+void run(dim3 grid, dim3 block, Order order, const std::function<void()>& kernel) {
   body = &kernel;
   blockDim = block;
   gridDim = grid;
   threads = block.x * block.y * block.z;
   while (fibres.size() < threads) fibres.push_back(make_fibre());
   warps.resize((threads + kWarp - 1) / kWarp);
-  const std::vector<unsigned> numbers = thread_order();
-  for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
-    for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
-      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) run_block(numbers);
+  const std::vector<unsigned> numbers = in_order(order, threads);
+  for (const unsigned number : in_order(order, grid.x * grid.y * grid.z)) {
+    blockIdx = {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y};
+    poison_shared_memory();
+    run_block(numbers);
+  }
 }
 
 }  // namespace emulator

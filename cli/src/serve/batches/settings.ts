@@ -6,6 +6,7 @@ import type { BatchTask } from 'clip-es-server'
 import { isWithin } from '../../photos/names.js'
 import type { RunSettings } from '../../results/manifest.js'
 import { thresholdSettings } from '../../shared/label_threshold.js'
+import { mapSettings } from '../../shared/maps_option.js'
 import { LabelIndex } from '../../sources/label_index.js'
 
 /** Everything that the masks of a batch depend on but photos and labels. */
@@ -23,6 +24,7 @@ export function settingsOf({ classes, options }: BatchTask, { model }: Segmenter
     backgroundPower: backgroundPower ?? defaults.backgroundPower,
     ignoreBelow: ignoreBelow ?? defaults.ignoreBelow,
     ...{ refine, crf },
+    ...mapSettings(options),
     ...threshold,
   }
 }

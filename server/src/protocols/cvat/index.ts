@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { signalOf } from '../../request/call.js'
 import { readTexts } from '../../request/read_texts.js'
 import { classesSchema, classOptionProperties, type Schema, segmentOptionProperties } from '../../request/schema.js'
+import { jsonOf } from '../../request/upload.js'
 import { decodePhoto, photoJsonBytes } from '../base64_photo.js'
 import { maskOf } from '../mask.js'
 import { onlyDescribe, type ProtocolOptions } from '../options.js'
@@ -47,7 +48,7 @@ export async function cvatRoutes(app: FastifyInstance, { service }: ProtocolOpti
     },
   }
   app.post('/cvat', { bodyLimit: photoJsonBytes(service), schema }, async (request, reply) => {
-    const { image, threshold, classes: words } = request.body as { image?: unknown; threshold?: unknown; classes?: unknown }
+    const { image, threshold, classes: words } = jsonOf(request) as { image?: unknown; threshold?: unknown; classes?: unknown }
     const { type, regions, classes, ...texts } = request.query as Texts
     const shapes = readShapeOptions({ ...(type !== undefined && { type }), ...(regions !== undefined && { regions }) })
     const inQuery = classes === undefined ? {} : readTexts({ classes }, (name) => service.classSets.has(name))
@@ -56,7 +57,7 @@ export async function cvatRoutes(app: FastifyInstance, { service }: ProtocolOpti
     const question = questionOf(service, 'cvat', given, texts, { labels: 'auto', ...limit })
     const photo = decodePhoto('image', image, service)
     const result = await service.segment({ ...question, photo, signal: signalOf(request) })
-    const json = await service.threads.run('cvat', { ...maskOf(result), options: shapes })
+    const json = await service.threads.run('cvat', { ...maskOf(result), options: shapes }, signalOf(request))
     return reply.type('application/json').send(json)
   })
 }

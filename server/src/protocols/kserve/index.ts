@@ -37,10 +37,15 @@ function prepare(app: FastifyInstance, { service }: ProtocolOptions): void {
 }
 
 /** Numbers as JSON take a while, so another thread writes them. @throws ERR_INVALID_ARG for an output that is too large for JSON */
-async function answerOf(result: ServiceResult, { id, outputs }: InferRequest, { threads }: Service): Promise<InferAnswer> {
+async function answerOf(
+  result: ServiceResult,
+  { id, outputs }: InferRequest,
+  { threads }: Service,
+  signal: AbortSignal,
+): Promise<InferAnswer> {
   if (outputs.every(({ binary }) => binary)) return inferAnswer(result, { id, outputs })
   checkJsonOutputs(result, outputs)
-  return await threads.run('infer', { result: withoutPixels(result), request: { id, outputs } })
+  return await threads.run('infer', { result: withoutPixels(result), request: { id, outputs } }, signal)
 }
 
 /** The open inference protocol (KServe's V2) with the extension for binary tensor data. */
@@ -72,8 +77,9 @@ export async function kserveRoutes(app: FastifyInstance, options: ProtocolOption
       const [header] = [request.headers['inference-header-content-length']].flat()
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const asked = readInferRequest(body, header, service)
-      const result = await service.segment({ ...asked.segment, signal: signalOf(request) })
-      const { json, binary } = await answerOf(result, asked, service)
+      const signal = signalOf(request)
+      const result = await service.segment({ ...asked.segment, signal })
+      const { json, binary } = await answerOf(result, asked, service, signal)
       if (!binary) return reply.type('application/json').send(json)
       const head = Buffer.from(json)
       return reply

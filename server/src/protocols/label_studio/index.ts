@@ -3,6 +3,7 @@ import { invalid, packageVersion, show } from 'clip-es/support'
 import type { FastifyInstance } from 'fastify'
 import { callOf } from '../../request/call.js'
 import type { Schema } from '../../request/schema.js'
+import { jsonOf } from '../../request/upload.js'
 import { photoJsonBytes } from '../base64_photo.js'
 import { onlyDescribe, type ProtocolOptions } from '../options.js'
 import { readLabelConfig } from './label_config.js'
@@ -37,8 +38,8 @@ export async function labelStudioRoutes(app: FastifyInstance, options: ProtocolO
     reply.code(service.ready ? 200 : 503).send({ status: service.ready ? 'UP' : 'CLOSING', model_class: 'ClipEs' }),
   )
 
-  app.post('/setup', describe('a project is connected', { project: { type: 'string' }, schema: xml }), async ({ body }) => {
-    const { schema } = body as { schema?: unknown }
+  app.post('/setup', describe('a project is connected', { project: { type: 'string' }, schema: xml }), async (request) => {
+    const { schema } = jsonOf(request) as { schema?: unknown }
     readLabelConfig(schema) // a wrong one is refused now, not with the first task
     return { model_version: modelVersion }
   })
@@ -53,7 +54,7 @@ export async function labelStudioRoutes(app: FastifyInstance, options: ProtocolO
       ]),
     },
     async (request) => {
-      const { tasks, label_config } = request.body as { tasks?: unknown; label_config?: unknown }
+      const { tasks, label_config } = jsonOf(request) as { tasks?: unknown; label_config?: unknown }
       const call = callOf(request)
       const fetching = { signal: call.signal, hold: (bytes: number) => call.hold(bytes) }
       const results = await predictTasks(readTasks(tasks), readLabelConfig(label_config), modelVersion, options, fetching)

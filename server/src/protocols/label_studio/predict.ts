@@ -30,7 +30,7 @@ async function predictTask(
     const known = results.get(key)
     const result = known ?? (await options.service.segment({ ...question, photo: await photo, signal: fetching.signal }))
     results.set(key, result)
-    regions.push(...(await options.service.threads.run('regions', { ...maskOf(result), tool })))
+    regions.push(...(await options.service.threads.run('regions', { ...maskOf(result), tool }, fetching.signal)))
   }
   return regions
 }
