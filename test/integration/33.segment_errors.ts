@@ -83,7 +83,11 @@ test('the error for a wrong option has its name, its value and what was expected
     ['panda', "options is 'panda'", 'an object'],
     [['panda'], "options is [ 'panda' ]", 'an object'],
     [{ label: ['panda'] }, "unknown option 'label'", "did you mean 'labels'?"],
-    [{ threshold: 0.4 }, "unknown option 'threshold'", 'known: labels, labelThreshold, maps, scales, flip, refine, boxThreshold, minScore'],
+    [
+      { threshold: 0.4 },
+      "unknown option 'threshold'",
+      'known: labels, labelThreshold, maps, scales, flip, refine, boxThreshold, minScore',
+    ],
     [{ labels: 'panda' }, "labels is 'panda'", 'an array'],
     [{ labels: [] }, 'labels has 0 elements; expected 1 or more'],
     [{ labels: ['pandas'] }, "unknown label 'pandas'", "did you mean 'panda'?", 'known: elephant, television, panda, cat'],
