@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert'
 import { isDone, Journal, type JournalEntry, photoState, readJournal } from '../../cli/src/results/journal.js'
 import { claimFolder, type Manifest, type RunSettings, readManifest, settingsHash } from '../../cli/src/results/manifest.js'
 import { ResultStore, resultFile } from '../../cli/src/results/store.js'
+import { mapSettings } from '../../cli/src/shared/maps_option.js'
 
 let out: string
 test.before.each(() => {
@@ -63,6 +64,16 @@ test('the same settings can continue in a folder, and others are refused without
   claim({ boxThreshold: 0.7 }, true)
   assert.is(claimed(), 0.7)
   assert.equal(discarded, [0.4], 'discarded while the manifest still tells of them')
+})
+
+test('results of one scale are not continued with several', () => {
+  const claim = (change: Partial<RunSettings>) => claimFolder(out, manifest(change), false, () => {})
+  claim({})
+  refused(
+    () => claim(mapSettings({ scales: [0.5, 1], flip: true, minScore: 0.2 })),
+    /other settings: scales was nothing and is \[0\.5,1\]; flip was nothing and is true; minScore was nothing and is 0\.2\. /,
+  )
+  claim(mapSettings({ scales: [1], flip: false, minScore: 0 }))
 })
 
 test('a damaged manifest is refused with its name', () => {
