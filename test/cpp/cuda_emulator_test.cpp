@@ -102,6 +102,16 @@ __global__ void read_shared(Pointers args) {
   args.out[blockIdx.x] = value;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+__global__ void write_shared(Pointers args) {
+  __shared__ float values[4];
+  __shared__ float others[4];
+  float* volatile start = values;  // else UndefinedBehaviorSanitizer finds it first
+  others[0] = start[blockIdx.x] = 1;
+  args.out[blockIdx.x] = others[0];
+}
+#endif
+
 cudaError_t launch(cudaStream_t stream, void (*kernel)(Pointers), const Pointers& arguments, dim3 blocks = 1, dim3 threads = 1) {
   const cudaLaunchConfig_t config{blocks, threads, stream};
   return cudaLaunchKernelEx(&config, kernel, arguments);
@@ -245,6 +255,14 @@ TEST("CUDA: in the emulator a block's shared memory is NaN until the block write
   emulator::launch_order = emulator::Order::kInTurn;
   CHECK(out[0] == 1 && std::isnan(out[1]));
 }
+
+#ifdef __SANITIZE_ADDRESS__
+TEST("CUDA: AddressSanitizer finds a kernel that writes behind an array in shared memory") {
+  const Floats out(5);
+  run(write_shared, {nullptr, out}, 4);
+  check_error([&] { run(write_shared, {nullptr, out}, 5); }, "global-buffer-overflow");
+}
+#endif
 
 TEST("CUDA: the emulator refuses launches that every GPU refuses") {
   const Stream stream;

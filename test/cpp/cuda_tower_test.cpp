@@ -1,4 +1,5 @@
 // The kernels of the image tower compared with their twins, at odd sizes and in every order of blocks and threads.
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -176,8 +177,14 @@ TEST("CUDA: patches equal their twin, and positions equal the CPU's, class token
     Arena arena;
     resize_positions(arena, model, grid, want.data());
     for (size_t i = 0; i < want.size(); ++i) want[i] += i < 37 ? model.class_embedding[i] : x[i];
-    const GpuArray<float> g_x(x), g_class(model.class_embedding), g_positions(model.positional_embedding);
-    test_gpu()->add_positions({g_x.data(), gh, gw, 37, 4, g_class.data(), g_positions.data()});
+    // Two images: the second one has twice the embeddings of the first one.
+    std::vector<float> embedded(x.begin() + 37, x.end());
+    for (size_t i = 37; i < x.size(); ++i) embedded.push_back(2 * x[i]);
+    const size_t count = want.size();
+    for (size_t i = 0; i < count; ++i) want.push_back(want[i] + (i < 37 ? 0 : x[i]));
+    const GpuArray<float> g_embedded(embedded), g_x(static_cast<int64_t>(want.size())), g_class(model.class_embedding),
+        g_positions(model.positional_embedding);
+    test_gpu()->add_positions({g_embedded.data(), g_x.data(), 2, gh, gw, 37, 4, g_class.data(), g_positions.data()});
     CHECK_BELOW(largest_difference(g_x.host(), want), 1e-6);
   }
 }
@@ -211,48 +218,84 @@ TEST("CUDA: softmax and exponentials of 1 to 600 scores equal their twin, and lo
   }
 }
 
-TEST("CUDA: the mean attention equals its twin, from blocks of probabilities and from bfloat16 queries and keys") {
-  Random random;
-  double worst = 0, worst_half = 0;
-  for (const int64_t n : {2, 17, 65, 66, 131}) {
-    const int64_t heads = 3, width = 64 * heads, patches = n - 1;
-    const std::vector<uint16_t> half = to_bfloat16(random.normal(n * 3 * width));
-    const reference::Attention attention = reference::attention(Matrix(n, 3 * width, from_bfloat16(half)), heads, false);
+namespace {
+
+// An image's queries, keys and values, and what the kernels of the mean attention shall make of them.
+struct MeanAttentionCase {
+  std::vector<uint16_t> qkv;
+  reference::Attention attention;
+  std::vector<float> before;  // the sum to which the kernels add
+  std::vector<double> want;   // half of the mean is added
+
+  MeanAttentionCase(Random& random, int64_t n, int64_t heads) : qkv(to_bfloat16(random.normal(n * 3 * 64 * heads))) {
+    attention = reference::attention(Matrix(n, 3 * 64 * heads, from_bfloat16(qkv)), heads, false);
+    before = random.uniform((n - 1) * (n - 1));
     const Matrix mean = reference::mean_over_heads(attention);
-    const std::vector<float> before = random.uniform(patches * patches);
-    std::vector<double> want;
     for (int64_t i = 1; i < n; ++i)
       for (int64_t j = 1; j < n; ++j) want.push_back(before[want.size()] + 0.5 * mean(i, j));
+  }
+};
 
-    const GpuArray<float> from_blocks(before);
-    const int64_t rows_at_once = 7;
+}  // namespace
+
+TEST("CUDA: the mean attention equals its twin, from blocks of probabilities") {
+  Random random;
+  double worst = 0;
+  for (const int64_t n : {2, 17, 65, 131}) {
+    const int64_t heads = 3, rows_at_once = 7;
+    const MeanAttentionCase c(random, n, heads);
+    const GpuArray<float> sum(c.before);
     for (int64_t first = 0; first < n; first += rows_at_once) {
       const int64_t rows = std::min(rows_at_once, n - first);
       std::vector<float> block;
       for (int64_t head = 0; head < heads; ++head)
         for (int64_t i = first; i < first + rows; ++i)
-          for (int64_t j = 0; j < n; ++j) block.push_back(static_cast<float>(attention.probabilities[head](i, j)));
+          for (int64_t j = 0; j < n; ++j) block.push_back(static_cast<float>(c.attention.probabilities[head](i, j)));
       const GpuArray<float> probabilities(block);
-      test_gpu()->add_head_mean({probabilities.data(), heads, rows, n, first, 0.5f / static_cast<float>(heads), from_blocks.data()});
+      test_gpu()->add_head_mean({probabilities.data(), heads, rows, n, first, 0.5f / static_cast<float>(heads), sum.data()});
     }
-    worst = std::max(worst, largest_difference(from_blocks.host(), want));
+    worst = std::max(worst, largest_difference(sum.host(), c.want));
+  }
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-6);
+}
 
-    std::vector<float> log_sum_exp;  // (n, heads): not the kernel's usual order, to test the strides
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t head = 0; head < heads; ++head) log_sum_exp.push_back(static_cast<float>(attention.log_sum_exp(head, i)));
-    const GpuArray<uint16_t> qkv(half);
+TEST("CUDA: the mean attention of one, two and three images equals its twin, from bfloat16 queries and keys") {
+  Random random;
+  double worst = 0;
+  for (const auto& [n, images] : std::vector<std::array<int64_t, 2>>{{2, 1}, {17, 3}, {65, 1}, {66, 2}, {131, 1}}) {
+    const int64_t heads = 3, width = 64 * heads;
+    std::vector<uint16_t> qkv;
+    std::vector<float> before, log_sum_exp;  // (images, n, heads): not the kernel's usual order, to test the strides
+    std::vector<double> want;
+    for (int64_t image = 0; image < images; ++image) {
+      const MeanAttentionCase c(random, n, heads);
+      qkv.insert(qkv.end(), c.qkv.begin(), c.qkv.end());
+      before.insert(before.end(), c.before.begin(), c.before.end());
+      want.insert(want.end(), c.want.begin(), c.want.end());
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t head = 0; head < heads; ++head) log_sum_exp.push_back(static_cast<float>(c.attention.log_sum_exp(head, i)));
+    }
+    const GpuArray<uint16_t> g_qkv(qkv);
     const GpuArray<float> lse(log_sum_exp);
     std::unique_ptr<GpuArray<float>> sum;
     in_every_order(
-        [&] {
+        [&, n = n, images = images] {
           sum = std::make_unique<GpuArray<float>>(before);
-          test_gpu()->add_attention_mean(
-              {qkv.data(), n, width, heads, 0.125f, 0.5f / static_cast<float>(heads), {lse.data(), 1, heads}, sum->data()});
+          test_gpu()->add_attention_mean({g_qkv.data(),
+                                          images,
+                                          n,
+                                          width,
+                                          heads,
+                                          0.125f,
+                                          0.5f / static_cast<float>(heads),
+                                          {lse.data(), 1, heads},
+                                          n * heads,
+                                          sum->data()});
         },
         [&] { return sum->host(); });
-    worst_half = std::max(worst_half, largest_difference(sum->host(), want));
+    worst = std::max(worst, largest_difference(sum->host(), want));
   }
-  check::note("largest difference " + std::to_string(worst) + ", on tensor cores " + std::to_string(worst_half));
+  check::note("largest difference " + std::to_string(worst));
   CHECK_BELOW(worst, 1e-6);
-  CHECK_BELOW(worst_half, 1e-6);
 }

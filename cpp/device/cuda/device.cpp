@@ -91,6 +91,18 @@ void CudaDevice::wait() {
   downloads_.clear();
 }
 
+void CudaDevice::fetch_all(const void* from, std::initializer_list<HostArray> arrays) {
+  size_t bytes = 0;
+  for (const HostArray& array : arrays) bytes += array.bytes;
+  const std::span<std::byte> pinned = staging_.take<std::byte>(bytes);
+  gpu_->queue_copy_out(from, bytes, pinned.data());
+  const std::byte* next = pinned.data();
+  for (const HostArray& array : arrays) {
+    if (array.bytes > 0) downloads_.push_back({next, array.bytes, array.host});
+    next += array.bytes;
+  }
+}
+
 size_t CudaDevice::start_timer() {
   while (free_events_.size() < 2) free_events_.push_back(gpu_->create_event());  // before one is taken: this may throw
   const auto take_event = [&] {
@@ -111,6 +123,15 @@ void CudaDevice::stop_timer(size_t timer) noexcept {
 void CudaDevice::reuse_events() {
   for (const Timer& timer : timers_) free_events_.insert(free_events_.end(), {timer.start, timer.stop});
   timers_.clear();
+}
+
+void CudaDevice::clear(HostSpan<const DeviceSpan<float>> arrays) const {
+  for (size_t i = 0; i < arrays.size();) {
+    float* const first = address(arrays[i]);
+    int64_t count = 0;
+    for (; i < arrays.size() && address(arrays[i]) == first + count; ++i) count += static_cast<int64_t>(arrays[i].size());
+    gpu_->clear(first, count);
+  }
 }
 
 float CudaDevice::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size())); }

@@ -2,7 +2,9 @@
 // ops/cuda and products of LibTorch on one stream. The host does not wait between begin() and wait(), because all copies use pinned memory.
 #pragma once
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "device/cuda/gpu.h"
@@ -50,9 +52,8 @@ class CudaDevice : public Device {
   };
   // Consecutive images of a batch that have n tokens each.
   struct EqualImages {
-    int64_t first_token, n;
-    HostSpan<const DeviceSpan<float>> means;  // mean attention of each image
-    int64_t images() const { return means.size(); }
+    int64_t first_token, n, images;
+    float* means;  // (images, n - 1, n - 1): their mean attention
   };
 
   int64_t head_size() const { return model_->image.width / model_->image.heads; }
@@ -61,24 +62,39 @@ class CudaDevice : public Device {
   void check_float32_products();
   void reuse_events();
 
-  // Copies the values to the GPU. The source may be changed as soon as the call returns.
+  // Copies arrays to the GPU, all of them by one copy. The sources may be changed as soon as the call returns.
+  template <class... T>
+  std::tuple<T*...> send_all(DeviceArena& arena, std::span<const T>... arrays) const {
+    constexpr size_t kAlignment = 64;
+    const auto padded = [](size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; };
+    const std::span<std::byte> pinned = staging_.take<std::byte>((padded(arrays.size_bytes()) + ...));
+    std::byte* const sent = take<std::byte>(arena, static_cast<int64_t>(pinned.size()));
+    size_t offset = 0;
+    const auto place = [&]<class Value>(std::span<const Value> values) {
+      std::ranges::copy(std::as_bytes(values), pinned.begin() + static_cast<ptrdiff_t>(offset));
+      auto* const at = reinterpret_cast<Value*>(sent + offset);
+      offset += padded(values.size_bytes());
+      return at;
+    };
+    const std::tuple<T*...> addresses{place(arrays)...};
+    gpu_->copy_in(std::span<const std::byte>(pinned), sent);
+    return addresses;
+  }
   template <class T>
   T* send(DeviceArena& arena, std::span<const T> values) const {
-    const std::span<T> pinned = staging_.take<T>(values.size());
-    T* const sent = take<T>(arena, values.size());
-    std::ranges::copy(values, pinned.begin());
-    gpu_->copy_in(std::span<const T>(pinned), sent);
-    return sent;
+    return std::get<0>(send_all(arena, values));
   }
 
-  // `host` holds the values after wait().
-  template <class T>
-  void fetch(const T* from, int64_t count, T* host) {
-    const std::span<T> pinned = staging_.take<T>(count);
-    gpu_->queue_copy_out(from, pinned.size_bytes(), pinned.data());
-    downloads_.push_back({reinterpret_cast<const std::byte*>(pinned.data()), pinned.size_bytes(), host});
-  }
+  // Copies consecutive arrays to the host by one copy. Each `host` holds its bytes after wait().
+  struct HostArray {
+    void* host;
+    size_t bytes;
+  };
+  void fetch_all(const void* from, std::initializer_list<HostArray> arrays);
+  void fetch(const float* from, int64_t count, float* host) { fetch_all(from, {{host, count * sizeof(float)}}); }
 
+  // Sets arrays to zero; neighbours in memory by one call.
+  void clear(HostSpan<const DeviceSpan<float>> arrays) const;
   // y = x W^T + b for `rows` rows. x and y have the layer's type.
   void linear(const Linear&, const void* x, int64_t rows, void* y) const;
   // out (rows of a, columns of b) = a b, float32.
@@ -90,6 +106,8 @@ class CudaDevice : public Device {
     int64_t channels;
   };
   SentPhoto send_photo(DeviceArena&, const Image&) const;
+  void embed_patches(DeviceArena&, HostSpan<const Grid>, const float* patches, float* x) const;
+  std::span<EqualImages> group_images(HostSpan<const Grid>, HostSpan<const DeviceSpan<float>> means) const;
   const uint8_t* resize(DeviceArena&, const uint8_t* rgb, int64_t channels, PhotoSize from, PhotoSize to) const;
   void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, bool add_means) const;
   void attend_in_bfloat16(const EqualImages&, const void* qkv, const Linear& out_proj, void* out, bool add_means) const;
@@ -97,7 +115,15 @@ class CudaDevice : public Device {
   // affinity_weight() times the attention to it.
   void attend(DeviceArena&, const float* qkv, int64_t n, float* out, float* log_sum_exp, float* mean) const;
 
-  void score_gradients(DeviceArena&, const DeviceLastBlock&, const LabelTexts&, float* logits, float* probabilities, float* a,
+  // The words in the GPU's memory.
+  struct SentTexts {
+    const double* competing;  // (count, embedding)
+    const float* rows;        // (row_count, embedding)
+    const int64_t *label_of_row, *first_row;
+    int64_t count, row_count;
+  };
+  SentTexts send_texts(DeviceArena&, const LabelTexts&) const;
+  void score_gradients(DeviceArena&, const DeviceLastBlock&, const SentTexts&, float* logits, float* probabilities, float* a,
                        float* scaled_dz) const;
   void backward(DeviceArena&, const DeviceLastBlock&, int64_t rows, const float* a, const float* scaled_dz, float* cams) const;
   void mlp_gradient(DeviceArena&, const DeviceLastBlock&, int64_t rows, const float* a, const float* scaled_dz, float* out_gradient) const;

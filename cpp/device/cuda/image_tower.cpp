@@ -33,19 +33,21 @@ CudaDevice::SentPhoto CudaDevice::send_photo(DeviceArena& arena, const Image& im
 
 // One resize in two passes, as in Pillow. The first pass also converts grey and RGBA to RGB, so it runs even if the width does not change.
 const uint8_t* CudaDevice::resize(DeviceArena& arena, const uint8_t* image, int64_t channels, PhotoSize from, PhotoSize to) const {
-  const auto taps = [&](int64_t in_size, int64_t out_size) {
-    const ops::ResizeWeights w = ops::resize_weights(scratch_, in_size, out_size);
-    const auto put = [&](std::span<const int32_t> values) { return send(arena, values); };
-    return ResizeTaps{put(w.first), put(w.count), put(w.weights), w.taps};
-  };
-  if (from.width != to.width || channels != 3) {
+  const bool has_row_pass = from.width != to.width || channels != 3, has_column_pass = from.height != to.height;
+  if (!has_row_pass && !has_column_pass) return image;
+  const ops::ResizeWeights h = ops::resize_weights(scratch_, from.width, to.width),
+                           v = ops::resize_weights(scratch_, from.height, to.height);
+  using Values = std::span<const int32_t>;
+  const auto [h_first, h_count, h_weights, v_first, v_count, v_weights] =
+      send_all(arena, Values(h.first), Values(h.count), Values(h.weights), Values(v.first), Values(v.count), Values(v.weights));
+  if (has_row_pass) {
     uint8_t* const rows = cuda::take<uint8_t>(arena, 3 * to.width * from.height);
-    gpu_->resize_rows({image, channels, from.width, from.height, to.width, taps(from.width, to.width), rows});
+    gpu_->resize_rows({image, channels, from.width, from.height, to.width, {h_first, h_count, h_weights, h.taps}, rows});
     image = rows;
   }
-  if (from.height != to.height) {
+  if (has_column_pass) {
     uint8_t* const columns = cuda::take<uint8_t>(arena, 3 * to.width * to.height);
-    gpu_->resize_columns({image, to.width, to.height, taps(from.height, to.height), columns});
+    gpu_->resize_columns({image, to.width, to.height, {v_first, v_count, v_weights, v.taps}, columns});
     image = columns;
   }
   return image;
@@ -88,17 +90,19 @@ void CudaDevice::attend(DeviceArena& arena, const float* qkv, int64_t n, float* 
 // LibTorch's attention, then out_proj. Our own kernel adds to the means.
 void CudaDevice::attend_in_bfloat16(const EqualImages& equal, const void* qkv, const Linear& out_proj, void* out, bool add_means) const {
   const int64_t width = model_->image.width, heads = model_->image.heads, n = equal.n;
-  const torch::Backend::Attended a = gpu_->torch().attention(qkv, equal.images(), n, width, heads);
-  for (int64_t image = 0; add_means && image < equal.images(); ++image)
-    gpu_->add_attention_mean({.qkv = static_cast<const uint16_t*>(qkv) + image * n * 3 * width,
+  const torch::Backend::Attended a = gpu_->torch().attention(qkv, equal.images, n, width, heads);
+  if (add_means)
+    gpu_->add_attention_mean({.qkv = qkv,
+                              .images = equal.images,
                               .n = n,
                               .width = width,
                               .heads = heads,
                               .scale = scale(),
                               .factor = affinity_weight(*model_) / static_cast<float>(heads),
-                              .log_sum_exp = {const_cast<float*>(a.log_sum_exp) + image * a.image_stride, a.head_stride, a.row_stride},
-                              .mean = address(equal.means[image])});
-  linear(out_proj, a.out, equal.images() * n, out);
+                              .log_sum_exp = {const_cast<float*>(a.log_sum_exp), a.head_stride, a.row_stride},
+                              .image_stride = a.image_stride,
+                              .mean = equal.means});
+  linear(out_proj, a.out, equal.images * n, out);
 }
 
 // Adds `pending`, the output of the previous block's MLP, to x. Then computes the block. The output of its own MLP is written to `out` and
@@ -107,7 +111,7 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
                            bool add_means) const {
   const torch::Dtype dtype = w.in_proj.dtype;
   const int64_t width = model_->image.width, hidden = w.c_fc.outputs;
-  const int64_t tokens = batch.back().first_token + batch.back().images() * batch.back().n;
+  const int64_t tokens = batch.back().first_token + batch.back().images * batch.back().n;
   const bool bfloat16 = dtype == torch::Dtype::kBFloat16;
   DeviceArena::Scope scope(arena);
   void *normalised = take(arena, tokens * width, dtype), *attended_out = take(arena, tokens * width, dtype);
@@ -123,10 +127,10 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
     } else {
       auto* attended = static_cast<float*>(normalised);
       for (const EqualImages& equal : batch)
-        for (int64_t i = 0; i < equal.images(); ++i) {
-          const int64_t first = equal.first_token + i * equal.n;
+        for (int64_t i = 0; i < equal.images; ++i) {
+          const int64_t first = equal.first_token + i * equal.n, patches = equal.n - 1;
           attend(arena, static_cast<const float*>(qkv) + first * 3 * width, equal.n, attended + first * width, nullptr,
-                 add_means ? address(equal.means[i]) : nullptr);
+                 add_means ? equal.means + i * patches * patches : nullptr);
         }
       linear(w.out_proj, attended, tokens, attended_out);
     }
@@ -138,30 +142,51 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
   linear(w.c_proj, u, tokens, out);
 }
 
+// The embeddings of all patches by one product, then the tokens of each run of images with the same grid by one kernel.
+void CudaDevice::embed_patches(DeviceArena& arena, HostSpan<const Grid> grids, const float* patches, float* x) const {
+  const Weights& w = *weights_;
+  const int64_t width = model_->image.width, side = model_->shape.resolution / model_->shape.patch;
+  int64_t count = 0;
+  for (const Grid& grid : grids) count += grid.patches();
+  DeviceArena::Scope scope(arena);
+  const float* embedded = cuda::take(arena, count * width);
+  linear(w.patch_embedding, patches, count, const_cast<float*>(embedded));
+  for (size_t first = 0, end; first < grids.size(); first = end) {
+    const Grid& grid = grids[first];
+    for (end = first + 1; end < grids.size() && grids[end].height == grid.height && grids[end].width == grid.width;) ++end;
+    const auto images = static_cast<int64_t>(end - first);
+    gpu_->add_positions({embedded, x, images, grid.height, grid.width, width, side, w.class_embedding, w.positions});
+    embedded += images * grid.patches() * width;
+    x += images * grid.tokens() * width;
+  }
+}
+
+// Groups neighbours that have equal numbers of tokens and whose means are neighbours in memory.
+std::span<CudaDevice::EqualImages> CudaDevice::group_images(HostSpan<const Grid> grids, HostSpan<const DeviceSpan<float>> means) const {
+  const std::span<EqualImages> groups = scratch_.take<EqualImages>(grids.size());
+  size_t count = 0;
+  int64_t tokens = 0;
+  for (size_t i = 0; i < grids.size(); ++i) {
+    const int64_t n = grids[i].tokens();
+    float* const mean = address(means[i]);
+    EqualImages* const last = count > 0 ? &groups[count - 1] : nullptr;
+    if (last && last->n == n && mean == last->means + last->images * (n - 1) * (n - 1)) ++last->images;
+    else groups[count++] = {tokens, n, 1, mean};
+    tokens += n;
+  }
+  return groups.first(count);
+}
+
 void CudaDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
                                HostSpan<const DeviceSpan<float>> mean_attention) {
-  const int64_t width = model_->image.width, layers = model_->shape.layers, patch = model_->shape.patch;
+  const int64_t width = model_->image.width, layers = model_->shape.layers;
   const Weights& w = *weights_;
   Arena::Scope host_scope(scratch_);
-  std::span<EqualImages> batch = scratch_.take<EqualImages>(grids.size());
+  const std::span<const EqualImages> batch = group_images(grids, mean_attention);
+  const int64_t count = batch.back().first_token + batch.back().images * batch.back().n;
   float* const x = address(tokens);
-  const float* own_patches = address(patches);
-  size_t groups = 0;
-  int64_t count = 0;  // tokens so far
-  for (size_t i = 0; i < grids.size(); ++i) {
-    const Grid& grid = grids[i];
-    const int64_t n = grid.tokens();
-    float* own = x + count * width;
-    linear(w.patch_embedding, own_patches, n - 1, own + width);
-    gpu_->add_positions({own, grid.height, grid.width, width, model_->shape.resolution / patch, w.class_embedding, w.positions});
-    gpu_->clear(address(mean_attention[i]), (n - 1) * (n - 1));
-    if (groups > 0 && batch[groups - 1].n == n)
-      batch[groups - 1].means = {batch[groups - 1].means.data(), batch[groups - 1].means.size() + 1};
-    else batch[groups++] = {count, n, mean_attention.subspan(i, 1)};
-    own_patches += (n - 1) * model_->patch_values();
-    count += n;
-  }
-  batch = batch.first(groups);
+  clear(mean_attention);
+  embed_patches(c.arena, grids, address(patches), x);
   gpu_->layer_norm({x, nullptr, false, count, width, w.ln_pre.gamma, w.ln_pre.beta, x, false, nullptr});
   if (layers < 2) return;
   const torch::Dtype dtype = w.blocks.front().in_proj.dtype;

@@ -40,9 +40,12 @@ void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens
   gpu_->activate({u, hidden_out, false, exact_gelu(), patches * hidden});
   linear(w.c_proj, hidden_out, patches, out);
   gpu_->layer_norm({x1, out, false, patches, width, nullptr, nullptr, z_hat, false, address(all.rstd_post)});
-  for (const DeviceLastBlock& image : images)
-    gpu_->column_means(
-        {address(image.z_hat), image.patches(), width, weights_->ln_post.gamma, weights_->ln_post.beta, address(image.pooled)});
+  for (size_t first = 0, end; first < images.size(); first = end) {  // runs of images of the same size
+    const DeviceLastBlock& image = images[first];
+    for (end = first + 1; end < images.size() && images[end].tokens == image.tokens;) ++end;
+    gpu_->column_means({address(image.z_hat), static_cast<int64_t>(end - first), image.patches(), width, weights_->ln_post.gamma,
+                        weights_->ln_post.beta, address(image.pooled)});
+  }
 
   c.checkpoint();
   const torch::Batch out_proj = torch::dense(w.out_proj.weight, kType, width, width),

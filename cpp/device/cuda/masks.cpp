@@ -36,16 +36,18 @@ void CudaDevice::make_pseudo_mask(DeviceContext& c, const DeviceMaps& maps, Host
   c.checkpoint();
   const int64_t pixels = size.pixels(), labels = maps.labels;
   DeviceArena::Scope scope(c.arena);
-  uint8_t* const mask = host.mask ? take<uint8_t>(c.arena, pixels) : nullptr;
-  float* const confidence = host.confidence ? take(c.arena, pixels) : nullptr;
-  float* const enlarged = host.maps ? take(c.arena, labels * pixels) : nullptr;
+  // One piece of memory for all results, so that one copy brings them to the host.
+  const size_t map_bytes = host.maps ? labels * pixels * sizeof(float) : 0, confidence_bytes = host.confidence ? pixels * sizeof(float) : 0,
+               mask_bytes = host.mask ? pixels : 0;
+  std::byte* const results = take<std::byte>(c.arena, static_cast<int64_t>(map_bytes + confidence_bytes + mask_bytes));
+  float* const enlarged = host.maps ? reinterpret_cast<float*>(results) : nullptr;
+  float* const confidence = host.confidence ? reinterpret_cast<float*>(results + map_bytes) : nullptr;
+  uint8_t* const mask = host.mask ? reinterpret_cast<uint8_t*>(results + map_bytes + confidence_bytes) : nullptr;
   const uint8_t* values = send(c.arena, value);
   gpu_->min_max({address(maps.data), labels, maps.grid.patches()});
   gpu_->pseudo_mask({address(maps.data), values, labels, maps.grid.height, maps.grid.width, size.width, size.height,
                      settings.background_power, settings.ignore_below, kIgnored, mask, confidence, enlarged, nullptr});
-  if (mask) fetch(mask, pixels, host.mask);
-  if (confidence) fetch(confidence, pixels, host.confidence);
-  if (enlarged) fetch(enlarged, labels * pixels, host.maps);
+  fetch_all(results, {{host.maps, map_bytes}, {host.confidence, confidence_bytes}, {host.mask, mask_bytes}});
 }
 
 void CudaDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, const MaskSettings& settings,

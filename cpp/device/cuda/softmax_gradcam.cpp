@@ -16,23 +16,29 @@ float* take(DeviceArena& arena, int64_t rows, int64_t columns) { return cuda::ta
 
 }  // namespace
 
-void CudaDevice::score_gradients(DeviceArena& arena, const DeviceLastBlock& last, const LabelTexts& texts, float* logits,
-                                 float* probabilities, float* a, float* scaled_dz) const {
-  const int64_t size = model_->shape.embedding, width = model_->image.width, rows = std::ssize(texts.rows) / size;
-  DeviceArena::Scope scope(arena);
+CudaDevice::SentTexts CudaDevice::send_texts(DeviceArena& arena, const LabelTexts& texts) const {
+  const int64_t size = model_->shape.embedding, rows = std::ssize(texts.rows) / size;
   Arena::Scope host_scope(scratch_);
-  const std::span<double> competing = competing_texts(scratch_, texts, size);
-  const int64_t count = std::ssize(competing) / size;
-  const auto label_of_row = scratch_.take<int64_t>(rows);
+  const std::span<const double> competing = competing_texts(scratch_, texts, size);
+  const std::span<int64_t> label_of_row = scratch_.take<int64_t>(rows);
   for (int64_t k = 0; k < texts.labels(); ++k)
     for (int64_t row = texts.first_row[k]; row < texts.first_row[k + 1]; ++row) label_of_row[row] = k;
+  const auto [sent_competing, sent_rows, sent_labels, first_row] =
+      send_all(arena, competing, std::span(texts.rows), std::span<const int64_t>(label_of_row), std::span(texts.first_row));
+  return {sent_competing, sent_rows, sent_labels, first_row, std::ssize(competing) / size, rows};
+}
+
+void CudaDevice::score_gradients(DeviceArena& arena, const DeviceLastBlock& last, const SentTexts& texts, float* logits,
+                                 float* probabilities, float* a, float* scaled_dz) const {
+  const int64_t size = model_->shape.embedding, width = model_->image.width, rows = texts.row_count, count = texts.count;
+  DeviceArena::Scope scope(arena);
   const auto doubles = [&](int64_t r, int64_t c) { return cuda::take<double>(arena, r * c); };
   gpu_->score_gradients({.pooled = address(last.pooled),
                          .projection = weights_->projection,
                          .ln_post_gamma = weights_->ln_post.gamma,
-                         .competing = send(arena, std::span<const double>(competing)),
-                         .rows = send(arena, texts.rows),
-                         .label_of_row = send(arena, std::span<const int64_t>(label_of_row)),
+                         .competing = texts.competing,
+                         .rows = texts.rows,
+                         .label_of_row = texts.label_of_row,
                          .width = width,
                          .embedding = size,
                          .texts = count,
@@ -87,19 +93,19 @@ void CudaDevice::attention_gradient_sums(DeviceArena& arena, const DeviceLastBlo
     return torch::Batch{qkv_gradient + which * width, kType, heads, classes, size, size, 3 * width, 1};
   };
   const auto batch = [&](const float* data, int64_t rows, int64_t c) { return torch::Batch{data, kType, heads, rows, c, rows * c, c, 1}; };
-  gpu_->clear(qkv_gradient, classes * 3 * width);
-  gpu_->clear(product, heads * n * columns);
+  // The first block of rows sets the sums, and the others add to them.
   for (int64_t first = 1; first < n; first += rows_at_once) {
     const int64_t rows = std::min(rows_at_once, n - first);
+    const bool add = first > 1;
     gpu_->torch().bmm(part(0, first, rows), torch::transposed(part(1, 0, n)), batch(scores, rows, n));
     gpu_->exponentials({scores, heads, rows, n, first, scale(), {address(last.log_sum_exp), n, 1}});
     gpu_->pack_out_gradient({scores, address(last.qkv), address(last.attended), out_gradient, heads, rows, n, width, classes, first,
                              scale(), packed, key_weight, value_weight});
-    gpu_->torch().bmm(torch::transposed(batch(scores, rows, n)), batch(packed, rows, columns), batch(product, n, columns), true);
-    gpu_->torch().bmm(torch::transposed(batch(key_weight, rows, classes)), part(0, first, rows), gradient(1), true);
+    gpu_->torch().bmm(torch::transposed(batch(scores, rows, n)), batch(packed, rows, columns), batch(product, n, columns), add);
+    gpu_->torch().bmm(torch::transposed(batch(key_weight, rows, classes)), part(0, first, rows), gradient(1), add);
     for (int64_t k = 0; k < classes; ++k)
       gpu_->torch().bmm(batch(value_weight, 1, rows), {packed + k * (size + 1), kType, heads, rows, size, rows * columns, columns, 1},
-                        {qkv_gradient + (3 * k + 2) * width, kType, heads, 1, size, size, 3 * width, 1}, true);
+                        {qkv_gradient + (3 * k + 2) * width, kType, heads, 1, size, size, 3 * width, 1}, add);
   }
   gpu_->query_weights({product, address(last.qkv), heads, n, width, classes, scale(), query_weight});
   gpu_->torch().bmm(torch::transposed(batch(query_weight, n, classes)), part(1, 0, n), gradient(0));
@@ -123,16 +129,17 @@ void CudaDevice::backward(DeviceArena& arena, const DeviceLastBlock& last, int64
 void CudaDevice::softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
                                  DeviceSpan<float> probabilities, const DeviceMaps& cams) {
   const int64_t patches = last.patches(), width = model_->image.width, hidden = model_->last_hidden;
-  const int64_t rows = std::ssize(texts.rows) / model_->shape.embedding;
   DeviceArena::Scope scope(c.arena);
+  const SentTexts sent = send_texts(c.arena, texts);
+  const int64_t rows = sent.row_count;
   float *a = take(c.arena, rows, width), *scaled_dz = take(c.arena, rows, width), *row_cams = take(c.arena, rows, patches);
-  score_gradients(c.arena, last, texts, address(logits), address(probabilities), a, scaled_dz);
+  score_gradients(c.arena, last, sent, address(logits), address(probabilities), a, scaled_dz);
   const int64_t group = std::max<int64_t>(static_cast<int64_t>(kGradientBytes / sizeof(float)) / (patches * hidden), 1);
   for (int64_t first = 0; first < rows; first += group) {
     c.checkpoint();
     backward(c.arena, last, std::min(group, rows - first), a + first * width, scaled_dz + first * width, row_cams + first * patches);
   }
-  gpu_->normalise_cams({row_cams, send(c.arena, texts.first_row), texts.labels(), patches, address(cams.data)});
+  gpu_->normalise_cams({row_cams, sent.first_row, texts.labels(), patches, address(cams.data)});
 }
 
 }  // namespace clip_es::cuda

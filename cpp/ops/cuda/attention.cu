@@ -19,8 +19,8 @@ __global__ void __launch_bounds__(kThreads) add_head_mean_kernel(AddHeadMean arg
   args.mean[patch * patches + column] += args.factor * sum;
 }
 
-// Tensor-core version: one block of 4 warps per 64 x 64 tile of the mean, 16 rows per warp. For each head the block loads 64 queries and
-// 64 keys into shared memory, computes their scores, and adds the probabilities in registers. No atomics are needed, because each
+// Tensor-core version: one block of 4 warps per 64 x 64 tile of an image's mean, 16 rows per warp. For each head the block loads 64 queries
+// and 64 keys into shared memory, computes their scores, and adds the probabilities in registers. No atomics are needed, because each
 // element of the mean belongs to one thread.
 constexpr int kTile = 64, kHeadSize = 64, kWarps = 4, kTileThreads = kWarps * kWarp;
 constexpr int kPaddedRow = kHeadSize + 8;  // padding puts the 8 rows that a fragment reads into different banks
@@ -48,8 +48,11 @@ __global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAtt
   const int64_t patches = args.n - 1, tiles = (patches + kTile - 1) / kTile, stride = 3 * args.width;
   const int64_t first_row = blockIdx.x / tiles * kTile, first_column = blockIdx.x % tiles * kTile;  // the tile's first patches
   const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
-  const int row = static_cast<int>(threadIdx.x) / kWarp * 16 + group;        // row of scores[0]; scores[2] is 8 rows below
-  const auto* patch_rows = static_cast<const BFloat16*>(args.qkv) + stride;  // without the class token
+  const int row = static_cast<int>(threadIdx.x) / kWarp * 16 + group;  // row of scores[0]; scores[2] is 8 rows below
+  const int64_t image = blockIdx.y;
+  const auto* patch_rows = static_cast<const BFloat16*>(args.qkv) + (image * args.n + 1) * stride;  // without the class token
+  const float* log_sum_exp = args.log_sum_exp.values + image * args.image_stride;
+  float* mean = args.mean + image * patches * patches;
   constexpr float kLog2E = 1.44269504f;
 
   float sums[kTile / 8][4] = {};
@@ -61,8 +64,7 @@ __global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAtt
     float shift[2];  // log-sum-exp of row and row + 8
     for (int i = 0; i < 2; ++i) {
       const int64_t patch = first_row + row + 8 * i;
-      shift[i] =
-          patch < patches ? args.log_sum_exp.values[head * args.log_sum_exp.head_stride + (patch + 1) * args.log_sum_exp.row_stride] : 0;
+      shift[i] = patch < patches ? log_sum_exp[head * args.log_sum_exp.head_stride + (patch + 1) * args.log_sum_exp.row_stride] : 0;
     }
     FragmentA a[kHeadSize / 16];
     for (int k = 0; k < kHeadSize / 16; ++k)
@@ -80,7 +82,7 @@ __global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAtt
   for (int block = 0; block < kTile / 8; ++block)
     for (int i = 0; i < 4; ++i) {
       const int64_t y = first_row + row + i / 2 * 8, x = first_column + block * 8 + 2 * pair + i % 2;
-      if (y < patches && x < patches) args.mean[y * patches + x] += args.factor * sums[block][i];
+      if (y < patches && x < patches) mean[y * patches + x] += args.factor * sums[block][i];
     }
 }
 
@@ -93,7 +95,8 @@ int add_head_mean(Stream stream, const AddHeadMean& args) {
 int add_attention_mean(Stream stream, const AddAttentionMean& args) {
   if (args.width != args.heads * kHeadSize) return cudaErrorInvalidValue;
   const int64_t tiles = (args.n - 1 + kTile - 1) / kTile;
-  return launch(stream, add_attention_mean_kernel, static_cast<unsigned>(tiles * tiles), kTileThreads, args);
+  const dim3 blocks(static_cast<unsigned>(tiles * tiles), static_cast<unsigned>(args.images));
+  return launch(stream, add_attention_mean_kernel, blocks, kTileThreads, args);
 }
 
 }  // namespace clip_es::cuda

@@ -52,11 +52,12 @@ struct ExtractPatches {
 
 // ---- Image tower ----
 
-// Row 0 of x becomes class_embedding + positions[0]. The other rows hold patch embeddings; each gets the position of its patch added,
-// interpolated bilinearly from the trained grid. Twin: clip_es::resize_positions.
+// The tokens of images that have the same grid. Row 0 of an image becomes class_embedding + positions[0]. The other rows become the
+// embedding of their patch plus its position, interpolated bilinearly from the trained grid. Twin: clip_es::resize_positions.
 struct AddPositions {
-  float* x;  // (1 + gh * gw, width), updated in place
-  int64_t gh, gw, width, trained_side;
+  const float* embedded;  // (images, gh * gw, width): the embeddings of the patches
+  float* x;               // (images, 1 + gh * gw, width)
+  int64_t images, gh, gw, width, trained_side;
   const float* class_embedding;  // (width)
   const float* positions;        // (1 + trained_side * trained_side, width)
 };
@@ -114,24 +115,25 @@ struct AddHeadMean {
   float* mean;  // (n - 1, n - 1)
 };
 
-// The same sum for all queries, computed from q and k on tensor cores. The probabilities, heads * n * n floats, are never stored.
-// Fails with cudaErrorInvalidValue unless width = 64 * heads.
+// The same sum for all queries of several images, computed from q and k on tensor cores. The probabilities, heads * n * n floats of each
+// image, are never stored. Fails with cudaErrorInvalidValue unless width = 64 * heads.
 struct AddAttentionMean {
-  const void* qkv;  // (n, 3 * width) bfloat16, 16-byte aligned
-  int64_t n, width, heads;
+  const void* qkv;  // (images, n, 3 * width) bfloat16, 16-byte aligned
+  int64_t images, n, width, heads;
   float scale, factor;
-  LogSumExp log_sum_exp;  // of scale * q k^T; read
-  float* mean;            // (n - 1, n - 1)
+  LogSumExp log_sum_exp;  // of scale * q k^T, of the first image; read
+  int64_t image_stride;   // from the log-sum-exps of an image to those of the next one, in floats
+  float* mean;            // (images, n - 1, n - 1)
 };
 
 // ---- GradCAM: backward pass through the last block. `classes` counts the rows of texts that are differentiated at once. ----
 
-// out = gamma * (mean of the rows of x) + beta, summed in double. Twin: the pooling in clip_es::run_last_block.
+// out = gamma * (mean of the rows of x) + beta for each image, summed in double. Twin: the pooling in clip_es::run_last_block.
 struct ColumnMeans {
-  const float* x;  // (rows, columns)
-  int64_t rows, columns;
+  const float* x;  // (images, rows, columns)
+  int64_t images, rows, columns;
   const float *gamma, *beta;  // (columns)
-  float* out;                 // (columns)
+  float* out;                 // (images, columns)
 };
 
 // Steps 1 and 2 of cam/softmax_gradcam.cpp, in double: embedding, logits, probabilities and the gradient of each row of texts with respect

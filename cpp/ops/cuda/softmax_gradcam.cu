@@ -31,13 +31,14 @@ __device__ double column_sum(int64_t rows, bool is_column, Term term) {
   return sum;
 }
 
-// One block per 32 columns.
+// One block per image and 32 columns.
 __global__ void __launch_bounds__(kColumnThreads) column_means_kernel(ColumnMeans args) {
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
+  const float* x = args.x + blockIdx.y * args.rows * args.columns;
   const double sum =
-      column_sum(args.rows, column < args.columns, [&](int64_t row) { return static_cast<double>(args.x[row * args.columns + column]); });
+      column_sum(args.rows, column < args.columns, [&](int64_t row) { return static_cast<double>(x[row * args.columns + column]); });
   if (threadIdx.y == 0 && column < args.columns)
-    args.out[column] = static_cast<float>(sum / args.rows) * args.gamma[column] + args.beta[column];
+    args.out[blockIdx.y * args.columns + column] = static_cast<float>(sum / args.rows) * args.gamma[column] + args.beta[column];
 }
 
 // f = pooled * projection, not normalised. One block per 32 columns.
@@ -161,7 +162,8 @@ __global__ void __launch_bounds__(kThreads) normalise_cams_kernel(NormaliseCams 
 }  // namespace
 
 int column_means(Stream stream, const ColumnMeans& args) {
-  return launch(stream, column_means_kernel, blocks_for(args.columns, kColumns), {kColumns, kParts}, args);
+  const dim3 blocks(blocks_for(args.columns, kColumns), static_cast<unsigned>(args.images));
+  return launch(stream, column_means_kernel, blocks, {kColumns, kParts}, args);
 }
 
 int score_gradients(Stream stream, const ScoreGradients& args) {
