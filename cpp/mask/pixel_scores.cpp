@@ -65,9 +65,9 @@ void raise_background(HostContext& context, const PixelScores& scores, float pow
 }
 
 void make_score_mask(HostContext& context, const KeptLabels& kept, const MaskSettings& settings, const MaskOutputs& outputs) {
-  const auto& [data, labels, size] = kept.scores;
-  const int64_t pixels = size.pixels();
-  context.pool.split(pixels, kSmallestShare, [&, data = data, labels = labels](int64_t begin, int64_t end) {
+  const auto data = kept.scores.data;
+  const int64_t labels = kept.scores.labels, pixels = kept.scores.size.pixels();
+  context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float largest = data[i];
       uint8_t winner = kBackground;
