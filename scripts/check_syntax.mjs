@@ -1,35 +1,18 @@
 // node scripts/check_syntax.mjs BUILD, or TARGET such as darwin-arm64: lets a compiler read every source of a build once, without compiling it,
 // as many at a time as there are cores. BUILD was configured with -DCMAKE_EXPORT_COMPILE_COMMANDS=ON; for a target, which is one of
 // npm run prebuild:all, zig's compiler reads the engine. Fails if a source has an error, or a warning if these are errors.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { folderOf, nameOf, targets } from './prebuild/targets.mjs'
-import { installZig, zigTools } from './prebuild/zig.mjs'
+import { nameOf, targets } from './prebuild/targets.mjs'
+import { configureWithZig } from './prebuild/zig.mjs'
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
 
-function configure(target) {
-  installZig()
-  const build = join(folderOf(target), 'syntax')
-  const options = [
-    '-DCLIP_ES_WERROR=ON',
-    '-DCLIP_ES_CUDA=OFF',
-    '-DCLIP_ES_EMULATE_CUDA=OFF',
-    '-DCMAKE_EXPORT_COMPILE_COMMANDS=ON',
-  ]
-  const compiler = zigTools(target, join(folderOf(target), 'tools'))
-  const { status } = spawnSync('cmake', ['--log-level=WARNING', '-S', '.', '-B', build, '-G', 'Ninja', ...options, ...compiler], {
-    stdio: 'inherit',
-  })
-  if (status !== 0) throw new Error(`cmake cannot configure ${build}`)
-  return build
-}
-
 const target = targets.find((one) => nameOf(one) === process.argv[2])
-const build = target ? configure(target) : process.argv[2]
+const build = target ? configureWithZig(target, 'syntax', ['-DCMAKE_EXPORT_COMPILE_COMMANDS=ON']) : process.argv[2]
 const entries = JSON.parse(readFileSync(join(build, 'compile_commands.json'), 'utf8'))
 /** The kernels are compiled once for each CPU level. */
 const sources = [...new Map(entries.map((entry) => [entry.file, entry])).values()]

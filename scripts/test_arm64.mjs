@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { folderOf, nameOf, targets } from './prebuild/targets.mjs'
-import { installZig, zigTools } from './prebuild/zig.mjs'
+import { configureWithZig } from './prebuild/zig.mjs'
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
 const target = targets.find((one) => nameOf(one) === 'linux-arm64')
@@ -42,14 +42,9 @@ function start(command, args, env = {}) {
 }
 
 function compile() {
-  installZig()
-  const options = ['-DCLIP_ES_WERROR=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
-  const tests = `-DCLIP_ES_TESTS=${[...kernels, ...engine].join(';')}` // these build in half the time of all
-  const compiler = zigTools(target, join(folderOf(target), 'tools'))
-  return (
-    start('cmake', ['-S', '.', '-B', build, '-G', 'Ninja', ...options, tests, ...compiler]) &&
-    start('cmake', ['--build', build, '--target', 'clip_es_test'])
-  )
+  const tests = [...kernels, ...engine].join(';') // these build in half the time of all
+  const folder = configureWithZig(target, 'tests', [`-DCLIP_ES_TESTS=${tests}`])
+  return start('cmake', ['--build', folder, '--target', 'clip_es_test'])
 }
 
 function test([cpu, level, tests]) {

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { folderOf, root } from './targets.mjs'
 
 const folder = dirname(fileURLToPath(import.meta.url))
 const packages = join(folder, 'node_modules/@zigc')
@@ -45,4 +46,20 @@ export function zigTools(target, at) {
     `-DCMAKE_RANLIB=${tool('ranlib', 'ranlib')}`,
     `-DCMAKE_RC_COMPILER=${tool('rc', 'rc')}`,
   ]
+}
+
+/**
+ * Configures a build of the engine and its tests by zig in the folder `name` of the target. Warnings are errors.
+ * @returns the build's folder
+ */
+export function configureWithZig(target, name, options = []) {
+  installZig()
+  const build = join(folderOf(target), name)
+  const usual = ['-DCLIP_ES_WERROR=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
+  const compiler = zigTools(target, join(folderOf(target), 'tools'))
+  const { status } = spawnSync('cmake', ['-S', root, '-B', build, '-G', 'Ninja', ...usual, ...options, ...compiler], {
+    stdio: 'inherit',
+  })
+  if (status !== 0) throw new Error(`cmake cannot configure ${build}`)
+  return build
 }

@@ -42,11 +42,21 @@ SegmentJob segmented(Segmenter& segmenter, const SegmentSettings& settings) {
   return job;
 }
 
-// The share of pixels with a label's value, for each label.
+// The number of pixels with a label's value, for each label.
 std::vector<int64_t> pixels_of_labels(const SegmentJob& job) {
   std::vector<int64_t> pixels;
   for (const uint8_t value : job.words.value) pixels.push_back(std::ranges::count(job.mask, value));
   return pixels;
+}
+
+// With maps of both kinds, each with and without a CRF.
+std::vector<SegmentSettings> all_ways() {
+  std::vector<SegmentSettings> ways(4);
+  for (size_t i = 0; i < ways.size(); ++i) {
+    if (i % 2 == 1) ways[i].similarity.emplace();
+    if (i >= 2) ways[i].crf.emplace();
+  }
+  return ways;
 }
 
 }  // namespace
@@ -101,16 +111,12 @@ TEST("labels below the smallest score get no pixels, as in the golden mask of th
 
 TEST("one view that is not mirrored gives the bits of the whole photo, with and without a CRF") {
   Segmenter segmenter = small_segmenter();
-  for (const bool similarity : {false, true})
-    for (const bool crf : {false, true}) {
-      SegmentSettings settings;
-      if (similarity) settings.similarity.emplace();
-      if (crf) settings.crf.emplace();
-      const SegmentJob want = segmented(segmenter, settings);
-      settings.scales = kNearlyFull;
-      CHECK(settings.is_averaged());
-      CHECK(same_results(segmented(segmenter, settings), want));
-    }
+  for (SegmentSettings& settings : all_ways()) {
+    const SegmentJob want = segmented(segmenter, settings);
+    settings.scales = kNearlyFull;
+    CHECK(settings.is_averaged());
+    CHECK(same_results(segmented(segmenter, settings), want));
+  }
 }
 
 TEST("a scale, and the mirrored photo, change the result") {
@@ -149,29 +155,25 @@ TEST("a mirrored photo has the mirrored result if the mirrored view is averaged,
 
 TEST("labels below the smallest score take no pixels and have an empty map; the others have the pixels of a mask without them") {
   Segmenter segmenter = small_segmenter();
-  for (const bool similarity : {false, true})
-    for (const bool crf : {false, true}) {
-      SegmentSettings settings;
-      if (similarity) settings.similarity.emplace();
-      if (crf) settings.crf.emplace();
-      const SegmentJob all = segmented(segmenter, settings);
-      settings.min_score = 1e-30f;
-      CHECK(same_results(segmented(segmenter, settings), all));
-      settings.min_score = *std::ranges::max_element(all.scores);
-      const SegmentJob one = segmented(segmenter, settings);
-      CHECK(one.scores == all.scores);
-      const auto pixels = pixels_of_labels(one);
-      for (int64_t k = 0; k < std::ssize(pixels); ++k) {
-        const auto map = std::span(one.maps).subspan(k * one.mask.size(), one.mask.size());
-        const bool kept = one.scores[k] >= settings.min_score;
-        CHECK(kept || pixels[k] == 0);
-        CHECK(kept == (std::ranges::max(map) > 0));
-      }
-      settings.min_score = 1;
-      const SegmentJob none = segmented(segmenter, settings);
-      CHECK(std::ranges::count(none.mask, kBackground) == std::ssize(none.mask));
-      if (!similarity) CHECK(std::ranges::count(none.confidence, 1.0f) == std::ssize(none.mask));
+  for (SegmentSettings& settings : all_ways()) {
+    const SegmentJob all = segmented(segmenter, settings);
+    settings.min_score = 1e-30f;
+    CHECK(same_results(segmented(segmenter, settings), all));
+    settings.min_score = *std::ranges::max_element(all.scores);
+    const SegmentJob one = segmented(segmenter, settings);
+    CHECK(one.scores == all.scores);
+    const auto pixels = pixels_of_labels(one);
+    for (int64_t k = 0; k < std::ssize(pixels); ++k) {
+      const auto map = std::span(one.maps).subspan(k * one.mask.size(), one.mask.size());
+      const bool kept = one.scores[k] >= settings.min_score;
+      CHECK(kept || pixels[k] == 0);
+      CHECK(kept == (std::ranges::max(map) > 0));
     }
+    settings.min_score = 1;
+    const SegmentJob none = segmented(segmenter, settings);
+    CHECK(std::ranges::count(none.mask, kBackground) == std::ssize(none.mask));
+    if (!settings.similarity) CHECK(std::ranges::count(none.confidence, 1.0f) == std::ssize(none.mask));
+  }
 }
 
 TEST("requests with and without views share a batch, and each has the result that it has by itself") {

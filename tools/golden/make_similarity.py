@@ -6,32 +6,22 @@ Computed in float64, written as float32 into OUT/PHOTO/similarity/: for each pre
 PRESET_refined (1 + K, N); for naclip, and for naclip in windows of 3 patches with a stride of 2, also mask and confidence at the
 photo's size, without refinement and with it.
 """
-import os
 import sys
 from dataclasses import replace
 
-import numpy as np
 import torch
-from PIL import Image
 
 import clip_es as O
 import similarity as S
-
-
-def write(folder, name, value):
-    value = value.numpy()
-    np.save(f"{folder}/{name}.npy", value.astype(np.float32) if value.dtype == np.float64 else value)
+from case_files import read, write
 
 
 def main(archive, *photos):
     w = O.load(archive, torch.float64)
     variants = {**S.PRESETS, "windows": replace(S.PRESETS["naclip"], window=3 * w.patch, stride=2 * w.patch)}
     for photo in photos:
-        image = Image.open(f"{photo}/photo.ppm").convert("RGB")
-        texts = torch.from_numpy(np.load(f"{photo}/texts.npy")).double()
-        K, out = len(np.load(f"{photo}/class_ids.npy")), f"{photo}/similarity"
-        label_of_text = [*range(1, K + 1), *[0] * (len(texts) - K)]
-        os.makedirs(out, exist_ok=True)
+        image, texts, K, label_of_text = read(photo)
+        out = f"{photo}/similarity"
         for name, settings in variants.items():
             with torch.no_grad():
                 r = S.segment(w, settings, image, texts, label_of_text, K)

@@ -9,20 +9,14 @@ the largest score only, for GradCAM with refinement: the other labels' scores ar
 import os
 import sys
 
-import numpy as np
 import torch
-from PIL import Image
 
 import clip_es as O
 import similarity as S
 import views as V
+from case_files import read, write
 
 SCALES, FLIP = (0.5, 1, 1.5), True
-
-
-def write(folder, name, value):
-    value = value.numpy()
-    np.save(f"{folder}/{name}.npy", value.astype(np.float32) if value.dtype == np.float64 else value)
 
 
 def write_mask(folder, name, maps, scores):
@@ -35,11 +29,8 @@ def write_mask(folder, name, maps, scores):
 def main(archive, *photos):
     w = O.load(archive, torch.float64)
     for photo in photos:
-        image = Image.open(f"{photo}/photo.ppm").convert("RGB")
-        texts = torch.from_numpy(np.load(f"{photo}/texts.npy")).double()
-        K, out = len(np.load(f"{photo}/class_ids.npy")), f"{photo}/views"
-        label_of_text = [*range(1, K + 1), *[0] * (len(texts) - K)]
-        os.makedirs(out, exist_ok=True)
+        image, texts, K, label_of_text = read(photo)
+        out = f"{photo}/views"
         for refine in (False, True):
             suffix = "_refined" if refine else ""
             maps, scores = V.gradcam(w, image, texts, K, refine, SCALES, FLIP)

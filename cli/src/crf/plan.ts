@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { CrfOptions } from 'clip-es'
 import { packageVersion, resolveCrfOptions } from 'clip-es/support'
 import { listIds } from '../eval/files.js'
 import { camExtensions } from '../formats/read_cams.js'
@@ -13,18 +14,12 @@ import { classFileNamed } from '../shared/class_sets.js'
 import { UsageError } from '../shared/usage.js'
 import type { RefineOptions } from './refine.js'
 
-export interface CrfArguments {
+export interface CrfArguments extends Omit<CrfOptions, 'released'> {
   photos?: string
   classFile?: string
   out: string
   backgroundPower: number
   ignoreBelow: number
-  rounds?: number
-  positionSigma?: number
-  positionWeight?: number
-  bilateralPositionSigma?: number
-  bilateralColourSigma?: number
-  bilateralWeight?: number
   released: boolean
   confidence: boolean
   overwrite: boolean
