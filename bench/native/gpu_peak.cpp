@@ -62,9 +62,10 @@ Peak gpu_peak(const std::string& device, Precision precision, int64_t tokens, in
   void *x = random(tokens * 4 * width), *weight = random(4 * width * width), *bias = random(4 * width);
   void* y = arena.take<float>(tokens * 4 * width).data();
   double operations = 0, seconds = 0;
-  for (const auto& [inputs, outputs] : {std::pair{width, 3 * width}, {width, width}, {width, 4 * width}, {4 * width, width}}) {
+  for (const auto& sizes : {std::pair{width, 3 * width}, {width, width}, {width, 4 * width}, {4 * width, width}}) {
+    const int64_t inputs = sizes.first, outputs = sizes.second;
     operations += 2.0 * static_cast<double>(tokens * inputs * outputs);
-    seconds += best_time(*gpu, [&, inputs = inputs, outputs = outputs] {  // clang 14 captures no structured bindings
+    seconds += best_time(*gpu, [&] {
       gpu->torch().mm(torch::dense(x, dtype, tokens, inputs), torch::transposed(torch::dense(weight, dtype, outputs, inputs)),
                       torch::dense(y, dtype, tokens, outputs), bias);
     });

@@ -34,7 +34,9 @@ void check_device(Status status, const char* function) {
 template <class Function>
 void find(void* library, const char* name, Function*& function, std::string& missing) {
   function = reinterpret_cast<Function*>(platform::find_symbol(library, name));
-  if (!function) missing += missing.empty() ? name : std::string(", ") + name;
+  if (function) return;
+  if (!missing.empty()) missing += ", ";
+  missing += name;
 }
 
 void* open_cuda(const std::string& file) try { return platform::open_library(file); } catch (const platform::SystemError& error) {
