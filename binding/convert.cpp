@@ -22,6 +22,13 @@ Image to_image(const Napi::Object& image) {
           .blue_first = image.Get("blueFirst").As<Napi::Boolean>().Value()};
 }
 
+std::vector<PixelBox> to_boxes(const Napi::Value& value) {
+  const auto numbers = elements<const int32_t>(value);
+  std::vector<PixelBox> boxes;
+  for (size_t i = 0; i < numbers.size(); i += 4) boxes.push_back({numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3]});
+  return boxes;
+}
+
 SegmenterSettings to_segmenter_settings(const Napi::Object& settings) {
   Precision precision = Precision::kFloat32;
   find_precision(settings.Get("precision").As<Napi::String>().Utf8Value(), precision);

@@ -23,6 +23,9 @@ std::span<T> elements(const Napi::Value& value) {
 // { data: Uint8Array, width, height, channels: 1, 3 or 4, rowBytes, blueFirst }
 Image to_image(const Napi::Object&);
 
+// Int32Array (boxes * 4): left, top, right, bottom
+std::vector<PixelBox> to_boxes(const Napi::Value&);
+
 // { device, precision: 'float32' | 'bfloat16' | 'int8', threads, maxSide (0: no limit) }
 SegmenterSettings to_segmenter_settings(const Napi::Object&);
 // { concurrency, maxBatch, maxDelay (milliseconds) }

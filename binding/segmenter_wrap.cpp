@@ -11,10 +11,14 @@
 #include "torch/library.h"
 
 namespace clip_es::binding {
-struct SegmenterWrap::EncodeJob : PromiseJob {
+struct SegmenterWrap::TimedJob : PromiseJob {
   using PromiseJob::PromiseJob;
-  std::shared_ptr<EncodedImage> encoded;
   StageTimes times;
+};
+
+struct SegmenterWrap::EncodeJob : TimedJob {
+  using TimedJob::TimedJob;
+  std::shared_ptr<EncodedImage> encoded;
 };
 
 struct SegmenterWrap::SegmentJob : PromiseJob {
@@ -30,6 +34,7 @@ Napi::Function SegmenterWrap::define(Napi::Env env) {
                          InstanceMethod<&SegmenterWrap::queue_encode_text>("encodeText"),
                          InstanceMethod<&SegmenterWrap::queue_encode>("encode"),
                          InstanceMethod<&SegmenterWrap::queue_embeddings>("embeddings"),
+                         InstanceMethod<&SegmenterWrap::queue_embed_crops>("embedCrops"),
                          InstanceMethod<&SegmenterWrap::queue_segment>("segment"),
                          InstanceMethod<&SegmenterWrap::queue_close>("close"),
                          InstanceMethod<&SegmenterWrap::cancel>("cancel"),
@@ -117,6 +122,16 @@ Napi::Value SegmenterWrap::queue_embeddings(const Napi::CallbackInfo& info) {
                patches = elements<float>(info[3])](const JobContext& context) {
     segmenter_of(context).embeddings(*encoded, image, patches, &context.cancelled);
   };
+  return queue_.push(info.Env(), std::move(job));
+}
+
+Napi::Value SegmenterWrap::queue_embed_crops(const Napi::CallbackInfo& info) {
+  auto job = new_job<TimedJob>(info, {1, 3});
+  job->work = [this, raw = job.get(), image = to_image(info[1].As<Napi::Object>()), boxes = to_boxes(info[2]),
+               embeddings = elements<float>(info[3])](const JobContext& context) {
+    segmenter_of(context).embed_crops(image, boxes, embeddings, raw->times, &context.cancelled);
+  };
+  job->result = [raw = job.get()](Napi::Env env) { return to_js(env, raw->times, raw->queue_seconds); };
   return queue_.push(info.Env(), std::move(job));
 }
 

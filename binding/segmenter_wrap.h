@@ -22,10 +22,12 @@ class SegmenterWrap : public Napi::ObjectWrap<SegmenterWrap> {
   Napi::Value queue_encode_text(const Napi::CallbackInfo&);  // (id, tokens: Int32Array, embeddings: Float32Array) -> undefined
   Napi::Value queue_encode(const Napi::CallbackInfo&);       // (id, image) -> EncodedImage
   Napi::Value queue_embeddings(const Napi::CallbackInfo&);   // (id, EncodedImage, image: Float32Array, patches?: Float32Array) -> undefined
+  Napi::Value queue_embed_crops(const Napi::CallbackInfo&);  // (id, image, boxes: Int32Array, embeddings: Float32Array) -> timings
   Napi::Value queue_segment(const Napi::CallbackInfo&);      // (id, image | EncodedImage, texts, settings, outputs) -> timings
   Napi::Value queue_close(const Napi::CallbackInfo&);        // (id) -> undefined; rejects waiting jobs with ERR_CLOSED
   void cancel(const Napi::CallbackInfo&);                    // (id) -> undefined, not a promise
 
+  struct TimedJob;
   struct EncodeJob;
   struct SegmentJob;
 

@@ -54,6 +54,10 @@ class Segmenter {
   // Writes image (embedding) and, if `patches` is not empty, patches (grid.patches(), embedding): rows of length one, which can be compared
   // with embeddings of texts.
   void embeddings(const EncodedImage&, std::span<float> image, std::span<float> patches, const std::atomic<bool>* cancelled = nullptr);
+  // Encodes parts of a photo as one batch, each with its longer side as long as the images that the model was trained on. Writes their
+  // embeddings (boxes, embedding): rows of length one, as embeddings() gives for a photo.
+  void embed_crops(const Image&, std::span<const PixelBox>, std::span<float> embeddings, StageTimes&,
+                   const std::atomic<bool>* cancelled = nullptr);
 
   // Segments a batch. A failure is stored in its request and does not affect the other requests. *cancelled cancels all requests that are
   // not done; if a request has its own flag, *cancelled is checked only before its photo is segmented. The photos of a batch share matrix

@@ -125,6 +125,34 @@ void Segmenter::embeddings(const EncodedImage& encoded, std::span<float> image, 
   run_on(settings_, *device_, [&] { device_->embeddings(c, encoded.encoding.last_block, image, patches); });
 }
 
+void Segmenter::embed_crops(const Image& image, std::span<const PixelBox> boxes, std::span<float> embeddings, StageTimes& times,
+                            const std::atomic<bool>* cancelled) {
+  const TrimMemory trim{arena_, device_->arena(), memory_};
+  Arena::Scope scope(arena_);
+  const int64_t side = model().shape.resolution, embedding = model().shape.embedding;
+  clock_.clear();
+  run_on(settings_, *device_, [&] {
+    HostContext h = host(cancelled);
+    photos_.photos.clear();
+    {
+      const auto timed = clock_.section(*device_, times, &StageTimes::preprocess);
+      const View enlarged{.scale = static_cast<double>(side)};  // `side` limits it
+      for (const PixelBox& box : boxes) {
+        h.checkpoint();
+        photos_.photos.push_back(make_view(h, crop(image, box), enlarged, model().shape.patch, side));
+      }
+    }
+    DeviceContext c = on_device(cancelled);
+    photos_.lay_out(model(), 0, device_->memory(), memory_);
+    encode_photos(c, photos_, 0, times);
+    for (const DeviceLastBlock& crop : photos_.last_blocks) {
+      device_->embeddings(c, crop, embeddings.first(embedding), {});
+      embeddings = embeddings.subspan(embedding);
+    }
+  });
+  clock_.collect(*device_);
+}
+
 void Segmenter::segment(std::span<Request> requests, const std::atomic<bool>* cancelled) {
   if (requests.empty()) return;
   const TrimMemory trim{arena_, device_->arena(), memory_};

@@ -22,4 +22,19 @@ struct Image {
   bool is_packed() const { return stride() == width * channels; }
 };
 
+// A part of a photo in pixels; right and bottom are exclusive.
+struct PixelBox {
+  int64_t left, top, right, bottom;
+};
+
+// Reads the photo's rows in place.
+inline Image crop(const Image& image, const PixelBox& box) {
+  Image part = image;
+  part.data += box.top * image.stride() + box.left * image.channels;
+  part.width = box.right - box.left;
+  part.height = box.bottom - box.top;
+  part.row_bytes = image.stride();
+  return part;
+}
+
 }  // namespace clip_es

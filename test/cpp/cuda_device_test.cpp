@@ -229,6 +229,21 @@ TEST("CUDA: grey, RGB, RGBA and padded BGRA photos, maxSide, the CRF, encoded ph
     }
 }
 
+TEST("CUDA: the embeddings of crops are the CPU's") {
+  const Case c = small_case("coffee_176x100");
+  const npy::Photo photo = npy::read_ppm(c.folder + "/photo.ppm");
+  need_libtorch();
+  Segmenter cpu(c.model_path, {.threads = 3});
+  const auto gpu = cuda_segmenter(Precision::kFloat32);
+  const PixelBox boxes[] = {{0, 0, 170, 100}, {20, 30, 51, 57}, {175, 99, 176, 100}};
+  std::vector<float> want(std::size(boxes) * cpu.model().shape.embedding), got(want.size());
+  const Image image{photo.rgb.data(), photo.width, photo.height, 3};
+  StageTimes times;
+  cpu.embed_crops(image, boxes, want, times);
+  gpu->embed_crops(image, boxes, got, times);
+  CHECK_BELOW(largest_difference(got, want), 1e-4);
+}
+
 TEST("CUDA: a segmenter allocates nothing for a size that it has seen, and still works after a cancelled and a refused call") {
   const Case c = small_case("chelsea_150x113");
   const auto segmenter = cuda_segmenter(Precision::kFloat32);

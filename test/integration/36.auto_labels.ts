@@ -2,11 +2,9 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { textProbabilities, textProbabilitiesInTurns } from '../../ts/classes/text_scores.js'
-import type { NativeImage } from '../../ts/engine/native.js'
 import type { ClassSet, ImageData, Segmenter, SegmentResult } from '../../ts/index.js'
-import { cropToPatches } from '../../ts/labels/crop.js'
+import { cropBox } from '../../ts/labels/crop.js'
 import { classBox, largestInBox, largestValues, smoothPatches } from '../../ts/labels/patches.js'
-import { resize } from '../../ts/labels/resize.js'
 import { load, reasonOf, rejects, type Scene, scene, temporaryFolder } from './support.js'
 
 const near = (found: Float64Array, wanted: readonly number[]) => {
@@ -57,47 +55,17 @@ test('a box does not run over the right edge into the next row', () => {
   assert.equal(classBox(turned, grid, 1, 0, 0.4), { left: 0, top: 2, right: 1, bottom: 3 })
 })
 
-/** An image's layout, whose pixels are 0, 1, 2, … */
-const counted = (width: number, height: number, channels: number, padding = 0) => {
-  const rowBytes = width * channels + padding
-  const data = Uint8Array.from({ length: rowBytes * height }, (_, i) => i)
-  return { data, width, height, channels, rowBytes, blueFirst: false }
-}
-
-/** The bytes of a crop, row by row. */
-const bytesOf = ({ data, width, height, channels, rowBytes }: NativeImage): number[] =>
-  Array.from({ length: height }, (_, y) => [...data.subarray(y * rowBytes, y * rowBytes + width * channels)]).flat()
-
 test('a crop grows to whole pixels on all sides', () => {
-  const image = counted(5, 5, 1)
-  const first = cropToPatches(image, { left: 0, top: 0, right: 1, bottom: 1 }, { width: 2, height: 2 }, 0)
-  assert.equal([first.width, first.height], [3, 3])
-  assert.equal(bytesOf(first), [0, 1, 2, 5, 6, 7, 10, 11, 12])
-  const last = cropToPatches(image, { left: 1, top: 1, right: 2, bottom: 2 }, { width: 2, height: 2 }, 0)
-  assert.equal(bytesOf(last), [12, 13, 14, 17, 18, 19, 22, 23, 24])
-})
-
-test('a crop has the pixels that its patches cover, whatever the channels and the padding, and copies none', () => {
-  for (const channels of [1, 3, 4])
-    for (const padding of [0, 5]) {
-      const image = counted(5, 4, channels, padding)
-      const crop = cropToPatches(image, { left: 1, top: 1, right: 2, bottom: 2 }, { width: 2, height: 2 }, 0)
-      assert.equal([crop.width, crop.height], [3, 2])
-      const expected = [2, 3].flatMap((y) =>
-        Array.from({ length: 3 * channels }, (_, i) => (y * image.rowBytes + 2 * channels + i) % 256),
-      )
-      assert.equal(bytesOf(crop), expected)
-      assert.is(crop.data.buffer, image.data.buffer)
-    }
+  const photo = { width: 5, height: 4 }
+  const grid = { width: 2, height: 2 }
+  assert.equal(cropBox(photo, { left: 0, top: 0, right: 1, bottom: 1 }, grid, 0), { left: 0, top: 0, right: 3, bottom: 2 })
+  assert.equal(cropBox(photo, { left: 1, top: 1, right: 2, bottom: 2 }, grid, 0), { left: 2, top: 2, right: 5, bottom: 4 })
 })
 
 test('the margin of a crop is a fraction of its longer side, and ends at the edges of the image', () => {
-  const image = counted(40, 20, 1)
-  const grid = { width: 4, height: 2 }
   const box = { left: 1, top: 1, right: 3, bottom: 2 } // 20 x 10 pixels
-  const crop = cropToPatches(image, box, grid, 0.25)
-  assert.equal([crop.width, crop.height], [30, 15])
-  assert.is(bytesOf(crop)[0], (5 * 40 + 5) % 256)
+  const crop = cropBox({ width: 40, height: 20 }, box, { width: 4, height: 2 }, 0.25)
+  assert.equal(crop, { left: 5, top: 5, right: 35, bottom: 20 })
 })
 
 test('the largest value of a class in a box ignores the patches outside', () => {
@@ -105,32 +73,6 @@ test('the largest value of a class in a box ignores the patches outside', () => 
   const smooth = Float64Array.from([0.9, 0, 0.2, 0, 0.3, 0, 0.1, 0, 0.4, 0, 0.5, 1])
   assert.is(largestInBox(smooth, grid, 2, 0, { left: 1, top: 0, right: 3, bottom: 1 }), 0.3)
   assert.is(largestInBox(smooth, grid, 2, 1, { left: 0, top: 0, right: 2, bottom: 2 }), 0)
-})
-
-test('resizing keeps a flat image flat and a ramp straight, for every channel and padding', async () => {
-  for (const channels of [1, 3, 4]) {
-    const image = counted(6, 4, channels, 2)
-    image.data = image.data.map((_, i) =>
-      (i % image.rowBytes) % channels === 0 ? 10 * Math.floor((i % image.rowBytes) / channels) : 77,
-    )
-    const larger = await resize(image, 12, 8, undefined)
-    assert.equal([larger.width, larger.height, larger.rowBytes], [12, 8, 12 * channels])
-    const row = (y: number) => Array.from({ length: 12 }, (_, x) => larger.data[(y * 12 + x) * channels])
-    const ramp = Array.from({ length: 12 }, (_, x) => Math.round(Math.min(50, Math.max(0, 10 * ((x + 0.5) / 2 - 0.5)))))
-    assert.equal(row(0), ramp)
-    assert.equal(row(7), ramp)
-    if (channels > 1) assert.ok(larger.data.every((value, i) => i % channels === 0 || value === 77))
-    const smaller = await resize(image, 3, 2, undefined)
-    assert.is(smaller.data[channels], 25) // the mean of the pixels around it, weighted alike on both sides
-  }
-})
-
-test('resizing stops when the signal aborts', async () => {
-  const reason = new Error('enough')
-  const controller = new AbortController()
-  const pending = resize(counted(2000, 2000, 1), 500, 500, controller.signal)
-  controller.abort(reason)
-  assert.is(await pending.catch((error: unknown) => error), reason)
 })
 
 const names = ['cat', 'bus', 'key', 'soccer ball']

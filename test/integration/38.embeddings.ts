@@ -94,7 +94,7 @@ test('an abort rejects with its reason', async () => {
 
 test('embeddings that cannot be allocated are ERR_OUT_OF_MEMORY with the cause, and no job starts', async () => {
   const jobs = { run: () => assert.unreachable() } as unknown as Jobs
-  const photos = new PhotoJobs(jobs, { embedding: 128, logitScale: 100, resolution: 224 }, 1)
+  const photos = new PhotoJobs(jobs, { embedding: 128, logitScale: 100 }, 1)
   const huge = { gridWidth: 2 ** 22, gridHeight: 2 ** 22 } as NativeEncodedImage
   const failing = photos.embeddings(huge, true, { call: 'embeddings()', signal: undefined, whenFull: 'reject' })
   await rejects(failing, 'ERR_OUT_OF_MEMORY', 'embeddings(): patches needs 2251799813685248 elements', 'a smaller maxSide')

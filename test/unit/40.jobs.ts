@@ -3,7 +3,6 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { whenAborted } from '../../ts/core/abort.js'
 import { ClipEsError } from '../../ts/core/errors.js'
-import { Places } from '../../ts/core/places.js'
 import type { SegmentResult } from '../../ts/core/segment_types.js'
 import { Jobs } from '../../ts/engine/jobs.js'
 import { resultsInOrder } from '../../ts/segment/segment_all.js'
@@ -103,42 +102,6 @@ test('errors of the add-on keep their code and are the cause, and other errors a
     )
     assert.is(bug.cause, unexpected)
   }
-})
-
-test('places are given in order and released by failed work, and an abort ends the wait', async () => {
-  const places = new Places(2)
-  const ends: (() => void)[] = []
-  const log: string[] = []
-  const work =
-    (name: string, fails = false) =>
-    async () => {
-      log.push(name)
-      await new Promise<void>((resolve) => ends.push(resolve))
-      if (fails) throw new Error(name)
-      return name
-    }
-  const controller = new AbortController()
-  const first = places.use(undefined, work('a', true))
-  const second = places.use(undefined, work('b'))
-  const third = places.use(controller.signal, work('c'))
-  const later = [places.use(controller.signal, work('d')), places.use(undefined, work('e'))]
-  await soon()
-  assert.equal(log, ['a', 'b'])
-  ends.shift()?.()
-  assert.is(((await reasonOf(first)) as Error).message, 'a')
-  await soon()
-  assert.equal(log, ['a', 'b', 'c'])
-  controller.abort('stop')
-  assert.is(await reasonOf(later[0] as Promise<string>), 'stop')
-  for (let i = 0; i < 3; i++, await soon()) ends.shift()?.()
-  assert.equal(await Promise.all([second, third, later[1]]), ['b', 'c', 'e'])
-  assert.equal(log, ['a', 'b', 'c', 'e'])
-  const fresh = [places.use(undefined, work('f')), places.use(undefined, work('g')), places.use(undefined, work('h'))]
-  await soon()
-  assert.equal(log.slice(4), ['f', 'g'])
-  for (let i = 0; i < 3; i++, await soon()) ends.shift()?.()
-  await Promise.all(fresh)
-  assert.is(await reasonOf(places.use(AbortSignal.abort('before'), work('i'))), 'before')
 })
 
 test('a callback is called once, and not after it was removed, even if other callbacks throw', () => {

@@ -106,6 +106,8 @@ export interface NativeSegmenter {
   encode(id: number, image: NativeImage): Promise<NativeEncodedImage>
   /** image (embedding) and patches (gridHeight * gridWidth * embedding), filled in place. */
   embeddings(id: number, encoded: NativeEncodedImage, image: Float32Array, patches: Float32Array | undefined): Promise<void>
+  /** boxes (crops * 4: left, top, right, bottom in pixels) -> embeddings (crops * embedding), filled in place. One batch. */
+  embedCrops(id: number, image: NativeImage, boxes: Int32Array, embeddings: Float32Array): Promise<Timings>
   segment(
     id: number,
     image: NativeImage | NativeEncodedImage,

@@ -1,12 +1,11 @@
 import type { ClassSet } from '../classes/class_set.js'
 import { type CompetingTexts, competingTexts, textProbabilities, textProbabilitiesInTurns } from '../classes/text_scores.js'
-import { checkAttached } from '../core/check.js'
-import { inOrder } from '../core/in_order.js'
+import type { Box } from '../core/box.js'
 import type { Timings } from '../core/segment_types.js'
 import type { NativeEncodedImage, NativeImage } from '../engine/native.js'
 import type { Caller, PhotoJobs } from '../engine/photo_jobs.js'
-import { cropToPatches, resizeTo } from './crop.js'
-import { type Box, classBox, largestInBox, largestValues, smoothPatches } from './patches.js'
+import { cropBox } from './crop.js'
+import { classBox, largestInBox, largestValues, smoothPatches } from './patches.js'
 
 /** Classes that are less present than this at every patch are not looked at closely. */
 const leastAtPatches = 0.09
@@ -18,7 +17,7 @@ const margins = [0.15, 0.3]
 export interface Found {
   /** Of each class, in [0, 1]. */
   presence: Float64Array
-  /** Of the crops that were encoded. */
+  /** Of the jobs that encoded crops. */
   timings: Readonly<Timings>[]
 }
 
@@ -57,22 +56,20 @@ export async function findPresence(
   const { patches, logitScale } = await jobs.embeddings(encoded, true, caller)
   const probabilities = await textProbabilitiesInTurns(patches as Float32Array, texts, logitScale, caller.signal)
   const smooth = smoothPatches(probabilities, grid, texts.classes)
-  const found: Found = { presence: new Float64Array(texts.classes), timings: [] }
-  const closer = inOrder(proposeRegions(smooth, grid, texts.classes), jobs.window, caller.signal, async (region) => {
-    const crops = margins.map((margin) => () => {
-      checkAttached(caller.call, 'image.data', image.data)
-      return cropToPatches(image, region.box, grid, margin)
-    })
-    return { region, ...(await lookCloser(jobs, crops, texts, caller)) }
-  })
-  for await (const { region, probabilities: inCrops, timings } of closer) {
+  const regions = proposeRegions(smooth, grid, texts.classes)
+  const boxes = regions.flatMap(({ box }) => margins.map((margin) => cropBox(image, box, grid, margin)))
+  const { embeddings, timings } = await jobs.embedCrops(image, boxes, caller)
+  const presence = new Float64Array(texts.classes)
+  const length = margins.length * texts.embedding // of the crops of a region
+  for (const [i, region] of regions.entries()) {
+    const mean = meanDirection(embeddings.subarray(i * length, (i + 1) * length), texts.embedding)
+    const inCrops = textProbabilities(mean, texts, logitScale)
     for (const c of new Set([...region.classes, mostProbable(inCrops, texts.classes)])) {
       const evidence = Math.sqrt((inCrops[c] as number) * largestInBox(smooth, grid, texts.classes, c, region.box))
-      found.presence[c] = Math.max(found.presence[c] as number, evidence)
+      presence[c] = Math.max(presence[c] as number, evidence)
     }
-    found.timings.push(...timings)
   }
-  return found
+  return { presence, timings }
 }
 
 /** Classes with the same box share a region. */
@@ -95,44 +92,10 @@ function mostProbable(probabilities: Float64Array, classes: number): number {
   return best
 }
 
-/** The probabilities of the texts in the mean of the crops' embeddings. */
-async function lookCloser(
-  jobs: PhotoJobs,
-  crops: readonly (() => NativeImage)[],
-  texts: CompetingTexts,
-  caller: Caller,
-): Promise<{ probabilities: Float64Array; timings: Readonly<Timings>[] }> {
-  const mean = new Float32Array(texts.embedding)
-  const timings: Readonly<Timings>[] = []
-  let scale = 0
-  for (const crop of crops) {
-    const { embedding, logitScale, timings: own } = await jobs.crops.use(caller.signal, () => embed(jobs, crop(), caller))
-    for (const [i, value] of embedding.entries()) mean[i] = (mean[i] as number) + value
-    scale = logitScale
-    timings.push(own)
-  }
-  const length = Math.hypot(...mean)
-  return {
-    probabilities: textProbabilities(
-      mean.map((value) => value / length),
-      texts,
-      scale,
-    ),
-    timings,
-  }
-}
-
-/** A crop as a whole. */
-async function embed(
-  jobs: PhotoJobs,
-  crop: NativeImage,
-  caller: Caller,
-): Promise<{ embedding: Float32Array; logitScale: number; timings: Readonly<Timings> }> {
-  const encoded = await jobs.encode(await resizeTo(crop, jobs.resolution, caller.signal), caller)
-  try {
-    const { image, logitScale } = await jobs.embeddings(encoded, false, caller)
-    return { embedding: image, logitScale, timings: encoded.timings }
-  } finally {
-    encoded.dispose()
-  }
+/** The mean of rows, with length one. */
+function meanDirection(rows: Float32Array, length: number): Float32Array {
+  const sum = new Float32Array(length)
+  for (const [i, value] of rows.entries()) sum[i % length] = (sum[i % length] as number) + value
+  const norm = Math.hypot(...sum)
+  return sum.map((value) => value / norm)
 }

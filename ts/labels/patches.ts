@@ -1,15 +1,9 @@
+import type { Box } from '../core/box.js'
+
 /** Sides of what a photo was cut into. */
 export interface Grid {
   width: number
   height: number
-}
-
-/** A part of a grid or of a photo, `right` and `bottom` exclusive. */
-export interface Box {
-  left: number
-  top: number
-  right: number
-  bottom: number
 }
 
 /**
