@@ -36,6 +36,8 @@ const sliders: readonly Slider[] = [
   },
 ]
 
+const switches = ['refine', 'crf', 'scales', 'flip', 'outline'] as const
+
 const viewHelp: Readonly<Record<View, string>> = {
   masks: '',
   photo: '',
@@ -59,7 +61,7 @@ export function connectControls(store: Store): Bind {
     connectRadios(store, 'mode', (mode) => ({ mode: mode as Mode })),
     connectRadios(store, 'view', (view) => ({ view: view as View })),
     connectMaps(store),
-    ...(['refine', 'crf', 'outline'] as const).map((name) => connectCheckbox(store, name)),
+    ...switches.map((name) => connectCheckbox(store, name)),
     connectText(store, 'words'),
     connectText(store, 'background'),
     connectOpacity(store),
@@ -87,7 +89,7 @@ function connectRadios(store: Store, name: 'mode' | 'view', change: (value: stri
   }
 }
 
-function connectCheckbox(store: Store, name: 'refine' | 'crf' | 'outline'): Bind {
+function connectCheckbox(store: Store, name: (typeof switches)[number]): Bind {
   const box = byId(name, HTMLInputElement)
   box.addEventListener('change', () => store.update({ [name]: checked(box) }))
   return (settings) => {

@@ -3,7 +3,7 @@ import { initialSettings, type MapMethod, type Mode, mapMethods, modes, type Set
 // The part of the address after '#' has the settings that differ from the defaults, such as #words=cat,dog&crf=true.
 
 const texts = ['words', 'set', 'background', 'cam', 'scene'] as const
-const flags = ['refine', 'crf', 'outline'] as const
+const flags = ['refine', 'crf', 'scales', 'flip', 'outline'] as const
 const numbers = ['labelThreshold', 'boxThreshold', 'minScore', 'backgroundPower', 'ignoreBelow', 'opacity'] as const
 
 /** The settings as a link has them, without '#'. Empty if all are the defaults. */

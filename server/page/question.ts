@@ -1,6 +1,9 @@
 import type { ModelAnswer, Question } from './api.js'
 import { initialSettings, type Settings, splitWords } from './state.js'
 
+/** The sizes of the switch "Several sizes", relative to the photo's. */
+const averagedScales = [0.75, 1, 1.25]
+
 /** The class set of mode 'set'. */
 export const chosenSet = ({ set }: Settings, { classSets }: ModelAnswer): ModelAnswer['classSets'][number] | undefined =>
   classSets.find(({ name }) => name === set) ?? classSets[0]
@@ -25,7 +28,7 @@ function classesOf({ words, colours }: Settings): (string | { name: string; colo
 
 /** The request for settings; undefined if there are no words yet. */
 export function questionOf(settings: Settings, model: ModelAnswer): Question | undefined {
-  const { mode, view, crf, maps, refine, labelThreshold } = settings
+  const { mode, view, crf, maps, refine, scales, flip, labelThreshold } = settings
   const classes = mode === 'set' ? chosenSet(settings, model)?.name : classesOf(settings)
   if (!classes?.length) return undefined
   const background = splitWords(settings.background)
@@ -38,6 +41,8 @@ export function questionOf(settings: Settings, model: ModelAnswer): Question | u
     ...(maps !== initialSettings.maps && { maps }),
     ...(!refine && { refine }),
     ...(crf && { crf }),
+    ...(scales && { scales: averagedScales }),
+    ...(flip && { flip }),
     ...Object.fromEntries(thresholds.flatMap((name) => (settings[name] === undefined ? [] : [[name, settings[name]]]))),
     ...(include.length && { include }),
   }

@@ -29,6 +29,10 @@ export interface Settings extends Thresholds {
   maps: MapMethod
   refine: boolean
   crf: boolean
+  /** Maps are averaged over several sizes of the photo. */
+  scales: boolean
+  /** Maps are averaged over the photo and its mirror image. */
+  flip: boolean
   /** As typed; empty for the server's. */
   background: string
   view: View
@@ -50,6 +54,8 @@ export const initialSettings: Readonly<Settings> = {
   maps: 'gradcam',
   refine: true,
   crf: false,
+  scales: false,
+  flip: false,
   background: '',
   view: 'masks',
   cam: '',
@@ -64,6 +70,8 @@ export const resettable: Readonly<Partial<Settings>> = {
   maps: 'gradcam',
   refine: true,
   crf: false,
+  scales: false,
+  flip: false,
   background: '',
   labelThreshold: undefined,
   boxThreshold: undefined,

@@ -119,6 +119,8 @@ browserTest('switches and sliders reach the server, and reset takes them back', 
   assert.is((await asked(() => page.getByLabel('Maps').selectOption('similarity'))).maps, 'similarity')
   assert.not.ok('maps' in (await asked(() => page.getByLabel('Maps').selectOption('gradcam'))))
   assert.is((await asked(() => page.getByLabel('Refinement').uncheck())).refine, false)
+  assert.equal((await asked(() => page.getByLabel('Several sizes').check())).scales, [0.75, 1, 1.25])
+  assert.is((await asked(() => page.getByLabel('Mirror image, too').check())).flip, true)
   const { question, answer } = await change(page, () => page.locator('#ignoreBelow').fill('0.9'))
   assert.ok(answer.ignored > 100)
   const colours = [...sceneLabels('scene01').map((_, i) => vividColour(i))]
