@@ -17,9 +17,13 @@ import {
   similarityPresets,
 } from '../../ts/index.js'
 import { readClassFile, readMask, readPhoto } from '../../ts/photos/index.js'
+import { recogniseObjects } from './recognise.js'
 
-/** 'right': the found ones without the wrong ones. 'completed': the found ones and those that were missed. Both show what mistakes cost. */
-type Labels = 'given' | 'auto' | 'all' | 'right' | 'completed'
+/**
+ * 'right': the found ones without the wrong ones. 'completed': the found ones and those that were missed. Both show what mistakes cost.
+ * 'recognised': what the model calls each true object.
+ */
+type Labels = 'given' | 'auto' | 'all' | 'right' | 'completed' | 'recognised'
 
 interface Way {
   labels: Labels
@@ -54,6 +58,7 @@ const ways: readonly Way[] = [
   { labels: 'all', maps: 'clip', refine: false },
   { labels: 'right', maps: 'gradcam', refine: true },
   { labels: 'completed', maps: 'gradcam', refine: true },
+  { labels: 'recognised', maps: 'gradcam', refine: true },
   ...single.flatMap((way) => views.map((view) => ({ ...way, ...view }))),
   ...[0.2, 0.4, 0.6, 0.8].map((minScore) => ({ labels: 'all' as const, maps: 'naclip' as const, refine: true, minScore })),
 ]
@@ -105,9 +110,11 @@ async function askedLabels(
   segmenter: Segmenter,
   image: ImageData,
   classes: ClassSet,
+  truth: Uint8Array,
   way: Labels,
   given: readonly string[],
 ): Promise<readonly string[]> {
+  if (way === 'recognised') return await recogniseObjects(segmenter, image, truth, classes)
   if (way !== 'right' && way !== 'completed') return given
   const { labels: found } = await segmenter.segment(image, classes, { labels: 'auto', refine: false })
   if (way === 'completed') return [...new Set([...found, ...given])]
@@ -126,7 +133,7 @@ async function measure(set: string, way: Way, classFile: string): Promise<Figure
     const image = await readPhoto(join(set, 'photos', photo), { orientation: 'ignored' })
     const truth = await readMask(join(set, 'truth', photo))
     const begin = process.cpuUsage()
-    const asked = await askedLabels(segmenter, image, classes, way.labels, labels)
+    const asked = await askedLabels(segmenter, image, classes, truth.data, way.labels, labels)
     const result = await segmenter.segment(image, classes, optionsOf(way, asked))
     const { user, system } = process.cpuUsage(begin)
     time += (user + system) / 1000
