@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cam/embeddings.h"
+#include "clip/image_tower.h"
 
 namespace clip_es::cuda {
 
@@ -91,14 +92,14 @@ void CudaDevice::wait() {
   downloads_.clear();
 }
 
-void CudaDevice::fetch_all(const void* from, std::initializer_list<HostArray> arrays) {
+void CudaDevice::fetch_all(const void* from, HostSpan<const HostArray> arrays) {
   size_t bytes = 0;
   for (const HostArray& array : arrays) bytes += array.bytes;
   const std::span<std::byte> pinned = staging_.take<std::byte>(bytes);
   gpu_->queue_copy_out(from, bytes, pinned.data());
   const std::byte* next = pinned.data();
   for (const HostArray& array : arrays) {
-    if (array.bytes > 0) downloads_.push_back({next, array.bytes, array.host});
+    if (array.bytes > 0 && array.host) downloads_.push_back({next, array.bytes, array.host});
     next += array.bytes;
   }
 }
@@ -135,6 +136,8 @@ void CudaDevice::clear(HostSpan<const DeviceSpan<float>> arrays) const {
 }
 
 float CudaDevice::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size())); }
+
+float CudaDevice::mean_factor() const { return affinity_weight(*model_) / static_cast<float>(model_->image.heads); }
 
 void CudaDevice::linear(const Linear& layer, const void* x, int64_t rows, void* y) const {
   gpu_->torch().mm(torch::dense(x, layer.dtype, rows, layer.inputs),

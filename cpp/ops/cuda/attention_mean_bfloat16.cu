@@ -1,25 +1,12 @@
 // mean[i][j] += factor * sum over heads of P[head][i][j], without row and column of the class token: the attention matrix that CAA needs.
-// add_head_mean reads stored probabilities; add_attention_mean computes P = exp(scale * q k^T - log_sum_exp) on tensor cores.
+// P = exp(scale * q k^T - log_sum_exp) is computed on tensor cores from bfloat16 queries and keys.
 // Twin: ops/cpu/attention.cpp (attention_with_mean).
 #include "ops/cuda/mma.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-
-// One thread per element of the mean. It adds the heads in order, so the result does not depend on scheduling.
-__global__ void __launch_bounds__(kThreads) add_head_mean_kernel(AddHeadMean args) {
-  const int64_t index = global_thread(), patches = args.n - 1;
-  if (index >= args.rows * patches) return;
-  const int64_t row = index / patches, column = index % patches, patch = args.first_query + row - 1;
-  if (patch < 0) return;  // the class token's row
-  float sum = 0;
-  for (int64_t head = 0; head < args.heads; ++head) sum += args.probabilities[(head * args.rows + row) * args.n + column + 1];
-  args.mean[patch * patches + column] += args.factor * sum;
-}
-
-// Tensor-core version: one block of 4 warps per 64 x 64 tile of an image's mean, 16 rows per warp. For each head the block loads 64 queries
+// One block of 4 warps per 64 x 64 tile of an image's mean, 16 rows per warp. For each head the block loads 64 queries
 // and 64 keys into shared memory, computes their scores, and adds the probabilities in registers. No atomics are needed, because each
 // element of the mean belongs to one thread.
 constexpr int kTile = 64, kHeadSize = 64, kWarps = 4, kTileThreads = kWarps * kWarp;
@@ -43,7 +30,7 @@ struct Tile {
   __device__ uint32_t pair(int row, int column) const { return *reinterpret_cast<const uint32_t*>(&rows[row][column]); }
 };
 
-__global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAttentionMean args) {
+__global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kernel(AddBFloat16AttentionMean args) {
   __shared__ Tile queries, keys;
   const int64_t patches = args.n - 1, tiles = (patches + kTile - 1) / kTile, stride = 3 * args.width;
   const int64_t first_row = blockIdx.x / tiles * kTile, first_column = blockIdx.x % tiles * kTile;  // the tile's first patches
@@ -88,15 +75,11 @@ __global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAtt
 
 }  // namespace
 
-int add_head_mean(Stream stream, const AddHeadMean& args) {
-  return launch(stream, add_head_mean_kernel, blocks_for(args.rows * (args.n - 1), kThreads), kThreads, args);
-}
-
-int add_attention_mean(Stream stream, const AddAttentionMean& args) {
+int add_bfloat16_attention_mean(Stream stream, const AddBFloat16AttentionMean& args) {
   if (args.width != args.heads * kHeadSize) return cudaErrorInvalidValue;
   const int64_t tiles = (args.n - 1 + kTile - 1) / kTile;
   const dim3 blocks(static_cast<unsigned>(tiles * tiles), static_cast<unsigned>(args.images));
-  return launch(stream, add_attention_mean_kernel, blocks, kTileThreads, args);
+  return launch(stream, add_bfloat16_attention_mean_kernel, blocks, kTileThreads, args);
 }
 
 }  // namespace clip_es::cuda
