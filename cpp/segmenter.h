@@ -56,7 +56,8 @@ class Segmenter {
   void embeddings(const EncodedImage&, std::span<float> image, std::span<float> patches, const std::atomic<bool>* cancelled = nullptr);
 
   // Segments a batch. A failure is stored in its request and does not affect the other requests. *cancelled cancels all requests that are
-  // not done; if a request has its own flag, *cancelled is checked only before its photo is segmented. The photos of a batch share matrix
+  // not done; if a request has its own flag, *cancelled is checked only before its photo is segmented. Photos that the device takes at once
+  // are the exception: a request's flag is checked before their stages, and *cancelled between them. The photos of a batch share matrix
   // products, so their last digits may differ from those of single photos. A batch that does not fit into memory is computed photo by
   // photo.
   void segment(std::span<Request>, const std::atomic<bool>* cancelled = nullptr);

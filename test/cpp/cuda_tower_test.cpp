@@ -118,24 +118,28 @@ TEST("CUDA: GELU and quick GELU in float32 and, in place, in bfloat16 equal thei
   }
 }
 
-TEST("CUDA: the sum of two residuals without the class tokens, and its normalised rows, equal their twin for images of 1 to 13 patches") {
+TEST("CUDA: the sum of two residuals without the class tokens, and its layer norm, equal their twin for images of 1 to 13 patches") {
   Random random;
   const int64_t width = 71;
-  cuda::AddPatches in{.photos = {}, .width = width};
-  std::vector<GpuArray<float>> inputs, sums, normalised, rstds;
+  const std::vector<float> gamma = random.normal(width, 0.3f, 1), beta = random.normal(width);
+  const GpuArray<float> g_gamma(gamma), g_beta(beta);
+  cuda::AddPatches in{.photos = {}, .width = width, .gamma = g_gamma.data(), .beta = g_beta.data()};
+  std::vector<GpuArray<float>> inputs, sums, normalised, outs, rstds;
   std::vector<Matrix> want;
   for (const int64_t patches : {1, 13, 6}) {
     const std::vector<float> a = random.normal((1 + patches) * width, 2), b = random.normal((1 + patches) * width, 1, 3);
     want.push_back(reference::without_first_row(reference::add(Matrix(1 + patches, width, a), Matrix(1 + patches, width, b))));
     const float *const g_a = inputs.emplace_back(a).data(), *const g_b = inputs.emplace_back(b).data();
     in.photos.add({g_a, g_b, patches, sums.emplace_back(patches * width).data(), normalised.emplace_back(patches * width).data(),
-                   rstds.emplace_back(patches).data()});
+                   outs.emplace_back(patches * width).data(), rstds.emplace_back(patches).data()});
   }
   in_every_order([&] { test_gpu()->add_patches(in); }, [&] { return normalised[1].host(); });
   for (size_t i = 0; i < want.size(); ++i) {
     const reference::NormalisedRows rows = reference::normalise_rows(want[i]);
     CHECK_BELOW(relative(sums[i].host(), want[i].values), 1e-6);
     CHECK_BELOW(relative(normalised[i].host(), rows.x_hat.values), 2e-5);
+    CHECK_BELOW(relative(outs[i].host(), reference::layer_norm(want[i], {{gamma.begin(), gamma.end()}, {beta.begin(), beta.end()}}).values),
+                2e-5);
     CHECK_BELOW(relative(rstds[i].host(), rows.rstd), 2e-5);
   }
 }
@@ -207,7 +211,7 @@ TEST("CUDA: the patches of photos of different sizes equal their twin") {
   }
 }
 
-TEST("CUDA: the tokens of images of different sizes get the CPU's positions, class token first") {
+TEST("CUDA: the tokens of images of different sizes get the CPU's positions, class token first, and are normalised") {
   Random random;
   const int64_t width = 37;
   Model model{};
@@ -217,8 +221,15 @@ TEST("CUDA: the tokens of images of different sizes get the CPU's positions, cla
   model.positional_embedding = random.normal(17 * width);
   model.class_embedding = random.normal(width);
   const GpuArray<float> g_class(model.class_embedding), g_positions(model.positional_embedding);
-  cuda::AddPositions in{
-      .photos = {}, .width = width, .trained_side = 4, .class_embedding = g_class.data(), .positions = g_positions.data()};
+  const std::vector<float> gamma = random.normal(width, 0.3f, 1), beta = random.normal(width);
+  const GpuArray<float> g_gamma(gamma), g_beta(beta);
+  cuda::EmbedTokens in{.photos = {},
+                       .width = width,
+                       .trained_side = 4,
+                       .class_embedding = g_class.data(),
+                       .positions = g_positions.data(),
+                       .gamma = g_gamma.data(),
+                       .beta = g_beta.data()};
   std::vector<GpuArray<float>> inputs, outs;
   std::vector<std::vector<float>> want;
   for (const Grid grid : {Grid{1, 1}, Grid{3, 5}, Grid{2, 9}}) {
@@ -229,8 +240,12 @@ TEST("CUDA: the tokens of images of different sizes get the CPU's positions, cla
     for (size_t i = 0; i < x.size(); ++i) x[i] += i < width ? model.class_embedding[i] : embedded[i - width];
     in.photos.add({inputs.emplace_back(embedded).data(), outs.emplace_back(grid.tokens() * width).data(), grid.height, grid.width});
   }
-  test_gpu()->add_positions(in);
-  for (size_t i = 0; i < want.size(); ++i) CHECK_BELOW(largest_difference(outs[i].host(), want[i]), 1e-6);
+  in_every_order([&] { test_gpu()->embed_tokens(in); }, [&] { return outs[1].host(); });
+  for (size_t i = 0; i < want.size(); ++i) {
+    const Matrix tokens(std::ssize(want[i]) / width, width, want[i]);
+    const Matrix normalised = reference::layer_norm(tokens, {{gamma.begin(), gamma.end()}, {beta.begin(), beta.end()}});
+    CHECK_BELOW(relative(outs[i].host(), normalised.values), 2e-5);
+  }
 }
 
 namespace {
@@ -253,42 +268,30 @@ struct MeanAttentionCase {
 
 }  // namespace
 
-TEST("CUDA: the mean attention of one, two and three images equals its twin, from bfloat16 queries and keys") {
+TEST("CUDA: the mean attention of images of 2 to 131 tokens equals its twin, from bfloat16 queries and keys") {
   Random random;
-  double worst = 0;
-  for (const auto& [n, images] : std::vector<std::array<int64_t, 2>>{{2, 1}, {17, 3}, {65, 1}, {66, 2}, {131, 1}}) {
-    const int64_t heads = 3, width = 64 * heads;
-    std::vector<uint16_t> qkv;
-    std::vector<float> before, log_sum_exp;  // (images, n, heads): not the kernel's usual order, to test the strides
-    std::vector<double> want;
-    for (int64_t image = 0; image < images; ++image) {
-      const MeanAttentionCase c(random, n, heads);
-      qkv.insert(qkv.end(), c.qkv.begin(), c.qkv.end());
-      before.insert(before.end(), c.before.begin(), c.before.end());
-      want.insert(want.end(), c.want.begin(), c.want.end());
-      for (int64_t i = 0; i < n; ++i)
-        for (int64_t head = 0; head < heads; ++head) log_sum_exp.push_back(static_cast<float>(c.attention.log_sum_exp(head, i)));
-    }
-    const GpuArray<uint16_t> g_qkv(qkv);
-    const GpuArray<float> lse(log_sum_exp);
-    std::unique_ptr<GpuArray<float>> sum;
-    in_every_order(
-        [&, n = n, images = images] {
-          sum = std::make_unique<GpuArray<float>>(before);
-          test_gpu()->add_bfloat16_attention_mean({g_qkv.data(),
-                                                   images,
-                                                   n,
-                                                   width,
-                                                   heads,
-                                                   0.125f,
-                                                   0.5f / static_cast<float>(heads),
-                                                   {lse.data(), 1, heads},
-                                                   n * heads,
-                                                   sum->data()});
-        },
-        [&] { return sum->host(); });
-    worst = std::max(worst, largest_difference(sum->host(), want));
+  const int64_t heads = 3, width = 64 * heads;
+  std::vector<MeanAttentionCase> cases;
+  std::vector<GpuArray<uint16_t>> inputs;
+  std::vector<GpuArray<float>> logs, sums;
+  cuda::AddBFloat16AttentionMean in{
+      .photos = {}, .width = width, .heads = heads, .scale = 0.125f, .factor = 0.5f / static_cast<float>(heads)};
+  for (const int64_t n : {2, 131, 17, 65, 66}) {
+    const MeanAttentionCase& c = cases.emplace_back(random, n, heads);
+    std::vector<float> log_sum_exp;  // (n, heads): not the kernel's usual order, to test the strides
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t head = 0; head < heads; ++head) log_sum_exp.push_back(static_cast<float>(c.attention.log_sum_exp(head, i)));
+    in.photos.add(
+        {inputs.emplace_back(c.qkv).data(), {logs.emplace_back(log_sum_exp).data(), 1, heads}, n, sums.emplace_back(c.before).data()});
   }
+  in_every_order(
+      [&] {
+        for (size_t i = 0; i < cases.size(); ++i) test_gpu()->copy_in(std::span<const float>(cases[i].before), sums[i].data());
+        test_gpu()->add_bfloat16_attention_mean(in);
+      },
+      [&] { return sums[1].host(); });
+  double worst = 0;
+  for (size_t i = 0; i < cases.size(); ++i) worst = std::max(worst, largest_difference(sums[i].host(), cases[i].want));
   check::note("largest difference " + std::to_string(worst));
   CHECK_BELOW(worst, 1e-6);
 }

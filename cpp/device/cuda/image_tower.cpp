@@ -151,22 +151,28 @@ void CudaDevice::attend_in_float32(DeviceArena& arena, std::span<const EqualImag
   launch();
 }
 
-// LibTorch's attention, then out_proj. Our own kernel adds to the means.
-void CudaDevice::attend_in_bfloat16(const EqualImages& equal, const void* qkv, const Linear& out_proj, void* out, bool add_means) const {
-  const int64_t width = model_->image.width, heads = model_->image.heads, n = equal.n;
-  const torch::Backend::Attended a = gpu_->torch().attention(qkv, equal.images, n, width, heads);
-  if (add_means)
-    gpu_->add_bfloat16_attention_mean({.qkv = qkv,
-                                       .images = equal.images,
-                                       .n = n,
-                                       .width = width,
-                                       .heads = heads,
-                                       .scale = scale(),
-                                       .factor = mean_factor(),
-                                       .log_sum_exp = {a.log_sum_exp, a.head_stride, a.row_stride},
-                                       .image_stride = a.image_stride,
-                                       .mean = equal.means});
-  linear(out_proj, a.out, equal.images * n, out);
+// LibTorch's attention and out_proj for each group of equal images. Our own kernel adds to the means of all images.
+void CudaDevice::attend_in_bfloat16(std::span<const EqualImages> batch, const uint16_t* qkv, const Linear& out_proj, uint16_t* out,
+                                    bool add_means) const {
+  const int64_t width = model_->image.width, heads = model_->image.heads;
+  std::vector<torch::Backend::Attended> attended;  // keeps the log-sum-exps until the last launch
+  AddBFloat16AttentionMean means{.photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor()};
+  const auto launch = [&] {
+    gpu_->add_bfloat16_attention_mean(means);
+    means.photos.count = 0;
+  };
+  for (const EqualImages& equal : batch) {
+    const int64_t n = equal.n;
+    const uint16_t* const own = qkv + equal.first_token * 3 * width;
+    const torch::Backend::Attended& a = attended.emplace_back(gpu_->torch().attention(own, equal.images, n, width, heads));
+    linear(out_proj, a.out, equal.images * n, out + equal.first_token * width);
+    for (int64_t i = 0; add_means && i < equal.images; ++i) {
+      if (means.photos.count == kMaxPhotos) launch();
+      const LogSumExp log_sum_exp{a.log_sum_exp + i * a.image_stride, a.head_stride, a.row_stride};
+      means.photos.add({own + i * n * 3 * width, log_sum_exp, n, equal.means + i * (n - 1) * (n - 1)});
+    }
+  }
+  if (add_means) launch();
 }
 
 // Adds `pending`, the output of the previous block's MLP, to x. Then computes the block. The output of its own MLP is written to `out` and
@@ -185,9 +191,7 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
     gpu_->layer_norm({x, pending, bfloat16, tokens, width, w.ln_1.gamma, w.ln_1.beta, normalised, bfloat16, nullptr});
     linear(w.in_proj, normalised, tokens, qkv);
     if (bfloat16) {
-      for (const EqualImages& equal : batch)
-        attend_in_bfloat16(equal, static_cast<const uint16_t*>(qkv) + equal.first_token * 3 * width, w.out_proj,
-                           static_cast<uint16_t*>(attended_out) + equal.first_token * width, add_means);
+      attend_in_bfloat16(batch, static_cast<const uint16_t*>(qkv), w.out_proj, static_cast<uint16_t*>(attended_out), add_means);
     } else {
       auto* attended = static_cast<float*>(normalised);
       attend_in_float32(arena, batch, static_cast<const float*>(qkv), attended, add_means);
@@ -201,8 +205,8 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
   linear(w.c_proj, u, tokens, out);
 }
 
-// The embeddings of all patches by one product, then the tokens of all images.
-void CudaDevice::embed_patches(DeviceArena& arena, HostSpan<const Grid> grids, const float* patches, float* x) const {
+// The embeddings of all patches by one product, then the tokens of all images, after ln_pre.
+void CudaDevice::embed_tokens(DeviceArena& arena, HostSpan<const Grid> grids, const float* patches, float* x) const {
   const Weights& w = *weights_;
   const int64_t width = model_->image.width, side = model_->shape.resolution / model_->shape.patch;
   int64_t count = 0;
@@ -210,16 +214,16 @@ void CudaDevice::embed_patches(DeviceArena& arena, HostSpan<const Grid> grids, c
   DeviceArena::Scope scope(arena);
   float* embedded = cuda::take(arena, count * width);
   linear(w.patch_embedding, patches, count, embedded);
-  for_photos<AddPositionsPhoto>(
+  for_photos<EmbedTokensPhoto>(
       grids.size(),
       [&](size_t i) {
-        const AddPositionsPhoto photo{embedded, x, grids[i].height, grids[i].width};
+        const EmbedTokensPhoto photo{embedded, x, grids[i].height, grids[i].width};
         embedded += grids[i].patches() * width;
         x += grids[i].tokens() * width;
         return photo;
       },
       [&](const auto& photos) {
-        gpu_->add_positions({photos, width, side, w.class_embedding, w.positions});
+        gpu_->embed_tokens({photos, width, side, w.class_embedding, w.positions, w.ln_pre.gamma, w.ln_pre.beta});
       });
 }
 
@@ -248,8 +252,7 @@ void CudaDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, Dev
   const int64_t count = batch.back().first_token + batch.back().images * batch.back().n;
   float* const x = address(tokens);
   clear(mean_attention);
-  embed_patches(c.arena, grids, address(patches), x);
-  gpu_->layer_norm({x, nullptr, false, count, width, w.ln_pre.gamma, w.ln_pre.beta, x, false, nullptr});
+  embed_tokens(c.arena, grids, address(patches), x);
   if (layers < 2) return;
   const torch::Dtype dtype = w.blocks.front().in_proj.dtype;
   DeviceArena::Scope scope(c.arena);

@@ -24,22 +24,25 @@ void CudaDevice::attend_last_block(HostSpan<const DeviceLastBlock> images, HostS
       });
 }
 
-// x1 = x + projected without the class tokens, and h_hat, its normalised rows. x, projected (tokens of all images, width).
-void CudaDevice::add_patches(HostSpan<const DeviceLastBlock> images, const float* x, const float* projected, float* x1,
-                             float* h_hat) const {
+// x1 = x + projected without the class tokens, h_hat, its normalised rows, and h, ln_2's output. x, projected (tokens of all images,
+// width).
+void CudaDevice::add_patches(HostSpan<const DeviceLastBlock> images, const float* x, const float* projected, float* x1, float* h_hat,
+                             float* h) const {
   const int64_t width = model_->image.width;
+  const Norm& norm = weights_->blocks.back().ln_2;
   for_photos<AddPatchesPhoto>(
       images.size(),
       [&](size_t i) {
-        const AddPatchesPhoto photo{projected, x, images[i].patches(), x1, h_hat, address(images[i].rstd_2)};
+        const AddPatchesPhoto photo{projected, x, images[i].patches(), x1, h_hat, h, address(images[i].rstd_2)};
         x += images[i].tokens * width;
         projected += images[i].tokens * width;
         x1 += images[i].patches() * width;
         h_hat += images[i].patches() * width;
+        h += images[i].patches() * width;
         return photo;
       },
       [&](const auto& photos) {
-        gpu_->add_patches({photos, width});
+        gpu_->add_patches({photos, width, norm.gamma, norm.beta});
       });
 }
 
@@ -66,8 +69,7 @@ void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens
   linear(w.in_proj, y, count, address(all.qkv));
   attend_last_block(images, mean_attention);
   linear(w.out_proj, address(all.attended), count, out_proj_out);
-  add_patches(images, x, out_proj_out, x1, h_hat);
-  gpu_->layer_norm({x1, nullptr, false, patches, width, w.ln_2.gamma, w.ln_2.beta, h, false, nullptr});
+  add_patches(images, x, out_proj_out, x1, h_hat, h);
   linear(w.c_fc, h, patches, u);
   gpu_->activate({u, hidden_out, false, exact_gelu(), patches * hidden});
   linear(w.c_proj, hidden_out, patches, out);

@@ -12,6 +12,7 @@ namespace {
 constexpr auto kType = torch::Dtype::kFloat32;
 // Rows of texts share launches and products if their e (N, F) fit into this memory together. More rows are computed in groups.
 constexpr size_t kGradientBytes = size_t{256} << 20;
+constexpr int64_t kMostRows = 65535;  // of a part: the largest height of a grid
 
 float* take(DeviceArena& arena, int64_t rows, int64_t columns) { return cuda::take<float>(arena, rows * columns); }
 
@@ -34,7 +35,7 @@ int64_t add_rows(GradCamParts& parts, const DeviceLastBlock& last, int64_t rows,
   if (parts.count == kMaxPhotos) return 0;
   const PartSizes before(parts);
   const auto most = static_cast<int64_t>(kGradientBytes / sizeof(float)) / hidden - before.patches;
-  const int64_t fitting = std::min(rows, std::max<int64_t>(most / last.patches(), parts.count == 0 ? 1 : 0));
+  const int64_t fitting = std::min({rows, kMostRows, std::max<int64_t>(most / last.patches(), parts.count == 0 ? 1 : 0)});
   if (fitting == 0) return 0;
   parts.add({.y = address(last.y),
              .qkv = address(last.qkv),
@@ -121,7 +122,6 @@ void CudaDevice::score_gradients(DeviceArena& arena, HostSpan<const GradCamOfPho
                    .first_row = first_row,
                    .row_count = rows,
                    .f = doubles(1, size),
-                   .logits = doubles(1, count),
                    .p = doubles(rows + 1, count),
                    .logits_out = logits,
                    .probabilities_out = logits + count});

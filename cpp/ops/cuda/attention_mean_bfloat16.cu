@@ -30,16 +30,15 @@ struct Tile {
   __device__ uint32_t pair(int row, int column) const { return *reinterpret_cast<const uint32_t*>(&rows[row][column]); }
 };
 
-__global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kernel(AddBFloat16AttentionMean args) {
+__global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kernel(const __grid_constant__ AddBFloat16AttentionMean args) {
+  const AddBFloat16AttentionMeanPhoto& photo = args.photos.photo[blockIdx.z];
+  const int64_t patches = photo.n - 1, stride = 3 * args.width;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kTile, first_column = static_cast<int64_t>(blockIdx.x) * kTile;
+  if (first_row >= patches || first_column >= patches) return;
   __shared__ Tile queries, keys;
-  const int64_t patches = args.n - 1, tiles = (patches + kTile - 1) / kTile, stride = 3 * args.width;
-  const int64_t first_row = blockIdx.x / tiles * kTile, first_column = blockIdx.x % tiles * kTile;  // the tile's first patches
   const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
-  const int row = static_cast<int>(threadIdx.x) / kWarp * 16 + group;  // row of scores[0]; scores[2] is 8 rows below
-  const int64_t image = blockIdx.y;
-  const auto* patch_rows = static_cast<const BFloat16*>(args.qkv) + (image * args.n + 1) * stride;  // without the class token
-  const float* log_sum_exp = args.log_sum_exp.values + image * args.image_stride;
-  float* mean = args.mean + image * patches * patches;
+  const int row = static_cast<int>(threadIdx.x) / kWarp * 16 + group;         // row of scores[0]; scores[2] is 8 rows below
+  const auto* patch_rows = static_cast<const BFloat16*>(photo.qkv) + stride;  // without the class token
   constexpr float kLog2E = 1.44269504f;
 
   float sums[kTile / 8][4] = {};
@@ -51,7 +50,8 @@ __global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kern
     float shift[2];  // log-sum-exp of row and row + 8
     for (int i = 0; i < 2; ++i) {
       const int64_t patch = first_row + row + 8 * i;
-      shift[i] = patch < patches ? log_sum_exp[head * args.log_sum_exp.head_stride + (patch + 1) * args.log_sum_exp.row_stride] : 0;
+      shift[i] =
+          patch < patches ? photo.log_sum_exp.values[head * photo.log_sum_exp.head_stride + (patch + 1) * photo.log_sum_exp.row_stride] : 0;
     }
     FragmentA a[kHeadSize / 16];
     for (int k = 0; k < kHeadSize / 16; ++k)
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kern
   for (int block = 0; block < kTile / 8; ++block)
     for (int i = 0; i < 4; ++i) {
       const int64_t y = first_row + row + i / 2 * 8, x = first_column + block * 8 + 2 * pair + i % 2;
-      if (y < patches && x < patches) mean[y * patches + x] += args.factor * sums[block][i];
+      if (y < patches && x < patches) photo.mean[y * patches + x] += args.factor * sums[block][i];
     }
 }
 
@@ -77,9 +77,8 @@ __global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kern
 
 int add_bfloat16_attention_mean(Stream stream, const AddBFloat16AttentionMean& args) {
   if (args.width != args.heads * kHeadSize) return cudaErrorInvalidValue;
-  const int64_t tiles = (args.n - 1 + kTile - 1) / kTile;
-  const dim3 blocks(static_cast<unsigned>(tiles * tiles), static_cast<unsigned>(args.images));
-  return launch(stream, add_bfloat16_attention_mean_kernel, blocks, kTileThreads, args);
+  const unsigned tiles = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.n - 1, kTile); });
+  return launch(stream, add_bfloat16_attention_mean_kernel, {tiles, tiles, depth_of(args.photos)}, kTileThreads, args);
 }
 
 }  // namespace clip_es::cuda

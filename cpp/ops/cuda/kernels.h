@@ -22,7 +22,7 @@
   X(resize_rows, ResizeRows)                               \
   X(resize_columns, ResizeColumns)                         \
   X(extract_patches, ExtractPatches)                       \
-  X(add_positions, AddPositions)                           \
+  X(embed_tokens, EmbedTokens)                             \
   X(attention, Attention)                                  \
   X(add_attention_mean, AddAttentionMean)                  \
   X(add_bfloat16_attention_mean, AddBFloat16AttentionMean) \

@@ -9,14 +9,14 @@ namespace clip_es::cuda {
 // ---- GradCAM: backward pass through the last block. Each label of a photo has one or more rows of texts. D = width, E = embedding. ----
 
 // Steps 1 and 2 of cam/softmax_gradcam.cpp, in double: embedding, logits, probabilities and the gradient of each row of texts with respect
-// to the pooled output. Five kernels. Twin: reference::softmax_gradcam.
+// to the pooled output. Four kernels. Twin: reference::softmax_gradcam.
 struct ScoreGradientsPhoto {
   const float* pooled;          // (D)
   const double* competing;      // (texts, E): the labels, then the background
   const int64_t* label_of_row;  // (row_count), each from 0 to texts - 1
   int64_t texts;
   int64_t first_row, row_count;           // this photo's rows among those of all photos
-  double *f, *logits, *p;                 // scratch: (E), (texts), (row_count + 1, texts)
+  double *f, *p;                          // scratch: (E), (row_count + 1, texts)
   float *logits_out, *probabilities_out;  // (texts); NaN if the image embedding is not finite or is zero
 };
 struct ScoreGradients {

@@ -53,18 +53,19 @@ struct ExtractPatches {
 
 // ---- Image tower ----
 
-// The tokens of an image. Row 0 becomes class_embedding + positions[0]. The other rows become the embedding of their patch plus its
-// position, interpolated bilinearly from the trained grid. Twin: clip_es::resize_positions.
-struct AddPositionsPhoto {
+// The tokens of an image, normalised as in LayerNorm. Row 0 is class_embedding + positions[0]. The other rows are the embedding of their
+// patch plus its position, interpolated bilinearly from the trained grid. Twins: clip_es::resize_positions, ops::layer_norm.
+struct EmbedTokensPhoto {
   const float* embedded;  // (gh * gw, width): the embeddings of the patches
   float* x;               // (1 + gh * gw, width)
   int64_t gh, gw;
 };
-struct AddPositions {
-  Photos<AddPositionsPhoto> photos;
+struct EmbedTokens {
+  Photos<EmbedTokensPhoto> photos;
   int64_t width, trained_side;
   const float* class_embedding;  // (width)
   const float* positions;        // (1 + trained_side * trained_side, width)
+  const float *gamma, *beta;     // (width)
 };
 
 // x += residual, then y = (x - mean) * rstd * gamma + beta with mean and rstd of each row. Either step can be left out.
@@ -80,16 +81,18 @@ struct LayerNorm {
   float* rstd;  // (rows) or null; written only if y is not null
 };
 
-// sum = a + b for the patches of an image, without its class token, and the sum normalised as in LayerNorm.
-// Twins: ops::add, ops::normalise_rows.
+// sum = a + b for the patches of an image, without its class token. x_hat and y: the sum normalised as in LayerNorm, without and with gamma
+// and beta. Twins: ops::add, ops::normalise_rows, ops::layer_norm.
 struct AddPatchesPhoto {
   const float *a, *b;  // (1 + patches, width)
   int64_t patches;
-  float *sum, *x_hat, *rstd;  // (patches, width), (patches, width), (patches)
+  float *sum, *x_hat, *y;  // (patches, width)
+  float* rstd;             // (patches)
 };
 struct AddPatches {
   Photos<AddPatchesPhoto> photos;
   int64_t width;
+  const float *gamma, *beta;  // (width)
 };
 
 // y = activation(u), element by element. Twin: ops::activate.
@@ -135,15 +138,17 @@ struct LogSumExp {
   int64_t head_stride, row_stride;  // in floats
 };
 
-// The same sum from bfloat16 queries and keys, on tensor cores, for images of equal size. Fails with cudaErrorInvalidValue unless
-// width = 64 * heads.
+// The same sum from bfloat16 queries and keys, on tensor cores. Fails with cudaErrorInvalidValue unless width = 64 * heads.
+struct AddBFloat16AttentionMeanPhoto {
+  const void* qkv;        // (n, 3 * width) bfloat16, 16-byte aligned
+  LogSumExp log_sum_exp;  // of scale * q k^T
+  int64_t n;
+  float* mean;  // (n - 1, n - 1)
+};
 struct AddBFloat16AttentionMean {
-  const void* qkv;  // (images, n, 3 * width) bfloat16, 16-byte aligned
-  int64_t images, n, width, heads;
+  Photos<AddBFloat16AttentionMeanPhoto> photos;
+  int64_t width, heads;
   float scale, factor;
-  LogSumExp log_sum_exp;  // of scale * q k^T, of the first image
-  int64_t image_stride;   // from the log-sum-exps of an image to those of the next one, in floats
-  float* mean;            // (images, n - 1, n - 1)
 };
 
 // out = gamma * (mean of the rows of x) + beta, summed in double. Twin: the pooling in clip_es::run_last_block.

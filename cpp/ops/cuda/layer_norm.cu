@@ -1,27 +1,14 @@
 // layer_norm:   x += residual; y = (x - mean) * rstd * gamma + beta, with mean and rstd = 1 / sqrt(variance + 1e-5) of each row.
-// add_patches:  sum = a + b without the class token's row; x_hat = (sum - mean) * rstd
+// add_patches:  sum = a + b without the class token's row; x_hat = (sum - mean) * rstd; y = x_hat * gamma + beta
 // Twins: ops/cpu/layer_norm.cpp (layer_norm, normalise_rows). Adding the residual here saves one pass over x.
 // One warp per row, so no barrier is needed and a row can have any width. The variance is computed in a second pass over the row, which is
 // in the first-level cache by then: a single pass over the sums of squares would lose digits.
-#include "ops/cuda/common.cuh"
+#include "ops/cuda/layer_norm.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
 constexpr int kRows = 4, kThreads = kRows * kWarp;  // rows (warps) and threads of a block
-constexpr float kEpsilon = 1e-5f;
-
-struct Moments {
-  float mean, rstd;
-};
-
-// Of a row whose elements lane, lane + 32, … were written by this lane, with their sum. All lanes of the warp must call it.
-__device__ Moments moments_of(const float* x, float sum, int64_t width) {
-  const float mean = warp_sum(sum) / static_cast<float>(width);
-  float squares = 0;
-  for (int64_t c = threadIdx.x % kWarp; c < width; c += kWarp) squares += (x[c] - mean) * (x[c] - mean);
-  return {mean, 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(width) + kEpsilon)};
-}
 
 template <class Residual, class Out>
 __global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNorm args) {
@@ -52,11 +39,15 @@ __global__ void __launch_bounds__(kThreads) add_patches_kernel(const __grid_cons
   if (patch >= photo.patches) return;
   const int lane = threadIdx.x % kWarp;
   const float *a = photo.a + (patch + 1) * args.width, *b = photo.b + (patch + 1) * args.width;
-  float *sums = photo.sum + patch * args.width, *x_hat = photo.x_hat + patch * args.width;
+  float *sums = photo.sum + patch * args.width, *x_hat = photo.x_hat + patch * args.width, *y = photo.y + patch * args.width;
   float sum = 0;
   for (int64_t c = lane; c < args.width; c += kWarp) sum += sums[c] = a[c] + b[c];
   const auto [mean, rstd] = moments_of(sums, sum, args.width);
-  for (int64_t c = lane; c < args.width; c += kWarp) x_hat[c] = (sums[c] - mean) * rstd;
+  for (int64_t c = lane; c < args.width; c += kWarp) {
+    const float value = (sums[c] - mean) * rstd;
+    x_hat[c] = value;
+    y[c] = value * args.gamma[c] + args.beta[c];
+  }
   if (lane == 0) photo.rstd[patch] = rstd;
 }
 

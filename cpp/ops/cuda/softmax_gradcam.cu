@@ -1,6 +1,6 @@
 // column_means:     out = gamma * (mean of the rows of x) + beta
-// score_gradients:  steps 1 and 2 of the closed form in cam/softmax_gradcam.cpp, in five kernels:
-//                   f = pooled * projection, normalised; logits = logit_scale * competing * f; probabilities = softmax(logits);
+// score_gradients:  steps 1 and 2 of the closed form in cam/softmax_gradcam.cpp, in four kernels:
+//                   f = pooled * projection; logits = logit_scale * competing * f / |f|; probabilities = softmax(logits);
 //                   direction of row r = t_r - sum over c != k of p_c t_c, made orthogonal to f; p is the softmax without label k of row r
 //                   dz = ln_post_gamma * (projection * direction); a = dz - mean(dz); scaled_dz = dz / width
 // normalise_cams:   negative values become 0, min-max twice, mean over the rows of a label
@@ -58,59 +58,60 @@ __device__ double inverse_norm(double squares) {
   return isfinite(norm) && norm > 0 ? 1 / norm : NAN;
 }
 
-// One warp per photo and text.
-__global__ void __launch_bounds__(kThreads) logits_kernel(const __grid_constant__ ScoreGradients args) {
-  const ScoreGradientsPhoto& photo = args.photos.photo[blockIdx.z];
-  const int64_t text = global_thread() / kWarp;
-  if (text >= photo.texts) return;
-  double sum = 0, squares = 0;
-  for (int64_t e = threadIdx.x % kWarp; e < args.embedding; e += kWarp) {
-    sum += photo.competing[text * args.embedding + e] * photo.f[e];
-    squares += photo.f[e] * photo.f[e];
+// logits = logit_scale * competing * f, normalised by `scale`. One warp per text. Called by all threads of a block.
+__device__ void compute_logits(const ScoreGradients& args, const ScoreGradientsPhoto& photo, double scale, double* logits) {
+  const int texts = static_cast<int>(photo.texts), size = static_cast<int>(args.embedding);
+  for (int text = static_cast<int>(threadIdx.x) / kWarp; text < texts; text += kThreads / kWarp) {
+    double sum = 0;
+    for (int e = threadIdx.x % kWarp; e < size; e += kWarp) sum += photo.competing[text * size + e] * photo.f[e];
+    sum = warp_sum(sum);
+    if (threadIdx.x % kWarp == 0) logits[text] = args.logit_scale * scale * sum;
   }
-  sum = args.logit_scale * warp_sum(sum) * inverse_norm(warp_sum(squares));
-  if (threadIdx.x % kWarp > 0) return;
-  photo.logits[text] = sum;
-  photo.logits_out[text] = static_cast<float>(sum);
+  __syncthreads();
 }
 
-// p = softmax of all logits except number `left_out`, whose p is 0. With -1, of all logits. Called by all threads of a block.
-__device__ void softmax_without(const double* logits, int texts, int left_out, double* p) {
+// values = softmax of all logits, which they hold on entry, except number `left_out`, whose value becomes 0. With -1, of all logits. Called
+// by all threads of a block.
+__device__ void softmax_without(int texts, int left_out, double* values) {
   double largest = -INFINITY;
   for (int c = threadIdx.x; c < texts; c += kThreads)
-    if (c != left_out) largest = logits[c] > largest ? logits[c] : largest;
+    if (c != left_out) largest = values[c] > largest ? values[c] : largest;
   largest = block_max<kThreads>(largest);
   double sum = 0;
-  for (int c = threadIdx.x; c < texts; c += kThreads) sum += p[c] = c == left_out ? 0 : exp(logits[c] - largest);
+  for (int c = threadIdx.x; c < texts; c += kThreads) sum += values[c] = c == left_out ? 0 : exp(values[c] - largest);
   sum = block_sum<kThreads>(sum);
-  for (int c = threadIdx.x; c < texts; c += kThreads) p[c] /= sum;
-  __syncthreads();  // p is complete for every thread
+  for (int c = threadIdx.x; c < texts; c += kThreads) values[c] /= sum;
+  __syncthreads();  // they are complete for every thread
 }
 
-// One block per photo and row of texts computes the row's direction. One more block per photo computes the probabilities.
+// One block per photo and row of texts computes the row's direction. One more block per photo writes logits and probabilities. Each block
+// computes the logits for itself, which is less work than its direction.
 __global__ void __launch_bounds__(kThreads) directions_kernel(const __grid_constant__ ScoreGradients args) {
   const ScoreGradientsPhoto& photo = args.photos.photo[blockIdx.z];
   const int texts = static_cast<int>(photo.texts), size = static_cast<int>(args.embedding);
   if (blockIdx.x > photo.row_count) return;
-  const bool is_row = blockIdx.x < photo.row_count;
+  double squares = 0;
+  for (int e = threadIdx.x; e < size; e += kThreads) squares += photo.f[e] * photo.f[e];
+  const double scale = inverse_norm(block_sum<kThreads>(squares));
   double* p = photo.p + static_cast<int64_t>(blockIdx.x) * texts;
-  softmax_without(photo.logits, texts, is_row ? static_cast<int>(photo.label_of_row[blockIdx.x]) : -1, p);
-  if (!is_row) {
+  compute_logits(args, photo, scale, p);
+  if (blockIdx.x == photo.row_count) {
+    for (int c = threadIdx.x; c < texts; c += kThreads) photo.logits_out[c] = static_cast<float>(p[c]);
+    softmax_without(texts, -1, p);
     for (int c = threadIdx.x; c < texts; c += kThreads) photo.probabilities_out[c] = static_cast<float>(p[c]);
     return;
   }
+  softmax_without(texts, static_cast<int>(photo.label_of_row[blockIdx.x]), p);
   const int64_t first = (photo.first_row + blockIdx.x) * size;
-  double dot_f = 0, squares = 0;
+  double dot_f = 0;
   for (int e = threadIdx.x; e < size; e += kThreads) {
     double others = 0;
     for (int c = 0; c < texts; ++c) others += p[c] * photo.competing[c * size + e];
     const double d = static_cast<double>(args.rows[first + e]) - others;
     args.directions[first + e] = d;
     dot_f += d * photo.f[e];
-    squares += photo.f[e] * photo.f[e];
   }
   dot_f = block_sum<kThreads>(dot_f);
-  const double scale = inverse_norm(block_sum<kThreads>(squares));
   for (int e = threadIdx.x; e < size; e += kThreads) args.directions[first + e] -= dot_f * scale * (photo.f[e] * scale);
 }
 
@@ -179,10 +180,8 @@ int column_means(Stream stream, const ColumnMeans& args) {
 int score_gradients(Stream stream, const ScoreGradients& args) {
   constexpr int kWarps = kThreads / kWarp;
   const unsigned photos = depth_of(args.photos);
-  const unsigned texts = most_blocks(args.photos, [](const auto&photo) { return blocks_for(photo.texts, kWarps); }),
-                 rows = most_blocks(args.photos, [](const auto&photo) { return static_cast<unsigned>(photo.row_count); });
+  const unsigned rows = most_blocks(args.photos, [](const auto& photo) { return static_cast<unsigned>(photo.row_count); });
   int error = launch(stream, project_kernel, {blocks_for(args.embedding, kColumns), 1, photos}, {kColumns, kParts}, args);
-  if (!error) error = launch(stream, logits_kernel, {texts, 1, photos}, kThreads, args);
   if (!error) error = launch(stream, directions_kernel, {rows + 1, 1, photos}, kThreads, args);
   if (!error) error = launch(stream, back_project_kernel, blocks_for(args.row_count * args.width, kWarps), kThreads, args);
   if (!error) error = launch(stream, centre_kernel, static_cast<unsigned>(args.row_count), kThreads, args);
