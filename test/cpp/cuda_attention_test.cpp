@@ -16,7 +16,8 @@ TEST("CUDA: attention and the mean attention in float32 equal their twins for 2 
                                    .width = shape.width(),
                                    .heads = shape.heads,
                                    .scale = shape.scale(),
-                                   .factor = 0.5f / static_cast<float>(shape.heads)};
+                                   .factor = 0.5f / static_cast<float>(shape.heads),
+                                   .is_first = true};
     std::vector<AttentionCase> images;
     std::vector<GpuArray<float>> outs, logs, means;
     for (const int64_t n : {2, 131, 17, 65}) {
@@ -28,10 +29,11 @@ TEST("CUDA: attention and the mean attention in float32 equal their twins for 2 
     }
     in_every_order(
         [&] {
-          for (const GpuArray<float>& mean : means) test_gpu()->clear(mean.data(), std::ssize(mean.host()));
           test_gpu()->attention(in);
-          test_gpu()->add_attention_mean(mean_in);
-          test_gpu()->add_attention_mean(mean_in);  // adds to the first
+          for (const bool is_first : {true, false}) {
+            mean_in.is_first = is_first;
+            test_gpu()->add_attention_mean(mean_in);
+          }
         },
         [&] { return means[1].host(); });
     for (size_t i = 0; i < images.size(); ++i) {

@@ -126,15 +126,6 @@ void CudaDevice::reuse_events() {
   timers_.clear();
 }
 
-void CudaDevice::clear(HostSpan<const DeviceSpan<float>> arrays) const {
-  for (size_t i = 0; i < arrays.size();) {
-    float* const first = address(arrays[i]);
-    int64_t count = 0;
-    for (; i < arrays.size() && address(arrays[i]) == first + count; ++i) count += static_cast<int64_t>(arrays[i].size());
-    gpu_->clear(first, count);
-  }
-}
-
 float CudaDevice::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size())); }
 
 float CudaDevice::mean_factor() const { return affinity_weight(*model_) / static_cast<float>(model_->image.heads); }

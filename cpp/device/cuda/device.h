@@ -61,6 +61,8 @@ class CudaDevice : public Device {
     size_t bytes;
     void* host;
   };
+  // What a block does with the mean attention. The first block that has a part in it sets it, and the others add to it.
+  enum class Mean { kNone, kSet, kAdd };
   // Consecutive images of a batch that have n tokens each.
   struct EqualImages {
     int64_t first_token, n, images;
@@ -108,8 +110,6 @@ class CudaDevice : public Device {
     fetch_all(from, {&array, 1});
   }
 
-  // Sets arrays to zero; neighbours in memory by one call.
-  void clear(HostSpan<const DeviceSpan<float>> arrays) const;
   // y = x W^T + b for `rows` rows. x and y have the layer's type.
   void linear(const Linear&, const void* x, int64_t rows, void* y) const;
   // out (rows of a, columns of b) = a b, float32.
@@ -132,9 +132,9 @@ class CudaDevice : public Device {
   void preprocess_at_once(DeviceArena&, HostSpan<const Image>, int64_t max_side, float* patches) const;
   void embed_tokens(DeviceArena&, HostSpan<const Grid>, const float* patches, float* x) const;
   std::span<EqualImages> group_images(HostSpan<const Grid>, HostSpan<const DeviceSpan<float>> means) const;
-  void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, bool add_means) const;
-  void attend_in_bfloat16(std::span<const EqualImages>, const uint16_t* qkv, const Linear& out_proj, uint16_t* out, bool add_means) const;
-  void attend_in_float32(DeviceArena&, std::span<const EqualImages>, const float* qkv, float* out, bool add_means) const;
+  void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, Mean) const;
+  void attend_in_bfloat16(std::span<const EqualImages>, const uint16_t* qkv, const Linear& out_proj, uint16_t* out, Mean) const;
+  void attend_in_float32(DeviceArena&, std::span<const EqualImages>, const float* qkv, float* out, Mean) const;
   void attend_last_block(HostSpan<const DeviceLastBlock>, HostSpan<const DeviceSpan<float>> mean_attention) const;
   void add_patches(HostSpan<const DeviceLastBlock>, const float* x, const float* projected, float* x1, float* h_hat, float* h) const;
 

@@ -128,17 +128,17 @@ void CudaDevice::preprocess(DeviceContext& c, HostSpan<const Image> images, int6
 }
 
 // Attention of all images in float32.
-void CudaDevice::attend_in_float32(DeviceArena& arena, std::span<const EqualImages> batch, const float* qkv, float* out,
-                                   bool add_means) const {
+void CudaDevice::attend_in_float32(DeviceArena& arena, std::span<const EqualImages> batch, const float* qkv, float* out, Mean mean) const {
   const int64_t heads = model_->image.heads, width = model_->image.width;
   const int64_t tokens = batch.back().first_token + batch.back().images * batch.back().n;
   DeviceArena::Scope scope(arena);
   float* log_sum_exp = cuda::take(arena, heads * tokens);
   Attention attention{.photos = {}, .width = width, .heads = heads, .scale = scale()};
-  AddAttentionMean means{.photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor()};
+  AddAttentionMean means{
+      .photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor(), .is_first = mean == Mean::kSet};
   const auto launch = [&] {
     gpu_->attention(attention);
-    if (add_means) gpu_->add_attention_mean(means);
+    if (mean != Mean::kNone) gpu_->add_attention_mean(means);
     attention.photos.count = means.photos.count = 0;
   };
   for (const EqualImages& equal : batch)
@@ -153,10 +153,11 @@ void CudaDevice::attend_in_float32(DeviceArena& arena, std::span<const EqualImag
 
 // LibTorch's attention and out_proj for each group of equal images. Our own kernel adds to the means of all images.
 void CudaDevice::attend_in_bfloat16(std::span<const EqualImages> batch, const uint16_t* qkv, const Linear& out_proj, uint16_t* out,
-                                    bool add_means) const {
+                                    Mean mean) const {
   const int64_t width = model_->image.width, heads = model_->image.heads;
   std::vector<torch::Backend::Attended> attended;  // keeps the log-sum-exps until the last launch
-  AddBFloat16AttentionMean means{.photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor()};
+  AddBFloat16AttentionMean means{
+      .photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor(), .is_first = mean == Mean::kSet};
   const auto launch = [&] {
     gpu_->add_bfloat16_attention_mean(means);
     means.photos.count = 0;
@@ -166,19 +167,19 @@ void CudaDevice::attend_in_bfloat16(std::span<const EqualImages> batch, const ui
     const uint16_t* const own = qkv + equal.first_token * 3 * width;
     const torch::Backend::Attended& a = attended.emplace_back(gpu_->torch().attention(own, equal.images, n, width, heads));
     linear(out_proj, a.out, equal.images * n, out + equal.first_token * width);
-    for (int64_t i = 0; add_means && i < equal.images; ++i) {
+    for (int64_t i = 0; mean != Mean::kNone && i < equal.images; ++i) {
       if (means.photos.count == kMaxPhotos) launch();
       const LogSumExp log_sum_exp{a.log_sum_exp + i * a.image_stride, a.head_stride, a.row_stride};
       means.photos.add({own + i * n * 3 * width, log_sum_exp, n, equal.means + i * (n - 1) * (n - 1)});
     }
   }
-  if (add_means) launch();
+  if (mean != Mean::kNone) launch();
 }
 
 // Adds `pending`, the output of the previous block's MLP, to x. Then computes the block. The output of its own MLP is written to `out` and
 // not added to x.
 void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const EqualImages> batch, float* x, const void* pending, void* out,
-                           bool add_means) const {
+                           Mean mean) const {
   const torch::Dtype dtype = w.in_proj.dtype;
   const int64_t width = model_->image.width, hidden = w.c_fc.outputs;
   const int64_t tokens = batch.back().first_token + batch.back().images * batch.back().n;
@@ -191,10 +192,10 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
     gpu_->layer_norm({x, pending, bfloat16, tokens, width, w.ln_1.gamma, w.ln_1.beta, normalised, bfloat16, nullptr});
     linear(w.in_proj, normalised, tokens, qkv);
     if (bfloat16) {
-      attend_in_bfloat16(batch, static_cast<const uint16_t*>(qkv), w.out_proj, static_cast<uint16_t*>(attended_out), add_means);
+      attend_in_bfloat16(batch, static_cast<const uint16_t*>(qkv), w.out_proj, static_cast<uint16_t*>(attended_out), mean);
     } else {
       auto* attended = static_cast<float*>(normalised);
-      attend_in_float32(arena, batch, static_cast<const float*>(qkv), attended, add_means);
+      attend_in_float32(arena, batch, static_cast<const float*>(qkv), attended, mean);
       linear(w.out_proj, attended, tokens, attended_out);
     }
   }
@@ -251,15 +252,21 @@ void CudaDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, Dev
   const std::span<const EqualImages> batch = group_images(grids, mean_attention);
   const int64_t count = batch.back().first_token + batch.back().images * batch.back().n;
   float* const x = address(tokens);
-  clear(mean_attention);
   embed_tokens(c.arena, grids, address(patches), x);
-  if (layers < 2) return;
+  if (layers < 2) {  // the last block adds to the means
+    for (const DeviceSpan<float>& mean : mean_attention) gpu_->clear(address(mean), static_cast<int64_t>(mean.size()));
+    return;
+  }
   const torch::Dtype dtype = w.blocks.front().in_proj.dtype;
   DeviceArena::Scope scope(c.arena);
   void* out = take(c.arena, count * width, dtype);
+  const int64_t first_mean = std::max<int64_t>(layers - kAffinityBlocks, 0);
   for (int64_t i = 0; i + 1 < layers; ++i) {
     c.checkpoint();
-    run_block(c.arena, w.blocks[i], batch, x, i > 0 ? out : nullptr, out, i + kAffinityBlocks >= layers);
+    run_block(c.arena, w.blocks[i], batch, x, i > 0 ? out : nullptr, out,
+              i < first_mean    ? Mean::kNone
+              : i == first_mean ? Mean::kSet
+                                : Mean::kAdd);
   }
   gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, count, width, nullptr, nullptr, nullptr, false, nullptr});
 }

@@ -20,7 +20,7 @@ void CudaDevice::attend_last_block(HostSpan<const DeviceLastBlock> images, HostS
         return AddAttentionMeanPhoto{address(images[i].qkv), address(images[i].log_sum_exp), images[i].tokens, address(mean_attention[i])};
       },
       [&](const auto& photos) {
-        gpu_->add_attention_mean({photos, width, heads, scale(), mean_factor()});
+        gpu_->add_attention_mean({photos, width, heads, scale(), mean_factor(), false});
       });
 }
 
@@ -60,7 +60,7 @@ void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens
   const DeviceLastBlock& all = images.front();  // each of its spans is the start of the matrix of all images
   float *const y = address(all.y), *const u = address(all.u), *const z_hat = address(all.z_hat);
   DeviceArena::Scope scope(c.arena);
-  float *out_proj_out = take(c.arena, count * width), *x1 = take(c.arena, patches * width), *out = take(c.arena, patches * width),
+  float *projected = take(c.arena, count * width), *x1 = take(c.arena, patches * width), *out = take(c.arena, patches * width),
         *h_hat = take(c.arena, patches * width), *h = take(c.arena, patches * width), *hidden_out = take(c.arena, patches * hidden);
 
   // x is not changed. The residual stream continues in x1 with the patches only: no score depends on the class token's output.
@@ -68,8 +68,8 @@ void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens
   gpu_->layer_norm({const_cast<float*>(x), nullptr, false, count, width, w.ln_1.gamma, w.ln_1.beta, y, false, nullptr});
   linear(w.in_proj, y, count, address(all.qkv));
   attend_last_block(images, mean_attention);
-  linear(w.out_proj, address(all.attended), count, out_proj_out);
-  add_patches(images, x, out_proj_out, x1, h_hat, h);
+  linear(w.out_proj, address(all.attended), count, projected);
+  add_patches(images, x, projected, x1, h_hat, h);
   linear(w.c_fc, h, patches, u);
   gpu_->activate({u, hidden_out, false, exact_gelu(), patches * hidden});
   linear(w.c_proj, hidden_out, patches, out);

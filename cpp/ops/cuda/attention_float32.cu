@@ -106,7 +106,9 @@ __global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(const 
   for (int i = 0; i < 4; ++i)
     for (int j = 0; j < 4; ++j) {
       const int row = first_row + own.row + i, column = first_column + own.column + j;
-      if (row < patches && column < patches) photo.mean[static_cast<int64_t>(row) * patches + column] += args.factor * sums[i][j];
+      if (row >= patches || column >= patches) continue;
+      float* mean = photo.mean + static_cast<int64_t>(row) * patches + column;
+      *mean = (args.is_first ? 0 : *mean) + args.factor * sums[i][j];
     }
 }
 

@@ -69,7 +69,9 @@ __global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kern
   for (int block = 0; block < kTile / 8; ++block)
     for (int i = 0; i < 4; ++i) {
       const int64_t y = first_row + row + i / 2 * 8, x = first_column + block * 8 + 2 * pair + i % 2;
-      if (y < patches && x < patches) photo.mean[y * patches + x] += args.factor * sums[block][i];
+      if (y >= patches || x >= patches) continue;
+      float* mean = photo.mean + y * patches + x;
+      *mean = (args.is_first ? 0 : *mean) + args.factor * sums[block][i];
     }
 }
 

@@ -130,6 +130,7 @@ struct AddAttentionMean {
   Photos<AddAttentionMeanPhoto> photos;
   int64_t width, heads;
   float scale, factor;
+  bool is_first;  // the mean is set instead of added to
 };
 
 // The log-sum-exp of the scaled scores of one query: values[head * head_stride + query * row_stride].
@@ -149,6 +150,7 @@ struct AddBFloat16AttentionMean {
   Photos<AddBFloat16AttentionMeanPhoto> photos;
   int64_t width, heads;
   float scale, factor;
+  bool is_first;
 };
 
 // out = gamma * (mean of the rows of x) + beta, summed in double. Twin: the pooling in clip_es::run_last_block.
