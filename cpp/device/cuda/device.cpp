@@ -9,7 +9,8 @@
 
 namespace clip_es::cuda {
 
-CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu) : gpu_(std::move(gpu)), memory_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {}
+CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu, const BatchLimits& limits)
+    : gpu_(std::move(gpu)), limits_(limits), memory_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {}
 
 CudaDevice::~CudaDevice() {
   reuse_events();
@@ -37,7 +38,7 @@ void CudaDevice::share(std::shared_ptr<const Model> model, std::shared_ptr<const
 }
 
 std::unique_ptr<Device> CudaDevice::clone(Arena&) const {
-  auto other = std::make_unique<CudaDevice>(gpu_->clone());
+  auto other = std::make_unique<CudaDevice>(gpu_->clone(), limits_);
   other->share(model_, weights_);
   return other;
 }

@@ -24,9 +24,17 @@ void for_photos(size_t count, PhotoAt photo, Launch launch) {
   }
 }
 
+// How much of several photos is computed at once, so that the memory for intermediate results stays bounded. A single photo, and in GradCAM
+// a single row of texts, may need more. Tests pass small limits.
+struct BatchLimits {
+  int64_t pixels = int64_t{64} << 20;         // of the photos that are preprocessed
+  size_t gradient_bytes = size_t{256} << 20;  // GradCAM: of e (rows of texts, N, F)
+  size_t result_bytes = size_t{256} << 20;    // of masks, confidence and maps
+};
+
 class CudaDevice : public Device {
  public:
-  explicit CudaDevice(std::shared_ptr<Gpu>);
+  explicit CudaDevice(std::shared_ptr<Gpu>, const BatchLimits& = {});
   ~CudaDevice() override;
 
   std::string name() const override { return "cuda:" + std::to_string(gpu_->index()); }
@@ -158,6 +166,7 @@ class CudaDevice : public Device {
   void make_masks(DeviceArena&, HostSpan<const MaskOfPhoto>);
 
   std::shared_ptr<Gpu> gpu_;
+  const BatchLimits limits_;
   Arena memory_;  // the GPU's memory; only arena_ takes from it
   DeviceArena arena_{memory_};
   mutable Arena scratch_;  // host memory

@@ -10,9 +10,6 @@
 namespace clip_es::cuda {
 namespace {
 
-// Photos are preprocessed together while they have this many pixels together.
-constexpr int64_t kPixelsAtOnce = int64_t{64} << 20;
-
 void* take(DeviceArena& arena, int64_t count, torch::Dtype dtype) {
   if (dtype == torch::Dtype::kFloat32) return cuda::take<float>(arena, count);
   return cuda::take<uint16_t>(arena, count);
@@ -119,7 +116,7 @@ void CudaDevice::preprocess(DeviceContext& c, HostSpan<const Image> images, int6
     int64_t pixels = 0, values = 0;
     for (end = first; end < images.size() && end - first < kMaxPhotos; ++end) {
       pixels += images[end].size().pixels();
-      if (end > first && pixels > kPixelsAtOnce) break;
+      if (end > first && pixels > limits_.pixels) break;
       values += patch_grid(images[end].size(), model_->shape.patch, max_side).patches() * model_->patch_values();
     }
     preprocess_at_once(c.arena, images.subspan(first, end - first), max_side, next);

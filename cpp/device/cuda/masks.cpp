@@ -4,9 +4,6 @@
 namespace clip_es::cuda {
 namespace {
 
-// Masks of several photos share launches and a copy if their results fit into this memory together.
-constexpr size_t kResultBytes = size_t{256} << 20;
-
 // The bytes of a photo's results, in the order in which they are stored. Each is 0 if it is not requested.
 struct ResultBytes {
   size_t maps, confidence, mask;
@@ -67,7 +64,7 @@ void CudaDevice::make_pseudo_mask(DeviceContext& c, HostSpan<const MaskOfPhoto> 
     size_t bytes = ResultBytes(photos[first]).total();
     for (end = first + 1; end < photos.size(); ++end) {
       bytes += ResultBytes(photos[end]).total();
-      if (bytes > kResultBytes) break;
+      if (bytes > limits_.result_bytes) break;
     }
     make_masks(c.arena, photos.subspan(first, end - first));
   }

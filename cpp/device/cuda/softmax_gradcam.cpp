@@ -10,8 +10,6 @@ namespace clip_es::cuda {
 namespace {
 
 constexpr auto kType = torch::Dtype::kFloat32;
-// Rows of texts share launches and products if their e (N, F) fit into this memory together. More rows are computed in groups.
-constexpr size_t kGradientBytes = size_t{256} << 20;
 constexpr int64_t kMostRows = 65535;  // of a part: the largest height of a grid
 
 float* take(DeviceArena& arena, int64_t rows, int64_t columns) { return cuda::take<float>(arena, rows * columns); }
@@ -31,11 +29,12 @@ struct PartSizes {
 };
 
 // Adds rows of a photo behind the other parts, as many as fit: at least one if there are no other parts. Returns their number.
-int64_t add_rows(GradCamParts& parts, const DeviceLastBlock& last, int64_t rows, int64_t hidden) {
+// most_patches: the largest sum of rows * patches of all parts.
+int64_t add_rows(GradCamParts& parts, const DeviceLastBlock& last, int64_t rows, int64_t most_patches) {
   if (parts.count == kMaxPhotos) return 0;
   const PartSizes before(parts);
-  const auto most = static_cast<int64_t>(kGradientBytes / sizeof(float)) / hidden - before.patches;
-  const int64_t fitting = std::min({rows, kMostRows, std::max<int64_t>(most / last.patches(), parts.count == 0 ? 1 : 0)});
+  const int64_t least = parts.count == 0 ? 1 : 0;
+  const int64_t fitting = std::min({rows, kMostRows, std::max((most_patches - before.patches) / last.patches(), least)});
   if (fitting == 0) return 0;
   parts.add({.y = address(last.y),
              .qkv = address(last.qkv),
@@ -198,6 +197,7 @@ void CudaDevice::normalise_cams(HostSpan<const GradCamOfPhoto> photos, const Sen
 
 void CudaDevice::softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto> photos) {
   const int64_t width = model_->image.width;
+  const auto most_patches = static_cast<int64_t>(limits_.gradient_bytes / sizeof(float)) / model_->last_hidden;
   DeviceArena::Scope scope(c.arena);
   const SentTexts texts = send_texts(c.arena, photos);
   ScoreGradientsOfRows next{take(c.arena, texts.row_count, width), take(c.arena, texts.row_count, width)};
@@ -217,7 +217,7 @@ void CudaDevice::softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto
   };
   for (const GradCamOfPhoto& photo : photos)
     for (int64_t first = 0; first < rows_of(photo);) {
-      const int64_t added = add_rows(parts, photo.last_block, rows_of(photo) - first, model_->last_hidden);
+      const int64_t added = add_rows(parts, photo.last_block, rows_of(photo) - first, most_patches);
       if (added == 0) run_parts();
       first += added;
     }

@@ -86,7 +86,7 @@ struct QkvGradientSums {
   float* sums;  // (rows, 3 * D)
 };
 
-// cams = y . channels for each row and patch: step 6 of cam/softmax_gradcam.cpp. Twin: reference::matmul.
+// cams = y . channels for each row and patch: the maps before normalisation. Twin: reference::matmul.
 struct PatchCams {
   GradCamParts parts;
   const float* channels;  // (rows, D)
