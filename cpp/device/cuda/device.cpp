@@ -22,6 +22,10 @@ void CudaDevice::load(HostContext& host, const ModelSource& source, Precision pr
   if (precision == Precision::kInt8)
     throw Error(ErrorCode::kInvalidArg, "precision 'int8' works only on the CPU; on a GPU use 'bfloat16' or 'float32'");
   model_ = source.model();
+  if (head_size() > kLargestHead)
+    throw Error(ErrorCode::kModelFormat, "the model's attention heads have " + std::to_string(head_size()) +
+                                             " channels, but a GPU computes at most " + std::to_string(kLargestHead) +
+                                             ": load the model with device 'cpu'");
   const bool bfloat16 = precision == Precision::kBFloat16;
   if (bfloat16 && head_size() != kTensorCoreHead)
     throw Error(ErrorCode::kModelFormat, "the model's attention heads have " + std::to_string(head_size()) +

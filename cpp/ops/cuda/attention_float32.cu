@@ -9,7 +9,7 @@
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kLargestHead = 2 * kTile;  // channels
+static_assert(kLargestHead == 2 * kTile);
 
 // The attention of 64 queries. Its thread owns four rows, and of each row the columns column .. column + 3 of every 64.
 template <int kGroups>

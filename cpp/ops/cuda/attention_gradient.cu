@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kTileThreads) query_weights_kernel(const __gri
 
 // The sums: one block per row of texts and head. A warp computes one token at a time; lane l has the channels l, l + 32, ….
 constexpr int kWarps = 16, kSumThreads = kWarps * kWarp;
-constexpr int kLaneChannels = 4, kLargestHead = kLaneChannels * kWarp;
+constexpr int kLaneChannels = kLargestHead / kWarp;
 
 // The channels of a vector that belong to this lane.
 struct LaneVector {

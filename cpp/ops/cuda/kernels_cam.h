@@ -77,7 +77,7 @@ struct QueryWeights {
   float* weights;  // (rows, heads, 1 + patches)
 };
 
-// The sums over patches of dq, dk and dv. Fails with cudaErrorInvalidValue if a head has more than 128 channels.
+// The sums over patches of dq, dk and dv. Fails with cudaErrorInvalidValue if a head has more than kLargestHead channels.
 struct QkvGradientSums {
   GradCamParts parts;
   const float *out_gradient, *delta, *query_weights;  // as above

@@ -105,7 +105,7 @@ struct Activate {
 };
 
 // Attention in float32: out = softmax(scale * q k^T) v for each head, and the log-sum-exp of each row of scaled scores. The scores are not
-// stored. Fails with cudaErrorInvalidValue if a head has more than 128 channels. Twin: ops::attention_with_mean.
+// stored. Fails with cudaErrorInvalidValue if a head has more than kLargestHead channels. Twin: ops::attention_with_mean.
 struct AttentionPhoto {
   const float* qkv;  // (n, 3 * width)
   int64_t n;
