@@ -152,14 +152,14 @@ void Segmenter::segment_groups(const std::atomic<bool>* cancelled) {
   for (std::span<PhotoWithWords> rest = with_words_; !rest.empty();) {
     const std::span<PhotoWithWords> all = rest.first(std::min(at_once, rest.size()));
     rest = rest.subspan(all.size());
-    const auto refused = std::ranges::remove_if(all, [&](PhotoWithWords& photo) {
+    const auto ready_end = std::remove_if(all.begin(), all.end(), [&](PhotoWithWords& photo) {
       return !try_request(*photo.request, [&] {
         host(cancelled).checkpoint();
         host(photo.cancelled).checkpoint();
         require_competition(photo.request->texts);
       });
     });
-    const std::span<PhotoWithWords> ready = all.first(all.size() - refused.size());
+    const std::span<PhotoWithWords> ready = all.first(static_cast<size_t>(ready_end - all.begin()));
     if (ready.empty()) continue;
     PhotoGroup& group = groups_.emplace_back(PhotoGroup{ready, {}});
     try {
