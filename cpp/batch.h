@@ -23,6 +23,33 @@ struct PhotoBatch {
   void lay_out(const Model&, int64_t max_side, const MemorySource&, DeviceBuffer&);
 };
 
+// A photo of a batch on its way from its encoding to its mask.
+struct PhotoWithWords {
+  Request* request;
+  const std::atomic<bool>* cancelled;  // the flag that cancels this photo, or null
+  Encoding encoding;
+  HostSpan<float> scores;  // (K): the labels' probabilities, written when the device has finished
+  DeviceMaps maps;         // (K): set by Segmenter::make_maps()
+};
+
+// Photos whose stages run at once.
+struct PhotoGroup {
+  std::span<PhotoWithWords> photos;
+  StageTimes times;
+};
+
+// Calls work(). If it throws, stores the failure in the request and returns false.
+template <class Work>
+bool try_request(Request& request, Work work) {
+  try {
+    work();
+    return true;
+  } catch (...) {
+    request.failure = std::current_exception();
+    return false;
+  }
+}
+
 // Measures stages with the device's timers. The device knows the times only when it has finished.
 class StageClock {
  public:

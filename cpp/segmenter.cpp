@@ -8,6 +8,11 @@
 #include "clip/preprocess.h"
 
 namespace clip_es {
+namespace {
+
+bool needs_pixel_scores(const SegmentSettings& settings) { return settings.crf || settings.min_score != 0; }
+
+}  // namespace
 
 // The first half: the stages that do not depend on words.
 void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, int64_t max_side, StageTimes& times) {
@@ -16,37 +21,22 @@ void Segmenter::encode_photos(DeviceContext c, const PhotoBatch& batch, int64_t 
   const auto tokens = c.arena.take<float>(batch.tokens * model().image.width);
   {
     const auto timed = clock_.section(*device_, times, &StageTimes::preprocess);
-    for (size_t i = 0, first = 0; i < batch.size(); ++i) {
-      c.checkpoint();
-      const size_t count = batch.grids[i].patches() * model().patch_values();
-      device_->preprocess(c, batch.photos[i], max_side, patches.subspan(first, count));
-      first += count;
-    }
+    device_->preprocess(c, batch.photos, max_side, patches);
   }
   const auto timed = clock_.section(*device_, times, &StageTimes::encode);
   device_->encode_images(c, batch.grids, patches, tokens, batch.mean_attention);
   device_->run_last_block(c, tokens, batch.last_blocks, batch.mean_attention);
 }
 
-// The second half: the stages that find each word. scores (K): the labels' probabilities, written when the device has finished.
-void Segmenter::segment_photo(DeviceContext c, const Encoding& photo, Request& request, HostSpan<float> scores) {
-  const SegmentSettings& settings = request.settings;
+// The second half: the stages that find each word, for several photos at once.
+void Segmenter::segment_photos(DeviceContext c, HostSpan<PhotoWithWords> photos, StageTimes& times) {
   c.checkpoint();
   DeviceArena::Scope scope(c.arena);
-  const DeviceMaps maps = gradcam_maps(c, photo, request, scores);
-  if (!settings.crf && settings.min_score == 0) {
-    const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
-    return device_->make_pseudo_mask(c, maps, request.texts.value, photo.size, settings.mask, request.outputs.image);
-  }
-  HostContext h = host(c.cancelled);
-  Arena::Scope host_scope(h.arena);
-  const PixelScores pixel_scores = take_scores(h, maps.labels, photo.size);
-  {
-    const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
-    device_->score_pixels(c, maps, photo.size, settings.mask, pixel_scores.data);
-    device_->wait();
-  }
-  make_mask(h, request, pixel_scores, scores);
+  Arena::Scope host_scope(arena_);
+  make_maps(c, photos, times);
+  make_masks(c, photos, times);
+  for (const PhotoWithWords& photo : photos)
+    if (needs_pixel_scores(photo.request->settings)) try_request(*photo.request, [&] { mask_from_scores(photo); });
 }
 
 // Maps by similarity: one pass for all words. scores (K): the largest value of each label's map.
@@ -104,32 +94,72 @@ void Segmenter::score_view(DeviceContext c, const View& view, Request& request, 
   photos_.photos = {image};
   photos_.lay_out(model(), 0, device_->memory(), memory_);
   encode_photos(c, photos_, 0, request.times);
-  const DeviceMaps maps = gradcam_maps(c, photos_.encoding(0), request, scores);
+  PhotoWithWords photo{&request, c.cancelled, photos_.encoding(0), scores, {}};
+  make_maps(c, {&photo, 1}, request.times);
   const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
-  device_->score_pixels(c, maps, pixel_scores.size, request.settings.mask, pixel_scores.data);
+  device_->score_pixels(c, photo.maps, pixel_scores.size, request.settings.mask, pixel_scores.data);
   device_->wait();
 }
 
-// The labels' maps (K), refined if the settings say so. scores: as in segment_photo(). The caller's scope keeps the maps.
-DeviceMaps Segmenter::gradcam_maps(DeviceContext c, const Encoding& photo, Request& request, HostSpan<float> scores) {
-  const LabelTexts& texts = request.texts;
-  const SegmentSettings& settings = request.settings;
-  const size_t competing = texts.labels() + texts.background.size() / model().shape.embedding;
-  const auto logits = c.arena.take<float>(competing), probabilities = c.arena.take<float>(competing);
-  const auto new_maps = [&] { return DeviceMaps{c.arena.take<float>(texts.labels() * photo.grid.patches()), texts.labels(), photo.grid}; };
-  const DeviceMaps maps = new_maps();
-  {
-    const auto timed = clock_.section(*device_, request.times, &StageTimes::gradcam);
-    device_->softmax_gradcam(c, photo.last_block, texts, logits, probabilities, maps);
+// Sets the maps of the photos, refined if the settings say so. The caller's scopes, of the device and of the host, keep the memory.
+void Segmenter::make_maps(DeviceContext c, HostSpan<PhotoWithWords> photos, StageTimes& times) {
+  const auto new_maps = [&](const PhotoWithWords& photo) {
+    const int64_t labels = photo.request->texts.labels();
+    return DeviceMaps{c.arena.take<float>(labels * photo.encoding.grid.patches()), labels, photo.encoding.grid};
+  };
+  const auto gradcams = arena_.take<GradCamOfPhoto>(photos.size());
+  for (size_t i = 0; i < photos.size(); ++i) {
+    PhotoWithWords& photo = photos[i];
+    photo.maps = new_maps(photo);
+    gradcams[i] = {photo.encoding.last_block, photo.request->texts, photo.maps, {}, photo.scores};
   }
-  device_->copy_to_host(probabilities.first(texts.labels()), scores);
-  if (!settings.refine) return maps;
-  const auto timed = clock_.section(*device_, request.times, &StageTimes::refine);
-  const auto boxes = c.arena.take<uint8_t>(maps.size());
-  const DeviceMaps refined = new_maps();
-  device_->box_mask(c, maps, settings.box, boxes);
-  device_->refine_cams(c, photo.mean_attention, maps, boxes, settings.affinity, refined);
-  return refined;
+  {
+    const auto timed = clock_.section(*device_, times, &StageTimes::gradcam);
+    device_->softmax_gradcam(c, gradcams);
+  }
+  const auto boxes = arena_.take<BoxesOfPhoto>(photos.size());
+  const auto refinements = arena_.take<RefinementOfPhoto>(photos.size());
+  size_t count = 0;  // of the photos that are refined
+  for (PhotoWithWords& photo : photos) {
+    const SegmentSettings& settings = photo.request->settings;
+    if (!settings.refine) continue;
+    boxes[count] = {photo.maps, settings.box, c.arena.take<uint8_t>(photo.maps.size())};
+    const DeviceMaps refined = new_maps(photo);
+    refinements[count] = {photo.encoding.mean_attention, photo.maps, boxes[count].boxes, settings.affinity, refined};
+    photo.maps = refined;
+    ++count;
+  }
+  if (count == 0) return;
+  const auto timed = clock_.section(*device_, times, &StageTimes::refine);
+  device_->box_mask(c, boxes.first(count));
+  device_->refine_cams(c, refinements.first(count));
+}
+
+// The masks of the photos that need no score of each pixel.
+void Segmenter::make_masks(DeviceContext c, HostSpan<const PhotoWithWords> photos, StageTimes& times) {
+  const auto masks = arena_.take<MaskOfPhoto>(photos.size());
+  size_t count = 0;
+  for (const auto& [request, cancelled, encoding, scores, maps] : photos)
+    if (!needs_pixel_scores(request->settings))
+      masks[count++] = {maps, request->texts.value, encoding.size, request->settings.mask, request->outputs.image};
+  if (count == 0) return;
+  const auto timed = clock_.section(*device_, times, &StageTimes::mask);
+  device_->make_pseudo_mask(c, masks.first(count));
+}
+
+// The mask of a photo with a CRF or a smallest score: the last steps run on the host. Waits for the device.
+void Segmenter::mask_from_scores(const PhotoWithWords& photo) {
+  Request& request = *photo.request;
+  DeviceContext c = on_device(photo.cancelled);
+  HostContext h = host(photo.cancelled);
+  Arena::Scope host_scope(h.arena);
+  const PixelScores pixel_scores = take_scores(h, photo.maps.labels, photo.encoding.size);
+  {
+    const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
+    device_->score_pixels(c, photo.maps, pixel_scores.size, request.settings.mask, pixel_scores.data);
+    device_->wait();
+  }
+  make_mask(h, request, pixel_scores, photo.scores);
 }
 
 // With refinement, the maps of the background and the labels (1 + K), else the cosines of all words, which are enlarged before the softmax.
@@ -150,7 +180,7 @@ DeviceMaps Segmenter::similarity_maps(DeviceContext c, const Image& image, int64
   const auto attention = c.arena.take<float>(settings.refine ? patches * patches : 0);
   {
     const auto timed = time(&StageTimes::preprocess);
-    device_->preprocess(c, image, max_side, patch_rows);
+    device_->preprocess(c, {&image, 1}, max_side, patch_rows);
   }
   {
     const auto timed = time(&StageTimes::encode);

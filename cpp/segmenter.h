@@ -60,7 +60,8 @@ class Segmenter {
                    const std::atomic<bool>* cancelled = nullptr);
 
   // Segments a batch. A failure is stored in its request and does not affect the other requests. *cancelled cancels all requests that are
-  // not done; if a request has its own flag, *cancelled is checked only before its photo is segmented. The photos of a batch share matrix
+  // not done; if a request has its own flag, *cancelled is checked only before its photo is segmented. Photos that the device takes at once
+  // are the exception: a request's flag is checked before their stages, and *cancelled between them. The photos of a batch share matrix
   // products, so their last digits may differ from those of single photos. A batch that does not fit into memory is computed photo by
   // photo.
   void segment(std::span<Request>, const std::atomic<bool>* cancelled = nullptr);
@@ -72,18 +73,22 @@ class Segmenter {
 
   // segmenter.cpp: the stages in order.
   void encode_photos(DeviceContext, const PhotoBatch&, int64_t max_side, StageTimes&);
-  void segment_photo(DeviceContext, const Encoding&, Request&, HostSpan<float> scores);
+  void segment_photos(DeviceContext, HostSpan<PhotoWithWords>, StageTimes&);
+  void make_maps(DeviceContext, HostSpan<PhotoWithWords>, StageTimes&);
+  void make_masks(DeviceContext, HostSpan<const PhotoWithWords>, StageTimes&);
+  void mask_from_scores(const PhotoWithWords&);
   void segment_by_similarity(DeviceContext, Request&, HostSpan<float> scores);
   void segment_views(DeviceContext, Request&, HostSpan<float> scores);
   void score_view(DeviceContext, const View&, Request&, const PixelScores&, HostSpan<float> scores);
-  DeviceMaps gradcam_maps(DeviceContext, const Encoding&, Request&, HostSpan<float> scores);
   DeviceMaps similarity_maps(DeviceContext, const Image&, int64_t max_side, Request&);
   void score_by_similarity(DeviceContext, const DeviceMaps&, Request&, const PixelScores&);
   void make_mask(HostContext&, Request&, const PixelScores&, HostSpan<float> scores);
   KeptLabels choose_labels(HostContext&, Request&, const PixelScores&, HostSpan<float> scores);
   void run_crf(HostContext&, Request&, const KeptLabels&);
 
+  // segmenter_calls.cpp
   void segment_batch(std::span<Request>, const std::atomic<bool>* cancelled);
+  void segment_groups(const std::atomic<bool>* cancelled);
 
   SegmenterSettings settings_;
   ThreadPool pool_;
@@ -92,6 +97,8 @@ class Segmenter {
   LoadResult load_;
   // Kept for the next batch, so that photos of a known size need no allocation.
   PhotoBatch photos_;
+  std::vector<PhotoWithWords> with_words_;
+  std::vector<PhotoGroup> groups_;
   DeviceBuffer memory_;
   StageClock clock_;
 };

@@ -57,6 +57,14 @@ struct TrimMemory {
 // True if the photo is encoded with those of the batch. Maps by similarity and views need their own encoding.
 bool needs_encoding(const Request& request) { return !request.encoded && !request.settings.similarity && !request.settings.is_averaged(); }
 
+// Adds an equal part of the times of the stages that find words.
+void add_share(const StageTimes& times, size_t photos, StageTimes& to) {
+  const auto divisor = static_cast<double>(photos);
+  to.gradcam += times.gradcam / divisor;
+  to.refine += times.refine / divisor;
+  to.mask += times.mask / divisor;
+}
+
 bool is_out_of_memory(const std::exception_ptr& failure) {
   try {
     if (failure) std::rethrow_exception(failure);
@@ -164,6 +172,32 @@ void Segmenter::segment(std::span<Request> requests, const std::atomic<bool>* ca
   }
 }
 
+// Segments the photos that have an encoding, as many at once as the device takes. If a stage fails for several photos, it fails for each.
+void Segmenter::segment_groups(const std::atomic<bool>* cancelled) {
+  const size_t at_once = device_->photos_at_once();
+  groups_.clear();
+  groups_.reserve(with_words_.size());  // the clock has addresses of the groups' times
+  for (std::span<PhotoWithWords> rest = with_words_; !rest.empty();) {
+    const std::span<PhotoWithWords> all = rest.first(std::min(at_once, rest.size()));
+    rest = rest.subspan(all.size());
+    const auto ready_end = std::remove_if(all.begin(), all.end(), [&](PhotoWithWords& photo) {
+      return !try_request(*photo.request, [&] {
+        host(cancelled).checkpoint();
+        host(photo.cancelled).checkpoint();
+        require_competition(photo.request->texts);
+      });
+    });
+    const std::span<PhotoWithWords> ready = all.first(static_cast<size_t>(ready_end - all.begin()));
+    if (ready.empty()) continue;
+    PhotoGroup& group = groups_.emplace_back(PhotoGroup{ready, {}});
+    try {
+      segment_photos(on_device(ready.size() == 1 ? ready[0].cancelled : cancelled), ready, group.times);
+    } catch (...) {
+      for (const PhotoWithWords& photo : ready) photo.request->failure = std::current_exception();
+    }
+  }
+}
+
 void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<bool>* cancelled) {
   size_t labels = 0;
   photos_.photos.clear();
@@ -181,12 +215,7 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
     for (Request& request : requests) {
       const auto scores = all_scores.subspan(first, request.texts.labels());
       first += scores.size();
-      if (request.failure) continue;
-      try {
-        work(request, scores);
-      } catch (...) {
-        request.failure = std::current_exception();
-      }
+      if (!request.failure) try_request(request, [&] { work(request, scores); });
     }
   };
 
@@ -199,18 +228,19 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
         photos_.lay_out(model(), settings_.max_side, device_->memory(), memory_);
         encode_photos(on_device(cancelled), photos_, settings_.max_side, shared);
       }
-      const auto context_of = [&](const Request& request) { return on_device(request.cancelled ? request.cancelled : cancelled); };
+      const auto flag_of = [&](const Request& request) { return request.cancelled ? request.cancelled : cancelled; };
       size_t next = 0;  // photo of the batch
+      with_words_.clear();
       for_each([&](Request& request, std::span<float> scores) {
         if (request.settings.is_averaged()) return;
-        if (request.settings.similarity) return segment_by_similarity(context_of(request), request, scores);
+        if (request.settings.similarity) return segment_by_similarity(on_device(flag_of(request)), request, scores);
         const Encoding encoding = request.encoded ? request.encoded->encoding : photos_.encoding(next++);
-        host(cancelled).checkpoint();
-        segment_photo(context_of(request), encoding, request, scores);
+        with_words_.push_back({&request, flag_of(request), encoding, scores, {}});
       });
+      segment_groups(cancelled);
       // These come last, because segment_views() encodes into the memory of the batch.
       for_each([&](Request& request, std::span<float> scores) {
-        if (request.settings.is_averaged()) segment_views(context_of(request), request, scores);
+        if (request.settings.is_averaged()) segment_views(on_device(flag_of(request)), request, scores);
       });
     });
   } catch (...) {
@@ -220,6 +250,8 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
   }
 
   clock_.collect(*device_);
+  for (const PhotoGroup& group : groups_)
+    for (const PhotoWithWords& photo : group.photos) add_share(group.times, group.photos.size(), photo.request->times);
   for_each([&](Request& request, std::span<float> scores) {
     if (needs_encoding(request)) {
       request.times.preprocess = shared.preprocess / photos;

@@ -24,7 +24,7 @@ Work block_work(double n, double width, double size, double batch) {
 
 StageWork count_work(const Model& model, Precision precision, const Grid& grid, int64_t labels, int64_t row_count, int64_t batch_size) {
   const auto n = static_cast<double>(grid.patches() + 1), N = n - 1, D = static_cast<double>(model.shape.width);
-  const auto heads = static_cast<double>(model.image.heads), layers = static_cast<double>(model.shape.layers);
+  const auto layers = static_cast<double>(model.shape.layers);
   const auto batch = static_cast<double>(batch_size), rows = static_cast<double>(row_count);
   const double size = precision == Precision::kFloat32 ? kFloat : kFloat / 2;
   const double values = static_cast<double>(3 * model.shape.patch * model.shape.patch);  // of one patch
@@ -38,10 +38,12 @@ StageWork count_work(const Model& model, Precision precision, const Grid& grid, 
   work.encode.flops += 8 * N * D * D + 4 * N * D * D;
   work.encode.bytes += kFloat * N * D * ((1 + 4) + 2 * (1 + 1));
 
-  // The attention scores are computed again. Each row needs the composite matrix and P^T dO.
-  const double scores = kFloat * heads * n * n;
+  // The attention scores are computed again, and stored nowhere. Each row needs the composite matrix and dO v^T.
   work.gradcam.flops = 2 * n * n * D + rows * (8 * N * D * D + 2 * n * n * D);
-  work.gradcam.bytes = 2 * scores + rows * (kFloat * N * D * (3 * 4 + 4 + 1 + 5 + 3) + scores) + kFloat * 4 * D * D;
+  // Of each row: e from z_hat, u and omega; the product with the composite matrix; dO from it, two products and the attention; its sums
+  // with q, k and v; and the map from y.
+  const double e = 1 + 4 + 4 + 4, composite = 4 + 1, gradient = 4 + 1, sums = 4 + 3, map = 1;
+  work.gradcam.bytes = rows * kFloat * N * D * (e + composite + gradient + sums + map) + kFloat * (4 + 4 + 1 + 3) * D * D / batch;
 
   const double rounds = AffinitySettings{}.sinkhorn_rounds;
   work.caa.flops = 4 * N * N * rounds + static_cast<double>(labels) * 8 * N * N;

@@ -16,6 +16,9 @@ struct LabelTexts {
   int64_t labels() const { return std::ssize(first_row) - 1; }
 };
 
+// The number of texts in the softmax: the labels, then the background words.
+inline int64_t count_texts(const LabelTexts& texts, int64_t embedding) { return texts.labels() + std::ssize(texts.background) / embedding; }
+
 // Throws Error kInvalidArg if there is only one text, because a softmax over one text is always 1.
 void require_competition(const LabelTexts&);
 

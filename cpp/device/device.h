@@ -5,18 +5,12 @@
 #include <memory>
 #include <string>
 
-#include "cam/attention_affinity.h"
-#include "cam/box_mask.h"
-#include "cam/label_texts.h"
-#include "cam/last_block.h"
 #include "cam/similarity_settings.h"
 #include "cam/windows.h"
 #include "clip/model_source.h"
 #include "core/context.h"
-#include "core/image.h"
-#include "core/maps.h"
 #include "core/precision.h"
-#include "mask/pseudo_mask.h"
+#include "device/photos.h"
 
 namespace clip_es {
 
@@ -53,6 +47,9 @@ class Device {
   // Returns a queue of work on the same device for another thread. It shares the weights and has its own workspace. host: as in
   // open_device().
   virtual std::unique_ptr<Device> clone(Arena& host) const = 0;
+
+  // How many photos the stages that find words take at once. If one photo of a stage fails, the stage fails for all of them.
+  virtual size_t photos_at_once() const = 0;
 
   virtual DeviceArena& arena() = 0;
   virtual MemorySource memory() const = 0;  // for memory that outlives a call

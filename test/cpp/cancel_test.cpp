@@ -73,21 +73,20 @@ TEST("each stage stops when its job is cancelled, and leaves its results untouch
   const std::vector<uint8_t> value{1, 2};
   std::vector<float> logits(2), probabilities(2), cams(2 * patches, kUntouched), refined(2 * patches, kUntouched);
   const DeviceMaps maps{span_of(cams), 2, grid}, to{span_of(refined), 2, grid};
-  CHECK(is_cancelled([&] {
-    device.softmax_gradcam(cancelled, last, {rows, first_row, {}, value}, span_of(logits), span_of(probabilities), maps);
-  }));
+  const GradCamOfPhoto gradcam{last, {rows, first_row, {}, value}, maps, logits, probabilities};
+  CHECK(is_cancelled([&] { device.softmax_gradcam(cancelled, {&gradcam, 1}); }));
   CHECK(is_untouched(cams));
 
   std::vector<uint8_t> boxes(2 * patches, 1);
-  CHECK(is_cancelled([&] { device.refine_cams(cancelled, span_of(means), maps, span_of(boxes), {}, to); }));
+  const RefinementOfPhoto refinement{span_of(means), maps, span_of(boxes), {}, to};
+  CHECK(is_cancelled([&] { device.refine_cams(cancelled, {&refinement, 1}); }));
   CHECK(is_untouched(refined));
 
   const int64_t width = 20, height = 10;
   std::vector<float> confidence(width * height, kUntouched), scores(3 * width * height, kUntouched);
   std::vector<uint8_t> mask(width * height, 77);
-  CHECK(is_cancelled([&] {
-    device.make_pseudo_mask(cancelled, maps, value, {width, height}, {}, {.mask = mask.data(), .confidence = confidence.data()});
-  }));
+  const MaskOfPhoto pseudo_mask{maps, value, {width, height}, {}, {.mask = mask.data(), .confidence = confidence.data()}};
+  CHECK(is_cancelled([&] { device.make_pseudo_mask(cancelled, {&pseudo_mask, 1}); }));
   CHECK(is_untouched(confidence) && std::ranges::count(mask, 77) == width * height);
   CHECK(is_cancelled([&] { device.score_pixels(cancelled, maps, {width, height}, {}, scores); }));
   CHECK(is_untouched(scores));
@@ -104,6 +103,21 @@ TEST("each stage stops when its job is cancelled, and leaves its results untouch
     dense_crf(host, {rgb.data(), width, height, even.data(), 2}, {}, {.mask = mask.data(), .confidence = confidence.data()});
   }));
   CHECK(is_untouched(confidence) && std::ranges::count(mask, 77) == width * height);
+}
+
+TEST("preprocessing that is cancelled during its first photo leaves the next one untouched") {
+  const ModelFile& file = model_at(options().golden + kSmallModel);
+  CancelledWhileRunning job;
+  cpu::CpuDevice device(job.arena);
+  device.share(file.model(), nullptr);
+  DeviceContext c{test_context().pool, device.arena(), &job.cancelled};
+  const std::vector<uint8_t> rgb(3 * 20 * 10, 100);
+  const Image images[] = {{rgb.data(), 20, 10, 3}, {rgb.data(), 20, 10, 3}};
+  const int64_t values = patch_grid({20, 10}, file.model()->shape.patch, 0).patches() * file.model()->patch_values();
+  std::vector<float> patches(2 * values, kUntouched);
+  CHECK(is_cancelled([&] { device.preprocess(c, images, 0, span_of(patches)); }));
+  CHECK(std::ranges::count(std::span(patches).first(values), kUntouched) == 0);
+  CHECK(is_untouched(std::span<const float>(patches).subspan(values)));
 }
 
 TEST("a last block that is cancelled while it runs stops before it computes what only the gradients need") {

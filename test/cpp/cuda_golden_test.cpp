@@ -39,25 +39,29 @@ void run_words(cuda::CudaDevice& device, DeviceContext& c, const Case& photo_cas
   const Words words(photo_case);
   const int64_t labels = words.labels(), texts = words.texts.shape[0], map_size = labels * r.grid.patches();
   const auto maps = [&](const GpuArray<float>& values) { return DeviceMaps{values.span(), labels, r.grid}; };
-  const GpuArray<float> logits(texts), probabilities(texts), cams(map_size), refined(map_size);
-  device.softmax_gradcam(c, last, words.label_texts(), logits.span(), probabilities.span(), maps(cams));
-  r.logits = logits.host();
-  r.probabilities = probabilities.host();
+  const GpuArray<float> cams(map_size), refined(map_size);
+  r.logits.resize(texts);
+  r.probabilities.resize(texts);
+  const GradCamOfPhoto gradcam{last, words.label_texts(), maps(cams), r.logits, r.probabilities};
+  device.softmax_gradcam(c, {&gradcam, 1});
   r.cams = cams.host();
   const std::vector<float> golden_boxes = photo_case.golden("box_masks");
   r.golden_boxes.assign(golden_boxes.begin(), golden_boxes.end());
   const GpuArray<float> golden_cams(photo_case.golden("cams"));
   const GpuArray<uint8_t> boxes(map_size), golden_box_masks(r.golden_boxes);
-  device.box_mask(c, maps(golden_cams), {}, boxes.span());
+  const BoxesOfPhoto own_boxes{maps(golden_cams), {}, boxes.span()};
+  device.box_mask(c, {&own_boxes, 1});
   r.boxes = boxes.host();
-  device.refine_cams(c, mean_attention, maps(cams), golden_box_masks.span(), {}, maps(refined));
+  const RefinementOfPhoto refinement{mean_attention, maps(cams), golden_box_masks.span(), {}, maps(refined)};
+  device.refine_cams(c, {&refinement, 1});
   r.refined = refined.host();
   const int64_t pixels = photo.width * photo.height;
   r.refined_full.resize(labels * pixels);
   r.confidence.resize(pixels);
   r.mask.resize(pixels);
-  device.make_pseudo_mask(c, maps(refined), words.value, {photo.width, photo.height}, {},
-                          {r.mask.data(), r.confidence.data(), r.refined_full.data()});
+  const MaskOfPhoto mask{
+      maps(refined), words.value, {photo.width, photo.height}, {}, {r.mask.data(), r.confidence.data(), r.refined_full.data()}};
+  device.make_pseudo_mask(c, {&mask, 1});
 }
 
 Results run_stages(const Case& photo_case, Precision precision) {
@@ -73,7 +77,8 @@ Results run_stages(const Case& photo_case, Precision precision) {
   const GpuArray<float> patch_rows(patches * model.patch_values()), tokens(n * model.shape.width), mean_attention(patches * patches),
       memory(static_cast<int64_t>(last_block_floats(shape, n)));
   device.begin();
-  device.preprocess(c, {photo.rgb.data(), photo.width, photo.height, 3}, 0, patch_rows.span());
+  const Image image{photo.rgb.data(), photo.width, photo.height, 3};
+  device.preprocess(c, {&image, 1}, 0, patch_rows.span());
   r.pixels = to_pixels(patch_rows.host(), r.grid, model.shape.patch);
   const DeviceSpan<float> means[] = {mean_attention.span()};
   device.encode_images(c, {&r.grid, 1}, patch_rows.span(), tokens.span(), means);

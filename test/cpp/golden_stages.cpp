@@ -45,20 +45,24 @@ void run_words(cpu::CpuDevice& device, DeviceContext& context, const Case& c, co
   r.logits.resize(words.texts.shape[0]);
   r.probabilities.resize(r.logits.size());
   r.cams.resize(map_size);
-  device.softmax_gradcam(context, last, words.label_texts(), span_of(r.logits), span_of(r.probabilities), maps(r.cams));
+  const GradCamOfPhoto gradcam{last, words.label_texts(), maps(r.cams), r.logits, r.probabilities};
+  device.softmax_gradcam(context, {&gradcam, 1});
   std::vector<float> golden_cams = c.golden("cams");
   const std::vector<float> golden_boxes = c.golden("box_masks");
   r.golden_boxes.assign(golden_boxes.begin(), golden_boxes.end());
   r.boxes.resize(map_size);
-  device.box_mask(context, maps(golden_cams), {}, span_of(r.boxes));
+  const BoxesOfPhoto own_boxes{maps(golden_cams), {}, span_of(r.boxes)};
+  device.box_mask(context, {&own_boxes, 1});
   r.refined.resize(map_size);
-  device.refine_cams(context, span_of(r.mean_attention), maps(r.cams), span_of(r.golden_boxes), {}, maps(r.refined));
+  const RefinementOfPhoto refinement{span_of(r.mean_attention), maps(r.cams), span_of(r.golden_boxes), {}, maps(r.refined)};
+  device.refine_cams(context, {&refinement, 1});
   std::vector<float> enlarged = r.refined;
   r.refined_full.resize(labels * pixels);
   r.confidence.resize(pixels);
   r.mask.resize(pixels);
-  device.make_pseudo_mask(context, maps(enlarged), words.value, {photo.width, photo.height}, {},
-                          {r.mask.data(), r.confidence.data(), r.refined_full.data()});
+  const MaskOfPhoto mask{
+      maps(enlarged), words.value, {photo.width, photo.height}, {}, {r.mask.data(), r.confidence.data(), r.refined_full.data()}};
+  device.make_pseudo_mask(context, {&mask, 1});
 }
 
 Results run_stages(HostContext& host, const Case& c, Precision precision) {
@@ -69,7 +73,8 @@ Results run_stages(HostContext& host, const Case& c, Precision precision) {
   r.grid = patch_grid({photo.width, photo.height}, model.shape.patch, 0);
   const int64_t patches = r.grid.patches(), n = r.grid.tokens();
   std::vector<float> patch_rows(patches * model.patch_values());
-  device.preprocess(context, {photo.rgb.data(), photo.width, photo.height, 3}, 0, span_of(patch_rows));
+  const Image image{photo.rgb.data(), photo.width, photo.height, 3};
+  device.preprocess(context, {&image, 1}, 0, span_of(patch_rows));
   r.pixels = to_pixels(patch_rows, r.grid, model.shape.patch);
   r.features.resize(n * model.shape.width);
   r.mean_attention.resize(patches * patches);

@@ -22,9 +22,8 @@ namespace {
 class CancellingDevice : public cpu::CpuDevice {
  public:
   CancellingDevice(Arena& arena, std::atomic<bool>& flag) : CpuDevice(arena), flag_(flag) {}
-  void softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
-                       DeviceSpan<float> probabilities, const DeviceMaps& cams) override {
-    CpuDevice::softmax_gradcam(c, last, texts, logits, probabilities, cams);
+  void softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto> photos) override {
+    CpuDevice::softmax_gradcam(c, photos);
     flag_ = true;
   }
 

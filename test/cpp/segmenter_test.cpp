@@ -15,6 +15,7 @@
 #include "segment_job.h"
 
 using namespace clip_es;
+using check::largest_difference;
 
 namespace {
 
@@ -23,10 +24,11 @@ constexpr double kSeconds = 12;  // the time that every timer shows
 // What the device should do, and what it has done.
 struct Script {
   std::optional<Error> encode_failure, finish_failure;
-  size_t most_photos = 100;  // more photos in one call do not fit
+  size_t most_photos = 100, most_gradcams = 100;  // more photos in one call do not fit
+  size_t photos_at_once = 1;
   bool nan_probabilities = false;
   std::atomic<bool>* cancel_in_preprocess = nullptr;  // set by preprocess()
-  int preprocessed = 0, begins = 0, encoded = 0, refinements = 0;
+  int begins = 0, encoded = 0, refinements = 0;       // refinements: calls
 };
 
 class ScriptedDevice : public cpu::CpuDevice {
@@ -42,27 +44,26 @@ class ScriptedDevice : public cpu::CpuDevice {
   }
   double elapsed(size_t) const override { return kSeconds; }
 
-  void preprocess(DeviceContext& c, const Image& image, int64_t max_side, DeviceSpan<float> patches) override {
-    ++script_.preprocessed;
-    CpuDevice::preprocess(c, image, max_side, patches);
+  size_t photos_at_once() const override { return script_.photos_at_once; }
+  void preprocess(DeviceContext& c, HostSpan<const Image> images, int64_t max_side, DeviceSpan<float> patches) override {
+    CpuDevice::preprocess(c, images, max_side, patches);
     if (script_.cancel_in_preprocess) *script_.cancel_in_preprocess = true;
   }
   void encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
                      HostSpan<const DeviceSpan<float>> mean_attention) override {
     if (script_.encode_failure) throw Error(*script_.encode_failure);
     if (grids.size() > script_.most_photos) throw Error(ErrorCode::kOutOfMemory, "too many photos");
-    script_.encoded += static_cast<int>(grids.size());
     CpuDevice::encode_images(c, grids, patches, tokens, mean_attention);
+    script_.encoded += static_cast<int>(grids.size());
   }
-  void softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
-                       DeviceSpan<float> probabilities, const DeviceMaps& cams) override {
-    CpuDevice::softmax_gradcam(c, last, texts, logits, probabilities, cams);
-    if (script_.nan_probabilities) cpu::on_host(probabilities)[0] = NAN;
+  void softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto> photos) override {
+    if (photos.size() > script_.most_gradcams) throw Error(ErrorCode::kOutOfMemory, "too many photos");
+    CpuDevice::softmax_gradcam(c, photos);
+    if (script_.nan_probabilities) photos[0].probabilities[0] = NAN;
   }
-  void refine_cams(DeviceContext& c, DeviceSpan<const float> attention, const DeviceMaps& cams, DeviceSpan<const uint8_t> boxes,
-                   const AffinitySettings& settings, const DeviceMaps& refined) override {
+  void refine_cams(DeviceContext& c, HostSpan<const RefinementOfPhoto> photos) override {
     ++script_.refinements;
-    CpuDevice::refine_cams(c, attention, cams, boxes, settings, refined);
+    CpuDevice::refine_cams(c, photos);
   }
 
  private:
@@ -152,13 +153,48 @@ TEST("failures other than a lack of memory, and a single photo that does not fit
   CHECK(cancelled.script.begins == 1 && cancelled.script.encoded == 0 && cancelled.jobs[0].has_no_mask());
 }
 
-TEST("a batch that is cancelled while its first photo is preprocessed does not preprocess the next one") {
+TEST("a batch that is cancelled while it is preprocessed is not encoded") {
   Scripted s(3);
   std::atomic<bool> cancelled{false};
   s.script.cancel_in_preprocess = &cancelled;
   s.segmenter.segment(s.requests, &cancelled);
-  CHECK(s.script.preprocessed == 1 && s.script.encoded == 0);
+  CHECK(s.script.encoded == 0);
   for (size_t i = 0; i < 3; ++i) CHECK(s.requests[i].failure && s.jobs[i].is_untouched());
+}
+
+TEST("a device that takes three photos at once gives them the results of single photos, and each an equal share of the time") {
+  Scripted s(5, {}), single(1);
+  SegmentSettings plain;
+  plain.refine = false;
+  s.requests[1] = s.jobs[1].request(with_crf());
+  s.requests[2] = s.jobs[2].request(plain);
+  s.script.photos_at_once = 3;
+  s.segmenter.segment(s.requests);
+  run(single.segmenter, single.requests[0]);
+  CHECK(s.script.refinements == 2);
+  for (size_t i = 0; i < 5; ++i) {
+    const auto& [job, request] = std::pair<const SegmentJob&, const Request&>(s.jobs[i], s.requests[i]);
+    const double share = kSeconds / (i < 3 ? 3 : 2);
+    CHECK(!request.failure && request.times.gradcam == share && request.times.refine == share);
+    CHECK(request.times.mask == (i == 1 ? share + 2 * kSeconds : share));
+    CHECK(largest_difference(job.scores, single.jobs[0].scores) < 1e-6);
+    if (i != 2) CHECK(largest_difference(job.maps, single.jobs[0].maps) < 1e-5);
+  }
+}
+
+TEST("a photo that is refused or cancelled is left out of a group, and a group that does not fit in memory runs photo by photo") {
+  Scripted s(4);
+  s.script.photos_at_once = 4;
+  s.script.most_gradcams = 1;
+  const std::atomic<bool> yes{true};
+  s.requests[0].cancelled = &yes;
+  const std::vector<int64_t> one_row{0, 1};
+  s.requests[2].texts = {
+      std::span(s.jobs[2].words.rows).first(s.jobs[2].words.texts.shape[1]), one_row, {}, s.requests[2].texts.value.first(1)};
+  s.segmenter.segment(s.requests);
+  CHECK(s.script.begins == 3);  // the batch, then two photos
+  for (const size_t i : {0, 2}) CHECK(s.requests[i].failure && s.jobs[i].is_untouched());
+  for (const size_t i : {1, 3}) CHECK(!s.requests[i].failure && !s.jobs[i].has_no_scores() && !s.jobs[i].has_no_mask());
 }
 
 TEST("a device that fails at the end fails every request, but an error of a stage is reported first") {

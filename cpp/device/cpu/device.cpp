@@ -37,9 +37,14 @@ double CpuDevice::elapsed(size_t timer) const {
   return std::chrono::duration<double>(timers_[timer].second - timers_[timer].first).count();
 }
 
-void CpuDevice::preprocess(DeviceContext& c, const Image& image, int64_t max_side, DeviceSpan<float> patches) {
+void CpuDevice::preprocess(DeviceContext& c, HostSpan<const Image> images, int64_t max_side, DeviceSpan<float> patches) {
   HostContext host = on_host(c);
-  clip_es::preprocess(host, *model_, image, max_side, cpu::on_host(patches));
+  for (const Image& image : images) {
+    host.checkpoint();
+    const size_t count = patch_grid(image.size(), model_->shape.patch, max_side).patches() * model_->patch_values();
+    clip_es::preprocess(host, *model_, image, max_side, cpu::on_host(patches.first(count)));
+    patches = patches.subspan(count);
+  }
 }
 
 void CpuDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
@@ -62,28 +67,35 @@ void CpuDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens,
   clip_es::run_last_block(host, *model_, weights_->last_block, cpu::on_host(tokens), blocks, means);
 }
 
-void CpuDevice::softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
-                                DeviceSpan<float> probabilities, const DeviceMaps& cams) {
+void CpuDevice::softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto> photos) {
   HostContext host = on_host(c);
-  clip_es::softmax_gradcam(host, *model_, weights_->last_block, cpu::on_host(last), texts, cpu::on_host(logits),
-                           cpu::on_host(probabilities), cpu::on_host(cams));
+  for (const GradCamOfPhoto& photo : photos) {
+    Arena::Scope scope(host_);
+    const int64_t texts = count_texts(photo.texts, model_->shape.embedding);
+    const auto logits = host_.take<float>(texts), probabilities = host_.take<float>(texts);
+    clip_es::softmax_gradcam(host, *model_, weights_->last_block, cpu::on_host(photo.last_block), photo.texts, logits, probabilities,
+                             cpu::on_host(photo.cams));
+    std::ranges::copy(logits.first(photo.logits.size()), photo.logits.begin());
+    std::ranges::copy(probabilities.first(photo.probabilities.size()), photo.probabilities.begin());
+  }
 }
 
-void CpuDevice::box_mask(DeviceContext& c, const DeviceMaps& cams, const BoxSettings& settings, DeviceSpan<uint8_t> boxes) {
+void CpuDevice::box_mask(DeviceContext& c, HostSpan<const BoxesOfPhoto> photos) {
   HostContext host = on_host(c);
-  clip_es::box_mask(host, cpu::on_host(cams), settings, cpu::on_host(boxes));
+  for (const BoxesOfPhoto& photo : photos) clip_es::box_mask(host, cpu::on_host(photo.cams), photo.settings, cpu::on_host(photo.boxes));
 }
 
-void CpuDevice::refine_cams(DeviceContext& c, DeviceSpan<const float> attention, const DeviceMaps& cams, DeviceSpan<const uint8_t> boxes,
-                            const AffinitySettings& settings, const DeviceMaps& refined) {
+void CpuDevice::refine_cams(DeviceContext& c, HostSpan<const RefinementOfPhoto> photos) {
   HostContext host = on_host(c);
-  clip_es::refine_cams(host, cpu::on_host(attention), cpu::on_host(cams), cpu::on_host(boxes), settings, cpu::on_host(refined));
+  for (const RefinementOfPhoto& photo : photos)
+    clip_es::refine_cams(host, cpu::on_host(photo.attention), cpu::on_host(photo.cams), cpu::on_host(photo.boxes), photo.settings,
+                         cpu::on_host(photo.refined));
 }
 
-void CpuDevice::make_pseudo_mask(DeviceContext& c, const DeviceMaps& maps, HostSpan<const uint8_t> value, const PhotoSize& size,
-                                 const MaskSettings& settings, const MaskOutputs& outputs) {
+void CpuDevice::make_pseudo_mask(DeviceContext& c, HostSpan<const MaskOfPhoto> photos) {
   HostContext host = on_host(c);
-  clip_es::make_pseudo_mask(host, cpu::on_host(maps), value, size, settings, outputs);
+  for (const MaskOfPhoto& photo : photos)
+    clip_es::make_pseudo_mask(host, cpu::on_host(photo.maps), photo.value, photo.size, photo.settings, photo.outputs);
 }
 
 void CpuDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, const MaskSettings& settings,

@@ -18,6 +18,7 @@ class CpuDevice : public Device {
   void share(std::shared_ptr<const Model>, std::shared_ptr<const DeviceWeights>) override;
   std::shared_ptr<const DeviceWeights> weights() const override { return weights_; }
   std::unique_ptr<Device> clone(Arena& host) const override;
+  size_t photos_at_once() const override { return 1; }  // several photos would not be faster
   DeviceArena& arena() override { return arena_; }
   MemorySource memory() const override { return host_memory(); }
   size_t workspace_bytes() const override { return 0; }

@@ -5,10 +5,12 @@
 #include <cstring>
 
 #include "cam/embeddings.h"
+#include "clip/image_tower.h"
 
 namespace clip_es::cuda {
 
-CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu) : gpu_(std::move(gpu)), memory_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {}
+CudaDevice::CudaDevice(std::shared_ptr<Gpu> gpu, const BatchLimits& limits)
+    : gpu_(std::move(gpu)), limits_(limits), memory_(Gpu::memory(gpu_)), staging_(Gpu::pinned_memory(gpu_)) {}
 
 CudaDevice::~CudaDevice() {
   reuse_events();
@@ -20,6 +22,10 @@ void CudaDevice::load(HostContext& host, const ModelSource& source, Precision pr
   if (precision == Precision::kInt8)
     throw Error(ErrorCode::kInvalidArg, "precision 'int8' works only on the CPU; on a GPU use 'bfloat16' or 'float32'");
   model_ = source.model();
+  if (head_size() > kLargestHead)
+    throw Error(ErrorCode::kModelFormat, "the model's attention heads have " + std::to_string(head_size()) +
+                                             " channels, but a GPU computes at most " + std::to_string(kLargestHead) +
+                                             ": load the model with device 'cpu'");
   const bool bfloat16 = precision == Precision::kBFloat16;
   if (bfloat16 && head_size() != kTensorCoreHead)
     throw Error(ErrorCode::kModelFormat, "the model's attention heads have " + std::to_string(head_size()) +
@@ -36,7 +42,7 @@ void CudaDevice::share(std::shared_ptr<const Model> model, std::shared_ptr<const
 }
 
 std::unique_ptr<Device> CudaDevice::clone(Arena&) const {
-  auto other = std::make_unique<CudaDevice>(gpu_->clone());
+  auto other = std::make_unique<CudaDevice>(gpu_->clone(), limits_);
   other->share(model_, weights_);
   return other;
 }
@@ -91,14 +97,14 @@ void CudaDevice::wait() {
   downloads_.clear();
 }
 
-void CudaDevice::fetch_all(const void* from, std::initializer_list<HostArray> arrays) {
+void CudaDevice::fetch_all(const void* from, HostSpan<const HostArray> arrays) {
   size_t bytes = 0;
   for (const HostArray& array : arrays) bytes += array.bytes;
   const std::span<std::byte> pinned = staging_.take<std::byte>(bytes);
   gpu_->queue_copy_out(from, bytes, pinned.data());
   const std::byte* next = pinned.data();
   for (const HostArray& array : arrays) {
-    if (array.bytes > 0) downloads_.push_back({next, array.bytes, array.host});
+    if (array.bytes > 0 && array.host) downloads_.push_back({next, array.bytes, array.host});
     next += array.bytes;
   }
 }
@@ -125,16 +131,9 @@ void CudaDevice::reuse_events() {
   timers_.clear();
 }
 
-void CudaDevice::clear(HostSpan<const DeviceSpan<float>> arrays) const {
-  for (size_t i = 0; i < arrays.size();) {
-    float* const first = address(arrays[i]);
-    int64_t count = 0;
-    for (; i < arrays.size() && address(arrays[i]) == first + count; ++i) count += static_cast<int64_t>(arrays[i].size());
-    gpu_->clear(first, count);
-  }
-}
-
 float CudaDevice::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size())); }
+
+float CudaDevice::mean_factor() const { return affinity_weight(*model_) / static_cast<float>(model_->image.heads); }
 
 void CudaDevice::linear(const Linear& layer, const void* x, int64_t rows, void* y) const {
   gpu_->torch().mm(torch::dense(x, layer.dtype, rows, layer.inputs),

@@ -2,7 +2,6 @@
 // ops/cuda and products of LibTorch on one stream. The host does not wait between begin() and wait(), because all copies use pinned memory.
 #pragma once
 #include <algorithm>
-#include <initializer_list>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -11,12 +10,31 @@
 #include "device/cuda/memory.h"
 #include "device/cuda/weights.h"
 #include "device/device.h"
+#include "ops/resize_weights.h"
 
 namespace clip_es::cuda {
 
+// Calls launch(Photos<Photo>) for every kMaxPhotos of `count` photos, whose arguments are photo(0), photo(1), …
+template <class Photo, class PhotoAt, class Launch>
+void for_photos(size_t count, PhotoAt photo, Launch launch) {
+  for (size_t first = 0; first < count; first += kMaxPhotos) {
+    Photos<Photo> photos;
+    for (size_t i = first; i < std::min(count, first + kMaxPhotos); ++i) photos.add(photo(i));
+    launch(photos);
+  }
+}
+
+// How much of several photos is computed at once, so that the memory for intermediate results stays bounded. A single photo, and in GradCAM
+// a single row of texts, may need more. Tests pass small limits.
+struct BatchLimits {
+  int64_t pixels = int64_t{64} << 20;         // of the photos that are preprocessed
+  size_t gradient_bytes = size_t{256} << 20;  // GradCAM: of e (rows of texts, N, F)
+  size_t result_bytes = size_t{256} << 20;    // of masks, confidence and maps
+};
+
 class CudaDevice : public Device {
  public:
-  explicit CudaDevice(std::shared_ptr<Gpu>);
+  explicit CudaDevice(std::shared_ptr<Gpu>, const BatchLimits& = {});
   ~CudaDevice() override;
 
   std::string name() const override { return "cuda:" + std::to_string(gpu_->index()); }
@@ -24,6 +42,7 @@ class CudaDevice : public Device {
   void share(std::shared_ptr<const Model>, std::shared_ptr<const DeviceWeights>) override;
   std::shared_ptr<const DeviceWeights> weights() const override { return weights_; }
   std::unique_ptr<Device> clone(Arena&) const override;
+  size_t photos_at_once() const override { return kMaxPhotos; }
   DeviceArena& arena() override { return arena_; }
   MemorySource memory() const override { return Gpu::memory(gpu_); }
   size_t workspace_bytes() const override { return memory_.capacity() + scratch_.capacity() + staging_.capacity(); }
@@ -50,6 +69,8 @@ class CudaDevice : public Device {
     size_t bytes;
     void* host;
   };
+  // What a block does with the mean attention. The first block that has a part in it sets it, and the others add to it.
+  enum class Mean { kNone, kSet, kAdd };
   // Consecutive images of a batch that have n tokens each.
   struct EqualImages {
     int64_t first_token, n, images;
@@ -57,7 +78,8 @@ class CudaDevice : public Device {
   };
 
   int64_t head_size() const { return model_->image.width / model_->image.heads; }
-  float scale() const;  // the factor of attention's scores
+  float scale() const;        // the factor of attention's scores
+  float mean_factor() const;  // of each head's probabilities in the mean attention
   bool exact_gelu() const { return model_->image.activation == Activation::kGelu; }
   void check_float32_products();
   void reuse_events();
@@ -85,16 +107,17 @@ class CudaDevice : public Device {
     return std::get<0>(send_all(arena, values));
   }
 
-  // Copies consecutive arrays to the host by one copy. Each `host` holds its bytes after wait().
+  // Copies consecutive arrays to the host by one copy. Each `host` holds its bytes after wait(). If it is null, the bytes are skipped.
   struct HostArray {
     void* host;
     size_t bytes;
   };
-  void fetch_all(const void* from, std::initializer_list<HostArray> arrays);
-  void fetch(const float* from, int64_t count, float* host) { fetch_all(from, {{host, count * sizeof(float)}}); }
+  void fetch_all(const void* from, HostSpan<const HostArray> arrays);
+  void fetch(const float* from, int64_t count, float* host) {
+    const HostArray array{host, count * sizeof(float)};
+    fetch_all(from, {&array, 1});
+  }
 
-  // Sets arrays to zero; neighbours in memory by one call.
-  void clear(HostSpan<const DeviceSpan<float>> arrays) const;
   // y = x W^T + b for `rows` rows. x and y have the layer's type.
   void linear(const Linear&, const void* x, int64_t rows, void* y) const;
   // out (rows of a, columns of b) = a b, float32.
@@ -104,32 +127,46 @@ class CudaDevice : public Device {
   struct SentPhoto {
     const uint8_t* data;
     int64_t channels;
+    PhotoSize size;
   };
-  SentPhoto send_photo(DeviceArena&, const Image&) const;
-  void embed_patches(DeviceArena&, HostSpan<const Grid>, const float* patches, float* x) const;
+  std::span<SentPhoto> send_photos(DeviceArena&, HostSpan<const Image>) const;
+  // The weights of one axis of a resize, and the kernel's argument that gets their addresses.
+  struct AxisTaps {
+    ops::ResizeWeights weights;
+    ResizeTaps* to;
+  };
+  void send_taps(DeviceArena&, std::span<const AxisTaps>) const;
+  void resize(DeviceArena&, std::span<SentPhoto>, HostSpan<const PhotoSize>) const;
+  void preprocess_at_once(DeviceArena&, HostSpan<const Image>, int64_t max_side, float* patches) const;
+  void embed_tokens(DeviceArena&, HostSpan<const Grid>, const float* patches, float* x) const;
   std::span<EqualImages> group_images(HostSpan<const Grid>, HostSpan<const DeviceSpan<float>> means) const;
-  const uint8_t* resize(DeviceArena&, const uint8_t* rgb, int64_t channels, PhotoSize from, PhotoSize to) const;
-  void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, bool add_means) const;
-  void attend_in_bfloat16(const EqualImages&, const void* qkv, const Linear& out_proj, void* out, bool add_means) const;
-  // Attention of one image in float32: out (n, width), log_sum_exp (heads, n) or null. If mean (n - 1, n - 1) is not null, adds
-  // affinity_weight() times the attention to it.
-  void attend(DeviceArena&, const float* qkv, int64_t n, float* out, float* log_sum_exp, float* mean) const;
+  void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, Mean) const;
+  void attend_in_bfloat16(std::span<const EqualImages>, const uint16_t* qkv, const Linear& out_proj, uint16_t* out, Mean) const;
+  void attend_in_float32(DeviceArena&, std::span<const EqualImages>, const float* qkv, float* out, Mean) const;
+  void attend_last_block(HostSpan<const DeviceLastBlock>, HostSpan<const DeviceSpan<float>> mean_attention) const;
+  void add_patches(HostSpan<const DeviceLastBlock>, const float* x, const float* projected, float* x1, float* h_hat, float* h) const;
 
-  // The words in the GPU's memory.
+  // The words of several photos in the GPU's memory, one photo after the other.
   struct SentTexts {
-    const double* competing;  // (count, embedding)
-    const float* rows;        // (row_count, embedding)
-    const int64_t *label_of_row, *first_row;
-    int64_t count, row_count;
+    const double* competing;        // (all texts, embedding)
+    const float* rows;              // (all rows, embedding)
+    const int64_t* label_of_row;    // (all rows)
+    const int64_t* first_row;       // of each photo (labels + 1), from 0
+    int64_t text_count, row_count;  // of all photos
   };
-  SentTexts send_texts(DeviceArena&, const LabelTexts&) const;
-  void score_gradients(DeviceArena&, const DeviceLastBlock&, const SentTexts&, float* logits, float* probabilities, float* a,
-                       float* scaled_dz) const;
-  void backward(DeviceArena&, const DeviceLastBlock&, int64_t rows, const float* a, const float* scaled_dz, float* cams) const;
-  void mlp_gradient(DeviceArena&, const DeviceLastBlock&, int64_t rows, const float* a, const float* scaled_dz, float* out_gradient) const;
-  void attention_gradient_sums(DeviceArena&, const DeviceLastBlock&, int64_t rows, const float* out_gradient, float* qkv_gradient) const;
+  SentTexts send_texts(DeviceArena&, HostSpan<const GradCamOfPhoto>) const;
+  // The gradients of all rows of texts with respect to the pooled output, as in ops/cuda/kernels_cam.h.
+  struct ScoreGradientsOfRows {
+    float *a, *scaled_dz;  // (rows, width)
+  };
+  void score_gradients(DeviceArena&, HostSpan<const GradCamOfPhoto>, const SentTexts&, const ScoreGradientsOfRows&);
+  void backward(DeviceArena&, const GradCamParts&, const ScoreGradientsOfRows&, float* cams) const;
+  void mlp_gradient(DeviceArena&, const GradCamParts&, const ScoreGradientsOfRows&, float* out_gradient, float* delta) const;
+  void normalise_cams(HostSpan<const GradCamOfPhoto>, const SentTexts&, float* row_cams) const;
+  void make_masks(DeviceArena&, HostSpan<const MaskOfPhoto>);
 
   std::shared_ptr<Gpu> gpu_;
+  const BatchLimits limits_;
   Arena memory_;  // the GPU's memory; only arena_ takes from it
   DeviceArena arena_{memory_};
   mutable Arena scratch_;  // host memory

@@ -10,8 +10,6 @@
 namespace clip_es::cuda {
 namespace {
 
-constexpr size_t kScoreBytes = size_t{64} << 20;  // the memory for float32 scores
-
 void* take(DeviceArena& arena, int64_t count, torch::Dtype dtype) {
   if (dtype == torch::Dtype::kFloat32) return cuda::take<float>(arena, count);
   return cuda::take<uint16_t>(arena, count);
@@ -19,96 +17,166 @@ void* take(DeviceArena& arena, int64_t count, torch::Dtype dtype) {
 
 }  // namespace
 
-// The kernels read packed grey, RGB and RGBA. Other photos become RGB while they are copied to pinned memory.
-CudaDevice::SentPhoto CudaDevice::send_photo(DeviceArena& arena, const Image& image) const {
-  const int64_t pixels = image.size().pixels();
-  if (image.is_packed() && !image.blue_first)
-    return {send(arena, std::span(image.data, static_cast<size_t>(pixels * image.channels))), image.channels};
-  const std::span<uint8_t> pinned = staging_.take<uint8_t>(3 * pixels);
-  copy_rgb(image, pinned);
-  uint8_t* const rgb = cuda::take<uint8_t>(arena, 3 * pixels);
-  gpu_->copy_in(std::span<const uint8_t>(pinned), rgb);
-  return {rgb, 3};
+// The kernels read packed grey, RGB and RGBA. Other photos become RGB while they are copied to pinned memory. All photos are one copy.
+std::span<CudaDevice::SentPhoto> CudaDevice::send_photos(DeviceArena& arena, HostSpan<const Image> images) const {
+  const auto channels_of = [](const Image& image) { return image.is_packed() && !image.blue_first ? image.channels : 3; };
+  const std::span<SentPhoto> photos = scratch_.take<SentPhoto>(images.size());
+  size_t bytes = 0;
+  for (const Image& image : images) bytes += image.size().pixels() * channels_of(image);
+  const std::span<uint8_t> pinned = staging_.take<uint8_t>(bytes);
+  const uint8_t* const sent = cuda::take<uint8_t>(arena, static_cast<int64_t>(bytes));
+  size_t offset = 0;
+  for (size_t i = 0; i < images.size(); ++i) {
+    const Image& image = images[i];
+    const int64_t channels = channels_of(image);
+    const std::span<uint8_t> to = pinned.subspan(offset, image.size().pixels() * channels);
+    if (image.is_packed() && !image.blue_first) std::copy_n(image.data, to.size(), to.begin());
+    else copy_rgb(image, to);
+    photos[i] = {sent + offset, channels, image.size()};
+    offset += to.size();
+  }
+  gpu_->copy_in(std::span<const uint8_t>(pinned), const_cast<uint8_t*>(sent));
+  return photos;
 }
 
-// One resize in two passes, as in Pillow. The first pass also converts grey and RGBA to RGB, so it runs even if the width does not change.
-const uint8_t* CudaDevice::resize(DeviceArena& arena, const uint8_t* image, int64_t channels, PhotoSize from, PhotoSize to) const {
-  const bool has_row_pass = from.width != to.width || channels != 3, has_column_pass = from.height != to.height;
-  if (!has_row_pass && !has_column_pass) return image;
-  const ops::ResizeWeights h = ops::resize_weights(scratch_, from.width, to.width),
-                           v = ops::resize_weights(scratch_, from.height, to.height);
-  using Values = std::span<const int32_t>;
-  const auto [h_first, h_count, h_weights, v_first, v_count, v_weights] =
-      send_all(arena, Values(h.first), Values(h.count), Values(h.weights), Values(v.first), Values(v.count), Values(v.weights));
-  if (has_row_pass) {
-    uint8_t* const rows = cuda::take<uint8_t>(arena, 3 * to.width * from.height);
-    gpu_->resize_rows({image, channels, from.width, from.height, to.width, {h_first, h_count, h_weights, h.taps}, rows});
-    image = rows;
-  }
-  if (has_column_pass) {
-    uint8_t* const columns = cuda::take<uint8_t>(arena, 3 * to.width * to.height);
-    gpu_->resize_columns({image, to.width, to.height, {v_first, v_count, v_weights, v.taps}, columns});
-    image = columns;
-  }
-  return image;
-}
-
-void CudaDevice::preprocess(DeviceContext& c, const Image& image, int64_t max_side, DeviceSpan<float> patches) {
-  const int64_t patch = model_->shape.patch;
-  const Grid grid = patch_grid(image.size(), patch, max_side);
-  const PhotoSize reduced = reduced_size(image.size(), max_side), network{grid.width * patch, grid.height * patch};
-  DeviceArena::Scope scope(c.arena);
+// Sends the taps of several axes by one copy.
+void CudaDevice::send_taps(DeviceArena& arena, std::span<const AxisTaps> axes) const {
   Arena::Scope host_scope(scratch_);
-  auto [rgb, channels] = send_photo(c.arena, image);
-  if (reduced != image.size()) {
-    rgb = resize(c.arena, rgb, channels, image.size(), reduced);
+  size_t count = 0;
+  for (const auto& [weights, to] : axes) count += weights.first.size() + weights.count.size() + weights.weights.size();
+  const std::span<int32_t> values = scratch_.take<int32_t>(count);
+  auto next = values.begin();
+  for (const auto& [weights, to] : axes)
+    for (const std::span<const int32_t> part : {weights.first, weights.count, weights.weights}) next = std::ranges::copy(part, next).out;
+  const int32_t* sent = send(arena, std::span<const int32_t>(values));
+  for (const auto& [weights, to] : axes) {
+    *to = {sent, sent + weights.first.size(), sent + weights.first.size() + weights.count.size(), weights.taps};
+    sent = to->weights + weights.weights.size();
+  }
+}
+
+// Resizes each photo in two passes, as in Pillow. The first pass also converts grey and RGBA to RGB, so it runs even if the width does not
+// change. A photo that has its size and is RGB is left as it is.
+void CudaDevice::resize(DeviceArena& arena, std::span<SentPhoto> photos, HostSpan<const PhotoSize> sizes) const {
+  Arena::Scope host_scope(scratch_);
+  const std::span<AxisTaps> axes = scratch_.take<AxisTaps>(2 * photos.size());
+  size_t count = 0;
+  ResizeRows rows{};
+  ResizeColumns columns{};
+  for (size_t i = 0; i < photos.size(); ++i) {
+    auto& [data, channels, size] = photos[i];
+    const PhotoSize to = sizes[i];
+    if (size.width != to.width || channels != 3) {
+      uint8_t* const out = cuda::take<uint8_t>(arena, 3 * to.width * size.height);
+      ResizeRowsPhoto& added = rows.photos.add({data, channels, size.width, size.height, to.width, {}, out});
+      axes[count++] = {ops::resize_weights(scratch_, size.width, to.width), &added.taps};
+      data = out;
+    }
+    if (size.height != to.height) {
+      uint8_t* const out = cuda::take<uint8_t>(arena, 3 * to.width * to.height);
+      ResizeColumnsPhoto& added = columns.photos.add({data, to.width, to.height, {}, out});
+      axes[count++] = {ops::resize_weights(scratch_, size.height, to.height), &added.taps};
+      data = out;
+    }
     channels = 3;
+    size = to;
   }
-  rgb = resize(c.arena, rgb, channels, reduced, network);
-  gpu_->extract_patches({rgb, grid.height, grid.width, patch, weights_->pixel_values, address(patches)});
+  if (count == 0) return;
+  send_taps(arena, axes.first(count));
+  gpu_->resize_rows(rows);
+  gpu_->resize_columns(columns);
 }
 
-void CudaDevice::attend(DeviceArena& arena, const float* qkv, int64_t n, float* out, float* log_sum_exp, float* mean) const {
-  const int64_t heads = model_->image.heads, width = model_->image.width, size = head_size();
-  const auto most = static_cast<int64_t>(kScoreBytes / sizeof(float)) / (heads * n);
-  const int64_t rows_at_once = std::clamp<int64_t>(most, 1, n);
-  const auto part = [&](int64_t which, int64_t first, int64_t rows) {
-    return torch::Batch{qkv + first * 3 * width + which * width, torch::Dtype::kFloat32, heads, rows, size, size, 3 * width, 1};
-  };
+void CudaDevice::preprocess_at_once(DeviceArena& arena, HostSpan<const Image> images, int64_t max_side, float* patches) const {
+  const int64_t patch = model_->shape.patch;
   DeviceArena::Scope scope(arena);
-  float* const scores = cuda::take(arena, heads * rows_at_once * n);
-  for (int64_t first = 0; first < n; first += rows_at_once) {
-    const int64_t rows = std::min(rows_at_once, n - first);
-    const torch::Batch block{scores, torch::Dtype::kFloat32, heads, rows, n, rows * n, n, 1};
-    gpu_->torch().bmm(part(0, first, rows), torch::transposed(part(1, 0, n)), block);
-    gpu_->softmax({scores, heads, rows, n, first, scale(), {log_sum_exp, n, 1}});
-    gpu_->torch().bmm(block, part(2, 0, n), {out + first * width, torch::Dtype::kFloat32, heads, rows, size, size, width, 1});
-    if (mean) gpu_->add_head_mean({scores, heads, rows, n, first, affinity_weight(*model_) / static_cast<float>(heads), mean});
+  Arena::Scope host_scope(scratch_);
+  const std::span<SentPhoto> photos = send_photos(arena, images);
+  const std::span<PhotoSize> reduced = scratch_.take<PhotoSize>(images.size()), network = scratch_.take<PhotoSize>(images.size());
+  ExtractPatches extract{.photos = {}, .patch = patch, .pixel_values = weights_->pixel_values};
+  for (size_t i = 0; i < images.size(); ++i) {
+    const Grid grid = patch_grid(images[i].size(), patch, max_side);
+    reduced[i] = reduced_size(images[i].size(), max_side);
+    network[i] = {grid.width * patch, grid.height * patch};
+  }
+  if (!std::ranges::equal(images, reduced, {}, &Image::size)) resize(arena, photos, reduced);
+  resize(arena, photos, network);
+  for (size_t i = 0; i < images.size(); ++i) {
+    const Grid grid{network[i].height / patch, network[i].width / patch};
+    extract.photos.add({photos[i].data, grid.height, grid.width, patches});
+    patches += grid.patches() * model_->patch_values();
+  }
+  gpu_->extract_patches(extract);
+}
+
+void CudaDevice::preprocess(DeviceContext& c, HostSpan<const Image> images, int64_t max_side, DeviceSpan<float> patches) {
+  float* next = address(patches);
+  for (size_t first = 0, end; first < images.size(); first = end) {
+    c.checkpoint();
+    int64_t pixels = 0, values = 0;
+    for (end = first; end < images.size() && end - first < kMaxPhotos; ++end) {
+      pixels += images[end].size().pixels();
+      if (end > first && pixels > limits_.pixels) break;
+      values += patch_grid(images[end].size(), model_->shape.patch, max_side).patches() * model_->patch_values();
+    }
+    preprocess_at_once(c.arena, images.subspan(first, end - first), max_side, next);
+    next += values;
   }
 }
 
-// LibTorch's attention, then out_proj. Our own kernel adds to the means.
-void CudaDevice::attend_in_bfloat16(const EqualImages& equal, const void* qkv, const Linear& out_proj, void* out, bool add_means) const {
-  const int64_t width = model_->image.width, heads = model_->image.heads, n = equal.n;
-  const torch::Backend::Attended a = gpu_->torch().attention(qkv, equal.images, n, width, heads);
-  if (add_means)
-    gpu_->add_attention_mean({.qkv = qkv,
-                              .images = equal.images,
-                              .n = n,
-                              .width = width,
-                              .heads = heads,
-                              .scale = scale(),
-                              .factor = affinity_weight(*model_) / static_cast<float>(heads),
-                              .log_sum_exp = {const_cast<float*>(a.log_sum_exp), a.head_stride, a.row_stride},
-                              .image_stride = a.image_stride,
-                              .mean = equal.means});
-  linear(out_proj, a.out, equal.images * n, out);
+// Attention of all images in float32.
+void CudaDevice::attend_in_float32(DeviceArena& arena, std::span<const EqualImages> batch, const float* qkv, float* out, Mean mean) const {
+  const int64_t heads = model_->image.heads, width = model_->image.width;
+  const int64_t tokens = batch.back().first_token + batch.back().images * batch.back().n;
+  DeviceArena::Scope scope(arena);
+  float* log_sum_exp = cuda::take(arena, heads * tokens);
+  Attention attention{.photos = {}, .width = width, .heads = heads, .scale = scale()};
+  AddAttentionMean means{
+      .photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor(), .is_first = mean == Mean::kSet};
+  const auto launch = [&] {
+    gpu_->attention(attention);
+    if (mean != Mean::kNone) gpu_->add_attention_mean(means);
+    attention.photos.count = means.photos.count = 0;
+  };
+  for (const EqualImages& equal : batch)
+    for (int64_t i = 0; i < equal.images; ++i) {
+      if (attention.photos.count == kMaxPhotos) launch();
+      const int64_t n = equal.n, first = equal.first_token + i * n;
+      attention.photos.add({qkv + first * 3 * width, n, out + first * width, log_sum_exp + heads * first});
+      means.photos.add({qkv + first * 3 * width, log_sum_exp + heads * first, n, equal.means + i * (n - 1) * (n - 1)});
+    }
+  launch();
+}
+
+// LibTorch's attention and out_proj for each group of equal images. Our own kernel adds to the means of all images.
+void CudaDevice::attend_in_bfloat16(std::span<const EqualImages> batch, const uint16_t* qkv, const Linear& out_proj, uint16_t* out,
+                                    Mean mean) const {
+  const int64_t width = model_->image.width, heads = model_->image.heads;
+  std::vector<torch::Backend::Attended> attended;  // keeps the log-sum-exps until the last launch
+  AddBFloat16AttentionMean means{
+      .photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor(), .is_first = mean == Mean::kSet};
+  const auto launch = [&] {
+    gpu_->add_bfloat16_attention_mean(means);
+    means.photos.count = 0;
+  };
+  for (const EqualImages& equal : batch) {
+    const int64_t n = equal.n;
+    const uint16_t* const own = qkv + equal.first_token * 3 * width;
+    const torch::Backend::Attended& a = attended.emplace_back(gpu_->torch().attention(own, equal.images, n, width, heads));
+    linear(out_proj, a.out, equal.images * n, out + equal.first_token * width);
+    for (int64_t i = 0; mean != Mean::kNone && i < equal.images; ++i) {
+      if (means.photos.count == kMaxPhotos) launch();
+      const LogSumExp log_sum_exp{a.log_sum_exp + i * a.image_stride, a.head_stride, a.row_stride};
+      means.photos.add({own + i * n * 3 * width, log_sum_exp, n, equal.means + i * (n - 1) * (n - 1)});
+    }
+  }
+  if (mean != Mean::kNone) launch();
 }
 
 // Adds `pending`, the output of the previous block's MLP, to x. Then computes the block. The output of its own MLP is written to `out` and
 // not added to x.
 void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const EqualImages> batch, float* x, const void* pending, void* out,
-                           bool add_means) const {
+                           Mean mean) const {
   const torch::Dtype dtype = w.in_proj.dtype;
   const int64_t width = model_->image.width, hidden = w.c_fc.outputs;
   const int64_t tokens = batch.back().first_token + batch.back().images * batch.back().n;
@@ -121,17 +189,10 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
     gpu_->layer_norm({x, pending, bfloat16, tokens, width, w.ln_1.gamma, w.ln_1.beta, normalised, bfloat16, nullptr});
     linear(w.in_proj, normalised, tokens, qkv);
     if (bfloat16) {
-      for (const EqualImages& equal : batch)
-        attend_in_bfloat16(equal, static_cast<const uint16_t*>(qkv) + equal.first_token * 3 * width, w.out_proj,
-                           static_cast<uint16_t*>(attended_out) + equal.first_token * width, add_means);
+      attend_in_bfloat16(batch, static_cast<const uint16_t*>(qkv), w.out_proj, static_cast<uint16_t*>(attended_out), mean);
     } else {
       auto* attended = static_cast<float*>(normalised);
-      for (const EqualImages& equal : batch)
-        for (int64_t i = 0; i < equal.images; ++i) {
-          const int64_t first = equal.first_token + i * equal.n, patches = equal.n - 1;
-          attend(arena, static_cast<const float*>(qkv) + first * 3 * width, equal.n, attended + first * width, nullptr,
-                 add_means ? equal.means + i * patches * patches : nullptr);
-        }
+      attend_in_float32(arena, batch, static_cast<const float*>(qkv), attended, mean);
       linear(w.out_proj, attended, tokens, attended_out);
     }
   }
@@ -142,23 +203,26 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
   linear(w.c_proj, u, tokens, out);
 }
 
-// The embeddings of all patches by one product, then the tokens of each run of images with the same grid by one kernel.
-void CudaDevice::embed_patches(DeviceArena& arena, HostSpan<const Grid> grids, const float* patches, float* x) const {
+// The embeddings of all patches by one product, then the tokens of all images, after ln_pre.
+void CudaDevice::embed_tokens(DeviceArena& arena, HostSpan<const Grid> grids, const float* patches, float* x) const {
   const Weights& w = *weights_;
   const int64_t width = model_->image.width, side = model_->shape.resolution / model_->shape.patch;
   int64_t count = 0;
   for (const Grid& grid : grids) count += grid.patches();
   DeviceArena::Scope scope(arena);
-  const float* embedded = cuda::take(arena, count * width);
-  linear(w.patch_embedding, patches, count, const_cast<float*>(embedded));
-  for (size_t first = 0, end; first < grids.size(); first = end) {
-    const Grid& grid = grids[first];
-    for (end = first + 1; end < grids.size() && grids[end].height == grid.height && grids[end].width == grid.width;) ++end;
-    const auto images = static_cast<int64_t>(end - first);
-    gpu_->add_positions({embedded, x, images, grid.height, grid.width, width, side, w.class_embedding, w.positions});
-    embedded += images * grid.patches() * width;
-    x += images * grid.tokens() * width;
-  }
+  float* embedded = cuda::take(arena, count * width);
+  linear(w.patch_embedding, patches, count, embedded);
+  for_photos<EmbedTokensPhoto>(
+      grids.size(),
+      [&](size_t i) {
+        const EmbedTokensPhoto photo{embedded, x, grids[i].height, grids[i].width};
+        embedded += grids[i].patches() * width;
+        x += grids[i].tokens() * width;
+        return photo;
+      },
+      [&](const auto& photos) {
+        gpu_->embed_tokens({photos, width, side, w.class_embedding, w.positions, w.ln_pre.gamma, w.ln_pre.beta});
+      });
 }
 
 // Groups neighbours that have equal numbers of tokens and whose means are neighbours in memory.
@@ -185,16 +249,21 @@ void CudaDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, Dev
   const std::span<const EqualImages> batch = group_images(grids, mean_attention);
   const int64_t count = batch.back().first_token + batch.back().images * batch.back().n;
   float* const x = address(tokens);
-  clear(mean_attention);
-  embed_patches(c.arena, grids, address(patches), x);
-  gpu_->layer_norm({x, nullptr, false, count, width, w.ln_pre.gamma, w.ln_pre.beta, x, false, nullptr});
-  if (layers < 2) return;
+  embed_tokens(c.arena, grids, address(patches), x);
+  if (layers < 2) {  // the last block adds to the means
+    for (const DeviceSpan<float>& mean : mean_attention) gpu_->clear(address(mean), static_cast<int64_t>(mean.size()));
+    return;
+  }
   const torch::Dtype dtype = w.blocks.front().in_proj.dtype;
   DeviceArena::Scope scope(c.arena);
   void* out = take(c.arena, count * width, dtype);
+  const int64_t first_mean = std::max<int64_t>(layers - kAffinityBlocks, 0);
   for (int64_t i = 0; i + 1 < layers; ++i) {
     c.checkpoint();
-    run_block(c.arena, w.blocks[i], batch, x, i > 0 ? out : nullptr, out, i + kAffinityBlocks >= layers);
+    run_block(c.arena, w.blocks[i], batch, x, i > 0 ? out : nullptr, out,
+              i < first_mean    ? Mean::kNone
+              : i == first_mean ? Mean::kSet
+                                : Mean::kAdd);
   }
   gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, count, width, nullptr, nullptr, nullptr, false, nullptr});
 }

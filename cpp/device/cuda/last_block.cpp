@@ -3,6 +3,49 @@
 
 namespace clip_es::cuda {
 
+void CudaDevice::attend_last_block(HostSpan<const DeviceLastBlock> images, HostSpan<const DeviceSpan<float>> mean_attention) const {
+  const int64_t width = model_->image.width, heads = model_->image.heads;
+  for_photos<AttentionPhoto>(
+      images.size(),
+      [&](size_t i) {
+        const DeviceLastBlock& image = images[i];
+        return AttentionPhoto{address(image.qkv), image.tokens, address(image.attended), address(image.log_sum_exp)};
+      },
+      [&](const auto& photos) {
+        gpu_->attention({photos, width, heads, scale()});
+      });
+  for_photos<AddAttentionMeanPhoto>(
+      images.size(),
+      [&](size_t i) {
+        return AddAttentionMeanPhoto{address(images[i].qkv), address(images[i].log_sum_exp), images[i].tokens, address(mean_attention[i])};
+      },
+      [&](const auto& photos) {
+        gpu_->add_attention_mean({photos, width, heads, scale(), mean_factor(), false});
+      });
+}
+
+// x1 = x + projected without the class tokens, h_hat, its normalised rows, and h, ln_2's output. x, projected (tokens of all images,
+// width).
+void CudaDevice::add_patches(HostSpan<const DeviceLastBlock> images, const float* x, const float* projected, float* x1, float* h_hat,
+                             float* h) const {
+  const int64_t width = model_->image.width;
+  const Norm& norm = weights_->blocks.back().ln_2;
+  for_photos<AddPatchesPhoto>(
+      images.size(),
+      [&](size_t i) {
+        const AddPatchesPhoto photo{projected, x, images[i].patches(), x1, h_hat, h, address(images[i].rstd_2)};
+        x += images[i].tokens * width;
+        projected += images[i].tokens * width;
+        x1 += images[i].patches() * width;
+        h_hat += images[i].patches() * width;
+        h += images[i].patches() * width;
+        return photo;
+      },
+      [&](const auto& photos) {
+        gpu_->add_patches({photos, width, norm.gamma, norm.beta});
+      });
+}
+
 void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens, HostSpan<const DeviceLastBlock> images,
                                 HostSpan<const DeviceSpan<float>> mean_attention) {
   c.checkpoint();
@@ -17,35 +60,28 @@ void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens
   const DeviceLastBlock& all = images.front();  // each of its spans is the start of the matrix of all images
   float *const y = address(all.y), *const u = address(all.u), *const z_hat = address(all.z_hat);
   DeviceArena::Scope scope(c.arena);
-  float *x1 = take(c.arena, patches * width), *out = take(c.arena, patches * width), *h_hat = take(c.arena, patches * width),
-        *h = take(c.arena, patches * width), *hidden_out = take(c.arena, patches * hidden);
+  float *projected = take(c.arena, count * width), *x1 = take(c.arena, patches * width), *out = take(c.arena, patches * width),
+        *h_hat = take(c.arena, patches * width), *h = take(c.arena, patches * width), *hidden_out = take(c.arena, patches * hidden);
 
   // x is not changed. The residual stream continues in x1 with the patches only: no score depends on the class token's output.
   const float* x = address(tokens);
   gpu_->layer_norm({const_cast<float*>(x), nullptr, false, count, width, w.ln_1.gamma, w.ln_1.beta, y, false, nullptr});
   linear(w.in_proj, y, count, address(all.qkv));
-  int64_t before = 0;  // patches of the previous images
-  for (size_t i = 0; i < images.size(); ++i) {
-    const DeviceLastBlock& image = images[i];
-    attend(c.arena, address(image.qkv), image.tokens, address(image.attended), address(image.log_sum_exp), address(mean_attention[i]));
-    float* own = x1 + before * width;
-    linear(w.out_proj, address(image.attended) + width, image.patches(), own);
-    gpu_->layer_norm(
-        {own, x + width, false, image.patches(), width, nullptr, nullptr, h_hat + before * width, false, address(image.rstd_2)});
-    before += image.patches();
-    x += image.tokens * width;
-  }
-  gpu_->layer_norm({x1, nullptr, false, patches, width, w.ln_2.gamma, w.ln_2.beta, h, false, nullptr});
+  attend_last_block(images, mean_attention);
+  linear(w.out_proj, address(all.attended), count, projected);
+  add_patches(images, x, projected, x1, h_hat, h);
   linear(w.c_fc, h, patches, u);
   gpu_->activate({u, hidden_out, false, exact_gelu(), patches * hidden});
   linear(w.c_proj, hidden_out, patches, out);
   gpu_->layer_norm({x1, out, false, patches, width, nullptr, nullptr, z_hat, false, address(all.rstd_post)});
-  for (size_t first = 0, end; first < images.size(); first = end) {  // runs of images of the same size
-    const DeviceLastBlock& image = images[first];
-    for (end = first + 1; end < images.size() && images[end].tokens == image.tokens;) ++end;
-    gpu_->column_means({address(image.z_hat), static_cast<int64_t>(end - first), image.patches(), width, weights_->ln_post.gamma,
-                        weights_->ln_post.beta, address(image.pooled)});
-  }
+  for_photos<ColumnMeansPhoto>(
+      images.size(),
+      [&](size_t i) {
+        return ColumnMeansPhoto{address(images[i].z_hat), images[i].patches(), address(images[i].pooled)};
+      },
+      [&](const auto& photos) {
+        gpu_->column_means({photos, width, weights_->ln_post.gamma, weights_->ln_post.beta});
+      });
 
   c.checkpoint();
   const torch::Batch out_proj = torch::dense(w.out_proj.weight, kType, width, width),

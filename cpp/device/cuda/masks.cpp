@@ -2,52 +2,114 @@
 #include "device/cuda/device.h"
 
 namespace clip_es::cuda {
+namespace {
 
-void CudaDevice::box_mask(DeviceContext& c, const DeviceMaps& cams, const BoxSettings& settings, DeviceSpan<uint8_t> boxes) {
+// The bytes of a photo's results, in the order in which they are stored. Each is 0 if it is not requested.
+struct ResultBytes {
+  size_t maps, confidence, mask;
+
+  explicit ResultBytes(const MaskOfPhoto& photo) {
+    const size_t pixels = photo.size.pixels();
+    maps = photo.outputs.maps ? photo.maps.labels * pixels * sizeof(float) : 0;
+    confidence = photo.outputs.confidence ? pixels * sizeof(float) : 0;
+    mask = photo.outputs.mask ? (pixels + sizeof(float) - 1) / sizeof(float) * sizeof(float) : 0;  // keeps the next photo aligned
+  }
+  size_t total() const { return maps + confidence + mask; }
+};
+
+MinMaxPhoto min_max_of(const DeviceMaps& maps) { return {address(maps.data), maps.labels, maps.grid.patches()}; }
+
+}  // namespace
+
+void CudaDevice::box_mask(DeviceContext& c, HostSpan<const BoxesOfPhoto> photos) {
   DeviceArena::Scope scope(c.arena);
-  int32_t* const scratch = take<int32_t>(c.arena, 6 * cams.size());
-  gpu_->box_mask({address(cams.data), cams.labels, cams.grid.height, cams.grid.width, settings.threshold, scratch, address(boxes)});
+  BoxMask in{};
+  for (const auto& [cams, settings, boxes] : photos)
+    in.photos.add({address(cams.data), cams.labels, cams.grid.height, cams.grid.width, settings.threshold,
+                   take<int32_t>(c.arena, 6 * cams.size()), address(boxes)});
+  gpu_->box_mask(in);
 }
 
-void CudaDevice::refine_cams(DeviceContext& c, DeviceSpan<const float> attention, const DeviceMaps& cams, DeviceSpan<const uint8_t> boxes,
-                             const AffinitySettings& settings, const DeviceMaps& refined) {
+void CudaDevice::refine_cams(DeviceContext& c, HostSpan<const RefinementOfPhoto> photos) {
   c.checkpoint();
-  const int64_t n = cams.grid.patches(), labels = cams.labels;
-  const float* const w = address(attention);
   DeviceArena::Scope scope(c.arena);
-  float* const once = take(c.arena, cams.size());  // T applied once
-  float *row_factor = nullptr, *column_factor = nullptr;
-  if (settings.sinkhorn_rounds == 0) {
-    row_factor = column_factor = send(c.arena, std::span<const float>(std::vector<float>(n, 1.0f)));
-  } else {
-    row_factor = take(c.arena, n);
-    column_factor = take(c.arena, n);
+  Photos<SinkhornPhoto> sinkhorn{};
+  ApplyAffinity once{}, twice{};  // T, and T again
+  int rounds = 0;
+  for (const auto& [attention, cams, boxes, settings, refined] : photos) {
+    const int64_t n = cams.grid.patches();
+    const float* const w = address(attention);
+    float* const product = take(c.arena, cams.size());
+    float *row_factor = nullptr, *column_factor = nullptr;
+    if (settings.sinkhorn_rounds > 0) {
+      row_factor = take(c.arena, n);
+      column_factor = take(c.arena, n);
+    }
+    sinkhorn.add({w, n, settings.sinkhorn_rounds, row_factor, column_factor});
+    once.photos.add({w, row_factor, column_factor, n, cams.labels, address(cams.data), address(boxes), product});
+    twice.photos.add({w, row_factor, column_factor, n, cams.labels, product, nullptr, address(refined.data)});
+    rounds = std::max(rounds, settings.sinkhorn_rounds);
   }
-  for (int round = 0; round < settings.sinkhorn_rounds; ++round) {
-    gpu_->sinkhorn_columns({w, n, round > 0 ? row_factor : nullptr, column_factor});
-    gpu_->sinkhorn_rows({w, n, column_factor, row_factor});
+  for (int round = 0; round < rounds; ++round) {
+    gpu_->sinkhorn_columns({sinkhorn, round});
+    gpu_->sinkhorn_rows({sinkhorn, round});
   }
-  gpu_->apply_affinity({w, row_factor, column_factor, n, labels, address(cams.data), address(boxes), once});
-  gpu_->apply_affinity({w, row_factor, column_factor, n, labels, once, nullptr, address(refined.data)});
+  gpu_->apply_affinity(once);
+  gpu_->apply_affinity(twice);
 }
 
-void CudaDevice::make_pseudo_mask(DeviceContext& c, const DeviceMaps& maps, HostSpan<const uint8_t> value, const PhotoSize& size,
-                                  const MaskSettings& settings, const MaskOutputs& host) {
-  c.checkpoint();
-  const int64_t pixels = size.pixels(), labels = maps.labels;
-  DeviceArena::Scope scope(c.arena);
-  // One piece of memory for all results, so that one copy brings them to the host.
-  const size_t map_bytes = host.maps ? labels * pixels * sizeof(float) : 0, confidence_bytes = host.confidence ? pixels * sizeof(float) : 0,
-               mask_bytes = host.mask ? pixels : 0;
-  std::byte* const results = take<std::byte>(c.arena, static_cast<int64_t>(map_bytes + confidence_bytes + mask_bytes));
-  float* const enlarged = host.maps ? reinterpret_cast<float*>(results) : nullptr;
-  float* const confidence = host.confidence ? reinterpret_cast<float*>(results + map_bytes) : nullptr;
-  uint8_t* const mask = host.mask ? reinterpret_cast<uint8_t*>(results + map_bytes + confidence_bytes) : nullptr;
-  const uint8_t* values = send(c.arena, value);
-  gpu_->min_max({address(maps.data), labels, maps.grid.patches()});
-  gpu_->pseudo_mask({address(maps.data), values, labels, maps.grid.height, maps.grid.width, size.width, size.height,
-                     settings.background_power, settings.ignore_below, kIgnored, mask, confidence, enlarged, nullptr});
-  fetch_all(results, {{host.maps, map_bytes}, {host.confidence, confidence_bytes}, {host.mask, mask_bytes}});
+void CudaDevice::make_pseudo_mask(DeviceContext& c, HostSpan<const MaskOfPhoto> photos) {
+  for (size_t first = 0, end; first < photos.size(); first = end) {
+    c.checkpoint();
+    size_t bytes = ResultBytes(photos[first]).total();
+    for (end = first + 1; end < photos.size(); ++end) {
+      bytes += ResultBytes(photos[end]).total();
+      if (bytes > limits_.result_bytes) break;
+    }
+    make_masks(c.arena, photos.subspan(first, end - first));
+  }
+}
+
+// The results of all photos are in one piece of memory, so that one copy brings them to the host. So are the labels' values.
+void CudaDevice::make_masks(DeviceArena& arena, HostSpan<const MaskOfPhoto> photos) {
+  DeviceArena::Scope scope(arena);
+  Arena::Scope host_scope(scratch_);
+  size_t bytes = 0, labels = 0;
+  for (const MaskOfPhoto& photo : photos) {
+    bytes += ResultBytes(photo).total();
+    labels += photo.value.size();
+  }
+  const std::span<uint8_t> all_values = scratch_.take<uint8_t>(labels);
+  auto next_value = all_values.begin();
+  for (const MaskOfPhoto& photo : photos) next_value = std::ranges::copy(photo.value, next_value).out;
+  const uint8_t* values = send(arena, std::span<const uint8_t>(all_values));
+  std::byte* const results = take<std::byte>(arena, static_cast<int64_t>(bytes));
+  const std::span<HostArray> host = scratch_.take<HostArray>(4 * photos.size());
+  size_t offset = 0, arrays = 0;
+  // Gives a result its place, and notes where the host wants it. Null if there are no bytes.
+  const auto place = [&](size_t size, size_t padding, void* to) {
+    std::byte* const at = size > 0 ? results + offset : nullptr;
+    host[arrays++] = {to, size};
+    if (padding > 0) host[arrays++] = {nullptr, padding};
+    offset += size + padding;
+    return at;
+  };
+  MinMax min_max{};
+  PseudoMask in{.photos = {}, .ignored_value = kIgnored};
+  for (const auto& [maps, value, size, settings, outputs] : photos) {
+    const ResultBytes result({maps, value, size, settings, outputs});
+    const size_t mask_bytes = result.mask > 0 ? size.pixels() : 0;
+    auto* const enlarged = reinterpret_cast<float*>(place(result.maps, 0, outputs.maps));
+    auto* const confidence = reinterpret_cast<float*>(place(result.confidence, 0, outputs.confidence));
+    auto* const mask = reinterpret_cast<uint8_t*>(place(mask_bytes, result.mask - mask_bytes, outputs.mask));
+    min_max.photos.add(min_max_of(maps));
+    in.photos.add({address(maps.data), values, maps.labels, maps.grid.height, maps.grid.width, size.width, size.height,
+                   settings.background_power, settings.ignore_below, mask, confidence, enlarged, nullptr});
+    values += value.size();
+  }
+  gpu_->min_max(min_max);
+  gpu_->pseudo_mask(in);
+  fetch_all(results, host.first(arrays));
 }
 
 void CudaDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, const MaskSettings& settings,
@@ -56,9 +118,13 @@ void CudaDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const Ph
   const int64_t pixels = size.pixels(), labels = maps.labels;
   DeviceArena::Scope scope(c.arena);
   float* const scores = take(c.arena, (labels + 1) * pixels);
-  gpu_->min_max({address(maps.data), labels, maps.grid.patches()});
-  gpu_->pseudo_mask({address(maps.data), nullptr, labels, maps.grid.height, maps.grid.width, size.width, size.height,
-                     settings.background_power, settings.ignore_below, kIgnored, nullptr, nullptr, scores + pixels, scores});
+  MinMax min_max{};
+  PseudoMask in{.photos = {}, .ignored_value = kIgnored};
+  min_max.photos.add(min_max_of(maps));
+  in.photos.add({address(maps.data), nullptr, labels, maps.grid.height, maps.grid.width, size.width, size.height, settings.background_power,
+                 settings.ignore_below, nullptr, nullptr, scores + pixels, scores});
+  gpu_->min_max(min_max);
+  gpu_->pseudo_mask(in);
   fetch(scores, (labels + 1) * pixels, host_scores.data());
 }
 

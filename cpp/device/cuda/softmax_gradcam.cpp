@@ -1,4 +1,5 @@
-// softmax_gradcam: the steps and letters of cam/softmax_gradcam.cpp. The sums over patches in attention's backward pass are products.
+// softmax_gradcam: the steps and letters of cam/softmax_gradcam.cpp, for several photos at once. The rows of texts of all photos are one
+// matrix in the products with weights. Kernels compute what needs a photo's own activations.
 #include "cam/softmax_gradcam.h"
 
 #include <algorithm>
@@ -9,137 +10,219 @@ namespace clip_es::cuda {
 namespace {
 
 constexpr auto kType = torch::Dtype::kFloat32;
-// Rows of texts share products if their e (N, F) fit into this memory together. More rows are computed in groups.
-constexpr size_t kGradientBytes = size_t{256} << 20;
+constexpr int64_t kMostRows = 65535;  // of a part: the largest height of a grid
 
 float* take(DeviceArena& arena, int64_t rows, int64_t columns) { return cuda::take<float>(arena, rows * columns); }
 
+int64_t rows_of(const GradCamOfPhoto& photo) { return photo.texts.first_row.back(); }
+
+// The sums over all parts.
+struct PartSizes {
+  int64_t rows = 0, patches = 0;  // of texts; rows times patches
+
+  explicit PartSizes(const GradCamParts& parts) {
+    if (parts.count == 0) return;
+    const GradCamPart& last = parts.photo[parts.count - 1];
+    rows = last.first_row + last.rows;
+    patches = last.first_patch + last.rows * last.patches;
+  }
+};
+
+// Adds rows of a photo behind the other parts, as many as fit: at least one if there are no other parts. Returns their number.
+// most_patches: the largest sum of rows * patches of all parts.
+int64_t add_rows(GradCamParts& parts, const DeviceLastBlock& last, int64_t rows, int64_t most_patches) {
+  if (parts.count == kMaxPhotos) return 0;
+  const PartSizes before(parts);
+  const int64_t least = parts.count == 0 ? 1 : 0;
+  const int64_t fitting = std::min({rows, kMostRows, std::max((most_patches - before.patches) / last.patches(), least)});
+  if (fitting == 0) return 0;
+  parts.add({.y = address(last.y),
+             .qkv = address(last.qkv),
+             .attended = address(last.attended),
+             .log_sum_exp = address(last.log_sum_exp),
+             .u = address(last.u),
+             .rstd_2 = address(last.rstd_2),
+             .rstd_post = address(last.rstd_post),
+             .omega = address(last.omega),
+             .z_hat = address(last.z_hat),
+             .h_hat_out = address(last.h_hat_out),
+             .z_hat_out = address(last.z_hat_out),
+             .patches = last.patches(),
+             .rows = fitting,
+             .first_row = before.rows,
+             .first_patch = before.patches});
+  return fitting;
+}
+
 }  // namespace
 
-CudaDevice::SentTexts CudaDevice::send_texts(DeviceArena& arena, const LabelTexts& texts) const {
-  const int64_t size = model_->shape.embedding, rows = std::ssize(texts.rows) / size;
+CudaDevice::SentTexts CudaDevice::send_texts(DeviceArena& arena, HostSpan<const GradCamOfPhoto> photos) const {
+  const int64_t size = model_->shape.embedding;
+  int64_t text_count = 0, row_count = 0, bounds = 0;
+  for (const GradCamOfPhoto& photo : photos) {
+    text_count += count_texts(photo.texts, size);
+    row_count += rows_of(photo);
+    bounds += std::ssize(photo.texts.first_row);
+  }
   Arena::Scope host_scope(scratch_);
-  const std::span<const double> competing = competing_texts(scratch_, texts, size);
-  const std::span<int64_t> label_of_row = scratch_.take<int64_t>(rows);
-  for (int64_t k = 0; k < texts.labels(); ++k)
-    for (int64_t row = texts.first_row[k]; row < texts.first_row[k + 1]; ++row) label_of_row[row] = k;
-  const auto [sent_competing, sent_rows, sent_labels, first_row] =
-      send_all(arena, competing, std::span(texts.rows), std::span<const int64_t>(label_of_row), std::span(texts.first_row));
-  return {sent_competing, sent_rows, sent_labels, first_row, std::ssize(competing) / size, rows};
+  const std::span<double> competing = scratch_.take<double>(text_count * size);
+  const std::span<float> rows = scratch_.take<float>(row_count * size);
+  const std::span<int64_t> label_of_row = scratch_.take<int64_t>(row_count), first_row = scratch_.take<int64_t>(bounds);
+  auto next_text = competing.begin();
+  auto next_row = rows.begin();
+  auto next_label = label_of_row.begin(), next_bound = first_row.begin();
+  for (const auto& [last, texts, cams, logits, probabilities] : photos) {
+    Arena::Scope own_scope(scratch_);
+    next_text = std::ranges::copy(competing_texts(scratch_, texts, size), next_text).out;
+    next_row = std::ranges::copy(texts.rows.first(texts.first_row.back() * size), next_row).out;
+    next_bound = std::ranges::copy(texts.first_row, next_bound).out;
+    for (int64_t k = 0; k < texts.labels(); ++k) next_label = std::fill_n(next_label, texts.first_row[k + 1] - texts.first_row[k], k);
+  }
+  const auto [sent_competing, sent_rows, sent_labels, sent_bounds] =
+      send_all(arena, std::span<const double>(competing), std::span<const float>(rows), std::span<const int64_t>(label_of_row),
+               std::span<const int64_t>(first_row));
+  return {sent_competing, sent_rows, sent_labels, sent_bounds, text_count, row_count};
 }
 
-void CudaDevice::score_gradients(DeviceArena& arena, const DeviceLastBlock& last, const SentTexts& texts, float* logits,
-                                 float* probabilities, float* a, float* scaled_dz) const {
-  const int64_t size = model_->shape.embedding, width = model_->image.width, rows = texts.row_count, count = texts.count;
+// Steps 1 and 2, and the copies of logits and probabilities to the host.
+void CudaDevice::score_gradients(DeviceArena& arena, HostSpan<const GradCamOfPhoto> photos, const SentTexts& texts,
+                                 const ScoreGradientsOfRows& out) {
+  const int64_t size = model_->shape.embedding, width = model_->image.width;
   DeviceArena::Scope scope(arena);
+  Arena::Scope host_scope(scratch_);
   const auto doubles = [&](int64_t r, int64_t c) { return cuda::take<double>(arena, r * c); };
-  gpu_->score_gradients({.pooled = address(last.pooled),
-                         .projection = weights_->projection,
-                         .ln_post_gamma = weights_->ln_post.gamma,
-                         .competing = texts.competing,
-                         .rows = texts.rows,
-                         .label_of_row = texts.label_of_row,
-                         .width = width,
-                         .embedding = size,
-                         .texts = count,
-                         .row_count = rows,
-                         .logit_scale = model_->logit_scale,
-                         .f = doubles(1, size),
-                         .logits = doubles(1, count),
-                         .p = doubles(rows + 1, count),
-                         .directions = doubles(rows, size),
-                         .dz = doubles(rows, width),
-                         .logits_out = logits,
-                         .probabilities_out = probabilities,
-                         .a = a,
-                         .scaled_dz = scaled_dz});
+  const std::span<HostArray> host = scratch_.take<HostArray>(4 * photos.size());
+  float* results = take(arena, texts.text_count, 2);  // of each photo: logits, then probabilities
+  ScoreGradients in{.photos = {},
+                    .projection = weights_->projection,
+                    .ln_post_gamma = weights_->ln_post.gamma,
+                    .width = width,
+                    .embedding = size,
+                    .logit_scale = model_->logit_scale,
+                    .row_count = texts.row_count,
+                    .rows = texts.rows,
+                    .directions = doubles(texts.row_count, size),
+                    .dz = doubles(texts.row_count, width),
+                    .a = out.a,
+                    .scaled_dz = out.scaled_dz};
+  int64_t first_text = 0, first_row = 0;
+  size_t arrays = 0;
+  const auto note = [&](HostSpan<float> to, int64_t count) {
+    host[arrays++] = {to.data(), to.size_bytes()};
+    host[arrays++] = {nullptr, count * sizeof(float) - to.size_bytes()};
+  };
+  for (const GradCamOfPhoto& photo : photos) {
+    const int64_t count = count_texts(photo.texts, size), rows = rows_of(photo);
+    float* const logits = results + 2 * first_text;
+    in.photos.add({.pooled = address(photo.last_block.pooled),
+                   .competing = texts.competing + first_text * size,
+                   .label_of_row = texts.label_of_row + first_row,
+                   .texts = count,
+                   .first_row = first_row,
+                   .row_count = rows,
+                   .f = doubles(1, size),
+                   .p = doubles(rows + 1, count),
+                   .logits_out = logits,
+                   .probabilities_out = logits + count});
+    note(photo.logits, count);
+    note(photo.probabilities, count);
+    first_text += count;
+    first_row += rows;
+  }
+  gpu_->score_gradients(in);
+  fetch_all(results, host.first(arrays));
 }
 
-// Steps 2 to 4: the gradient of attention's output.
-void CudaDevice::mlp_gradient(DeviceArena& arena, const DeviceLastBlock& last, int64_t rows, const float* a, const float* scaled_dz,
-                              float* out_gradient) const {
+// Steps 2 to 4: the gradient of attention's output, and delta.
+void CudaDevice::mlp_gradient(DeviceArena& arena, const GradCamParts& parts, const ScoreGradientsOfRows& scores, float* out_gradient,
+                              float* delta) const {
   const Block& w = weights_->blocks.back();
-  const int64_t width = model_->image.width, hidden = w.c_fc.outputs, patches = last.patches();
+  const int64_t width = model_->image.width, hidden = w.c_fc.outputs;
+  const auto [rows, patches] = PartSizes(parts);
   DeviceArena::Scope scope(arena);
-  float *b = take(arena, rows, patches), *alpha = take(arena, rows, hidden), *a_out = take(arena, rows, width),
-        *e = take(arena, rows * patches, hidden), *sums = take(arena, rows * patches, 2);
-  const torch::Batch a_rows = torch::dense(a, kType, rows, width);
-  multiply(torch::dense(scaled_dz, kType, rows, width), torch::transposed(torch::dense(address(last.z_hat), kType, patches, width)), b);
-  multiply(a_rows, torch::dense(w.c_proj.weight, kType, width, hidden), alpha);
-  multiply(a_rows, torch::dense(w.out_proj.weight, kType, width, width), a_out);
-  gpu_->mlp_gradient_e({address(last.u), address(last.omega), alpha, b, address(last.rstd_post), weights_->fc_gamma, weights_->fc_offset,
-                        patches, width, hidden, rows, exact_gelu(), e, sums});
-  linear(weights_->composite, e, rows * patches, out_gradient);
-  gpu_->mlp_gradient_finish({sums, b, address(last.rstd_2), address(last.rstd_post), address(last.h_hat_out), address(last.z_hat_out),
-                             a_out, weights_->out_proj_column_sums, patches, width, rows, out_gradient});
+  float *alpha = take(arena, rows, hidden), *a_out = take(arena, rows, width), *b = take(arena, patches, 1),
+        *e = take(arena, patches, hidden), *sums = take(arena, patches, 2);
+  const torch::Batch a = torch::dense(scores.a, kType, rows, width);
+  multiply(a, torch::dense(w.c_proj.weight, kType, width, hidden), alpha);
+  multiply(a, torch::dense(w.out_proj.weight, kType, width, width), a_out);
+  gpu_->mlp_gradient_e({.parts = parts,
+                        .scaled_dz = scores.scaled_dz,
+                        .alpha = alpha,
+                        .fc_gamma = weights_->fc_gamma,
+                        .fc_offset = weights_->fc_offset,
+                        .width = width,
+                        .hidden = hidden,
+                        .exact_gelu = exact_gelu(),
+                        .b = b,
+                        .e = e,
+                        .sums = sums});
+  linear(weights_->composite, e, patches, out_gradient);
+  gpu_->mlp_gradient_finish({.parts = parts,
+                             .sums = sums,
+                             .b = b,
+                             .a_out = a_out,
+                             .out_proj_column_sums = weights_->out_proj_column_sums,
+                             .width = width,
+                             .heads = model_->image.heads,
+                             .gradient = out_gradient,
+                             .delta = delta});
 }
 
-// Step 5. Patches in blocks, so that the scores of all heads stay small.
-void CudaDevice::attention_gradient_sums(DeviceArena& arena, const DeviceLastBlock& last, int64_t classes, const float* out_gradient,
-                                         float* qkv_gradient) const {
-  const int64_t n = last.tokens, width = model_->image.width, heads = model_->image.heads, size = head_size();
-  const int64_t columns = classes * (size + 1);
-  const auto most = static_cast<int64_t>(kGradientBytes / sizeof(float)) / (heads * (n + columns));
-  const int64_t rows_at_once = std::clamp<int64_t>(most, 1, n - 1);
+// Steps 2 to 5 for the rows of some parts -> cams, not normalised.
+void CudaDevice::backward(DeviceArena& arena, const GradCamParts& parts, const ScoreGradientsOfRows& scores, float* cams) const {
+  const int64_t width = model_->image.width, heads = model_->image.heads;
+  const auto [rows, patches] = PartSizes(parts);
   DeviceArena::Scope scope(arena);
-  float *scores = take(arena, heads * rows_at_once, n), *packed = take(arena, heads * rows_at_once, columns),
-        *key_weight = take(arena, heads * rows_at_once, classes), *value_weight = take(arena, heads, rows_at_once),
-        *product = take(arena, heads * n, columns), *query_weight = take(arena, heads * n, classes);
-  const auto part = [&](int64_t which, int64_t first, int64_t rows) {
-    return torch::Batch{address(last.qkv) + first * 3 * width + which * width, kType, heads, rows, size, size, 3 * width, 1};
-  };
-  // The gradients of all classes' queries (part 0) or keys (1); each head is one batch.
-  const auto gradient = [&](int64_t which) {
-    return torch::Batch{qkv_gradient + which * width, kType, heads, classes, size, size, 3 * width, 1};
-  };
-  const auto batch = [&](const float* data, int64_t rows, int64_t c) { return torch::Batch{data, kType, heads, rows, c, rows * c, c, 1}; };
-  // The first block of rows sets the sums, and the others add to them.
-  for (int64_t first = 1; first < n; first += rows_at_once) {
-    const int64_t rows = std::min(rows_at_once, n - first);
-    const bool add = first > 1;
-    gpu_->torch().bmm(part(0, first, rows), torch::transposed(part(1, 0, n)), batch(scores, rows, n));
-    gpu_->exponentials({scores, heads, rows, n, first, scale(), {address(last.log_sum_exp), n, 1}});
-    gpu_->pack_out_gradient({scores, address(last.qkv), address(last.attended), out_gradient, heads, rows, n, width, classes, first,
-                             scale(), packed, key_weight, value_weight});
-    gpu_->torch().bmm(torch::transposed(batch(scores, rows, n)), batch(packed, rows, columns), batch(product, n, columns), add);
-    gpu_->torch().bmm(torch::transposed(batch(key_weight, rows, classes)), part(0, first, rows), gradient(1), add);
-    for (int64_t k = 0; k < classes; ++k)
-      gpu_->torch().bmm(batch(value_weight, 1, rows), {packed + k * (size + 1), kType, heads, rows, size, rows * columns, columns, 1},
-                        {qkv_gradient + (3 * k + 2) * width, kType, heads, 1, size, size, 3 * width, 1}, add);
+  float *out_gradient = take(arena, patches, width), *delta = take(arena, patches, heads), *weights = take(arena, patches + rows, heads),
+        *sums = take(arena, rows, 3 * width), *channels = take(arena, rows, width);
+  mlp_gradient(arena, parts, scores, out_gradient, delta);
+  gpu_->query_weights({parts, out_gradient, delta, width, heads, scale(), weights});
+  gpu_->qkv_gradient_sums({parts, out_gradient, delta, weights, width, heads, scale(), sums});
+  multiply(torch::dense(sums, kType, rows, 3 * width), torch::dense(weights_->blocks.back().in_proj.weight, kType, 3 * width, width),
+           channels);
+  gpu_->patch_cams({parts, channels, width, cams});
+}
+
+void CudaDevice::normalise_cams(HostSpan<const GradCamOfPhoto> photos, const SentTexts& texts, float* row_cams) const {
+  NormaliseCams in{};
+  const int64_t* first_row = texts.first_row;
+  for (const GradCamOfPhoto& photo : photos) {
+    const int64_t patches = photo.last_block.patches();
+    in.photos.add({row_cams, first_row, photo.texts.labels(), patches, address(photo.cams.data)});
+    row_cams += rows_of(photo) * patches;
+    first_row += photo.texts.first_row.size();
   }
-  gpu_->query_weights({product, address(last.qkv), heads, n, width, classes, scale(), query_weight});
-  gpu_->torch().bmm(torch::transposed(batch(query_weight, n, classes)), part(1, 0, n), gradient(0));
+  gpu_->normalise_cams(in);
 }
 
-// Steps 2 to 5 for some rows of texts -> cams (rows, N), not normalised.
-void CudaDevice::backward(DeviceArena& arena, const DeviceLastBlock& last, int64_t rows, const float* a, const float* scaled_dz,
-                          float* cams) const {
-  const int64_t width = model_->image.width, patches = last.patches();
-  DeviceArena::Scope scope(arena);
-  float *out_gradient = take(arena, rows * patches, width), *qkv_gradient = take(arena, rows, 3 * width),
-        *channels = take(arena, rows, width);
-  mlp_gradient(arena, last, rows, a, scaled_dz, out_gradient);
-  attention_gradient_sums(arena, last, rows, out_gradient, qkv_gradient);
-  multiply(torch::dense(qkv_gradient, kType, rows, 3 * width),
-           torch::dense(weights_->blocks.back().in_proj.weight, kType, 3 * width, width), channels);
-  multiply(torch::dense(channels, kType, rows, width), torch::transposed(torch::dense(address(last.y) + width, kType, patches, width)),
-           cams);
-}
-
-void CudaDevice::softmax_gradcam(DeviceContext& c, const DeviceLastBlock& last, const LabelTexts& texts, DeviceSpan<float> logits,
-                                 DeviceSpan<float> probabilities, const DeviceMaps& cams) {
-  const int64_t patches = last.patches(), width = model_->image.width, hidden = model_->last_hidden;
+void CudaDevice::softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto> photos) {
+  const int64_t width = model_->image.width;
+  const auto most_patches = static_cast<int64_t>(limits_.gradient_bytes / sizeof(float)) / model_->last_hidden;
   DeviceArena::Scope scope(c.arena);
-  const SentTexts sent = send_texts(c.arena, texts);
-  const int64_t rows = sent.row_count;
-  float *a = take(c.arena, rows, width), *scaled_dz = take(c.arena, rows, width), *row_cams = take(c.arena, rows, patches);
-  score_gradients(c.arena, last, sent, address(logits), address(probabilities), a, scaled_dz);
-  const int64_t group = std::max<int64_t>(static_cast<int64_t>(kGradientBytes / sizeof(float)) / (patches * hidden), 1);
-  for (int64_t first = 0; first < rows; first += group) {
+  const SentTexts texts = send_texts(c.arena, photos);
+  ScoreGradientsOfRows next{take(c.arena, texts.row_count, width), take(c.arena, texts.row_count, width)};
+  score_gradients(c.arena, photos, texts, next);
+  int64_t cam_size = 0;
+  for (const GradCamOfPhoto& photo : photos) cam_size += rows_of(photo) * photo.last_block.patches();
+  float* const row_cams = take(c.arena, cam_size, 1);
+  float* cams = row_cams;  // of the next part
+  GradCamParts parts{};
+  const auto run_parts = [&] {
     c.checkpoint();
-    backward(c.arena, last, std::min(group, rows - first), a + first * width, scaled_dz + first * width, row_cams + first * patches);
-  }
-  gpu_->normalise_cams({row_cams, sent.first_row, texts.labels(), patches, address(cams.data)});
+    backward(c.arena, parts, next, cams);
+    const auto [rows, patches] = PartSizes(parts);
+    next = {next.a + rows * width, next.scaled_dz + rows * width};
+    cams += patches;
+    parts.count = 0;
+  };
+  for (const GradCamOfPhoto& photo : photos)
+    for (int64_t first = 0; first < rows_of(photo);) {
+      const int64_t added = add_rows(parts, photo.last_block, rows_of(photo) - first, most_patches);
+      if (added == 0) run_parts();
+      first += added;
+    }
+  if (parts.count > 0) run_parts();
+  normalise_cams(photos, texts, row_cams);
 }
 
 }  // namespace clip_es::cuda

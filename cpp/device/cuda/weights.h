@@ -34,7 +34,7 @@ class Weights : public DeviceWeights {
   size_t bytes() const override { return memory_.capacity(); }
 
   Linear patch_embedding;
-  const float *class_embedding, *positions, *projection, *pixel_values;  // as in ops/cuda/kernels.h
+  const float *class_embedding, *positions, *projection, *pixel_values;  // as in ops/cuda/kernels_tower.h
   Norm ln_pre, ln_post;
   std::vector<Block> blocks;
   Linear composite;  // this and the following: see GradCamTensors

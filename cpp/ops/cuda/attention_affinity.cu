@@ -18,73 +18,87 @@ constexpr float kSmallestNormal = 1.17549435e-38f;
 // A patch that receives no attention gets the factor 0, because its reciprocal would be infinite.
 __device__ float reciprocal(float sum) { return sum > kSmallestNormal ? 1 / sum : 0; }
 
-// One block per 32 columns. Thread (x, y) sums the rows y, y + 32, ... of column x; then warp y adds the 32 partial sums of column y.
-__global__ void __launch_bounds__(kColumnThreads) sinkhorn_columns_kernel(SinkhornColumns args) {
+// One block per photo and 32 columns. Thread (x, y) sums the rows y, y + 32, ... of column x; then warp y adds the 32 partial sums of
+// column y.
+__global__ void __launch_bounds__(kColumnThreads) sinkhorn_columns_kernel(const __grid_constant__ SinkhornColumns args) {
+  const SinkhornPhoto& photo = args.photos.photo[blockIdx.z];
+  const int n = static_cast<int>(photo.n), first = static_cast<int>(blockIdx.x) * kWarp;
+  if (first >= n || args.round >= photo.rounds) return;
   __shared__ float parts[kParts][kWarp + 1];
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
+  const int column = first + static_cast<int>(threadIdx.x);
   float sum = 0;
-  if (column < args.n)
-    for (int64_t row = threadIdx.y; row < args.n; row += kParts)
-      sum += args.w[row * args.n + column] * (args.row_factor ? args.row_factor[row] : 1);
+  if (column < n)
+    for (int row = static_cast<int>(threadIdx.y); row < n; row += kParts)
+      sum += photo.w[row * photo.n + column] * (args.round > 0 ? photo.row_factor[row] : 1);
   parts[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   // A warp reads one column of `parts`, whose rows are padded so that the lanes use different banks.
-  const int64_t own_column = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.y;
+  const int own_column = first + static_cast<int>(threadIdx.y);
   sum = warp_sum(parts[threadIdx.x][threadIdx.y]);
-  if (threadIdx.x == 0 && own_column < args.n) args.column_factor[own_column] = reciprocal(sum);
+  if (threadIdx.x == 0 && own_column < n) photo.column_factor[own_column] = reciprocal(sum);
 }
 
-// One warp per row.
-__global__ void __launch_bounds__(kThreads) sinkhorn_rows_kernel(SinkhornRows args) {
-  const int64_t row = global_thread() / kWarp;
-  if (row >= args.n) return;
+// One warp per photo and row.
+__global__ void __launch_bounds__(kThreads) sinkhorn_rows_kernel(const __grid_constant__ SinkhornRows args) {
+  const SinkhornPhoto& photo = args.photos.photo[blockIdx.z];
+  const int n = static_cast<int>(photo.n), row = static_cast<int>(global_thread()) / kWarp;
+  if (row >= n || args.round >= photo.rounds) return;
+  const float* w = photo.w + row * photo.n;
   float sum = 0;
-  for (int64_t j = threadIdx.x % kWarp; j < args.n; j += kWarp) sum += args.w[row * args.n + j] * args.column_factor[j];
+  for (int j = threadIdx.x % kWarp; j < n; j += kWarp) sum += w[j] * photo.column_factor[j];
   sum = warp_sum(sum);
-  if (threadIdx.x % kWarp == 0) args.row_factor[row] = reciprocal(sum);
+  if (threadIdx.x % kWarp == 0) photo.row_factor[row] = reciprocal(sum);
 }
 
-// One block per kWarps rows of y and kGroup classes, one warp per row. Each step covers 32 columns of w.
+// One block per photo, kWarps rows of y and kGroup classes, one warp per row. Each step covers 32 columns of w.
 constexpr int kGroup = 8;
 
-__global__ void __launch_bounds__(kThreads) apply_affinity_kernel(ApplyAffinity args) {
+__global__ void __launch_bounds__(kThreads) apply_affinity_kernel(const __grid_constant__ ApplyAffinity args) {
+  const ApplyAffinityPhoto& photo = args.photos.photo[blockIdx.z];
+  const int n = static_cast<int>(photo.n), first_row = static_cast<int>(blockIdx.x) * kWarps;
+  const int first_class = static_cast<int>(blockIdx.y) * kGroup, classes = static_cast<int>(photo.classes) - first_class;
+  if (first_row >= n || classes <= 0) return;
   __shared__ float transposed[kWarp][kWarps + 1];  // transposed[j][i] = w[first + j][first_row + i]
-  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kWarps, first_class = static_cast<int64_t>(blockIdx.y) * kGroup;
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const int64_t row = first_row + warp, classes = args.classes - first_class < kGroup ? args.classes - first_class : kGroup;
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, row = first_row + warp;
+  const float row_r = photo.r && row < n ? photo.r[row] : 1, row_c = photo.c && row < n ? photo.c[row] : 1;
   float sums[kGroup] = {};
-  for (int64_t first = 0; first < args.n; first += kWarp) {
+  for (int first = 0; first < n; first += kWarp) {
     __syncthreads();  // all warps have read the previous columns
-    const int64_t from = first + threadIdx.x / kWarps, to = first_row + threadIdx.x % kWarps;
-    transposed[threadIdx.x / kWarps][threadIdx.x % kWarps] = from < args.n && to < args.n ? args.w[from * args.n + to] : 0;
+    const int from = first + static_cast<int>(threadIdx.x) / kWarps, to = first_row + static_cast<int>(threadIdx.x) % kWarps;
+    transposed[threadIdx.x / kWarps][threadIdx.x % kWarps] = from < n && to < n ? photo.w[from * photo.n + to] : 0;
     __syncthreads();
-    const int64_t j = first + lane;
-    if (row >= args.n || j >= args.n) continue;
-    const float t = (args.r[row] * args.w[row * args.n + j] * args.c[j] + args.c[row] * transposed[lane][warp] * args.r[j]) / 2;
+    const int j = first + lane;
+    if (row >= n || j >= n) continue;
+    const float t =
+        (row_r * photo.w[row * photo.n + j] * (photo.c ? photo.c[j] : 1) + row_c * transposed[lane][warp] * (photo.r ? photo.r[j] : 1)) / 2;
     for (int k = 0; k < kGroup; ++k)
       if (k < classes) {
-        const int64_t at = (first_class + k) * args.n + j;
-        if (!args.boxes || args.boxes[at]) sums[k] += t * args.x[at];
+        const int64_t at = (first_class + k) * photo.n + j;
+        if (!photo.boxes || photo.boxes[at]) sums[k] += t * photo.x[at];
       }
   }
   for (int k = 0; k < kGroup; ++k) {
     const float sum = warp_sum(sums[k]);
-    if (lane == 0 && k < classes && row < args.n) args.y[(first_class + k) * args.n + row] = sum;
+    if (lane == 0 && k < classes && row < n) photo.y[(first_class + k) * photo.n + row] = sum;
   }
 }
 
 }  // namespace
 
 int sinkhorn_columns(Stream stream, const SinkhornColumns& args) {
-  return launch(stream, sinkhorn_columns_kernel, blocks_for(args.n, kWarp), {kWarp, kParts}, args);
+  const unsigned blocks = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.n, kWarp); });
+  return launch(stream, sinkhorn_columns_kernel, {blocks, 1, depth_of(args.photos)}, {kWarp, kParts}, args);
 }
 
 int sinkhorn_rows(Stream stream, const SinkhornRows& args) {
-  return launch(stream, sinkhorn_rows_kernel, blocks_for(args.n, kWarps), kThreads, args);
+  const unsigned blocks = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.n, kWarps); });
+  return launch(stream, sinkhorn_rows_kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
 }
 
 int apply_affinity(Stream stream, const ApplyAffinity& args) {
-  return launch(stream, apply_affinity_kernel, {blocks_for(args.n, kWarps), blocks_for(args.classes, kGroup)}, kThreads, args);
+  const unsigned rows = most_blocks(args.photos, [](const auto&photo) { return blocks_for(photo.n, kWarps); }),
+                 classes = most_blocks(args.photos, [](const auto&photo) { return blocks_for(photo.classes, kGroup); });
+  return launch(stream, apply_affinity_kernel, {rows, classes, depth_of(args.photos)}, kThreads, args);
 }
 
 }  // namespace clip_es::cuda

@@ -1,73 +1,168 @@
-// The element-wise parts of attention's backward pass. GradCAM needs only the sums over patches of dq, dk and dv, so every sum becomes a
-// matrix product by LibTorch with weights that these kernels compute:
-//   packed = [dO | delta], delta = dO . O                    dO: gradient of attention's output, O: its output, per head
-//   key_weight_i = -scale * P_i0 * (dO_i . v_0 - delta_i)          sum of dk = sum_i key_weight_i * q_i
-//   value_weight_i = 1 - P_i0                                      sum of dv = sum_i value_weight_i * dO_i
-//   query_weight_j = scale * ((P^T dO)_j . v_j - (P^T delta)_j)    sum of dq = sum_j query_weight_j * k_j
+// Attention's backward pass. GradCAM needs only the sums over patches of dq, dk and dv, so no n x n gradient is stored. With P = exp(scale
+// * q k^T - log_sum_exp), dO the gradient of attention's output, and delta_i = dO_i . O_i, per head:
+//   query_weights:      query_weight_j = scale * sum_i P_ij (dO_i . v_j - delta_i)
+//   qkv_gradient_sums:  sum of dq = sum_j query_weight_j * k_j
+//                       sum of dk = -scale * sum_i P_i0 (dO_i . v_0 - delta_i) * q_i
+//                       sum of dv = sum_i (1 - P_i0) * dO_i
 // Token 0 is the class token: i runs over the patches, j over all tokens. Twin and derivation: ops/cpu/attention_gradient.cpp.
-#include "ops/cuda/common.cuh"
+// patch_cams:           cams_i = y_i . channels, where channels are the sums times in_proj
+// blockIdx.z is the part.
+#include "ops/cuda/tile.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kWarps = 8, kThreads = kWarps * kWarp;  // per block
+// Query weights: one block per head, 64 keys and kRows rows of texts. It goes over the patches, 64 at a time, and computes their P only
+// once for its rows.
+constexpr int kRows = 4;
 
-// The dot product of two vectors in device memory, by one warp; every lane gets the result.
-__device__ float dot(const float* a, const float* b, int64_t size) {
-  float sum = 0;
-  for (int64_t c = threadIdx.x % kWarp; c < size; c += kWarp) sum += a[c] * b[c];
-  return warp_sum(sum);
-}
-
-// One warp per head and patch; it loops over the classes.
-__global__ void __launch_bounds__(kThreads) pack_out_gradient_kernel(PackOutGradient args) {
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  if (index >= args.heads * args.rows) return;
-  const int lane = threadIdx.x % kWarp;
-  const int64_t head = index / args.rows, token = args.first + index % args.rows, size = args.width / args.heads;
-  const float* class_token_value = args.qkv + 2 * args.width + head * size;
-  const float* out = args.out + token * args.width + head * size;
-  const float class_token_probability = args.probabilities[index * args.n];
-  for (int64_t k = 0; k < args.classes; ++k) {
-    const float* gradient = args.out_gradient + (k * (args.n - 1) + token - 1) * args.width + head * size;
-    float* packed = args.packed + (index * args.classes + k) * (size + 1);
-    float delta = 0, gradient_dot_value = 0;
-    for (int64_t c = lane; c < size; c += kWarp) {
-      const float value = gradient[c];
-      packed[c] = value;
-      delta += value * out[c];
-      gradient_dot_value += value * class_token_value[c];
+__global__ void __launch_bounds__(kTileThreads) query_weights_kernel(const __grid_constant__ QueryWeights args) {
+  const GradCamPart& part = args.parts.photo[blockIdx.z];
+  const int heads = static_cast<int>(args.heads), width = static_cast<int>(args.width), size = width / heads;
+  const int patches = static_cast<int>(part.patches), n = patches + 1, head = static_cast<int>(blockIdx.x) % heads;
+  const int first_key = static_cast<int>(blockIdx.x) / heads * kTile, first_row = static_cast<int>(blockIdx.y) * kRows;
+  const int rows = static_cast<int>(part.rows) - first_row;  // those from kRows on belong to other blocks
+  if (first_key >= n || rows <= 0) return;
+  __shared__ TilePair shared;
+  __shared__ float sums[kRows][16][kTile];  // over the patches of the threads that own the same rows
+  const float *queries = part.qkv + 3 * width + head * size, *keys = part.qkv + width + head * size, *values = keys + width;
+  const float* log_sum_exp = part.log_sum_exp + static_cast<int64_t>(head) * n + 1;  // of the patches
+  const Position own = own_elements();
+  for (int k = 0; k < kRows; ++k)
+    for (int j = 0; j < 4; ++j) sums[k][own.row / 4][own.column + j] = 0;
+  for (int first = 0; first < patches; first += kTile) {
+    float p[4][4];
+    multiply_tiles(shared, {queries, 3 * width, first, patches}, {keys, 3 * width, first_key, n}, size, p);
+    for (int i = 0; i < 4; ++i) {
+      const int patch = first + own.row + i;
+      for (int j = 0; j < 4; ++j) p[i][j] = patch < patches ? expf(p[i][j] * args.scale - log_sum_exp[patch]) : 0;
     }
-    delta = warp_sum(delta);
-    gradient_dot_value = warp_sum(gradient_dot_value);
-    if (lane > 0) continue;
-    packed[size] = delta;
-    args.key_weight[index * args.classes + k] = -args.scale * class_token_probability * (gradient_dot_value - delta);
+    for (int k = 0; k < kRows && k < rows; ++k) {
+      const int64_t row = first_row + k;
+      const float* out_gradient = args.out_gradient + (part.first_patch + row * patches) * width + head * size;
+      const float* delta = args.delta + heads * part.first_patch + (row * heads + head) * patches;
+      float dp[4][4];
+      multiply_tiles(shared, {out_gradient, width, first, patches}, {values, 3 * width, first_key, n}, size, dp);
+      float added[4] = {};
+      for (int i = 0; i < 4; ++i) {
+        const int patch = first + own.row + i;
+        const float own_delta = patch < patches ? delta[patch] : 0;
+        for (int j = 0; j < 4; ++j) added[j] += p[i][j] * (dp[i][j] - own_delta);
+      }
+      for (int j = 0; j < 4; ++j) sums[k][own.row / 4][own.column + j] += added[j];
+    }
   }
-  if (lane == 0) args.value_weight[index] = 1 - class_token_probability;
+  __syncthreads();
+  // Thread 64 k + i adds the sums of row k and key i.
+  static_assert(kRows * kTile == kTileThreads);
+  const int k = static_cast<int>(threadIdx.x) / kTile, key = static_cast<int>(threadIdx.x) % kTile;
+  if (k >= rows || first_key + key >= n) return;
+  float sum = 0;
+  for (int i = 0; i < 16; ++i) sum += sums[k][i][key];
+  const int64_t before = heads * (part.first_patch + part.first_row);
+  args.weights[before + (static_cast<int64_t>(first_row + k) * heads + head) * n + first_key + key] = args.scale * sum;
 }
 
-// One warp per head and key; it loops over the classes.
-__global__ void __launch_bounds__(kThreads) query_weights_kernel(QueryWeights args) {
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  if (index >= args.heads * args.n) return;
-  const int64_t head = index / args.n, token = index % args.n, size = args.width / args.heads;
-  const float* value = args.qkv + token * 3 * args.width + 2 * args.width + head * size;
-  for (int64_t k = 0; k < args.classes; ++k) {
-    const float* product = args.product + (index * args.classes + k) * (size + 1);
-    const float product_dot_value = dot(product, value, size);
-    if (threadIdx.x % kWarp == 0) args.query_weight[index * args.classes + k] = args.scale * (product_dot_value - product[size]);
+// The sums: one block per row of texts and head. A warp computes one token at a time; lane l has the channels l, l + 32, ….
+constexpr int kWarps = 16, kSumThreads = kWarps * kWarp;
+constexpr int kLaneChannels = kLargestHead / kWarp;
+
+// The channels of a vector that belong to this lane.
+struct LaneVector {
+  float at[kLaneChannels] = {};
+
+  __device__ void load(const float* from, int size) {
+    for (int i = 0; i < kLaneChannels; ++i) {
+      const int c = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
+      at[i] = c < size ? from[c] : 0;
+    }
   }
+  __device__ void add(float factor, const LaneVector& x) {
+    for (int i = 0; i < kLaneChannels; ++i) at[i] += factor * x.at[i];
+  }
+  // All lanes of the warp must call it; every lane gets the result.
+  __device__ float dot(const LaneVector& x) const {
+    float sum = 0;
+    for (int i = 0; i < kLaneChannels; ++i) sum += at[i] * x.at[i];
+    return warp_sum(sum);
+  }
+};
+
+// Writes the sum of all warps' vectors. All threads of the block must call it.
+__device__ void write_sum(const LaneVector& own, int size, float* to) {
+  __shared__ float parts[kWarps][kLargestHead];
+  __syncthreads();  // the sum of the previous call was read
+  for (int i = 0; i < kLaneChannels; ++i) parts[threadIdx.x / kWarp][threadIdx.x % kWarp + i * kWarp] = own.at[i];
+  __syncthreads();
+  const int c = static_cast<int>(threadIdx.x);
+  if (c >= size) return;
+  float sum = 0;
+  for (int warp = 0; warp < kWarps; ++warp) sum += parts[warp][c];
+  to[c] = sum;
+}
+
+__global__ void __launch_bounds__(kSumThreads) qkv_gradient_sums_kernel(const __grid_constant__ QkvGradientSums args) {
+  const GradCamPart& part = args.parts.photo[blockIdx.z];
+  if (blockIdx.y >= part.rows) return;
+  const int heads = static_cast<int>(args.heads), width = static_cast<int>(args.width), size = width / heads;
+  const int patches = static_cast<int>(part.patches), n = patches + 1, head = static_cast<int>(blockIdx.x);
+  const int64_t row = blockIdx.y, stride = 3 * width;
+  const float *queries = part.qkv + head * size, *keys = queries + width, *log_sum_exp = part.log_sum_exp + static_cast<int64_t>(head) * n;
+  const float* out_gradient = args.out_gradient + (part.first_patch + row * patches) * width + head * size;
+  const float* delta = args.delta + heads * part.first_patch + (row * heads + head) * patches;
+  const float* weights = args.query_weights + heads * (part.first_patch + part.first_row) + (row * heads + head) * n;
+  LaneVector class_key, class_value, dq, dk, dv;
+  class_key.load(keys, size);
+  class_value.load(keys + width, size);
+  for (int token = static_cast<int>(threadIdx.x) / kWarp; token < n; token += kWarps) {
+    LaneVector query, key, gradient;
+    key.load(keys + token * stride, size);
+    dq.add(weights[token], key);
+    if (token == 0) continue;
+    query.load(queries + token * stride, size);
+    gradient.load(out_gradient + static_cast<int64_t>(token - 1) * width, size);
+    const float p = expf(args.scale * query.dot(class_key) - log_sum_exp[token]);  // of the class token
+    dk.add(-args.scale * p * (gradient.dot(class_value) - delta[token - 1]), query);
+    dv.add(1 - p, gradient);
+  }
+  float* sums = args.sums + (part.first_row + row) * stride + head * size;
+  write_sum(dq, size, sums);
+  write_sum(dk, size, sums + width);
+  write_sum(dv, size, sums + 2 * width);
+}
+
+// One warp per row of texts and patch.
+constexpr int kCamWarps = 8;
+
+__global__ void __launch_bounds__(kCamWarps* kWarp) patch_cams_kernel(const __grid_constant__ PatchCams args) {
+  const GradCamPart& part = args.parts.photo[blockIdx.z];
+  const int64_t patch = static_cast<int64_t>(blockIdx.x) * kCamWarps + threadIdx.x / kWarp;
+  if (patch >= part.patches || blockIdx.y >= part.rows) return;
+  const int width = static_cast<int>(args.width);
+  const float *y = part.y + (patch + 1) * width, *channels = args.channels + (part.first_row + blockIdx.y) * width;
+  float sum = 0;
+  for (int c = threadIdx.x % kWarp; c < width; c += kWarp) sum += y[c] * channels[c];
+  sum = warp_sum(sum);
+  if (threadIdx.x % kWarp == 0) args.cams[part.first_patch + blockIdx.y * part.patches + patch] = sum;
 }
 
 }  // namespace
 
-int pack_out_gradient(Stream stream, const PackOutGradient& args) {
-  return launch(stream, pack_out_gradient_kernel, blocks_for(args.heads * args.rows, kWarps), kThreads, args);
+int query_weights(Stream stream, const QueryWeights& args) {
+  const unsigned tiles = most_blocks(args.parts, [](const auto& part) { return blocks_for(part.patches + 1, kTile); });
+  const dim3 blocks(tiles * static_cast<unsigned>(args.heads), blocks_for(most_rows(args.parts), kRows), depth_of(args.parts));
+  return launch(stream, query_weights_kernel, blocks, kTileThreads, args);
 }
 
-int query_weights(Stream stream, const QueryWeights& args) {
-  return launch(stream, query_weights_kernel, blocks_for(args.heads * args.n, kWarps), kThreads, args);
+int qkv_gradient_sums(Stream stream, const QkvGradientSums& args) {
+  if (args.width / args.heads > kLargestHead) return cudaErrorInvalidValue;
+  const dim3 blocks(static_cast<unsigned>(args.heads), most_rows(args.parts), depth_of(args.parts));
+  return launch(stream, qkv_gradient_sums_kernel, blocks, kSumThreads, args);
+}
+
+int patch_cams(Stream stream, const PatchCams& args) {
+  const unsigned blocks = most_blocks(args.parts, [](const auto& part) { return blocks_for(part.patches, kCamWarps); });
+  return launch(stream, patch_cams_kernel, {blocks, most_rows(args.parts), depth_of(args.parts)}, kCamWarps * kWarp, args);
 }
 
 }  // namespace clip_es::cuda

@@ -72,6 +72,7 @@ __device__ inline int64_t global_thread() { return static_cast<int64_t>(blockIdx
 // Queues kernel(arguments) on the stream. Without blocks, nothing is queued. Returns a cudaError_t.
 template <class Arguments>
 int launch(Stream stream, void (*kernel)(Arguments), dim3 blocks, dim3 threads, const Arguments& arguments) {
+  static_assert(sizeof(Arguments) <= 4096, "CUDA allows 4 kB of arguments");
   if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return cudaSuccess;
   cudaLaunchConfig_t config{};
   config.gridDim = blocks;
@@ -84,5 +85,20 @@ int launch(Stream stream, void (*kernel)(Arguments), dim3 blocks, dim3 threads, 
 
 // The number of blocks for `count` items.
 inline unsigned blocks_for(int64_t count, int64_t per_block) { return static_cast<unsigned>((count + per_block - 1) / per_block); }
+
+// The largest blocks_of(photo). A grid has as many blocks for each photo (blockIdx.z); those past a photo's own end at once.
+template <class Photo, class Blocks>
+unsigned most_blocks(const Photos<Photo>& photos, Blocks blocks_of) {
+  unsigned most = 0;
+  for (int i = 0; i < photos.count; ++i) most = blocks_of(photos.photo[i]) > most ? blocks_of(photos.photo[i]) : most;
+  return most;
+}
+inline unsigned most_rows(const GradCamParts& parts) {
+  return most_blocks(parts, [](const GradCamPart& part) { return static_cast<unsigned>(part.rows); });
+}
+template <class Photo>
+unsigned depth_of(const Photos<Photo>& photos) {
+  return static_cast<unsigned>(photos.count);
+}
 
 }  // namespace clip_es::cuda

@@ -1,54 +1,84 @@
-// The backward pass of the last block's MLP, in two steps with one matrix product between them (by LibTorch, for all classes at once):
+// The backward pass of the last block's MLP, in two steps with one matrix product between them (by LibTorch, for all rows of texts at
+// once):
+//   b = scaled_dz . z_hat
 //   e = act'(u) * rstd_post * (alpha - b * omega)
 //   gradient = e * composite^T
 //   gradient = rstd_post * (a_out - b * z_hat_out) + rstd_2 * (gradient - sums[0] * out_proj_column_sums - sums[1] * h_hat_out)
+//   delta = gradient . attended, per head
 // where sums[0] = sum(e * fc_gamma) and sums[1] = sum(e * (u - fc_offset)) / width. Twin: ops/cpu/mlp_gradient.cpp.
+// blockIdx.z is the part, and blockIdx.y one of its rows of texts.
 #include "ops/cuda/activation.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// One block per class and patch. Both sums are computed in the pass that writes e, so that e is not read again.
-__global__ void __launch_bounds__(kThreads) mlp_gradient_e_kernel(MlpGradientE args) {
-  const int64_t index = blockIdx.x, k = index / args.patches, patch = index % args.patches;
-  const float *u = args.u + patch * args.hidden, *omega = args.omega + patch * args.hidden, *alpha = args.alpha + k * args.hidden;
-  const float b = args.b[index], rstd_post = args.rstd_post[patch];
+// One block per row and patch. All sums are computed in the pass that writes e, so that e is not read again.
+__global__ void __launch_bounds__(kThreads) mlp_gradient_e_kernel(const __grid_constant__ MlpGradientE args) {
+  const GradCamPart& part = args.parts.photo[blockIdx.z];
+  const int patch = static_cast<int>(blockIdx.x), width = static_cast<int>(args.width), hidden = static_cast<int>(args.hidden);
+  if (patch >= part.patches || blockIdx.y >= part.rows) return;
+  const int64_t row = part.first_row + blockIdx.y, index = part.first_patch + blockIdx.y * part.patches + patch;
+  const float *scaled_dz = args.scaled_dz + row * width, *z_hat = part.z_hat + static_cast<int64_t>(patch) * width;
+  float b = 0;
+  for (int c = threadIdx.x; c < width; c += kThreads) b += scaled_dz[c] * z_hat[c];
+  b = block_sum<kThreads>(b);
+
+  const float *u = part.u + static_cast<int64_t>(patch) * hidden, *omega = part.omega + static_cast<int64_t>(patch) * hidden;
+  const float *alpha = args.alpha + row * hidden, rstd_post = part.rstd_post[patch];
+  float* e = args.e + index * hidden;
   float gamma_sum = 0, u_sum = 0;
-  for (int64_t i = threadIdx.x; i < args.hidden; i += kThreads) {
+  for (int i = threadIdx.x; i < hidden; i += kThreads) {
     const float value = activation_derivative(args.exact_gelu, u[i]) * rstd_post * (alpha[i] - b * omega[i]);
-    args.e[index * args.hidden + i] = value;
+    e[i] = value;
     gamma_sum += value * args.fc_gamma[i];
     u_sum += value * (u[i] - args.fc_offset[i]);
   }
   gamma_sum = block_sum<kThreads>(gamma_sum);
   u_sum = block_sum<kThreads>(u_sum);
   if (threadIdx.x > 0) return;
+  args.b[index] = b;
   args.sums[2 * index] = gamma_sum;
-  args.sums[2 * index + 1] = u_sum / args.width;
+  args.sums[2 * index + 1] = u_sum / static_cast<float>(width);
 }
 
-// One thread per element.
-__global__ void __launch_bounds__(kThreads) mlp_gradient_finish_kernel(MlpGradientFinish args) {
-  const int64_t index = global_thread();
-  if (index >= args.classes * args.patches * args.width) return;
-  const int64_t c = index % args.width, row = index / args.width, patch = row % args.patches, k = row / args.patches;
-  const int64_t at = patch * args.width + c;
-  const float through_norm = args.a_out[k * args.width + c] - args.b[row] * args.z_hat_out[at];
-  const float through_mlp =
-      args.gradient[index] - args.sums[2 * row] * args.out_proj_column_sums[c] - args.sums[2 * row + 1] * args.h_hat_out[at];
-  args.gradient[index] = args.rstd_post[patch] * through_norm + args.rstd_2[patch] * through_mlp;
+// One warp per row, patch and head.
+__global__ void __launch_bounds__(kThreads) mlp_gradient_finish_kernel(const __grid_constant__ MlpGradientFinish args) {
+  const GradCamPart& part = args.parts.photo[blockIdx.z];
+  const int heads = static_cast<int>(args.heads), width = static_cast<int>(args.width), size = width / heads;
+  const int warp = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp, patch = warp / heads, head = warp % heads;
+  if (patch >= part.patches || blockIdx.y >= part.rows) return;
+  const int64_t row = part.first_row + blockIdx.y, index = part.first_patch + blockIdx.y * part.patches + patch;
+  const float *h_hat_out = part.h_hat_out + static_cast<int64_t>(patch) * width,
+              *z_hat_out = part.z_hat_out + static_cast<int64_t>(patch) * width;
+  const float *attended = part.attended + static_cast<int64_t>(patch + 1) * width, *a_out = args.a_out + row * width;
+  const float b = args.b[index], rstd_post = part.rstd_post[patch], rstd_2 = part.rstd_2[patch];
+  const float gamma_sum = args.sums[2 * index], u_sum = args.sums[2 * index + 1];
+  float* gradient = args.gradient + index * width;
+  float delta = 0;
+  for (int c = head * size + static_cast<int>(threadIdx.x) % kWarp; c < (head + 1) * size; c += kWarp) {
+    const float through_norm = a_out[c] - b * z_hat_out[c];
+    const float through_mlp = gradient[c] - gamma_sum * args.out_proj_column_sums[c] - u_sum * h_hat_out[c];
+    const float value = rstd_post * through_norm + rstd_2 * through_mlp;
+    gradient[c] = value;
+    delta += value * attended[c];
+  }
+  delta = warp_sum(delta);
+  if (threadIdx.x % kWarp > 0) return;
+  args.delta[heads * part.first_patch + (static_cast<int64_t>(blockIdx.y) * heads + head) * part.patches + patch] = delta;
 }
 
 }  // namespace
 
 int mlp_gradient_e(Stream stream, const MlpGradientE& args) {
-  return launch(stream, mlp_gradient_e_kernel, static_cast<unsigned>(args.classes * args.patches), kThreads, args);
+  const unsigned patches = most_blocks(args.parts, [](const auto& part) { return static_cast<unsigned>(part.patches); });
+  return launch(stream, mlp_gradient_e_kernel, {patches, most_rows(args.parts), depth_of(args.parts)}, kThreads, args);
 }
 
 int mlp_gradient_finish(Stream stream, const MlpGradientFinish& args) {
-  return launch(stream, mlp_gradient_finish_kernel, blocks_for(args.classes * args.patches * args.width, kThreads), kThreads, args);
+  const unsigned blocks = most_blocks(args.parts, [&](const auto& part) { return blocks_for(part.patches * args.heads, kWarps); });
+  return launch(stream, mlp_gradient_finish_kernel, {blocks, most_rows(args.parts), depth_of(args.parts)}, kThreads, args);
 }
 
 }  // namespace clip_es::cuda

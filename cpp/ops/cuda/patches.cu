@@ -1,51 +1,77 @@
 // extract_patches:  out[patch][channel][y][x] = pixel_values[channel][byte]. The table of normalised bytes is computed on the host, so the
 //                   values equal the CPU's. Twin: ops/cpu/patches.cpp.
-// add_positions:    x[1 + patch] = embedded[patch] + the trained positional embeddings, interpolated bilinearly at this patch.
-//                   Twin: clip_es::resize_positions.
-// One thread per element of the result, so that writes are contiguous.
-#include "ops/cuda/common.cuh"
+// embed_tokens:     x[1 + patch] = embedded[patch] + the trained positional embeddings, interpolated bilinearly at this patch; then x is
+//                   normalised. Twins: clip_es::resize_positions, ops/cpu/layer_norm.cpp.
+// extract_patches: one thread per element of the result, so that writes are contiguous. embed_tokens: one warp per token, so that the taps
+// are computed once and the row is normalised while it is in the first-level cache.
+#include "ops/cuda/layer_norm.cuh"
 #include "ops/tap.h"
 
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-__global__ void __launch_bounds__(kThreads) extract_patches_kernel(ExtractPatches args) {
-  const int64_t area = args.patch * args.patch, size = 3 * area, index = global_thread();
-  if (index >= args.gh * args.gw * size) return;
-  const int64_t patch = index / size, channel = index % size / area, y = index % area / args.patch, x = index % args.patch;
-  const int64_t row = patch / args.gw * args.patch + y, column = patch % args.gw * args.patch + x;
-  args.out[index] = args.pixel_values[channel * 256 + args.image[(row * args.gw * args.patch + column) * 3 + channel]];
+__global__ void __launch_bounds__(kThreads) extract_patches_kernel(const __grid_constant__ ExtractPatches args) {
+  const ExtractPatchesPhoto& photo = args.photos.photo[blockIdx.z];
+  const int side = static_cast<int>(args.patch), area = side * side, size = 3 * area, gw = static_cast<int>(photo.gw);
+  const int64_t index = global_thread();
+  if (index >= photo.gh * gw * size) return;
+  const int patch = static_cast<int>(index / size), in_patch = static_cast<int>(index % size);
+  const int channel = in_patch / area, y = in_patch % area / side, x = in_patch % side;
+  const int row = patch / gw * side + y, column = patch % gw * side + x;
+  photo.out[index] = args.pixel_values[channel * 256 + photo.image[(static_cast<int64_t>(row) * gw * side + column) * 3 + channel]];
 }
 
-__global__ void __launch_bounds__(kThreads) add_positions_kernel(AddPositions args) {
-  const int64_t index = global_thread(), patches = args.gh * args.gw, image = blockIdx.y;
-  if (index >= (1 + patches) * args.width) return;
-  const int64_t c = index % args.width, patch = index / args.width - 1;
-  float* x = args.x + image * (1 + patches) * args.width;
-  if (patch < 0) {
-    x[index] = args.class_embedding[c] + args.positions[c];
-    return;
+// Where the position of a patch is read: four rows of the trained embeddings, and the fractions between them.
+struct Corners {
+  const float *top_left, *top_right, *bottom_left, *bottom_right;
+  float across, down;
+
+  __device__ float at(int c) const {
+    const float top = top_left[c] * (1 - across) + top_right[c] * across;
+    const float bottom = bottom_left[c] * (1 - across) + bottom_right[c] * across;
+    return top * (1 - down) + bottom * down;
   }
-  const ops::Tap v = ops::bilinear_tap(args.trained_side, args.gh, patch / args.gw),
-                 h = ops::bilinear_tap(args.trained_side, args.gw, patch % args.gw);
-  const float* trained = args.positions + args.width + c;  // without the class token
-  const auto at = [&](int64_t row, int64_t column) { return trained[(row * args.trained_side + column) * args.width]; };
-  const float top = at(v.low, h.low) * (1 - h.fraction) + at(v.low, h.high) * h.fraction;
-  const float bottom = at(v.high, h.low) * (1 - h.fraction) + at(v.high, h.high) * h.fraction;
-  x[index] = args.embedded[(image * patches + patch) * args.width + c] + (top * (1 - v.fraction) + bottom * v.fraction);
+};
+
+__device__ Corners corners_of(const EmbedTokens& args, const EmbedTokensPhoto& photo, int patch) {
+  const int gw = static_cast<int>(photo.gw);
+  const ops::Tap v = ops::bilinear_tap(args.trained_side, photo.gh, patch / gw), h = ops::bilinear_tap(args.trained_side, gw, patch % gw);
+  // Row 0 belongs to the class token.
+  const auto at = [&](int64_t row, int64_t column) { return args.positions + (1 + row * args.trained_side + column) * args.width; };
+  return {at(v.low, h.low), at(v.low, h.high), at(v.high, h.low), at(v.high, h.high), h.fraction, v.fraction};
+}
+
+__global__ void __launch_bounds__(kThreads) embed_tokens_kernel(const __grid_constant__ EmbedTokens args) {
+  const EmbedTokensPhoto& photo = args.photos.photo[blockIdx.z];
+  const int token = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp, lane = threadIdx.x % kWarp;
+  const int width = static_cast<int>(args.width);
+  if (token > photo.gh * photo.gw) return;
+  float* x = photo.x + static_cast<int64_t>(token) * width;
+  float sum = 0;
+  if (token == 0) {
+    for (int c = lane; c < width; c += kWarp) sum += x[c] = args.class_embedding[c] + args.positions[c];
+  } else {
+    const Corners corners = corners_of(args, photo, token - 1);
+    const float* embedded = photo.embedded + static_cast<int64_t>(token - 1) * width;
+    for (int c = lane; c < width; c += kWarp) sum += x[c] = embedded[c] + corners.at(c);
+  }
+  const auto [mean, rstd] = moments_of(x, sum, width);
+  for (int c = lane; c < width; c += kWarp) x[c] = (x[c] - mean) * rstd * args.gamma[c] + args.beta[c];
 }
 
 }  // namespace
 
 int extract_patches(Stream stream, const ExtractPatches& args) {
-  return launch(stream, extract_patches_kernel, blocks_for(args.gh * args.gw * 3 * args.patch * args.patch, kThreads), kThreads, args);
+  const int64_t size = 3 * args.patch * args.patch;
+  const unsigned blocks = most_blocks(args.photos, [&](const auto& photo) { return blocks_for(photo.gh * photo.gw * size, kThreads); });
+  return launch(stream, extract_patches_kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
 }
 
-int add_positions(Stream stream, const AddPositions& args) {
-  const dim3 blocks(blocks_for((1 + args.gh * args.gw) * args.width, kThreads), static_cast<unsigned>(args.images));
-  return launch(stream, add_positions_kernel, blocks, kThreads, args);
+int embed_tokens(Stream stream, const EmbedTokens& args) {
+  const unsigned blocks = most_blocks(args.photos, [](const auto& photo) { return blocks_for(1 + photo.gh * photo.gw, kWarps); });
+  return launch(stream, embed_tokens_kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
 }
 
 }  // namespace clip_es::cuda

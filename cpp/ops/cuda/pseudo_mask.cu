@@ -12,55 +12,63 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// One block per map.
-__global__ void __launch_bounds__(kThreads) min_max_kernel(MinMax args) {
-  float* map = args.maps + blockIdx.x * args.patches;
+// One block per photo and map.
+__global__ void __launch_bounds__(kThreads) min_max_kernel(const __grid_constant__ MinMax args) {
+  const MinMaxPhoto& photo = args.photos.photo[blockIdx.z];
+  if (blockIdx.x >= photo.labels) return;
+  const int patches = static_cast<int>(photo.patches);
+  float* map = photo.maps + blockIdx.x * photo.patches;
   float low = INFINITY, high = -INFINITY;
-  for (int64_t i = threadIdx.x; i < args.patches; i += kThreads) {
+  for (int i = threadIdx.x; i < patches; i += kThreads) {
     low = fminf(low, map[i]);
     high = fmaxf(high, map[i]);
   }
   low = -block_max<kThreads>(-low);
   high = block_max<kThreads>(high);
   const float range = 1e-7f + (high - low);
-  for (int64_t i = threadIdx.x; i < args.patches; i += kThreads) map[i] = (map[i] - low) / range;
+  for (int i = threadIdx.x; i < patches; i += kThreads) map[i] = (map[i] - low) / range;
 }
 
 // If scores are equal, the background wins, then the first label.
-__global__ void __launch_bounds__(kThreads) pseudo_mask_kernel(PseudoMask args) {
-  const int64_t pixels = args.width * args.height, pixel = global_thread();
+__global__ void __launch_bounds__(kThreads) pseudo_mask_kernel(const __grid_constant__ PseudoMask args) {
+  const PseudoMaskPhoto& photo = args.photos.photo[blockIdx.z];
+  const int64_t pixels = photo.width * photo.height, pixel = global_thread();
   if (pixel >= pixels) return;
-  const ops::Tap v = ops::bilinear_tap(args.gh, args.height, pixel / args.width),
-                 h = ops::bilinear_tap(args.gw, args.width, pixel % args.width);
+  const int labels = static_cast<int>(photo.labels), gw = static_cast<int>(photo.gw), width = static_cast<int>(photo.width);
+  const ops::Tap v = ops::bilinear_tap(photo.gh, photo.height, static_cast<int>(pixel) / width),
+                 h = ops::bilinear_tap(photo.gw, photo.width, static_cast<int>(pixel) % width);
   float largest = 0;
-  int64_t winner = 0;
-  for (int64_t k = 0; k < args.labels; ++k) {
-    const float* map = args.maps + k * args.gh * args.gw;
-    const float *top = map + v.low * args.gw, *bottom = map + v.high * args.gw;
+  int winner = 0;
+  for (int k = 0; k < labels; ++k) {
+    const float* map = photo.maps + k * photo.gh * photo.gw;
+    const float *top = map + v.low * gw, *bottom = map + v.high * gw;
     const float left = top[h.low] * (1 - v.fraction) + bottom[h.low] * v.fraction;
     const float right = top[h.high] * (1 - v.fraction) + bottom[h.high] * v.fraction;
     const float value = fminf(left * (1 - h.fraction) + right * h.fraction, 1.0f);  // rounding may give slightly more than 1
-    if (args.enlarged) args.enlarged[k * pixels + pixel] = value;
+    if (photo.enlarged) photo.enlarged[k * pixels + pixel] = value;
     if (k == 0 || value > largest) {
       largest = value;
       winner = k;
     }
   }
-  const float background = args.background_power == 1 ? 1 - largest : powf(1 - largest, args.background_power);
+  const float background = photo.background_power == 1 ? 1 - largest : powf(1 - largest, photo.background_power);
   const float score = fmaxf(background, largest);
-  if (args.background) args.background[pixel] = background;
-  if (args.confidence) args.confidence[pixel] = score;
-  if (args.mask) args.mask[pixel] = score < args.ignore_below ? args.ignored_value : background >= largest ? 0 : args.label_values[winner];
+  if (photo.background) photo.background[pixel] = background;
+  if (photo.confidence) photo.confidence[pixel] = score;
+  if (!photo.mask) return;
+  photo.mask[pixel] = score < photo.ignore_below ? args.ignored_value : background >= largest ? 0 : photo.label_values[winner];
 }
 
 }  // namespace
 
 int min_max(Stream stream, const MinMax& args) {
-  return launch(stream, min_max_kernel, static_cast<unsigned>(args.labels), kThreads, args);
+  const unsigned labels = most_blocks(args.photos, [](const auto& photo) { return static_cast<unsigned>(photo.labels); });
+  return launch(stream, min_max_kernel, {labels, 1, depth_of(args.photos)}, kThreads, args);
 }
 
 int pseudo_mask(Stream stream, const PseudoMask& args) {
-  return launch(stream, pseudo_mask_kernel, blocks_for(args.width * args.height, kThreads), kThreads, args);
+  const unsigned blocks = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.width * photo.height, kThreads); });
+  return launch(stream, pseudo_mask_kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
 }
 
 }  // namespace clip_es::cuda

@@ -16,44 +16,51 @@ __device__ uint8_t to_byte(int32_t sum) {
   return static_cast<uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-__global__ void __launch_bounds__(kThreads) resize_rows_kernel(ResizeRows args) {
+__global__ void __launch_bounds__(kThreads) resize_rows_kernel(const __grid_constant__ ResizeRows args) {
+  const ResizeRowsPhoto& photo = args.photos.photo[blockIdx.z];
   const int64_t index = global_thread();
-  if (index >= args.rows * args.out_width) return;
-  const int64_t y = index / args.out_width, x = index % args.out_width;
-  const uint8_t* from = args.in + (y * args.in_width + args.taps.first[x]) * args.channels;
-  const int32_t* weight = args.taps.weights + x * args.taps.stride;
-  const int64_t green = args.channels == 1 ? 0 : 1, blue = args.channels == 1 ? 0 : 2;
+  if (index >= photo.rows * photo.out_width) return;
+  const int width = static_cast<int>(photo.out_width), channels = static_cast<int>(photo.channels);
+  const int y = static_cast<int>(index) / width, x = static_cast<int>(index) % width;
+  const uint8_t* from = photo.in + (y * photo.in_width + photo.taps.first[x]) * channels;
+  const int32_t* weight = photo.taps.weights + x * photo.taps.stride;
+  const int green = channels == 1 ? 0 : 1, blue = channels == 1 ? 0 : 2, taps = photo.taps.count[x];
   int32_t red_sum = kHalf, green_sum = kHalf, blue_sum = kHalf;
-  for (int32_t i = 0; i < args.taps.count[x]; ++i) {
-    red_sum += from[i * args.channels] * weight[i];
-    green_sum += from[i * args.channels + green] * weight[i];
-    blue_sum += from[i * args.channels + blue] * weight[i];
+  for (int i = 0; i < taps; ++i) {
+    red_sum += from[i * channels] * weight[i];
+    green_sum += from[i * channels + green] * weight[i];
+    blue_sum += from[i * channels + blue] * weight[i];
   }
-  uint8_t* to = args.out + index * 3;
+  uint8_t* to = photo.out + index * 3;
   to[0] = to_byte(red_sum);
   to[1] = to_byte(green_sum);
   to[2] = to_byte(blue_sum);
 }
 
-__global__ void __launch_bounds__(kThreads) resize_columns_kernel(ResizeColumns args) {
-  const int64_t stride = args.width * 3, index = global_thread();
-  if (index >= args.out_height * stride) return;
-  const int64_t y = index / stride, byte = index % stride;
-  const uint8_t* from = args.in + args.taps.first[y] * stride + byte;
-  const int32_t* weight = args.taps.weights + y * args.taps.stride;
+__global__ void __launch_bounds__(kThreads) resize_columns_kernel(const __grid_constant__ ResizeColumns args) {
+  const ResizeColumnsPhoto& photo = args.photos.photo[blockIdx.z];
+  const int64_t index = global_thread();
+  if (index >= photo.out_height * photo.width * 3) return;
+  const int stride = static_cast<int>(photo.width) * 3;
+  const int y = static_cast<int>(index) / stride, byte = static_cast<int>(index) % stride, taps = photo.taps.count[y];
+  const uint8_t* from = photo.in + static_cast<int64_t>(photo.taps.first[y]) * stride + byte;
+  const int32_t* weight = photo.taps.weights + y * photo.taps.stride;
   int32_t sum = kHalf;
-  for (int32_t i = 0; i < args.taps.count[y]; ++i) sum += from[i * stride] * weight[i];
-  args.out[index] = to_byte(sum);
+  for (int i = 0; i < taps; ++i) sum += from[static_cast<int64_t>(i) * stride] * weight[i];
+  photo.out[index] = to_byte(sum);
 }
 
 }  // namespace
 
 int resize_rows(Stream stream, const ResizeRows& args) {
-  return launch(stream, resize_rows_kernel, blocks_for(args.rows * args.out_width, kThreads), kThreads, args);
+  const unsigned blocks = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.rows * photo.out_width, kThreads); });
+  return launch(stream, resize_rows_kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
 }
 
 int resize_columns(Stream stream, const ResizeColumns& args) {
-  return launch(stream, resize_columns_kernel, blocks_for(args.out_height * args.width * 3, kThreads), kThreads, args);
+  const unsigned blocks =
+      most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.out_height * photo.width * 3, kThreads); });
+  return launch(stream, resize_columns_kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
 }
 
 }  // namespace clip_es::cuda

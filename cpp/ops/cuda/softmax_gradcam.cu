@@ -1,6 +1,6 @@
 // column_means:     out = gamma * (mean of the rows of x) + beta
-// score_gradients:  steps 1 and 2 of the closed form in cam/softmax_gradcam.cpp, in six kernels:
-//                   f = pooled * projection, normalised; logits = logit_scale * competing * f; probabilities = softmax(logits);
+// score_gradients:  steps 1 and 2 of the closed form in cam/softmax_gradcam.cpp, in four kernels:
+//                   f = pooled * projection; logits = logit_scale * competing * f / |f|; probabilities = softmax(logits);
 //                   direction of row r = t_r - sum over c != k of p_c t_c, made orthogonal to f; p is the softmax without label k of row r
 //                   dz = ln_post_gamma * (projection * direction); a = dz - mean(dz); scaled_dz = dz / width
 // normalise_cams:   negative values become 0, min-max twice, mean over the rows of a label
@@ -31,83 +31,92 @@ __device__ double column_sum(int64_t rows, bool is_column, Term term) {
   return sum;
 }
 
-// One block per image and 32 columns.
-__global__ void __launch_bounds__(kColumnThreads) column_means_kernel(ColumnMeans args) {
+// One block per photo and 32 columns.
+__global__ void __launch_bounds__(kColumnThreads) column_means_kernel(const __grid_constant__ ColumnMeans args) {
+  const ColumnMeansPhoto& photo = args.photos.photo[blockIdx.z];
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  const float* x = args.x + blockIdx.y * args.rows * args.columns;
   const double sum =
-      column_sum(args.rows, column < args.columns, [&](int64_t row) { return static_cast<double>(x[row * args.columns + column]); });
+      column_sum(photo.rows, column < args.columns, [&](int64_t row) { return static_cast<double>(photo.x[row * args.columns + column]); });
   if (threadIdx.y == 0 && column < args.columns)
-    args.out[blockIdx.y * args.columns + column] = static_cast<float>(sum / args.rows) * args.gamma[column] + args.beta[column];
+    photo.out[column] = static_cast<float>(sum / static_cast<double>(photo.rows)) * args.gamma[column] + args.beta[column];
 }
 
-// f = pooled * projection, not normalised. One block per 32 columns.
-__global__ void __launch_bounds__(kColumnThreads) project_kernel(ScoreGradients args) {
+// f = pooled * projection, not normalised. One block per photo and 32 columns.
+__global__ void __launch_bounds__(kColumnThreads) project_kernel(const __grid_constant__ ScoreGradients args) {
+  const ScoreGradientsPhoto& photo = args.photos.photo[blockIdx.z];
   const int64_t e = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
   const double sum = column_sum(args.width, e < args.embedding, [&](int64_t c) {
-    return static_cast<double>(args.pooled[c]) * static_cast<double>(args.projection[c * args.embedding + e]);
+    return static_cast<double>(photo.pooled[c]) * static_cast<double>(args.projection[c * args.embedding + e]);
   });
-  if (threadIdx.y == 0 && e < args.embedding) args.f[e] = sum;
+  if (threadIdx.y == 0 && e < args.embedding) photo.f[e] = sum;
 }
 
-// f /= |f|; NaN if |f| is zero or not finite, which the host detects in the results. One block.
-__global__ void __launch_bounds__(kThreads) normalise_embedding_kernel(ScoreGradients args) {
-  double squares = 0;
-  for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) squares += args.f[e] * args.f[e];
-  double norm = sqrt(block_sum<kThreads>(squares));
-  if (!(isfinite(norm) && norm > 0)) norm = NAN;
-  for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) args.f[e] /= norm;
+// The scale that makes f a vector of length one, given the sum of its squares; NaN if |f| is zero or not finite, which the host detects in
+// the results.
+__device__ double inverse_norm(double squares) {
+  const double norm = sqrt(squares);
+  return isfinite(norm) && norm > 0 ? 1 / norm : NAN;
 }
 
-// One warp per text.
-__global__ void __launch_bounds__(kThreads) logits_kernel(ScoreGradients args) {
-  const int64_t text = global_thread() / kWarp;
-  if (text >= args.texts) return;
-  double sum = 0;
-  for (int64_t e = threadIdx.x % kWarp; e < args.embedding; e += kWarp) sum += args.competing[text * args.embedding + e] * args.f[e];
-  sum = args.logit_scale * warp_sum(sum);
-  if (threadIdx.x % kWarp > 0) return;
-  args.logits[text] = sum;
-  args.logits_out[text] = static_cast<float>(sum);
+// logits = logit_scale * competing * f, normalised by `scale`. One warp per text. Called by all threads of a block.
+__device__ void compute_logits(const ScoreGradients& args, const ScoreGradientsPhoto& photo, double scale, double* logits) {
+  const int texts = static_cast<int>(photo.texts), size = static_cast<int>(args.embedding);
+  for (int text = static_cast<int>(threadIdx.x) / kWarp; text < texts; text += kThreads / kWarp) {
+    double sum = 0;
+    for (int e = threadIdx.x % kWarp; e < size; e += kWarp) sum += photo.competing[text * size + e] * photo.f[e];
+    sum = warp_sum(sum);
+    if (threadIdx.x % kWarp == 0) logits[text] = args.logit_scale * scale * sum;
+  }
+  __syncthreads();
 }
 
-// p = softmax of all logits except number `left_out`, whose p is 0. With -1, of all logits. Called by all threads of a block.
-__device__ void softmax_without(const ScoreGradients& args, int64_t left_out, double* p) {
+// values = softmax of all logits, which they hold on entry, except number `left_out`, whose value becomes 0. With -1, of all logits. Called
+// by all threads of a block.
+__device__ void softmax_without(int texts, int left_out, double* values) {
   double largest = -INFINITY;
-  for (int64_t c = threadIdx.x; c < args.texts; c += kThreads)
-    if (c != left_out) largest = args.logits[c] > largest ? args.logits[c] : largest;
+  for (int c = threadIdx.x; c < texts; c += kThreads)
+    if (c != left_out) largest = values[c] > largest ? values[c] : largest;
   largest = block_max<kThreads>(largest);
   double sum = 0;
-  for (int64_t c = threadIdx.x; c < args.texts; c += kThreads) sum += p[c] = c == left_out ? 0 : exp(args.logits[c] - largest);
+  for (int c = threadIdx.x; c < texts; c += kThreads) sum += values[c] = c == left_out ? 0 : exp(values[c] - largest);
   sum = block_sum<kThreads>(sum);
-  for (int64_t c = threadIdx.x; c < args.texts; c += kThreads) p[c] /= sum;
-  __syncthreads();  // p is complete for every thread
+  for (int c = threadIdx.x; c < texts; c += kThreads) values[c] /= sum;
+  __syncthreads();  // they are complete for every thread
 }
 
-// One block per row of texts computes its direction. One more block computes the probabilities.
-__global__ void __launch_bounds__(kThreads) directions_kernel(ScoreGradients args) {
-  const int64_t row = blockIdx.x;
-  double* p = args.p + row * args.texts;
-  if (row == args.row_count) {
-    softmax_without(args, -1, p);
-    for (int64_t c = threadIdx.x; c < args.texts; c += kThreads) args.probabilities_out[c] = static_cast<float>(p[c]);
+// One block per photo and row of texts computes the row's direction. One more block per photo writes logits and probabilities. Each block
+// computes the logits for itself, which is less work than its direction.
+__global__ void __launch_bounds__(kThreads) directions_kernel(const __grid_constant__ ScoreGradients args) {
+  const ScoreGradientsPhoto& photo = args.photos.photo[blockIdx.z];
+  const int texts = static_cast<int>(photo.texts), size = static_cast<int>(args.embedding);
+  if (blockIdx.x > photo.row_count) return;
+  double squares = 0;
+  for (int e = threadIdx.x; e < size; e += kThreads) squares += photo.f[e] * photo.f[e];
+  const double scale = inverse_norm(block_sum<kThreads>(squares));
+  double* p = photo.p + static_cast<int64_t>(blockIdx.x) * texts;
+  compute_logits(args, photo, scale, p);
+  if (blockIdx.x == photo.row_count) {
+    for (int c = threadIdx.x; c < texts; c += kThreads) photo.logits_out[c] = static_cast<float>(p[c]);
+    softmax_without(texts, -1, p);
+    for (int c = threadIdx.x; c < texts; c += kThreads) photo.probabilities_out[c] = static_cast<float>(p[c]);
     return;
   }
-  softmax_without(args, args.label_of_row[row], p);
-  double* d = args.directions + row * args.embedding;
+  softmax_without(texts, static_cast<int>(photo.label_of_row[blockIdx.x]), p);
+  const int64_t first = (photo.first_row + blockIdx.x) * size;
   double dot_f = 0;
-  for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) {
+  for (int e = threadIdx.x; e < size; e += kThreads) {
     double others = 0;
-    for (int64_t c = 0; c < args.texts; ++c) others += p[c] * args.competing[c * args.embedding + e];
-    d[e] = static_cast<double>(args.rows[row * args.embedding + e]) - others;
-    dot_f += d[e] * args.f[e];
+    for (int c = 0; c < texts; ++c) others += p[c] * photo.competing[c * size + e];
+    const double d = static_cast<double>(args.rows[first + e]) - others;
+    args.directions[first + e] = d;
+    dot_f += d * photo.f[e];
   }
   dot_f = block_sum<kThreads>(dot_f);
-  for (int64_t e = threadIdx.x; e < args.embedding; e += kThreads) d[e] -= dot_f * args.f[e];
+  for (int e = threadIdx.x; e < size; e += kThreads) args.directions[first + e] -= dot_f * scale * (photo.f[e] * scale);
 }
 
 // dz = ln_post_gamma * (projection * direction). One warp per row of texts and channel.
-__global__ void __launch_bounds__(kThreads) back_project_kernel(ScoreGradients args) {
+__global__ void __launch_bounds__(kThreads) back_project_kernel(const __grid_constant__ ScoreGradients args) {
   const int64_t index = global_thread() / kWarp;
   if (index >= args.row_count * args.width) return;
   const int64_t row = index / args.width, channel = index % args.width;
@@ -119,7 +128,7 @@ __global__ void __launch_bounds__(kThreads) back_project_kernel(ScoreGradients a
 }
 
 // a = dz - mean(dz), scaled_dz = dz / width. One block per row of texts.
-__global__ void __launch_bounds__(kThreads) centre_kernel(ScoreGradients args) {
+__global__ void __launch_bounds__(kThreads) centre_kernel(const __grid_constant__ ScoreGradients args) {
   const double* dz = args.dz + static_cast<int64_t>(blockIdx.x) * args.width;
   const auto width = static_cast<double>(args.width);
   double sum = 0;
@@ -146,40 +155,42 @@ __device__ void normalise_cam(float* cam, int64_t patches) {
   for (int64_t i = threadIdx.x; i < patches; i += kThreads) cam[i] = ((cam[i] > 0 ? cam[i] : 0) - low) / range / second;
 }
 
-// One block per label, for all of its rows.
-__global__ void __launch_bounds__(kThreads) normalise_cams_kernel(NormaliseCams args) {
-  const int64_t label = blockIdx.x, first = args.first_row[label], end = args.first_row[label + 1];
-  float* cam = args.cams + label * args.patches;
+// One block per photo and label, for all of the label's rows.
+__global__ void __launch_bounds__(kThreads) normalise_cams_kernel(const __grid_constant__ NormaliseCams args) {
+  const NormaliseCamsPhoto& photo = args.photos.photo[blockIdx.z];
+  const int64_t label = blockIdx.x;
+  if (label >= photo.labels) return;
+  const int64_t first = photo.first_row[label], end = photo.first_row[label + 1];
+  float* cam = photo.cams + label * photo.patches;
   for (int64_t row = first; row < end; ++row) {
-    float* row_cam = args.row_cams + row * args.patches;
-    normalise_cam(row_cam, args.patches);
+    float* row_cam = photo.row_cams + row * photo.patches;
+    normalise_cam(row_cam, photo.patches);
     // No barrier is needed: each thread reads only elements that it wrote.
-    for (int64_t i = threadIdx.x; i < args.patches; i += kThreads) cam[i] = row == first ? row_cam[i] : cam[i] + row_cam[i];
+    for (int64_t i = threadIdx.x; i < photo.patches; i += kThreads) cam[i] = row == first ? row_cam[i] : cam[i] + row_cam[i];
   }
-  if (end - first > 1) normalise_cam(cam, args.patches);
+  if (end - first > 1) normalise_cam(cam, photo.patches);
 }
 
 }  // namespace
 
 int column_means(Stream stream, const ColumnMeans& args) {
-  const dim3 blocks(blocks_for(args.columns, kColumns), static_cast<unsigned>(args.images));
-  return launch(stream, column_means_kernel, blocks, {kColumns, kParts}, args);
+  return launch(stream, column_means_kernel, {blocks_for(args.columns, kColumns), 1, depth_of(args.photos)}, {kColumns, kParts}, args);
 }
 
 int score_gradients(Stream stream, const ScoreGradients& args) {
   constexpr int kWarps = kThreads / kWarp;
-  const auto rows = static_cast<unsigned>(args.row_count);
-  int error = launch(stream, project_kernel, blocks_for(args.embedding, kColumns), {kColumns, kParts}, args);
-  if (!error) error = launch(stream, normalise_embedding_kernel, 1, kThreads, args);
-  if (!error) error = launch(stream, logits_kernel, blocks_for(args.texts, kWarps), kThreads, args);
-  if (!error) error = launch(stream, directions_kernel, rows + 1, kThreads, args);
+  const unsigned photos = depth_of(args.photos);
+  const unsigned rows = most_blocks(args.photos, [](const auto& photo) { return static_cast<unsigned>(photo.row_count); });
+  int error = launch(stream, project_kernel, {blocks_for(args.embedding, kColumns), 1, photos}, {kColumns, kParts}, args);
+  if (!error) error = launch(stream, directions_kernel, {rows + 1, 1, photos}, kThreads, args);
   if (!error) error = launch(stream, back_project_kernel, blocks_for(args.row_count * args.width, kWarps), kThreads, args);
-  if (!error) error = launch(stream, centre_kernel, rows, kThreads, args);
+  if (!error) error = launch(stream, centre_kernel, static_cast<unsigned>(args.row_count), kThreads, args);
   return error;
 }
 
 int normalise_cams(Stream stream, const NormaliseCams& args) {
-  return launch(stream, normalise_cams_kernel, static_cast<unsigned>(args.labels), kThreads, args);
+  const unsigned labels = most_blocks(args.photos, [](const auto& photo) { return static_cast<unsigned>(photo.labels); });
+  return launch(stream, normalise_cams_kernel, {labels, 1, depth_of(args.photos)}, kThreads, args);
 }
 
 }  // namespace clip_es::cuda

@@ -13,7 +13,8 @@
 #define __global__
 #define __device__
 #define __host__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
+#define __grid_constant__
 // Only one block runs at a time. All shared memory is in one section of the program, which is filled with NaN before each block.
 #ifdef __linux__
 #define __shared__ static __attribute__((section("emulated_shared")))

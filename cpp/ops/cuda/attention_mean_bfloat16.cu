@@ -1,25 +1,12 @@
 // mean[i][j] += factor * sum over heads of P[head][i][j], without row and column of the class token: the attention matrix that CAA needs.
-// add_head_mean reads stored probabilities; add_attention_mean computes P = exp(scale * q k^T - log_sum_exp) on tensor cores.
+// P = exp(scale * q k^T - log_sum_exp) is computed on tensor cores from bfloat16 queries and keys.
 // Twin: ops/cpu/attention.cpp (attention_with_mean).
 #include "ops/cuda/mma.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-
-// One thread per element of the mean. It adds the heads in order, so the result does not depend on scheduling.
-__global__ void __launch_bounds__(kThreads) add_head_mean_kernel(AddHeadMean args) {
-  const int64_t index = global_thread(), patches = args.n - 1;
-  if (index >= args.rows * patches) return;
-  const int64_t row = index / patches, column = index % patches, patch = args.first_query + row - 1;
-  if (patch < 0) return;  // the class token's row
-  float sum = 0;
-  for (int64_t head = 0; head < args.heads; ++head) sum += args.probabilities[(head * args.rows + row) * args.n + column + 1];
-  args.mean[patch * patches + column] += args.factor * sum;
-}
-
-// Tensor-core version: one block of 4 warps per 64 x 64 tile of an image's mean, 16 rows per warp. For each head the block loads 64 queries
+// One block of 4 warps per 64 x 64 tile of an image's mean, 16 rows per warp. For each head the block loads 64 queries
 // and 64 keys into shared memory, computes their scores, and adds the probabilities in registers. No atomics are needed, because each
 // element of the mean belongs to one thread.
 constexpr int kTile = 64, kHeadSize = 64, kWarps = 4, kTileThreads = kWarps * kWarp;
@@ -43,16 +30,15 @@ struct Tile {
   __device__ uint32_t pair(int row, int column) const { return *reinterpret_cast<const uint32_t*>(&rows[row][column]); }
 };
 
-__global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAttentionMean args) {
+__global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kernel(const __grid_constant__ AddBFloat16AttentionMean args) {
+  const AddBFloat16AttentionMeanPhoto& photo = args.photos.photo[blockIdx.z];
+  const int64_t patches = photo.n - 1, stride = 3 * args.width;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kTile, first_column = static_cast<int64_t>(blockIdx.x) * kTile;
+  if (first_row >= patches || first_column >= patches) return;
   __shared__ Tile queries, keys;
-  const int64_t patches = args.n - 1, tiles = (patches + kTile - 1) / kTile, stride = 3 * args.width;
-  const int64_t first_row = blockIdx.x / tiles * kTile, first_column = blockIdx.x % tiles * kTile;  // the tile's first patches
   const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
-  const int row = static_cast<int>(threadIdx.x) / kWarp * 16 + group;  // row of scores[0]; scores[2] is 8 rows below
-  const int64_t image = blockIdx.y;
-  const auto* patch_rows = static_cast<const BFloat16*>(args.qkv) + (image * args.n + 1) * stride;  // without the class token
-  const float* log_sum_exp = args.log_sum_exp.values + image * args.image_stride;
-  float* mean = args.mean + image * patches * patches;
+  const int row = static_cast<int>(threadIdx.x) / kWarp * 16 + group;         // row of scores[0]; scores[2] is 8 rows below
+  const auto* patch_rows = static_cast<const BFloat16*>(photo.qkv) + stride;  // without the class token
   constexpr float kLog2E = 1.44269504f;
 
   float sums[kTile / 8][4] = {};
@@ -64,7 +50,8 @@ __global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAtt
     float shift[2];  // log-sum-exp of row and row + 8
     for (int i = 0; i < 2; ++i) {
       const int64_t patch = first_row + row + 8 * i;
-      shift[i] = patch < patches ? log_sum_exp[head * args.log_sum_exp.head_stride + (patch + 1) * args.log_sum_exp.row_stride] : 0;
+      shift[i] =
+          patch < patches ? photo.log_sum_exp.values[head * photo.log_sum_exp.head_stride + (patch + 1) * photo.log_sum_exp.row_stride] : 0;
     }
     FragmentA a[kHeadSize / 16];
     for (int k = 0; k < kHeadSize / 16; ++k)
@@ -82,21 +69,18 @@ __global__ void __launch_bounds__(kTileThreads) add_attention_mean_kernel(AddAtt
   for (int block = 0; block < kTile / 8; ++block)
     for (int i = 0; i < 4; ++i) {
       const int64_t y = first_row + row + i / 2 * 8, x = first_column + block * 8 + 2 * pair + i % 2;
-      if (y < patches && x < patches) mean[y * patches + x] += args.factor * sums[block][i];
+      if (y >= patches || x >= patches) continue;
+      float* mean = photo.mean + y * patches + x;
+      *mean = (args.is_first ? 0 : *mean) + args.factor * sums[block][i];
     }
 }
 
 }  // namespace
 
-int add_head_mean(Stream stream, const AddHeadMean& args) {
-  return launch(stream, add_head_mean_kernel, blocks_for(args.rows * (args.n - 1), kThreads), kThreads, args);
-}
-
-int add_attention_mean(Stream stream, const AddAttentionMean& args) {
+int add_bfloat16_attention_mean(Stream stream, const AddBFloat16AttentionMean& args) {
   if (args.width != args.heads * kHeadSize) return cudaErrorInvalidValue;
-  const int64_t tiles = (args.n - 1 + kTile - 1) / kTile;
-  const dim3 blocks(static_cast<unsigned>(tiles * tiles), static_cast<unsigned>(args.images));
-  return launch(stream, add_attention_mean_kernel, blocks, kTileThreads, args);
+  const unsigned tiles = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.n - 1, kTile); });
+  return launch(stream, add_bfloat16_attention_mean_kernel, {tiles, tiles, depth_of(args.photos)}, kTileThreads, args);
 }
 
 }  // namespace clip_es::cuda

@@ -1,0 +1,168 @@
+// The arguments of the kernels for preprocessing and the image tower. kernels.h has the rules and the names.
+#pragma once
+#include <cstdint>
+
+#include "ops/cuda/photos.h"
+
+namespace clip_es::cuda {
+
+// ---- Preprocessing ----
+
+// The bicubic filter of one axis. Output pixel i is the sum over t < count[i] of weights[i * stride + t] * input[first[i] + t].
+// Weights are fixed-point numbers with 22 fraction bits. Made by ops::resize_weights.
+struct ResizeTaps {
+  const int32_t *first, *count, *weights;  // (outputs), (outputs), (outputs, stride)
+  int64_t stride;
+};
+
+// First pass of ops::resize_bicubic: resizes every row and converts to RGB. Grey is repeated three times, alpha is dropped.
+// Twin: reference::resize_bicubic, together with ResizeColumns.
+struct ResizeRowsPhoto {
+  const uint8_t* in;  // (rows, in_width, channels)
+  int64_t channels;   // 1, 3 or 4
+  int64_t in_width, rows, out_width;
+  ResizeTaps taps;  // of out_width outputs
+  uint8_t* out;     // (rows, out_width, 3)
+};
+struct ResizeRows {
+  Photos<ResizeRowsPhoto> photos;
+};
+
+// Second pass: resizes every column.
+struct ResizeColumnsPhoto {
+  const uint8_t* in;  // (any height, width, 3); taps.first and taps.count stay within this height
+  int64_t width, out_height;
+  ResizeTaps taps;  // of out_height outputs
+  uint8_t* out;     // (out_height, width, 3)
+};
+struct ResizeColumns {
+  Photos<ResizeColumnsPhoto> photos;
+};
+
+// Cuts images into patches and normalises the bytes: out[p][c][y][x] = pixel_values[c][byte]. Twin: ops::extract_patches.
+struct ExtractPatchesPhoto {
+  const uint8_t* image;  // (gh * patch, gw * patch, 3)
+  int64_t gh, gw;
+  float* out;  // (gh * gw, 3 * patch * patch)
+};
+struct ExtractPatches {
+  Photos<ExtractPatchesPhoto> photos;
+  int64_t patch;
+  const float* pixel_values;  // (3, 256)
+};
+
+// ---- Image tower ----
+
+// The tokens of an image, normalised as in LayerNorm. Row 0 is class_embedding + positions[0]. The other rows are the embedding of their
+// patch plus its position, interpolated bilinearly from the trained grid. Twins: clip_es::resize_positions, ops::layer_norm.
+struct EmbedTokensPhoto {
+  const float* embedded;  // (gh * gw, width): the embeddings of the patches
+  float* x;               // (1 + gh * gw, width)
+  int64_t gh, gw;
+};
+struct EmbedTokens {
+  Photos<EmbedTokensPhoto> photos;
+  int64_t width, trained_side;
+  const float* class_embedding;  // (width)
+  const float* positions;        // (1 + trained_side * trained_side, width)
+  const float *gamma, *beta;     // (width)
+};
+
+// x += residual, then y = (x - mean) * rstd * gamma + beta with mean and rstd of each row. Either step can be left out.
+// Twins: ops::add, ops::layer_norm, ops::normalise_rows.
+struct LayerNorm {
+  float* x;              // (rows, width); written only if residual is not null
+  const void* residual;  // (rows, width) or null
+  bool residual_bfloat16;
+  int64_t rows, width;
+  const float *gamma, *beta;  // (width) both, or both null for 1 and 0
+  void* y;                    // (rows, width) or null; a float32 y may be x
+  bool y_bfloat16;
+  float* rstd;  // (rows) or null; written only if y is not null
+};
+
+// sum = a + b for the patches of an image, without its class token. x_hat and y: the sum normalised as in LayerNorm, without and with gamma
+// and beta. Twins: ops::add, ops::normalise_rows, ops::layer_norm.
+struct AddPatchesPhoto {
+  const float *a, *b;  // (1 + patches, width)
+  int64_t patches;
+  float *sum, *x_hat, *y;  // (patches, width)
+  float* rstd;             // (patches)
+};
+struct AddPatches {
+  Photos<AddPatchesPhoto> photos;
+  int64_t width;
+  const float *gamma, *beta;  // (width)
+};
+
+// y = activation(u), element by element. Twin: ops::activate.
+struct Activate {
+  const void* u;
+  void* y;          // may be u
+  bool bfloat16;    // type of u and y
+  bool exact_gelu;  // true: u * Phi(u); false: u * sigmoid(1.702 u)
+  int64_t count;
+};
+
+// Attention in float32: out = softmax(scale * q k^T) v for each head, and the log-sum-exp of each row of scaled scores. The scores are not
+// stored. Fails with cudaErrorInvalidValue if a head has more than kLargestHead channels. Twin: ops::attention_with_mean.
+struct AttentionPhoto {
+  const float* qkv;  // (n, 3 * width)
+  int64_t n;
+  float* out;          // (n, width)
+  float* log_sum_exp;  // (heads, n)
+};
+struct Attention {
+  Photos<AttentionPhoto> photos;
+  int64_t width, heads;
+  float scale;
+};
+
+// mean[i][j] += factor * sum over heads of P[head][i][j], without row and column of the class token, where P = exp(scale * q k^T -
+// log_sum_exp). P, heads * n * n floats of each image, is not stored. Twin: ops::attention_with_mean.
+struct AddAttentionMeanPhoto {
+  const float* qkv;          // (n, 3 * width)
+  const float* log_sum_exp;  // (heads, n), from Attention
+  int64_t n;
+  float* mean;  // (n - 1, n - 1)
+};
+struct AddAttentionMean {
+  Photos<AddAttentionMeanPhoto> photos;
+  int64_t width, heads;
+  float scale, factor;
+  bool is_first;  // the mean is set instead of added to
+};
+
+// The log-sum-exp of the scaled scores of one query: values[head * head_stride + query * row_stride].
+struct LogSumExp {
+  const float* values;
+  int64_t head_stride, row_stride;  // in floats
+};
+
+// The same sum from bfloat16 queries and keys, on tensor cores. Fails with cudaErrorInvalidValue unless width = 64 * heads.
+struct AddBFloat16AttentionMeanPhoto {
+  const void* qkv;        // (n, 3 * width) bfloat16, 16-byte aligned
+  LogSumExp log_sum_exp;  // of scale * q k^T
+  int64_t n;
+  float* mean;  // (n - 1, n - 1)
+};
+struct AddBFloat16AttentionMean {
+  Photos<AddBFloat16AttentionMeanPhoto> photos;
+  int64_t width, heads;
+  float scale, factor;
+  bool is_first;
+};
+
+// out = gamma * (mean of the rows of x) + beta, summed in double. Twin: the pooling in clip_es::run_last_block.
+struct ColumnMeansPhoto {
+  const float* x;  // (rows, columns)
+  int64_t rows;
+  float* out;  // (columns)
+};
+struct ColumnMeans {
+  Photos<ColumnMeansPhoto> photos;
+  int64_t columns;
+  const float *gamma, *beta;  // (columns)
+};
+
+}  // namespace clip_es::cuda
