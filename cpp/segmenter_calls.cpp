@@ -153,8 +153,8 @@ void Segmenter::embed_crops(const Image& image, std::span<const PixelBox> boxes,
     DeviceContext c = on_device(cancelled);
     photos_.lay_out(model(), 0, device_->memory(), memory_);
     encode_photos(c, photos_, 0, times);
-    for (const DeviceLastBlock& crop : photos_.last_blocks) {
-      device_->embeddings(c, crop, embeddings.first(embedding), {});
+    for (const DeviceLastBlock& block : photos_.last_blocks) {
+      device_->embeddings(c, block, embeddings.first(embedding), {});
       embeddings = embeddings.subspan(embedding);
     }
   });
