@@ -67,8 +67,8 @@ browserTest('everything is done with the keyboard', async () => {
   assert.is(found.question.labels, 'auto')
   await tabTo('crf')
   assert.is((await change(page, () => page.keyboard.press('Space'))).question.crf, true)
-  await page.keyboard.press('Tab')
-  await page.keyboard.press('Enter') // opens the thresholds
+  await tabTo('Thresholds')
+  await page.keyboard.press('Enter') // opens them
   await tabTo('backgroundPower')
   assert.is((await change(page, () => page.keyboard.press('ArrowRight'))).question.backgroundPower, 1.25)
   await tabTo('download-mask')
