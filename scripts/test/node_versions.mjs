@@ -15,7 +15,7 @@ const integrationTests = ['10.classes', '30.segment', '37.encode', '38.embedding
   (name) => `test/integration/${name}.ts`,
 )
 
-/** Version numbers and ranges as npm takes them, in turns: ['20.19.0', '^20.19.0'] for '^20.19.0' in engines. A range is its newest version. */
+/** The lowest version of each range in engines, followed by the range, for which npm installs the newest: ['20.19.0', '^20.19.0', …]. */
 function versionsToTest() {
   const { engines } = JSON.parse(readFileSync('package.json', 'utf8'))
   return engines.node.split('||').flatMap((range) => [range.trim().replace(/^\D+/, ''), range.trim()])

@@ -1,4 +1,4 @@
-// Embeddings of parts of a photo, compared with those of photos that have the same pixels.
+// A part of a photo has the embedding of a photo with the same pixels.
 #include <algorithm>
 
 #include "check.h"

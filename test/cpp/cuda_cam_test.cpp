@@ -145,7 +145,7 @@ TEST("CUDA: a patch that receives no attention gets the Sinkhorn factor 0") {
 
 namespace {
 
-// A photo's maps, the results of the CPU, and memory for those of the kernels.
+// A photo's maps, what the CPU makes of them, and memory for what the kernels make of them.
 struct MaskCase {
   Grid grid;
   PhotoSize size;

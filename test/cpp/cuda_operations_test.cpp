@@ -64,7 +64,7 @@ class CountingDevice : public cuda::CudaDevice {
   std::vector<Stage> stages_;
 };
 
-// Corners of golden photos, of these sizes in turn.
+// Corners of golden photos. The sizes repeat if there are fewer sizes than photos.
 std::vector<SegmentJob> corners(size_t count, std::span<const PhotoSize> sizes) {
   constexpr std::array kNames = {"astronaut_97x128", "chelsea_150x113", "coffee_176x100"};
   std::vector<SegmentJob> photos;

@@ -20,7 +20,7 @@ import { readClassFile, readMask, readPhoto } from '../../ts/photos/index.js'
 import { recogniseObjects } from './recognise.js'
 
 /**
- * 'right': the found ones without the wrong ones. 'completed': the found ones and those that were missed. Both show what mistakes cost.
+ * Three ways show what mistakes cost. 'right': the found labels without the wrong ones. 'completed': the found labels and the missed ones.
  * 'recognised': what the model calls each true object.
  */
 type Labels = 'given' | 'auto' | 'all' | 'right' | 'completed' | 'recognised'

@@ -1,13 +1,11 @@
-// What the model calls each true object, cut out by its true box. No way of finding labels in crops of a photo can name objects better, so
-// this is a limit that the model sets.
+// What the model calls each true object, cut out by its true box: how much of the mistakes of found labels comes from names, and not from
+// boxes.
 import sharp from 'sharp'
-import { competingTexts, textProbabilities } from '../../ts/classes/text_scores.js'
+import { type CompetingTexts, competingTexts, textProbabilities } from '../../ts/classes/text_scores.js'
 import type { Box } from '../../ts/core/box.js'
 import type { ClassSet, ImageData, Segmenter } from '../../ts/index.js'
+import { margins, meanDirection } from '../../ts/labels/auto.js'
 import { cropBox } from '../../ts/labels/crop.js'
-
-/** As labels: 'auto' cuts out regions. */
-const margins = [0.15, 0.3]
 
 /** Where the truth has a value, or undefined if nowhere. */
 function boxOf(truth: Uint8Array, width: number, value: number): Box | undefined {
@@ -33,22 +31,19 @@ async function enlarge(image: ImageData, box: Box, side: number): Promise<ImageD
   return { data, width: info.width, height: info.height }
 }
 
-/** The class that is most probable in the mean of the crops' embeddings. */
-async function nameObject(segmenter: Segmenter, image: ImageData, box: Box, classes: ClassSet): Promise<string> {
-  const texts = competingTexts(classes, 'with background')
-  const sum = new Float32Array(texts.embedding)
+/** The index of the class that is most probable in the mean of the crops' embeddings. */
+async function recogniseObject(segmenter: Segmenter, image: ImageData, box: Box, texts: CompetingTexts): Promise<number> {
+  const rows = new Float32Array(margins.length * texts.embedding)
   let scale = 0
-  for (const margin of margins) {
+  for (const [i, margin] of margins.entries()) {
     const around = cropBox(image, box, { width: image.width, height: image.height }, margin)
     using encoded = await segmenter.encode(await enlarge(image, around, segmenter.model.resolution))
     const { image: embedding, logitScale } = await encoded.embeddings()
-    for (const [i, value] of embedding.entries()) sum[i] = (sum[i] as number) + value
+    rows.set(embedding, i * texts.embedding)
     scale = logitScale
   }
-  const length = Math.hypot(...sum)
-  const mean = sum.map((value) => value / length)
-  const probabilities = textProbabilities(mean, texts, scale).subarray(0, texts.classes)
-  return classes.names[probabilities.indexOf(Math.max(...probabilities))] as string
+  const probabilities = textProbabilities(meanDirection(rows, texts.embedding), texts, scale).subarray(0, texts.classes)
+  return probabilities.indexOf(Math.max(...probabilities))
 }
 
 /** The names of all true objects, each name once. `truth` (height, width) has the index of a class plus 1. */
@@ -58,10 +53,11 @@ export async function recogniseObjects(
   truth: Uint8Array,
   classes: ClassSet,
 ): Promise<readonly string[]> {
+  const texts = competingTexts(classes, 'with background')
   const names = new Set<string>()
   for (const c of classes.names.keys()) {
     const box = boxOf(truth, image.width, c + 1)
-    if (box) names.add(await nameObject(segmenter, image, box, classes))
+    if (box) names.add(classes.names[await recogniseObject(segmenter, image, box, texts)] as string)
   }
   return [...names]
 }

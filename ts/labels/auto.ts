@@ -12,7 +12,7 @@ const leastAtPatches = 0.09
 /** Of a class's largest value at any patch: what belongs to the same thing. */
 const shareOfPeak = 0.4
 /** A region is looked at in crops with these margins, as fractions of its longer side. */
-const margins = [0.15, 0.3]
+export const margins: readonly number[] = [0.15, 0.3]
 
 export interface Found {
   /** Of each class, in [0, 1]. */
@@ -93,7 +93,7 @@ function mostProbable(probabilities: Float64Array, classes: number): number {
 }
 
 /** The mean of rows, with length one. */
-function meanDirection(rows: Float32Array, length: number): Float32Array {
+export function meanDirection(rows: Float32Array, length: number): Float32Array {
   const sum = new Float32Array(length)
   for (const [i, value] of rows.entries()) sum[i % length] = (sum[i % length] as number) + value
   const norm = Math.hypot(...sum)

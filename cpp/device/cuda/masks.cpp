@@ -86,7 +86,7 @@ void CudaDevice::make_masks(DeviceArena& arena, HostSpan<const MaskOfPhoto> phot
   std::byte* const results = take<std::byte>(arena, static_cast<int64_t>(bytes));
   const std::span<HostArray> host = scratch_.take<HostArray>(4 * photos.size());
   size_t offset = 0, arrays = 0;
-  // Gives a result its place, and notes where the host wants it. Null if there are no bytes.
+  // Returns the memory of a result, or null if its size is 0. Stores where the host wants the result.
   const auto place = [&](size_t size, size_t padding, void* to) {
     std::byte* const at = size > 0 ? results + offset : nullptr;
     host[arrays++] = {to, size};

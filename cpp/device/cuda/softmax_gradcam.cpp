@@ -28,7 +28,7 @@ struct PartSizes {
   }
 };
 
-// Adds rows of a photo behind the other parts, as many as fit: at least one if there are no other parts. Returns their number.
+// Adds a part with as many rows of the photo as fit, or at least one if it is the first part. Returns the number of rows.
 // most_patches: the largest sum of rows * patches of all parts.
 int64_t add_rows(GradCamParts& parts, const DeviceLastBlock& last, int64_t rows, int64_t most_patches) {
   if (parts.count == kMaxPhotos) return 0;

@@ -15,7 +15,7 @@ struct ScoreGradientsPhoto {
   const double* competing;      // (texts, E): the labels, then the background
   const int64_t* label_of_row;  // (row_count), each from 0 to texts - 1
   int64_t texts;
-  int64_t first_row, row_count;           // this photo's rows among those of all photos
+  int64_t first_row, row_count;           // where its rows begin in the rows of all photos, and how many
   double *f, *p;                          // scratch: (E), (row_count + 1, texts)
   float *logits_out, *probabilities_out;  // (texts); NaN if the image embedding is not finite or is zero
 };
