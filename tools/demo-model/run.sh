@@ -60,8 +60,8 @@ requirements() {
   [ -n "$set" ] || "$python" -c "from torch.optim import Muon" 2>/dev/null ||
     fail "training needs torch 2.9 or newer: $python -m pip install -U torch"
   command -v node >/dev/null && command -v npm >/dev/null || fail "node and npm are needed: https://nodejs.org"
-  merges=${CLIP_BPE:-$here/../../data/bpe_simple_vocab_16e6.txt.gz}
-  [ -f "$merges" ] || fail "no file $merges; set CLIP_BPE to CLIP's bpe_simple_vocab_16e6.txt.gz"
+  merges=${CLIP_BPE:-$here/../../data/clip_merges.txt.gz}
+  [ -f "$merges" ] || fail "no file $merges; set CLIP_BPE to CLIP's merges"
   export CLIP_BPE=$(cd "$(dirname "$merges")" && pwd)/$(basename "$merges")
 }
 

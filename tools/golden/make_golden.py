@@ -31,7 +31,7 @@ BACKGROUND = [
     "bridge", "sign"]
 TEMPLATE = "a clean origami {}."
 VOCABULARY = os.environ.get("CLIP_BPE", os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), "../../data/bpe_simple_vocab_16e6.txt.gz"))
+    os.path.dirname(os.path.abspath(__file__)), "../../data/clip_merges.txt.gz"))
 
 
 def byte_alphabet():

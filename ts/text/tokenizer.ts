@@ -1,19 +1,13 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { gunzipSync } from 'node:zlib'
-// The types of `@huggingface/tokenizers` are those of an ES module; its CommonJS build is required.
-import type * as HuggingFace from '@huggingface/tokenizers' with { 'resolution-mode': 'import' }
 import { invalid } from '../core/errors.js'
-import { packageFolder } from '../files/package_folder.js'
+import { encodeBytePairs, SYMBOLS } from './byte_pairs.js'
 import { clean } from './clean.js'
 
-export const START_OF_TEXT = 49406
-export const END_OF_TEXT = 49407
-/** Rows of CLIP's token embedding: 256 byte symbols, the same ending a word, 48,894 merges, start and end of text. */
-export const VOCABULARY_SIZE = 49408
+export const START_OF_TEXT = SYMBOLS
+export const END_OF_TEXT = SYMBOLS + 1
+/** Rows of CLIP's token embedding. */
+export const VOCABULARY_SIZE = SYMBOLS + 2
 
-const MERGES = VOCABULARY_SIZE - 2 * 256 - 2
 const SPECIAL: ReadonlyMap<string, number> = new Map([
   ['<|startoftext|>', START_OF_TEXT],
   ['<|endoftext|>', END_OF_TEXT],
@@ -24,50 +18,14 @@ const SPECIAL: ReadonlyMap<string, number> = new Map([
 const WORDS =
   /<\|[sſ]tartoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|(?:(?!\u0345)[^\p{White_Space}\p{L}\p{N}])+/gu
 
-/** The byte symbols in the vocabulary's order: printable Latin-1 stands for itself, the other bytes for U+0100 and up. */
-function byteSymbols(): string[] {
-  const printable = (byte: number) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173)
-  const bytes = Array.from({ length: 256 }, (_, byte) => byte)
-  const kept = bytes.filter(printable)
-  return [...kept, ...bytes.slice(0, 256 - kept.length).map((i) => 256 + i)].map((code) => String.fromCharCode(code))
-}
-
-/** CLIP's byte-pair encoding of one word. The library encodes bytes and merges; what a word is, is decided here. */
-function load(): HuggingFace.Tokenizer {
-  const { Tokenizer } = require('@huggingface/tokenizers') as typeof HuggingFace
-  const merges = gunzipSync(readFileSync(join(packageFolder(), 'data', 'bpe_simple_vocab_16e6.txt.gz')))
-    .toString('utf8')
-    .split('\n', MERGES + 1)
-    .slice(1) // below a header
-  const tokenizer = new Tokenizer(
-    {
-      version: '1.0',
-      added_tokens: [],
-      normalizer: null,
-      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
-      post_processor: null,
-      decoder: null,
-      model: { type: 'BPE', end_of_word_suffix: '</w>', vocab: {}, merges },
-    },
-    {},
-  )
-  // The vocabulary goes straight into the library's map: an object of 49,406 keys is slow to make and to read.
-  const bytes = byteSymbols()
-  const symbols = [...bytes, ...bytes.map((byte) => `${byte}</w>`), ...merges.map((merge) => merge.replace(' ', ''))]
-  for (const [id, symbol] of symbols.entries()) tokenizer.model?.tokens_to_ids.set(symbol, id)
-  return tokenizer
-}
-
-let library: HuggingFace.Tokenizer | undefined
-const known = new Map<string, readonly number[]>() // words repeat; the library's own cache saves little of its time
+const known = new Map<string, readonly number[]>() // words repeat
 const MOST_KNOWN = 10_000
 
 function encodeWord(word: string): readonly number[] {
   const remembered = known.get(word)
   if (remembered !== undefined) return remembered
-  library ??= load()
   const special = SPECIAL.get(word)
-  const ids = special === undefined ? library.encode(word).ids : [special]
+  const ids = special === undefined ? encodeBytePairs(word) : [special]
   if (known.size >= MOST_KNOWN) known.clear()
   known.set(word, ids)
   return ids
@@ -75,7 +33,7 @@ function encodeWord(word: string): readonly number[] {
 
 /**
  * CLIP's tokens of a text, without start and end; an empty text has none. `<|startoftext|>` and `<|endoftext|>` inside it
- * are their own tokens, as in the reference. The first call reads the merges (0.1 to 0.2 s).
+ * are their own tokens, as in the reference. The first call reads the merges (less than 0.1 s).
  * Source: openai/CLIP clip/simple_tokenizer.py.
  * @throws ClipEsError ERR_INVALID_ARG when `text` is not a string
  */
