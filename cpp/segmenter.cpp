@@ -42,12 +42,10 @@ void Segmenter::segment_photos(DeviceContext c, HostSpan<PhotoWithWords> photos,
 // Maps by similarity: one pass for all words. scores (K): the largest value of each label's map.
 void Segmenter::segment_by_similarity(DeviceContext c, Request& request, HostSpan<float> scores) {
   c.checkpoint();
-  DeviceArena::Scope scope(c.arena);
-  const DeviceMaps maps = similarity_maps(c, request.photo(), settings_.max_side, request);
   HostContext h = host(c.cancelled);
-  Arena::Scope host_scope(h.arena);
+  Arena::Scope scope(h.arena);
   const PixelScores pixel_scores = take_scores(h, request.texts.labels(), request.photo().size());
-  score_by_similarity(c, maps, request, pixel_scores);
+  score_by_similarity(c, request.photo(), settings_.max_side, request, pixel_scores);
   make_mask(h, request, pixel_scores, scores);
 }
 
@@ -88,7 +86,7 @@ void Segmenter::score_view(DeviceContext c, const View& view, Request& request, 
     return make_view(h, request.photo(), view, model().shape.patch, settings_.max_side);
   }();
   if (request.settings.similarity) {
-    score_by_similarity(c, similarity_maps(c, image, 0, request), request, pixel_scores);
+    score_by_similarity(c, image, 0, request, pixel_scores);
     return;
   }
   photos_.photos = {image};
@@ -162,22 +160,37 @@ void Segmenter::mask_from_scores(const PhotoWithWords& photo) {
   make_mask(h, request, pixel_scores, photo.scores);
 }
 
+// The device computes the features of the patches, and the host compares them with the words.
+void Segmenter::score_by_similarity(DeviceContext c, const Image& image, int64_t max_side, Request& request,
+                                    const PixelScores& pixel_scores) {
+  HostContext h = host(c.cancelled);
+  Arena::Scope scope(h.arena);
+  const SegmentSettings& settings = request.settings;
+  const HostMaps maps = similarity_maps(c, h, image, max_side, request);
+  const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
+  if (settings.refine) enlarge_maps(h, maps, pixel_scores.size, pixel_scores.data);
+  else score_words(h, maps, request.texts, settings.similarity->logit_scale, pixel_scores.size, pixel_scores.data);
+}
+
 // With refinement, the maps of the background and the labels (1 + K), else the cosines of all words, which are enlarged before the softmax.
 // The caller's scope keeps the maps.
-DeviceMaps Segmenter::similarity_maps(DeviceContext c, const Image& image, int64_t max_side, Request& request) {
+HostMaps Segmenter::similarity_maps(DeviceContext c, HostContext& h, const Image& image, int64_t max_side, Request& request) {
   const LabelTexts& texts = request.texts;
   const SegmentSettings& settings = request.settings;
   const int64_t patch = model().shape.patch, embedding = model().shape.embedding;
   const Windows windows = make_windows(*settings.similarity, patch_grid(image.size(), patch, max_side), patch);
   const int64_t patches = windows.photo.patches();
   const auto time = [&](double StageTimes::*stage) { return clock_.section(*device_, request.times, stage); };
-  const auto new_maps = [&](int64_t count, const Grid& grid) {
-    return DeviceMaps{c.arena.take<float>(count * grid.patches()), count, grid};
-  };
+  const auto new_maps = [&](int64_t count, const Grid& grid) { return HostMaps{h.arena.take<float>(count * grid.patches()), count, grid}; };
   require_competition(texts);
+  const HostMaps cosines = new_maps(count_words(texts, embedding), windows.cells());
+  const HostMaps maps = settings.refine ? new_maps(texts.labels() + 1, windows.photo) : HostMaps{};
+  const HostMaps refined = settings.refine ? new_maps(texts.labels() + 1, windows.photo) : HostMaps{};
+  Arena::Scope host_scope(h.arena);
+  DeviceArena::Scope scope(c.arena);
+  const auto features = h.arena.take<float>(windows.patches() * embedding);
+  const auto attention = h.arena.take<float>(settings.refine ? patches * patches : 0);
   const auto patch_rows = c.arena.take<float>(patches * model().patch_values());
-  const auto features = c.arena.take<float>(windows.patches() * embedding);
-  const auto attention = c.arena.take<float>(settings.refine ? patches * patches : 0);
   {
     const auto timed = time(&StageTimes::preprocess);
     device_->preprocess(c, {&image, 1}, max_side, patch_rows);
@@ -186,26 +199,15 @@ DeviceMaps Segmenter::similarity_maps(DeviceContext c, const Image& image, int64
     const auto timed = time(&StageTimes::encode);
     device_->patch_features(c, *settings.similarity, windows, patch_rows, features, attention);
   }
-  const DeviceMaps cosines = new_maps(count_words(texts, embedding), windows.cells());
   {
     const auto timed = time(&StageTimes::gradcam);
-    device_->compare_words(c, windows, features, texts, cosines);
+    compare_words(h, windows, features, texts, cosines);
   }
   if (!settings.refine) return cosines;
   const auto timed = time(&StageTimes::refine);
-  const DeviceMaps maps = new_maps(texts.labels() + 1, windows.photo), refined = new_maps(texts.labels() + 1, windows.photo);
-  device_->word_maps(c, windows, cosines, texts, settings.similarity->logit_scale, maps);
-  device_->refine_word_maps(c, attention, maps, settings.box, settings.affinity, refined);
+  word_maps(h, windows, cosines, texts, settings.similarity->logit_scale, maps);
+  refine_word_maps(h, attention, maps, settings.box, settings.affinity, refined);
   return refined;
-}
-
-// maps: see similarity_maps(). Waits for the device.
-void Segmenter::score_by_similarity(DeviceContext c, const DeviceMaps& maps, Request& request, const PixelScores& pixel_scores) {
-  const SegmentSettings& settings = request.settings;
-  const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
-  if (settings.refine) device_->enlarge_maps(c, maps, pixel_scores.size, pixel_scores.data);
-  else device_->score_words(c, maps, request.texts, settings.similarity->logit_scale, pixel_scores.size, pixel_scores.data);
-  device_->wait();
 }
 
 // The last steps, on the host. scores: as choose_labels() takes them.

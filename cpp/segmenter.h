@@ -80,8 +80,8 @@ class Segmenter {
   void segment_by_similarity(DeviceContext, Request&, HostSpan<float> scores);
   void segment_views(DeviceContext, Request&, HostSpan<float> scores);
   void score_view(DeviceContext, const View&, Request&, const PixelScores&, HostSpan<float> scores);
-  DeviceMaps similarity_maps(DeviceContext, const Image&, int64_t max_side, Request&);
-  void score_by_similarity(DeviceContext, const DeviceMaps&, Request&, const PixelScores&);
+  void score_by_similarity(DeviceContext, const Image&, int64_t max_side, Request&, const PixelScores&);
+  HostMaps similarity_maps(DeviceContext, HostContext&, const Image&, int64_t max_side, Request&);
   void make_mask(HostContext&, Request&, const PixelScores&, HostSpan<float> scores);
   KeptLabels choose_labels(HostContext&, Request&, const PixelScores&, HostSpan<float> scores);
   void run_crf(HostContext&, Request&, const KeptLabels&);

@@ -11,13 +11,6 @@
 namespace clip_es {
 namespace {
 
-// The factors of the Gaussian prior by distance, for a direction of `size` patches.
-std::span<float> gaussian(Arena& arena, int64_t size, float deviation) {
-  const auto factors = arena.take<float>(size);
-  for (int64_t d = 0; d < size; ++d) factors[d] = static_cast<float>(std::exp(-static_cast<double>(d * d) / (2.0 * deviation * deviation)));
-  return factors;
-}
-
 // qkv (n, 3 D) of the block for x (n, D).
 void project_tokens(HostContext& context, const TransformerBlock& block, const float* x, int64_t n, std::span<float> qkv) {
   const int64_t width = block.in_proj.inputs();
@@ -99,6 +92,12 @@ void feed_forward(HostContext& context, const ChangedBlockInput& in, std::span<f
 }
 
 }  // namespace
+
+std::span<float> gaussian(Arena& arena, int64_t size, float deviation) {
+  const auto factors = arena.take<float>(size);
+  for (int64_t d = 0; d < size; ++d) factors[d] = static_cast<float>(std::exp(-static_cast<double>(d * d) / (2.0 * deviation * deviation)));
+  return factors;
+}
 
 void run_changed_block(HostContext& context, const ChangedBlockInput& in, std::span<const float> class_token,
                        std::span<const float> patches, std::span<float> out) {

@@ -16,6 +16,9 @@ struct ChangedBlockInput {
   std::span<const float> middle;             // (N, N): the attention of the middle blocks, or empty
 };
 
+// The factors of the Gaussian prior by distance in patches, for a direction of `size` patches.
+std::span<float> gaussian(Arena&, int64_t size, float deviation);
+
 // class_token (D), patches (N, D) -> out (N, D). out must not overlap the others.
 void run_changed_block(HostContext&, const ChangedBlockInput&, std::span<const float> class_token, std::span<const float> patches,
                        std::span<float> out);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "cam/similarity_settings.h"
+
 namespace clip_es {
 
 struct BlockRange {
@@ -20,6 +22,22 @@ inline int64_t block_at(int64_t block, int64_t layers) {
 
 inline BlockRange blocks_at(const BlockRange& range, int64_t layers) {
   return {block_at(range.first, layers), block_at(range.last, layers)};
+}
+
+// Where the output of a block stands among the kept outputs. A model of one block has only its input.
+inline int64_t kept_output(int64_t block, int64_t layers) { return std::min(block, layers - 1); }
+
+// Calls need(output) for each output that the settings need, some of them more than once.
+template <class Need>
+void for_needed_outputs(const SimilaritySettings& settings, int64_t layers, Need need) {
+  const auto need_all = [&](const BlockRange& range, int64_t before) {
+    const auto [first, last] = blocks_at(range, layers);
+    for (int64_t block = first; block <= last; ++block) need(kept_output(block - before, layers));
+  };
+  if (settings.mix > 0) need_all(kMixedBlocks, 1);
+  if (settings.fuse) need_all(kFusedBlocks, 0);
+  if (settings.mid_attention || settings.aggregate) need(kept_output(block_at(kMidBlock, layers), layers));
+  if (settings.aggregate) need(kept_output(block_at(kLateBlock, layers), layers));
 }
 
 }  // namespace clip_es

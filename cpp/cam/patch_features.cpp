@@ -17,17 +17,9 @@ namespace {
 std::span<HostSpan<float>> take_outputs(Arena& arena, const SimilaritySettings& settings, int64_t layers, int64_t floats) {
   const auto outputs = arena.take<HostSpan<float>>(layers);
   std::ranges::fill(outputs, HostSpan<float>{});
-  const auto need = [&](int64_t block) {
-    if (HostSpan<float>& output = outputs[std::min(block, layers - 1)]; output.empty()) output = arena.take<float>(floats);
-  };
-  const auto need_all = [&](const BlockRange& range, int64_t before) {
-    const auto [first, last] = blocks_at(range, layers);
-    for (int64_t block = first; block <= last; ++block) need(block - before);
-  };
-  if (settings.mix > 0) need_all(kMixedBlocks, 1);
-  if (settings.fuse) need_all(kFusedBlocks, 0);
-  if (settings.mid_attention || settings.aggregate) need(block_at(kMidBlock, layers));
-  if (settings.aggregate) need(block_at(kLateBlock, layers));
+  for_needed_outputs(settings, layers, [&](int64_t i) {
+    if (outputs[i].empty()) outputs[i] = arena.take<float>(floats);
+  });
   return outputs;
 }
 
@@ -61,7 +53,7 @@ class Photo {
   std::span<float> patches_of(std::span<float> tokens) const { return tokens.subspan(width()); }
   std::span<float> output_of(int64_t block) const {
     const int64_t layers = model_.shape.layers;
-    return outputs_[std::min(block_at(block, layers), layers - 1)];
+    return outputs_[kept_output(block_at(block, layers), layers)];
   }
 
   // Sets tokens_ and outputs_. mean_attention: that of all blocks, with the unchanged last one.
@@ -135,7 +127,7 @@ class Photo {
     std::ranges::fill(sum, 0.0f);
     const auto [first, last] = blocks_at(kFusedBlocks, model_.shape.layers);
     for (int64_t block = first; block <= last; ++block)
-      ops::add(context_, sum.data(), outputs_[std::min(block, model_.shape.layers - 1)].data(), std::ssize(sum));
+      ops::add(context_, sum.data(), outputs_[kept_output(block, model_.shape.layers)].data(), std::ssize(sum));
     run(sum.first(width()), patches_of(sum), out);
     ops::add(context_, x.data(), out.data(), std::ssize(x));
   }

@@ -12,8 +12,6 @@ namespace clip_es {
 namespace {
 
 constexpr int64_t kLocalNeighbours = 30;  // of the local outlier factor
-constexpr float kLeastSimilarity = 0.4f;  // smaller similarities do not count when patches are averaged
-constexpr float kSharpness = 3;           // of the similarity before its softmax
 constexpr int64_t kSmallestRows = 16;     // the fewest rows that a thread takes
 
 double squares(std::span<const float> row) {

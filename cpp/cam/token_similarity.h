@@ -8,6 +8,9 @@
 
 namespace clip_es {
 
+constexpr float kLeastSimilarity = 0.4f;  // smaller similarities do not count when patches are averaged
+constexpr float kSharpness = 3;           // of the similarity before its softmax
+
 // Sets outlier[i] to 1 for the `share` of the patches (N, D) with the largest local outlier factors: the squared distance to the 30th
 // neighbour, compared with those of the 30 neighbours. All others get 0.
 void find_outliers(HostContext&, std::span<const float> patches, float share, std::span<uint8_t> outlier);

@@ -11,7 +11,7 @@ TEST("CUDA: attention and the mean attention in float32 equal their twins for 2 
   Random random;
   double worst = 0, worst_mean = 0;
   for (const Shape& shape : kShapes) {
-    cuda::Attention in{.photos = {}, .width = shape.width(), .heads = shape.heads, .scale = shape.scale()};
+    cuda::Attention in{.photos = {}, .width = shape.width(), .heads = shape.heads, .scale = shape.scale(), .prior = {}};
     cuda::AddAttentionMean mean_in{.photos = {},
                                    .width = shape.width(),
                                    .heads = shape.heads,
@@ -24,7 +24,8 @@ TEST("CUDA: attention and the mean attention in float32 equal their twins for 2 
       const AttentionCase& image = images.emplace_back(random, n, shape);
       const GpuArray<float>&out = outs.emplace_back(n * shape.width()), &log = logs.emplace_back(shape.heads * n),
             &mean = means.emplace_back(image.patches() * image.patches());
-      in.photos.add({image.g_qkv.data(), n, out.data(), log.data()});
+      const float* const qkv = image.g_qkv.data();
+      in.photos.add({qkv, qkv + shape.width(), qkv + 2 * shape.width(), n, out.data(), log.data()});
       mean_in.photos.add({image.g_qkv.data(), log.data(), n, mean.data()});
     }
     in_every_order(
@@ -52,6 +53,6 @@ TEST("CUDA: attention and the mean attention in float32 equal their twins for 2 
 }
 
 TEST("CUDA: attention refuses heads of more than 128 channels") {
-  const cuda::Attention in{.photos = {}, .width = 129, .heads = 1, .scale = 1};
+  const cuda::Attention in{.photos = {}, .width = 129, .heads = 1, .scale = 1, .prior = {}};
   CHECK_ERROR(test_gpu()->attention(in), ErrorCode::kDeviceUnavailable, "attention");
 }

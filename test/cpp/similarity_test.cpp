@@ -13,33 +13,13 @@
 #include "golden.h"
 #include "ops/attention.h"
 #include "segment_job.h"
+#include "similarity_presets.h"
 #include "support.h"
 
 using namespace clip_es;
 using check::largest_difference;
 
 namespace {
-
-struct Preset {
-  const char* name;
-  SimilaritySettings settings;
-};
-
-// The rows of ts/segment/similarity_presets.ts.
-const std::vector<Preset>& presets() {
-  static const std::vector<Preset> all{{"clip", {.key_attention = false, .neighbourhood = 0, .residual = true, .feed_forward = true}},
-                                       {"naclip", {}},
-                                       {"resclip", {.mix = 0.3f, .mix_factor = 2}},
-                                       {"sc-clip",
-                                        {.neighbourhood = 0,
-                                         .attend_class = false,
-                                         .repair = 0.05f,
-                                         .mid_attention = true,
-                                         .aggregate = true,
-                                         .fuse = true,
-                                         .class_token = 0.3f}}};
-  return all;
-}
 
 bool has_similarity(const Case& c) { return c.has("similarity/naclip_maps"); }
 
@@ -104,7 +84,7 @@ Differences compare(const std::string& name, const SimilaritySettings* given, Pr
 }  // namespace
 
 TEST("patch features by each published method are within 5e-5 of the golden ones, maps within 1e-4") {
-  for (const Preset& preset : presets()) {
+  for (const SimilarityPreset& preset : similarity_presets()) {
     const Differences worst = compare(preset.name, &preset.settings, Precision::kFloat32, {1, 3});
     CHECK_BELOW(worst.features, 5e-5);
     CHECK_BELOW(worst.maps, 1e-4);
@@ -120,7 +100,8 @@ TEST("maps in sliding windows are within 1e-4 of the golden ones") {
 
 TEST("maps by similarity in bfloat16 and int8 stay near the golden ones") {
   for (const Precision precision : {Precision::kBFloat16, Precision::kInt8}) {
-    const double worst = compare("naclip", &presets()[1].settings, precision, {1}).maps;
+    const SimilaritySettings naclip;
+    const double worst = compare("naclip", &naclip, precision, {1}).maps;
     CHECK_BELOW(worst, precision == Precision::kInt8 ? 0.3 : 0.1);
   }
 }

@@ -6,7 +6,6 @@
 #include "cam/last_block_forward.h"
 #include "cam/patch_features.h"
 #include "cam/softmax_gradcam.h"
-#include "cam/word_maps.h"
 #include "clip/preprocess.h"
 #include "device/cpu/memory.h"
 
@@ -105,39 +104,10 @@ void CpuDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const Pho
 }
 
 void CpuDevice::patch_features(DeviceContext& c, const SimilaritySettings& settings, const Windows& windows,
-                               DeviceSpan<const float> patches, DeviceSpan<float> features, DeviceSpan<float> mean_attention) {
+                               DeviceSpan<const float> patches, HostSpan<float> features, HostSpan<float> mean_attention) {
   HostContext host = on_host(c);
-  clip_es::patch_features(host, *model_, {weights_->tower, weights_->last_block}, settings, windows, cpu::on_host(patches),
-                          cpu::on_host(features), cpu::on_host(mean_attention));
-}
-
-void CpuDevice::compare_words(DeviceContext& c, const Windows& windows, DeviceSpan<const float> features, const LabelTexts& texts,
-                              const DeviceMaps& cosines) {
-  HostContext host = on_host(c);
-  clip_es::compare_words(host, windows, cpu::on_host(features), texts, cpu::on_host(cosines));
-}
-
-void CpuDevice::word_maps(DeviceContext& c, const Windows& windows, const DeviceMaps& cosines, const LabelTexts& texts, float logit_scale,
-                          const DeviceMaps& maps) {
-  HostContext host = on_host(c);
-  clip_es::word_maps(host, windows, cpu::on_host(cosines), texts, logit_scale, cpu::on_host(maps));
-}
-
-void CpuDevice::refine_word_maps(DeviceContext& c, DeviceSpan<const float> attention, const DeviceMaps& maps, const BoxSettings& box,
-                                 const AffinitySettings& affinity, const DeviceMaps& refined) {
-  HostContext host = on_host(c);
-  clip_es::refine_word_maps(host, cpu::on_host(attention), cpu::on_host(maps), box, affinity, cpu::on_host(refined));
-}
-
-void CpuDevice::score_words(DeviceContext& c, const DeviceMaps& cosines, const LabelTexts& texts, float logit_scale, const PhotoSize& size,
-                            HostSpan<float> scores) {
-  HostContext host = on_host(c);
-  clip_es::score_words(host, cpu::on_host(cosines), texts, logit_scale, size, scores);
-}
-
-void CpuDevice::enlarge_maps(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, HostSpan<float> scores) {
-  HostContext host = on_host(c);
-  clip_es::enlarge_maps(host, cpu::on_host(maps), size, scores);
+  clip_es::patch_features(host, *model_, {weights_->tower, weights_->last_block}, settings, windows, cpu::on_host(patches), features,
+                          mean_attention);
 }
 
 void CpuDevice::embeddings(DeviceContext& c, const DeviceLastBlock& last, HostSpan<float> image, HostSpan<float> patches) {

@@ -139,12 +139,16 @@ class CudaDevice : public Device {
   void resize(DeviceArena&, std::span<SentPhoto>, HostSpan<const PhotoSize>) const;
   void preprocess_at_once(DeviceArena&, HostSpan<const Image>, int64_t max_side, float* patches) const;
   void embed_tokens(DeviceArena&, HostSpan<const Grid>, const float* patches, float* x) const;
+  void run_tower(DeviceContext&, HostSpan<const Grid>, const float* patches, float* x, HostSpan<const DeviceSpan<float>> means,
+                 HostSpan<float* const> block_outputs) const;
   std::span<EqualImages> group_images(HostSpan<const Grid>, HostSpan<const DeviceSpan<float>> means) const;
   void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, Mean) const;
   void attend_in_bfloat16(std::span<const EqualImages>, const uint16_t* qkv, const Linear& out_proj, uint16_t* out, Mean) const;
   void attend_in_float32(DeviceArena&, std::span<const EqualImages>, const float* qkv, float* out, Mean) const;
   void attend_last_block(HostSpan<const DeviceLastBlock>, HostSpan<const DeviceSpan<float>> mean_attention) const;
   void add_patches(HostSpan<const DeviceLastBlock>, const float* x, const float* projected, float* x1, float* h_hat, float* h) const;
+
+  class PhotoFeatures;  // similarity.cpp
 
   // The words of several photos in the GPU's memory, one photo after the other.
   struct SentTexts {

@@ -130,7 +130,7 @@ void CudaDevice::attend_in_float32(DeviceArena& arena, std::span<const EqualImag
   const int64_t tokens = batch.back().first_token + batch.back().images * batch.back().n;
   DeviceArena::Scope scope(arena);
   float* log_sum_exp = cuda::take(arena, heads * tokens);
-  Attention attention{.photos = {}, .width = width, .heads = heads, .scale = scale()};
+  Attention attention{.photos = {}, .width = width, .heads = heads, .scale = scale(), .prior = {}};
   AddAttentionMean means{
       .photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor(), .is_first = mean == Mean::kSet};
   const auto launch = [&] {
@@ -142,8 +142,9 @@ void CudaDevice::attend_in_float32(DeviceArena& arena, std::span<const EqualImag
     for (int64_t i = 0; i < equal.images; ++i) {
       if (attention.photos.count == kMaxPhotos) launch();
       const int64_t n = equal.n, first = equal.first_token + i * n;
-      attention.photos.add({qkv + first * 3 * width, n, out + first * width, log_sum_exp + heads * first});
-      means.photos.add({qkv + first * 3 * width, log_sum_exp + heads * first, n, equal.means + i * (n - 1) * (n - 1)});
+      const float* const own = qkv + first * 3 * width;
+      attention.photos.add({own, own + width, own + 2 * width, n, out + first * width, log_sum_exp + heads * first});
+      means.photos.add({own, log_sum_exp + heads * first, n, equal.means + i * (n - 1) * (n - 1)});
     }
   launch();
 }
@@ -243,29 +244,47 @@ std::span<CudaDevice::EqualImages> CudaDevice::group_images(HostSpan<const Grid>
 
 void CudaDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, DeviceSpan<const float> patches, DeviceSpan<float> tokens,
                                HostSpan<const DeviceSpan<float>> mean_attention) {
+  run_tower(c, grids, address(patches), address(tokens), mean_attention, {});
+}
+
+// x: the tokens that enter the last block. An empty mean is not computed: then all must be empty. block_outputs: as in
+// clip_es::encode_images.
+void CudaDevice::run_tower(DeviceContext& c, HostSpan<const Grid> grids, const float* patches, float* x,
+                           HostSpan<const DeviceSpan<float>> means, HostSpan<float* const> block_outputs) const {
   const int64_t width = model_->image.width, layers = model_->shape.layers;
   const Weights& w = *weights_;
   Arena::Scope host_scope(scratch_);
-  const std::span<const EqualImages> batch = group_images(grids, mean_attention);
+  const std::span<const EqualImages> batch = group_images(grids, means);
   const int64_t count = batch.back().first_token + batch.back().images * batch.back().n;
-  float* const x = address(tokens);
-  embed_tokens(c.arena, grids, address(patches), x);
-  if (layers < 2) {  // the last block adds to the means
-    for (const DeviceSpan<float>& mean : mean_attention) gpu_->clear(address(mean), static_cast<int64_t>(mean.size()));
-    return;
-  }
+  const bool has_means = !means.front().empty();
   const torch::Dtype dtype = w.blocks.front().in_proj.dtype;
   DeviceArena::Scope scope(c.arena);
-  void* out = take(c.arena, count * width, dtype);
+  void* const out = take(c.arena, count * width, dtype);
+  bool is_pending = false;  // the output of the last MLP, which is in `out`, is not added to x
+  const auto add_pending = [&] {
+    if (is_pending) gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, count, width, nullptr, nullptr, nullptr, false, nullptr});
+    is_pending = false;
+  };
+  const auto keep = [&](int64_t block) {
+    if (block_outputs.empty() || !block_outputs[block]) return;
+    add_pending();
+    gpu_->copy(x, count * width * sizeof(float), block_outputs[block]);
+  };
+  embed_tokens(c.arena, grids, patches, x);
+  keep(0);
+  if (layers < 2 && has_means)  // the last block adds to the means
+    for (const DeviceSpan<float>& mean : means) gpu_->clear(address(mean), static_cast<int64_t>(mean.size()));
   const int64_t first_mean = std::max<int64_t>(layers - kAffinityBlocks, 0);
   for (int64_t i = 0; i + 1 < layers; ++i) {
     c.checkpoint();
-    run_block(c.arena, w.blocks[i], batch, x, i > 0 ? out : nullptr, out,
-              i < first_mean    ? Mean::kNone
-              : i == first_mean ? Mean::kSet
-                                : Mean::kAdd);
+    run_block(c.arena, w.blocks[i], batch, x, is_pending ? out : nullptr, out,
+              !has_means || i < first_mean ? Mean::kNone
+              : i == first_mean            ? Mean::kSet
+                                           : Mean::kAdd);
+    is_pending = true;
+    keep(i + 1);
   }
-  gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, count, width, nullptr, nullptr, nullptr, false, nullptr});
+  add_pending();
 }
 
 }  // namespace clip_es::cuda

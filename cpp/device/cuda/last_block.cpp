@@ -9,10 +9,11 @@ void CudaDevice::attend_last_block(HostSpan<const DeviceLastBlock> images, HostS
       images.size(),
       [&](size_t i) {
         const DeviceLastBlock& image = images[i];
-        return AttentionPhoto{address(image.qkv), image.tokens, address(image.attended), address(image.log_sum_exp)};
+        const float* const qkv = address(image.qkv);
+        return AttentionPhoto{qkv, qkv + width, qkv + 2 * width, image.tokens, address(image.attended), address(image.log_sum_exp)};
       },
       [&](const auto& photos) {
-        gpu_->attention({photos, width, heads, scale()});
+        gpu_->attention({photos, width, heads, scale(), {}});
       });
   for_photos<AddAttentionMeanPhoto>(
       images.size(),

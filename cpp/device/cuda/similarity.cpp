@@ -1,26 +1,292 @@
-// Maps by similarity have no CUDA kernels yet. The first stage says so; no other stage is reached.
+// patch_features: the steps of cam/patch_features.cpp and cam/changed_block.cpp. Products and attention run on the GPU. The host finds and
+// repairs outliers, because that sorts distances; it reads the tokens for it.
+#include "cam/changed_block.h"
+#include "cam/middle_blocks.h"
+#include "cam/token_similarity.h"
 #include "device/cuda/device.h"
 
 namespace clip_es::cuda {
-namespace {
 
-[[noreturn]] void refuse() {
-  throw Error(ErrorCode::kInvalidArg, "maps 'similarity' works only on the CPU; load the model with device 'cpu', or use maps 'gradcam'");
-}
+// The features of a photo or of a window.
+class CudaDevice::PhotoFeatures {
+ public:
+  PhotoFeatures(CudaDevice& device, DeviceContext& context, const SimilaritySettings& settings, const Grid& grid)
+      : device_(device), c_(context), settings_(settings), grid_(grid) {}
 
-}  // namespace
+  // Writes features (N, E). attention (N, N): that of all blocks, with the unchanged last one; null if it is not needed.
+  void features(const float* patch_rows, float* rows, float* attention) {
+    const int64_t count = model().shape.layers;
+    const auto outputs = device_.scratch_.take<float*>(count);
+    std::ranges::fill(outputs, nullptr);
+    for_needed_outputs(settings_, count, [&](int64_t i) {
+      if (!outputs[i]) outputs[i] = take(c_.arena, grid_.tokens() * width());
+    });
+    outputs_ = outputs;
+    encode(patch_rows, attention);
+    repair();
+    compare_middle_blocks();
+    float* const x = take(c_.arena, patches() * width());
+    run(tokens_, patches_of(tokens_), x);
+    if (settings_.fuse) add_fused(x);
+    const Norm& norm = device_.weights_->ln_post;
+    normalise(norm, x, patches(), x, torch::Dtype::kFloat32);
+    device_.multiply(matrix(x, patches(), width()), matrix(device_.weights_->projection, width(), model().shape.embedding), rows);
+    gpu().unit_rows({rows, patches(), model().shape.embedding, rows});
+  }
 
-void CudaDevice::patch_features(DeviceContext&, const SimilaritySettings&, const Windows&, DeviceSpan<const float>, DeviceSpan<float>,
-                                DeviceSpan<float>) {
-  refuse();
+  void attention(const float* patch_rows, float* attention) { encode(patch_rows, attention); }
+
+ private:
+  const Model& model() const { return *device_.model_; }
+  const Gpu& gpu() const { return *device_.gpu_; }
+  int64_t width() const { return model().image.width; }
+  int64_t patches() const { return grid_.patches(); }
+  float* patches_of(float* tokens) const { return tokens + width(); }
+  float* output_of(int64_t block) const { return outputs_[kept_output(block, model().shape.layers)]; }
+  static torch::Batch matrix(const float* data, int64_t rows, int64_t columns) {
+    return torch::dense(data, torch::Dtype::kFloat32, rows, columns);
+  }
+  void add(float* out, float factor, const float* added, float added_factor, int64_t count) const {
+    gpu().add_scaled({out, added, count, count, factor, added_factor});
+  }
+  void copy(const float* from, int64_t count, float* to) const { gpu().copy(from, count * sizeof(float), to); }
+  void normalise(const Norm& norm, float* x, int64_t rows, void* y, torch::Dtype dtype) const {
+    gpu().layer_norm({x, nullptr, false, rows, width(), norm.gamma, norm.beta, y, dtype == torch::Dtype::kBFloat16, nullptr});
+  }
+
+  // Sets tokens_ and the outputs, and the mean attention.
+  void encode(const float* patch_rows, float* mean) {
+    const int64_t n = grid_.tokens();
+    tokens_ = take(c_.arena, n * width());
+    const DeviceSpan<float> means = DeviceAccess::span(mean, mean ? patches() * patches() : 0);
+    device_.run_tower(c_, {&grid_, 1}, patch_rows, tokens_, {&means, 1}, outputs_);
+    if (!mean) return;
+    DeviceArena::Scope scope(c_.arena);
+    float *const qkv = take(c_.arena, 3 * n * width()), *const out = take(c_.arena, n * width());
+    float* const log_sum_exp = take(c_.arena, model().image.heads * n);
+    project_tokens(device_.weights_->blocks.back(), tokens_, n, qkv);
+    attend({qkv, qkv + width(), qkv + 2 * width(), n, out, log_sum_exp}, {});
+    AddAttentionMean added{.photos = {},
+                           .width = width(),
+                           .heads = model().image.heads,
+                           .scale = device_.scale(),
+                           .factor = device_.mean_factor(),
+                           .is_first = false};
+    added.photos.add({qkv, log_sum_exp, n, mean});
+    gpu().add_attention_mean(added);
+  }
+
+  void attend(const AttentionPhoto& photo, const NeighbourPrior& prior) const {
+    Attention attention{.photos = {}, .width = width(), .heads = model().image.heads, .scale = device_.scale(), .prior = prior};
+    attention.photos.add(photo);
+    gpu().attention(attention);
+  }
+
+  // qkv (n, 3 D) of a block for x (n, D), in float32 also if the block computes in bfloat16.
+  void project_tokens(const Block& block, float* x, int64_t n, float* qkv) const {
+    const torch::Dtype dtype = block.in_proj.dtype;
+    DeviceArena::Scope scope(c_.arena);
+    if (dtype == torch::Dtype::kFloat32) {
+      float* const y = take(c_.arena, n * width());
+      normalise(block.ln_1, x, n, y, dtype);
+      device_.linear(block.in_proj, y, n, qkv);
+      return;
+    }
+    auto *const y = cuda::take<uint16_t>(c_.arena, n * width()), *const rounded = cuda::take<uint16_t>(c_.arena, 3 * n * width());
+    normalise(block.ln_1, x, n, y, dtype);
+    device_.linear(block.in_proj, y, n, rounded);
+    gpu().clear(qkv, 3 * n * width());
+    gpu().layer_norm({qkv, rounded, true, n, 3 * width(), nullptr, nullptr, nullptr, false, nullptr});  // only adds
+  }
+
+  void repair() {
+    outlier_ = device_.scratch_.take<uint8_t>(patches());
+    if (settings_.repair == 0) return;
+    on_host(patches_of(tokens_), [&](HostContext& host, std::span<float> values) {
+      find_outliers(host, values, settings_.repair, outlier_);
+      repair_patches(host, outlier_, grid_, values);
+    });
+  }
+
+  // Changes patches (N, D) on the host.
+  template <class Change>
+  void on_host(float* values, Change change) {
+    Arena::Scope scope(device_.scratch_);
+    const auto copied = device_.scratch_.take<float>(patches() * width());
+    device_.fetch(values, std::ssize(copied), copied.data());
+    device_.wait();
+    HostContext host{c_.pool, device_.scratch_, c_.cancelled};
+    change(host, copied);
+    gpu().copy_in(std::span<const float>(copied), values);
+  }
+
+  // Sets middle_ and late_, and averages the tokens' patches.
+  void compare_middle_blocks() {
+    if (!settings_.mid_attention && !settings_.aggregate) return;
+    const int64_t layers = model().shape.layers, n = patches();
+    middle_ = take(c_.arena, n * n);
+    {
+      DeviceArena::Scope scope(c_.arena);
+      float* const repaired = take(c_.arena, n * width());
+      copy(patches_of(output_of(block_at(kMidBlock, layers))), n * width(), repaired);
+      if (settings_.repair > 0)
+        on_host(repaired, [&](HostContext& host, std::span<float> values) { repair_patches(host, outlier_, grid_, values); });
+      compare(repaired, middle_);
+    }
+    if (settings_.aggregate) {
+      late_ = take(c_.arena, n * n);
+      copy(middle_, n * n, late_);
+      gpu().averaging_weights({late_, n, kLeastSimilarity});
+      average(patches_of(tokens_));
+      compare(patches_of(output_of(block_at(kLateBlock, layers))), late_);
+      gpu().averaging_weights({late_, n, kLeastSimilarity});
+    }
+    if (settings_.mid_attention) {
+      DeviceArena::Scope scope(c_.arena);
+      gpu().similarity_attention({middle_, n, kSharpness, cuda::take<double>(c_.arena, n)});
+    } else {
+      middle_ = nullptr;
+    }
+  }
+
+  // similarity (N, N): cosines of the patches x (N, D).
+  void compare(const float* x, float* similarity) const {
+    DeviceArena::Scope scope(c_.arena);
+    float* const unit = take(c_.arena, patches() * width());
+    gpu().unit_rows({x, patches(), width(), unit});
+    device_.multiply(matrix(unit, patches(), width()), torch::transposed(matrix(unit, patches(), width())), similarity);
+  }
+
+  // x (N, D) = late_ x
+  void average(float* x) const {
+    DeviceArena::Scope scope(c_.arena);
+    float* const copied = take(c_.arena, patches() * width());
+    copy(x, patches() * width(), copied);
+    device_.multiply(matrix(late_, patches(), patches()), matrix(copied, patches(), width()), x);
+  }
+
+  // The changed last block. class_token (D), x (N, D) -> out (N, D).
+  void run(const float* class_token, const float* x, float* out) const {
+    c_.checkpoint();
+    const int64_t others = settings_.attend_class ? 1 : 0, n = patches() + others, count = patches() * width();
+    const Block& block = device_.weights_->blocks.back();
+    DeviceArena::Scope scope(c_.arena);
+    float *const tokens = take(c_.arena, n * width()), *const attended = take(c_.arena, n * width());
+    if (others) copy(class_token, width(), tokens);
+    copy(x, count, tokens + others * width());
+    attend_changed(tokens, n, attended);
+    device_.linear(block.out_proj, attended + others * width(), patches(), out);
+    if (settings_.residual) add(out, 1, x, 1, count);
+    if (settings_.class_token != 0) gpu().add_scaled({out, class_token, count, width(), 1, settings_.class_token});
+    if (settings_.feed_forward) feed_forward(block, out);
+    if (settings_.aggregate) average(out);
+  }
+
+  // Attention before out_proj. x (n, D): the tokens that take part, the patches last -> out (n, D).
+  void attend_changed(float* x, int64_t n, float* out) const {
+    const int64_t others = n - patches();
+    DeviceArena::Scope scope(c_.arena);
+    Arena::Scope host_scope(device_.scratch_);
+    float* const qkv = take(c_.arena, 3 * n * width());
+    float* const values = qkv + 2 * width();
+    project_tokens(device_.weights_->blocks.back(), x, n, qkv);
+    NeighbourPrior prior{};
+    if (settings_.neighbourhood > 0) {
+      const auto [rows, columns] =
+          device_.send_all(c_.arena, std::span<const float>(gaussian(device_.scratch_, grid_.height, settings_.neighbourhood)),
+                           std::span<const float>(gaussian(device_.scratch_, grid_.width, settings_.neighbourhood)));
+      prior = {rows, columns, grid_.height, grid_.width};
+    }
+    attend({settings_.key_attention ? qkv + width() : qkv, qkv + width(), values, n, out, nullptr}, prior);
+    if (settings_.mix > 0) mix_attention(n, values, out);
+    if (!middle_) return;
+    float* const product = take(c_.arena, patches() * width());
+    torch::Batch patch_values = matrix(values + others * 3 * width(), patches(), width());
+    patch_values.row_stride = 3 * width();
+    device_.multiply(matrix(middle_, patches(), patches()), patch_values, product);
+    add(out + others * width(), 0.5f, product, 0.5f, patches() * width());
+  }
+
+  // out = factor * ((1 - mix) * out + mix * the mean over earlier blocks of their attention to the values).
+  void mix_attention(int64_t n, const float* values, float* out) const {
+    const int64_t layers = model().shape.layers, skipped = settings_.attend_class ? 0 : width();
+    const auto [first, last] = blocks_at(kMixedBlocks, layers);
+    const float share = settings_.mix_factor * settings_.mix / static_cast<float>(last - first + 1);
+    float factor = settings_.mix_factor * (1 - settings_.mix);
+    float *const earlier = take(c_.arena, 3 * n * width()), *const mixed = take(c_.arena, n * width());
+    for (int64_t block = first; block <= last; ++block) {
+      c_.checkpoint();
+      project_tokens(device_.weights_->blocks[block - 1], output_of(block - 1) + skipped, n, earlier);
+      attend({earlier, earlier + width(), values, n, mixed, nullptr}, {});
+      add(out, factor, mixed, share, n * width());
+      factor = 1;
+    }
+  }
+
+  // out (N, D) += the feed-forward of out, or out = the feed-forward of out if there is no residual connection.
+  void feed_forward(const Block& block, float* out) const {
+    const int64_t hidden = block.c_fc.outputs;
+    DeviceArena::Scope scope(c_.arena);
+    float *const y = take(c_.arena, patches() * width()), *const u = take(c_.arena, patches() * hidden);
+    normalise(block.ln_2, out, patches(), y, torch::Dtype::kFloat32);
+    device_.linear(block.c_fc, y, patches(), u);
+    gpu().activate({u, u, false, device_.exact_gelu(), patches() * hidden});
+    device_.linear(block.c_proj, u, patches(), y);
+    if (settings_.residual) add(out, 1, y, 1, patches() * width());
+    else copy(y, patches() * width(), out);
+  }
+
+  // Adds the result of the block for the sum of the middle blocks' tokens.
+  void add_fused(float* x) const {
+    const int64_t count = grid_.tokens() * width();
+    DeviceArena::Scope scope(c_.arena);
+    float *const sum = take(c_.arena, count), *const out = take(c_.arena, patches() * width());
+    gpu().clear(sum, count);
+    const auto [first, last] = blocks_at(kFusedBlocks, model().shape.layers);
+    for (int64_t block = first; block <= last; ++block) add(sum, 1, output_of(block), 1, count);
+    run(sum, patches_of(sum), out);
+    add(x, 1, out, 1, patches() * width());
+  }
+
+  CudaDevice& device_;
+  DeviceContext& c_;
+  const SimilaritySettings& settings_;
+  const Grid& grid_;
+  std::span<float* const> outputs_;            // of blocks, (n, D); null if the settings do not need them
+  float* tokens_ = nullptr;                    // (n, D)
+  std::span<uint8_t> outlier_;                 // (N)
+  float *middle_ = nullptr, *late_ = nullptr;  // (N, N): attention of the middle block, weights of averages; null if a setting is off
+};
+
+void CudaDevice::patch_features(DeviceContext& c, const SimilaritySettings& settings, const Windows& windows,
+                                DeviceSpan<const float> patches, HostSpan<float> features, HostSpan<float> mean_attention) {
+  const auto compute = [&](const Grid& grid, const float* rows, HostSpan<float> to, HostSpan<float> attention) {
+    DeviceArena::Scope scope(c.arena);
+    Arena::Scope host_scope(scratch_);
+    Arena::Scope staging_scope(staging_);  // so that pinned memory does not grow with the number of windows
+    float* const result = to.empty() ? nullptr : take(c.arena, static_cast<int64_t>(to.size()));
+    float* const mean = attention.empty() ? nullptr : take(c.arena, static_cast<int64_t>(attention.size()));
+    PhotoFeatures photo(*this, c, settings, grid);
+    if (result) photo.features(rows, result, mean);
+    else photo.attention(rows, mean);
+    if (result) fetch(result, std::ssize(to), to.data());
+    if (mean) fetch(mean, std::ssize(attention), attention.data());
+    wait();
+  };
+  const float* const rows = address(patches);
+  if (windows.whole) return compute(windows.photo, rows, features, mean_attention);
+  if (!mean_attention.empty()) compute(windows.photo, rows, {}, mean_attention);
+  const int64_t values = model_->patch_values(), row_values = windows.window.width * values;
+  const auto size = static_cast<size_t>(windows.window.patches() * model_->shape.embedding);
+  DeviceArena::Scope scope(c.arena);
+  float* const own = take(c.arena, windows.window.patches() * values);
+  for (const int64_t y : windows.rows)
+    for (const int64_t x : windows.columns) {
+      for (int64_t row = 0; row < windows.window.height; ++row)
+        gpu_->copy(rows + ((y + row) * windows.photo.width + x) * values, row_values * sizeof(float), own + row * row_values);
+      compute(windows.window, own, features.first(size), {});
+      features = features.subspan(size);
+    }
 }
-void CudaDevice::compare_words(DeviceContext&, const Windows&, DeviceSpan<const float>, const LabelTexts&, const DeviceMaps&) { refuse(); }
-void CudaDevice::word_maps(DeviceContext&, const Windows&, const DeviceMaps&, const LabelTexts&, float, const DeviceMaps&) { refuse(); }
-void CudaDevice::refine_word_maps(DeviceContext&, DeviceSpan<const float>, const DeviceMaps&, const BoxSettings&, const AffinitySettings&,
-                                  const DeviceMaps&) {
-  refuse();
-}
-void CudaDevice::score_words(DeviceContext&, const DeviceMaps&, const LabelTexts&, float, const PhotoSize&, HostSpan<float>) { refuse(); }
-void CudaDevice::enlarge_maps(DeviceContext&, const DeviceMaps&, const PhotoSize&, HostSpan<float>) { refuse(); }
 
 }  // namespace clip_es::cuda

@@ -1,9 +1,9 @@
-// attention:           out = softmax(scale * q k^T) v per head, and the log-sum-exp of the scaled scores
+// attention:           out = softmax(scale * q k^T + prior) v per head, and the log-sum-exp of these scores
 // add_attention_mean:  mean[i][j] += factor * sum over heads of P[head][i][j], P = exp(scale * q k^T - log_sum_exp), for the patches
 // Both compute the scores in tiles of 64 x 64 and never store them, so a photo's memory does not grow with heads * n * n.
 // attention goes over the keys once: it keeps each row's largest score and the sum of e^(score - largest), and rescales what it has when a
 // larger score comes (Milakov and Gimelshein, "Online normalizer calculation for softmax").
-// Twin: ops/cpu/attention.cpp (attention_with_mean).
+// Twin: ops/cpu/attention.cpp (attention_with_mean, attention_with_prior).
 #include "ops/cuda/tile.cuh"
 
 namespace clip_es::cuda {
@@ -37,8 +37,21 @@ struct Probabilities {
   alignas(16) float at[kTile][kPadded];
 };
 
+// Adds the prior to the scores of the queries row .. row + 3 and the keys column .. column + 3. Token `others` is the first patch.
+__device__ void add_prior(const NeighbourPrior& prior, int others, int row, int column, float (&scores)[4][4]) {
+  const int gw = static_cast<int>(prior.gw), patches = static_cast<int>(prior.gh) * gw;
+  for (int i = 0; i < 4; ++i) {
+    const int query = row + i - others;
+    if (query < 0 || query >= patches) continue;
+    for (int j = 0; j < 4; ++j) {
+      const int key = column + j - others;
+      if (key >= 0 && key < patches) scores[i][j] += prior.rows[abs(query / gw - key / gw)] * prior.columns[abs(query % gw - key % gw)];
+    }
+  }
+}
+
 // One block per photo, head and 64 queries.
-template <int kGroups>
+template <int kGroups, bool kHasPrior>
 __global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_constant__ Attention args) {
   const AttentionPhoto& photo = args.photos.photo[blockIdx.z];
   const int n = static_cast<int>(photo.n), first_query = static_cast<int>(blockIdx.x) * kTile;
@@ -46,7 +59,7 @@ __global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_co
   __shared__ TilePair shared;
   __shared__ Probabilities shared_p;
   const int width = static_cast<int>(args.width), size = width / static_cast<int>(args.heads), head = static_cast<int>(blockIdx.y);
-  const float *queries = photo.qkv + head * size, *keys = queries + width, *values = keys + width;
+  const float *queries = photo.queries + head * size, *keys = photo.keys + head * size, *values = photo.values + head * size;
   const Position own = own_elements();
   Rows<kGroups> rows;
   for (int first = 0; first < n; first += kTile) {
@@ -54,6 +67,10 @@ __global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_co
     multiply_tiles(shared, {queries, 3 * width, first_query, n}, {keys, 3 * width, first, n}, size, scores);
     for (int i = 0; i < 4; ++i)
       for (int j = 0; j < 4; ++j) scores[i][j] = first + own.column + j < n ? scores[i][j] * args.scale : -INFINITY;
+    if constexpr (kHasPrior) {
+      const int others = n - static_cast<int>(args.prior.gh * args.prior.gw);
+      add_prior(args.prior, others, first_query + own.row, first + own.column, scores);
+    }
     rows.add_scores(scores);
     for (int j = 0; j < 4; ++j)
       *reinterpret_cast<float4*>(&shared_p.at[own.column + j][own.row]) = float4{scores[0][j], scores[1][j], scores[2][j], scores[3][j]};
@@ -78,7 +95,8 @@ __global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_co
         const int column = g * kTile + own.column + j;
         if (column < size) out[column] = rows.out[g][i][j] / rows.sum[i];
       }
-    if (own.column == 0) photo.log_sum_exp[static_cast<int64_t>(head) * n + query] = rows.largest[i] + logf(rows.sum[i]);
+    if (photo.log_sum_exp && own.column == 0)
+      photo.log_sum_exp[static_cast<int64_t>(head) * n + query] = rows.largest[i] + logf(rows.sum[i]);
   }
 }
 
@@ -119,7 +137,9 @@ int attention(Stream stream, const Attention& args) {
   if (size > kLargestHead) return cudaErrorInvalidValue;
   const unsigned blocks = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.n, kTile); });
   const dim3 grid(blocks, static_cast<unsigned>(args.heads), depth_of(args.photos));
-  return launch(stream, size > kTile ? attention_kernel<2> : attention_kernel<1>, grid, kTileThreads, args);
+  auto* kernel = args.prior.rows ? (size > kTile ? attention_kernel<2, true> : attention_kernel<1, true>)
+                                 : (size > kTile ? attention_kernel<2, false> : attention_kernel<1, false>);
+  return launch(stream, kernel, grid, kTileThreads, args);
 }
 
 int add_attention_mean(Stream stream, const AddAttentionMean& args) {

@@ -1,4 +1,4 @@
-// The list of CUDA kernels, and their arguments in two more headers. They need no CUDA header, so the engine includes them, too.
+// The list of CUDA kernels, and their arguments in three more headers. They need no CUDA header, so the engine includes them, too.
 //
 // Rules for all kernels, unless a comment says otherwise:
 // - Pointers are device memory. Arrays are dense and row-major, and aligned for their element type.
@@ -12,6 +12,7 @@
 // The CPU twin of each kernel is named with it; tests compare both.
 #pragma once
 #include "ops/cuda/kernels_cam.h"
+#include "ops/cuda/kernels_similarity.h"
 #include "ops/cuda/kernels_tower.h"
 
 // X(function, Arguments) for every kernel.
@@ -39,4 +40,8 @@
   X(sinkhorn_rows, SinkhornRows)                           \
   X(apply_affinity, ApplyAffinity)                         \
   X(min_max, MinMax)                                       \
-  X(pseudo_mask, PseudoMask)
+  X(pseudo_mask, PseudoMask)                               \
+  X(add_scaled, AddScaled)                                 \
+  X(unit_rows, UnitRows)                                   \
+  X(averaging_weights, AveragingWeights)                   \
+  X(similarity_attention, SimilarityAttention)

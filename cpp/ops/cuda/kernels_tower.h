@@ -104,18 +104,26 @@ struct Activate {
   int64_t count;
 };
 
-// Attention in float32: out = softmax(scale * q k^T) v for each head, and the log-sum-exp of each row of scaled scores. The scores are not
-// stored. Fails with cudaErrorInvalidValue if a head has more than kLargestHead channels. Twin: ops::attention_with_mean.
+// What is added to the scores of two patches, rows[|y - y'|] * columns[|x - x'|]. The patches of the grid are the last tokens.
+struct NeighbourPrior {
+  const float *rows, *columns;  // (gh), (gw); both null for no prior
+  int64_t gh, gw;
+};
+
+// Attention in float32: out = softmax(scale * q k^T + prior) v for each head, and the log-sum-exp of each row of scores. The scores are not
+// stored. Fails with cudaErrorInvalidValue if a head has more than kLargestHead channels. Twins: ops::attention_with_mean,
+// ops::attention_with_prior.
 struct AttentionPhoto {
-  const float* qkv;  // (n, 3 * width)
+  const float *queries, *keys, *values;  // (n, width), with rows 3 * width floats apart: parts of a qkv
   int64_t n;
   float* out;          // (n, width)
-  float* log_sum_exp;  // (heads, n)
+  float* log_sum_exp;  // (heads, n) or null
 };
 struct Attention {
   Photos<AttentionPhoto> photos;
   int64_t width, heads;
   float scale;
+  NeighbourPrior prior;  // of all photos
 };
 
 // mean[i][j] += factor * sum over heads of P[head][i][j], without row and column of the class token, where P = exp(scale * q k^T -

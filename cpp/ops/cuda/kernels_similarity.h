@@ -1,0 +1,38 @@
+// The arguments of the kernels for maps by similarity. kernels.h has the rules and the names. N: patches of a photo.
+#pragma once
+#include <cstdint>
+
+namespace clip_es::cuda {
+
+// out = factor * out + added_factor * added, element by element. `added` is repeated until `out` ends. Twins: ops::add_scaled, ops::scale.
+struct AddScaled {
+  float* out;          // (count)
+  const float* added;  // (added_count)
+  int64_t count, added_count;
+  float factor, added_factor;
+};
+
+// y = x / |x| for each row, with the norm in double; a row of zeros stays zero. Twin: clip_es::project.
+struct UnitRows {
+  const float* x;  // (rows, width)
+  int64_t rows, width;
+  float* y;  // (rows, width); may be x
+};
+
+// Keeps the similarities of at least `least` in each row, and divides them by their sum. Twin: clip_es::to_averaging_weights.
+struct AveragingWeights {
+  float* similarity;  // (N, N)
+  int64_t patches;
+  float least;
+};
+
+// The softmax of sharpness * similarity in each row, over those that are not below the mean of the matrix. Two kernels.
+// Twin: clip_es::to_attention.
+struct SimilarityAttention {
+  float* similarity;  // (N, N)
+  int64_t patches;
+  float sharpness;
+  double* row_sums;  // scratch: (N)
+};
+
+}  // namespace clip_es::cuda
