@@ -27,6 +27,20 @@ __device__ inline void store(BFloat16* to, float x) {
   to->bits = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+// Neighbouring elements that are loaded and stored at once: by one instruction up to 16 bytes. The address is a multiple of their size.
+template <class T, int kCount>
+struct alignas(sizeof(T) * kCount) Elements {
+  T at[kCount];
+};
+template <int kCount, class T>
+__device__ Elements<T, kCount> load_elements(const T* from) {
+  return *reinterpret_cast<const Elements<T, kCount>*>(from);
+}
+template <int kCount, class T>
+__device__ void store_elements(T* to, const Elements<T, kCount>& elements) {
+  *reinterpret_cast<Elements<T, kCount>*>(to) = elements;
+}
+
 // The sum over the 32 lanes of a warp. All lanes must call it; every lane gets the sum.
 template <class T>
 __device__ T warp_sum(T x) {

@@ -1,8 +1,9 @@
 // layer_norm:   x += residual; y = (x - mean) * rstd * gamma + beta, with mean and rstd = 1 / sqrt(variance + 1e-5) of each row.
 // add_patches:  sum = a + b without the class token's row; x_hat = (sum - mean) * rstd; y = x_hat * gamma + beta
 // Twins: ops/cpu/layer_norm.cpp (layer_norm, normalise_rows). Adding the residual here saves one pass over x.
-// One warp per row, so no barrier is needed and a row can have any width. The variance is computed in a second pass over the row, which is
-// in the first-level cache by then: a single pass over the sums of squares would lose digits.
+// One warp per row, so no barrier is needed. The variance is computed after the mean: a single pass over the sums of squares would lose
+// digits. layer_norm keeps the row in registers for that, and loads and stores four elements at once, if the width is a multiple of 4 and
+// at most 2,048. A row of another width is read again from the first-level cache.
 #include "ops/cuda/layer_norm.cuh"
 
 namespace clip_es::cuda {
@@ -10,6 +11,69 @@ namespace {
 
 constexpr int kRows = 4, kThreads = kRows * kWarp;  // rows (warps) and threads of a block
 
+using Four = Elements<float, 4>;
+
+template <class T>
+__device__ Four load_four(const T* from) {
+  const Elements<T, 4> x = load_elements<4>(from);
+  return {to_float(x.at[0]), to_float(x.at[1]), to_float(x.at[2]), to_float(x.at[3])};
+}
+
+template <class T>
+__device__ void store_four(T* to, const Four& x) {
+  Elements<T, 4> rounded;
+  store(&rounded.at[0], x.at[0]);
+  store(&rounded.at[1], x.at[1]);
+  store(&rounded.at[2], x.at[2]);
+  store(&rounded.at[3], x.at[3]);
+  store_elements(to, rounded);
+}
+
+// A row of up to kVectors * 128 elements. The lane has four of every 128. The launch bounds let the compiler use 64 or 128 registers: with
+// its own choice it spills some.
+template <class Residual, class Out, int kVectors>
+__global__ void __launch_bounds__(kThreads, kVectors > 8 ? 4 : 8) layer_norm_in_registers_kernel(LayerNorm args) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + threadIdx.x / kWarp;
+  if (row >= args.rows) return;
+  const int first = static_cast<int>(threadIdx.x) % kWarp * 4, width = static_cast<int>(args.width);
+  float* x = args.x + row * width;
+  const Residual* residual = args.residual ? static_cast<const Residual*>(args.residual) + row * width : nullptr;
+  Four values[kVectors];
+  float sum = 0;
+  for (int k = 0; k < kVectors; ++k) {
+    const int c = first + k * kWarp * 4;
+    if (c >= width) continue;
+    values[k] = load_four(x + c);
+    if (residual) {
+      const Four added = load_four(residual + c);
+      for (int i = 0; i < 4; ++i) values[k].at[i] += added.at[i];
+      store_four(x + c, values[k]);
+    }
+    for (int i = 0; i < 4; ++i) sum += values[k].at[i];
+  }
+  if (!args.y) return;
+  const float mean = warp_sum(sum) / static_cast<float>(width);
+  float squares = 0;
+  for (int k = 0; k < kVectors; ++k) {
+    if (first + k * kWarp * 4 >= width) continue;
+    for (int i = 0; i < 4; ++i) squares += (values[k].at[i] - mean) * (values[k].at[i] - mean);
+  }
+  const float rstd = rstd_of(warp_sum(squares), width);
+  Out* y = static_cast<Out*>(args.y) + row * width;
+  for (int k = 0; k < kVectors; ++k) {
+    const int c = first + k * kWarp * 4;
+    if (c >= width) continue;
+    for (int i = 0; i < 4; ++i) values[k].at[i] = (values[k].at[i] - mean) * rstd;
+    if (args.gamma) {
+      const Four gamma = load_four(args.gamma + c), beta = load_four(args.beta + c);
+      for (int i = 0; i < 4; ++i) values[k].at[i] = values[k].at[i] * gamma.at[i] + beta.at[i];
+    }
+    store_four(y + c, values[k]);
+  }
+  if (args.rstd && first == 0) args.rstd[row] = rstd;
+}
+
+// A row of any width.
 template <class Residual, class Out>
 __global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNorm args) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + threadIdx.x / kWarp;
@@ -51,12 +115,22 @@ __global__ void __launch_bounds__(kThreads) add_patches_kernel(const __grid_cons
   if (lane == 0) photo.rstd[patch] = rstd;
 }
 
+template <class Residual, class Out>
+int layer_norm_as(Stream stream, const LayerNorm& args) {
+  constexpr int kNarrow = 8, kWide = 16;  // vectors of a lane
+  const int64_t vectors = args.width % 4 == 0 ? blocks_for(args.width, 4 * kWarp) : INT64_MAX;
+  auto* kernel = vectors <= kNarrow ? layer_norm_in_registers_kernel<Residual, Out, kNarrow>
+                 : vectors <= kWide ? layer_norm_in_registers_kernel<Residual, Out, kWide>
+                                    : layer_norm_kernel<Residual, Out>;
+  return launch(stream, kernel, blocks_for(args.rows, kRows), kThreads, args);
+}
+
 }  // namespace
 
 int layer_norm(Stream stream, const LayerNorm& args) {
-  auto* kernel = args.residual_bfloat16 ? (args.y_bfloat16 ? layer_norm_kernel<BFloat16, BFloat16> : layer_norm_kernel<BFloat16, float>)
-                                        : (args.y_bfloat16 ? layer_norm_kernel<float, BFloat16> : layer_norm_kernel<float, float>);
-  return launch(stream, kernel, blocks_for(args.rows, kRows), kThreads, args);
+  if (args.residual_bfloat16)
+    return args.y_bfloat16 ? layer_norm_as<BFloat16, BFloat16>(stream, args) : layer_norm_as<BFloat16, float>(stream, args);
+  return args.y_bfloat16 ? layer_norm_as<float, BFloat16>(stream, args) : layer_norm_as<float, float>(stream, args);
 }
 
 int add_patches(Stream stream, const AddPatches& args) {
