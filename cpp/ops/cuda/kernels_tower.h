@@ -69,7 +69,7 @@ struct EmbedTokens {
 };
 
 // x += residual, then y = (x - mean) * rstd * gamma + beta with mean and rstd of each row. Either step can be left out.
-// Twins: ops::add, ops::layer_norm, ops::normalise_rows.
+// If the width is a multiple of 4, all arrays but rstd are aligned to four elements. Twins: ops::add, ops::layer_norm, ops::normalise_rows.
 struct LayerNorm {
   float* x;              // (rows, width); written only if residual is not null
   const void* residual;  // (rows, width) or null
@@ -97,7 +97,7 @@ struct AddPatches {
 
 // y = activation(u), element by element. Twin: ops::activate.
 struct Activate {
-  const void* u;
+  const void* u;    // this and y: aligned to 16 bytes
   void* y;          // may be u
   bool bfloat16;    // type of u and y
   bool exact_gelu;  // true: u * Phi(u); false: u * sigmoid(1.702 u)
