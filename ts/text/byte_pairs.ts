@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib'
 import { packageFolder } from '../files/package_folder.js'
 
 const BYTES = 256
-/** The merges that CLIP uses. The file has more of them. */
+/** The lines of the file of merges, without its header. */
 const MERGES = 48_894
 /** 256 symbols for bytes, 256 for bytes that end a word, and one for each merge. Their ids are in this order. */
 export const SYMBOLS = 2 * BYTES + MERGES
@@ -53,33 +53,33 @@ function byteParts(word: string): Part[] {
   return parts
 }
 
-/**
- * Merges all pairs of one rank in place, from left to right, and returns the least rank that is left. Before the first merge
- * (`rank` is undefined), it only computes the ranks.
- */
-function mergePairs(parts: Part[], rank?: number): number {
+/** Sets the rank of each part whose pair has changed, and returns the least of all ranks. */
+function rankPairs(parts: readonly Part[], hasChanged: (part: Part) => boolean): number {
   let least = NO_MERGE
-  let count = 0
-  let previous: Part | undefined
-  let previousIsNew = true
   for (let i = 0; i < parts.length; i++) {
     const part = parts[i] as Part
-    const isNew = rank === undefined || part.rank === rank
-    if (isNew && rank !== undefined) {
+    const next = parts[i + 1]
+    if (next === undefined) part.rank = NO_MERGE
+    else if (hasChanged(part) || hasChanged(next)) part.rank = mergeRank(part, next)
+    least = Math.min(least, part.rank)
+  }
+  return least
+}
+
+/** Merges all pairs of one rank in place, from left to right, and returns the least rank that is left. */
+function mergePairs(parts: Part[], rank: number): number {
+  const merged = 2 * BYTES + rank
+  let count = 0
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i] as Part
+    if (part.rank === rank) {
       part.symbol += (parts[++i] as Part).symbol
-      part.id = 2 * BYTES + rank
-    }
-    if (previous !== undefined) {
-      if (isNew || previousIsNew) previous.rank = mergeRank(previous, part)
-      least = Math.min(least, previous.rank)
+      part.id = merged
     }
     parts[count++] = part
-    previous = part
-    previousIsNew = isNew
   }
-  if (previous !== undefined) previous.rank = NO_MERGE
   parts.length = count
-  return least
+  return rankPairs(parts, (part) => part.id === merged)
 }
 
 /**
@@ -89,7 +89,7 @@ function mergePairs(parts: Part[], rank?: number): number {
  */
 export function encodeBytePairs(word: string): number[] {
   const parts = byteParts(word)
-  let rank = mergePairs(parts)
+  let rank = rankPairs(parts, () => true)
   while (rank !== NO_MERGE) rank = mergePairs(parts, rank)
   return parts.map((part) => part.id)
 }
