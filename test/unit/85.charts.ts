@@ -49,7 +49,7 @@ test('the chart of a search names its best rule', async () => {
 })
 
 test('a ranking is a bar with its mean for each candidate, and the best of each question is darker', async () => {
-  const figures = (name: string, mean: number) => ({ name, mean, sum: 0, photos: 1 })
+  const figures = (name: string, mean: number) => ({ name, mean, sum: 0, photos: 1, probability: 0.5 })
   const svg = await drawRanking(
     [
       { candidates: [figures('a {}', 0.51239), figures('the {}', 0.25)] },
