@@ -3,6 +3,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { BatchRecords } from '../../cli/src/serve/batches/record.js'
 import { checkPhotos, commonLabels, indicesOf, settingsOf } from '../../cli/src/serve/batches/settings.js'
 import type { BatchTask } from '../../server/src/index.js'
 import { backgrounds, defaults, type Segmenter, templates } from '../../ts/index.js'
@@ -70,6 +71,35 @@ test('photos of a batch are files in the folder of the server', () => {
     refused(() => check('a.png', path), /there is no photo '.*' in the folder of the server's --batch-root; check its path/)
   symlinkSync(root, join(folder, 'link'))
   checkPhotos([{ name: 'a', path: 'a.png' }], join(folder, 'link'))
+})
+
+test('records of batches are found by their ids, in the order in which they were made', () => {
+  const root = temporaryFolder()
+  const records = new BatchRecords(root)
+  const id = (digit: string) => `00000000-0000-4000-8000-00000000000${digit}`
+  const record = (digit: string, created: string) =>
+    ({ format: 1, photos: [], settings: {}, state: { id: id(digit), state: 'waiting', created, photos: 0 } }) as never
+  records.write(record('b', '2026-01-02'))
+  records.write(record('a', '2026-01-03'))
+  records.write(record('c', '2026-01-01'))
+  const ids = () => new BatchRecords(root).all().map(({ state }) => state.id)
+  assert.equal(ids(), [id('c'), id('b'), id('a')])
+  assert.equal(records.read(id('a')), record('a', '2026-01-03'))
+  mkdirSync(records.folder('not an id'))
+  mkdirSync(records.folder(id('d')))
+  for (const none of [
+    id('d'),
+    id('e'),
+    id('a').toUpperCase(),
+    id('a').slice(1),
+    `${id('a')}0`,
+    `../clip-es-batches/${id('a')}`,
+    '',
+  ])
+    assert.is(records.read(none), undefined, none)
+  assert.is(ids().length, 3)
+  writeFileSync(join(records.folder(id('a')), 'batch.json'), '{"format":2}')
+  assert.throws(() => records.read(id('a')), /batch\.json: its format is 2; this version reads format 1/)
 })
 
 test.run()
