@@ -18,8 +18,8 @@ function refusal(parse: ((text: string, before: unknown) => unknown) | undefined
   try {
     parse?.('x', undefined)
     return undefined
-  } catch ({ message }) {
-    return message as string
+  } catch (error) {
+    return (error as Error).message
   }
 }
 
