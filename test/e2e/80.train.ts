@@ -118,6 +118,11 @@ test('errors of the program are told as it says them, and its death with the rem
     assert.is(status, 1, stderr)
     assert.match(stderr, message)
   }
+  const one = train(['-o', 'fault-one', '--batch', '1'], { FAKE_TRAIN: 'memory:3' })
+  assert.match(
+    one.stderr,
+    /this run has --batch 1 and --crop 161\. Begin again with --crop 113 --overwrite, which needs about half/,
+  )
 })
 
 test('masks and confidences that are missing, and masks of another size, are named', async () => {

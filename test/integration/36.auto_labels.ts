@@ -66,6 +66,9 @@ test('the margin of a crop is a fraction of its longer side, and ends at the edg
   const box = { left: 1, top: 1, right: 3, bottom: 2 } // 20 x 10 pixels
   const crop = cropBox({ width: 40, height: 20 }, box, { width: 4, height: 2 }, 0.25)
   assert.equal(crop, { left: 5, top: 5, right: 35, bottom: 20 })
+  const tall = { left: 1, top: 1, right: 2, bottom: 3 } // 10 x 20 pixels
+  const tallCrop = cropBox({ width: 20, height: 40 }, tall, { width: 2, height: 4 }, 0.25)
+  assert.equal(tallCrop, { left: 5, top: 5, right: 20, bottom: 35 })
 })
 
 test('the largest value of a class in a box ignores the patches outside', () => {

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { test as always } from 'uvu'
 import * as assert from 'uvu/assert'
 import { testIf } from '../test_if.js'
-import { lacksRedis, Place, until } from './support.js'
+import { until } from './program.js'
+import { lacksRedis, Place } from './support.js'
 
 const test = testIf(!lacksRedis, lacksRedis ?? '')
 const place = new Place()

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { test as always } from 'uvu'
 import * as assert from 'uvu/assert'
 import { testIf } from '../test_if.js'
-import { lacksRedis, Place, until, withScript } from './support.js'
+import { until } from './program.js'
+import { lacksRedis, Place, withScript } from './support.js'
 
 const test = testIf(!lacksRedis, lacksRedis ?? '')
 const root = join(__dirname, '../..')

@@ -3,7 +3,8 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { test as always } from 'uvu'
 import * as assert from 'uvu/assert'
 import { testIf } from '../test_if.js'
-import { lacksRedis, Place, sleep } from './support.js'
+import { sleep } from './program.js'
+import { lacksRedis, Place } from './support.js'
 
 const name = `clip-es-${process.pid}`
 const [here, there] = [`ce${process.pid}a`, `ce${process.pid}b`] // a network interface has up to 15 letters

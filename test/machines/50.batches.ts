@@ -7,7 +7,8 @@ import { test as always } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { BatchState } from '../../server/src/index.js'
 import { testIf } from '../test_if.js'
-import { lacksRedis, Place, type Program, until } from './support.js'
+import { type Program, until } from './program.js'
+import { lacksRedis, Place } from './support.js'
 
 const test = testIf(!lacksRedis, lacksRedis ?? '')
 const place = new Place()

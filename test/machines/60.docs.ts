@@ -5,7 +5,8 @@ import { test as always } from 'uvu'
 import * as assert from 'uvu/assert'
 import { embeddedModel } from '../../ts/engine/model_path.js'
 import { testIf } from '../test_if.js'
-import { freePort, lacksRedis, lacksTls, Place, type Program, until } from './support.js'
+import { freePort, type Program, until } from './program.js'
+import { lacksRedis, lacksTls, Place } from './support.js'
 
 const test = testIf(!lacksRedis, lacksRedis ?? '')
 const page = readFileSync(join(__dirname, '../../docs/machines.md'), 'utf8')

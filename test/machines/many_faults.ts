@@ -3,7 +3,8 @@
 // doubled, and there is no half file: the results are those of one process, byte for byte. Takes some minutes.
 import * as assert from 'uvu/assert'
 import { randomNumbers } from '../e2e/demo_set.js'
-import { lacksRedis, Place, type Program, sleep } from './support.js'
+import { type Program, sleep } from './program.js'
+import { lacksRedis, Place } from './support.js'
 
 const workers = 3
 

@@ -1,8 +1,6 @@
 // A real redis-server, and real producers and workers.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -13,6 +11,7 @@ import { Keys } from '../../cli/src/queue/runs.js'
 import { status, statusLines } from '../../cli/src/queue/status.js'
 import { type JournalEntry, readJournal } from '../../cli/src/results/journal.js'
 import { emojiNames, makeDemoSet } from '../e2e/demo_set.js'
+import { freePort, Program } from './program.js'
 
 const main = join(__dirname, '../../cli/dist/main.js')
 
@@ -23,58 +22,6 @@ export const lacksRedis: string | undefined =
 /** Why a Redis with TLS cannot be tested here, or undefined. */
 export const lacksTls: string | undefined =
   spawnSync('openssl', ['version']).error && 'certificates cannot be made here: there is no openssl'
-
-export const sleep = (seconds: number): Promise<void> => new Promise((wake) => setTimeout(wake, 1000 * seconds))
-
-/** Waits until a condition holds, and fails if it takes too long. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, seconds = 240): Promise<void> {
-  const end = performance.now() + 1000 * seconds
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
-    await sleep(0.05)
-  }
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  return port
-}
-
-/** A process with what it has printed. */
-export class Program {
-  output = ''
-  readonly ended: Promise<number | null>
-  isRunning = true
-
-  constructor(
-    readonly child: ChildProcess,
-    readonly name: string,
-  ) {
-    child.stdout?.on('data', (text) => (this.output += text))
-    child.stderr?.on('data', (text) => (this.output += text))
-    this.ended = once(child, 'close').then(([status]) => {
-      this.isRunning = false
-      return status as number | null
-    })
-  }
-
-  signal(name: NodeJS.Signals): void {
-    this.child.kill(name)
-  }
-
-  async kill(): Promise<void> {
-    this.child.kill('SIGKILL')
-    await this.ended
-  }
-
-  async says(pattern: RegExp, seconds = 240): Promise<void> {
-    await until(`${this.name} says ${pattern}; it says:\n${this.output}`, () => pattern.test(this.output), seconds)
-  }
-}
 
 export interface StartOptions {
   env?: Record<string, string>

@@ -1,11 +1,13 @@
 // How `clip-es serve` starts and ends, as a process: signals, running requests, the exit status, log lines.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { temporaryFolder } from '../unit/support.js'
 import { oneOf, post, root, sceneFile, until } from './support.js'
 
 const main = join(root, 'cli/dist/main.js')
@@ -90,6 +92,21 @@ test('Ctrl-C without requests: status 0, also while connections are kept open', 
   assert.is((await fetch(`${url}/health/live`)).status, 200)
   child.kill('SIGINT')
   assert.equal(await exited, { status: 0, signal: null })
+})
+
+test('a signal that comes before the server listens ends it, too', async () => {
+  const early = join(temporaryFolder(), 'early.cjs')
+  const script = `const { Server } = require('node:net')
+    const { listen } = Server.prototype
+    Server.prototype.listen = function (...args) {
+      process.emit('SIGTERM')
+      return listen.apply(this, args)
+    }`
+  writeFileSync(early, script)
+  const child = spawn(process.execPath, ['--require', early, main, 'serve', '--port', '0', '--threads', '1'], { stdio: 'ignore' })
+  const timer = setTimeout(() => child.kill('SIGKILL'), 60_000)
+  assert.equal(await once(child, 'close'), [0, null])
+  clearTimeout(timer)
 })
 
 test('log lines are JSON with the id of the request, on standard error', async () => {

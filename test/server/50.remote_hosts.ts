@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isPublicAddress } from '../../server/src/remote/addresses.js'
-import { AllowedHosts } from '../../server/src/remote/hosts.js'
+import { AllowedHosts, shownUrl } from '../../server/src/remote/hosts.js'
 import { refused } from './remote_support.js'
 
 test('addresses of the public internet, and the first and last of every range that is not', () => {
@@ -119,6 +119,12 @@ test('a list with something that is not a host is refused', () => {
       host,
     )
   assert.throws(() => new AllowedHosts({ privateHosts: ['10.0.0.0/8'] }), /privateHosts has '10.0.0.0\/8'/)
+})
+
+test('a URL is shown without a password, a signature, and what is over 200 characters of its path', () => {
+  const path = `/${'x'.repeat(199)}`
+  assert.is(shownUrl(new URL(`https://user:secret@photos.test:81${path}?signature=secret#part`)), `https://photos.test:81${path}`)
+  assert.is(shownUrl(new URL(`http://photos.test${path}y`)), `http://photos.test${path}…`)
 })
 
 test.run()

@@ -72,6 +72,21 @@ const wrong: [what: string, request: object | string, message: string][] = [
     { inputs: [jsonPhoto, jsonClasses()], parameters: { refine: 'maybe' } },
     "refine is 'maybe'; expected true or false",
   ],
+  [
+    'an output with a classification',
+    { inputs: [jsonPhoto, jsonClasses()], outputs: [{ name: 'mask', parameters: { classification: 1 } }] },
+    'the output mask has no classification; leave this parameter out',
+  ],
+  [
+    'a number where an output may be binary',
+    { inputs: [jsonPhoto, jsonClasses()], outputs: [{ name: 'mask', parameters: { binary_data: 1 } }] },
+    'binary_data is 1; expected true or false',
+  ],
+  [
+    'a text where all outputs may be binary',
+    { inputs: [jsonPhoto, jsonClasses()], parameters: { binary_data_output: 'true' } },
+    "binary_data_output is 'true'; expected true or false",
+  ],
   ['a number as id', { id: 1, inputs: [jsonPhoto, jsonClasses()] }, 'id is 1; expected a text'],
 ]
 for (const [what, request, expected] of wrong)

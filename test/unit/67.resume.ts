@@ -5,7 +5,14 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isDone, Journal, type JournalEntry, photoState, readJournal } from '../../cli/src/results/journal.js'
-import { claimFolder, type Manifest, type RunSettings, readManifest, settingsHash } from '../../cli/src/results/manifest.js'
+import {
+  claimFolder,
+  differences,
+  type Manifest,
+  type RunSettings,
+  readManifest,
+  settingsHash,
+} from '../../cli/src/results/manifest.js'
 import { ResultStore, resultFile } from '../../cli/src/results/store.js'
 import { mapSettings } from '../../cli/src/shared/maps_option.js'
 
@@ -81,6 +88,21 @@ test('a damaged manifest is refused with its name', () => {
   refused(() => readManifest(out), /manifest\.json: .*delete this file/)
   writeFileSync(join(out, 'manifest.json'), '{"format":2}')
   refused(() => readManifest(out), /format is 2; this version reads format 1/)
+  for (const text of ['{"format":1}', '{"format":1,"settings":{"classes":3}}']) {
+    writeFileSync(join(out, 'manifest.json'), text)
+    refused(() => readManifest(out), /manifest\.json: its settings have no list of classes; .*delete this file/)
+  }
+})
+
+test('two settings differ in words: what was and what is', () => {
+  assert.equal(differences({ a: 1, b: [2] }, { a: 1, b: [2] }), [])
+  assert.equal(differences({ a: 1, b: 'x', c: true }, { a: 2, b: 'x', d: [3] }), [
+    ...['a was 1 and is 2', 'd was nothing and is [3]', 'c was true and is nothing'],
+  ])
+  const long = (end: string) => ({ text: `${'x'.repeat(58)}${end}` })
+  assert.equal(differences(long('a'), long('b')), ['text differ'], 'texts that are cut before the difference')
+  const [whole, cut] = ['x'.repeat(58), 'x'.repeat(59)]
+  assert.equal(differences({ text: whole }, { text: cut }), [`text was "${whole}" and is "${cut.slice(3)}...`])
 })
 
 test('equal settings have equal hashes', () => {

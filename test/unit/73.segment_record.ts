@@ -68,6 +68,14 @@ test('a record of another format is refused with its name', () => {
   assert.throws(() => readRecord(out), /segment\.jsonl: its format is 2; this version reads format 1\. Choose another folder/)
 })
 
+test('a record without a list of classes is refused with its name', () => {
+  const out = temporaryFolder()
+  for (const settings of [{ classes: 3 }, {}, null, undefined]) {
+    writeFileSync(join(out, 'segment.jsonl'), `${JSON.stringify({ manifest: { format: 1, settings } })}\n`)
+    assert.throws(() => readRecord(out), /segment\.jsonl: its settings have no list of classes\. Choose another folder/)
+  }
+})
+
 test('the id of a mask is its path in the folder without the extension', () => {
   assert.is(maskId('/out', '/out/a/x.jpg.png'), 'a/x.jpg')
   assert.is(maskId('out', 'out/x.png'), 'x')

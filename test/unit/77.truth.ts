@@ -85,6 +85,21 @@ test('a photo without a size or without an entry is refused with its name', asyn
   await rejected(truthOf([]).read('b'), /truth\.json has no image b/)
 })
 
+test('each side of a truth is a whole number from 1 to 65536', async () => {
+  for (const side of [0, 2.5, 65537, '4', null]) {
+    await rejected(truthOf([], { width: side }).read('a'), /whole numbers are expected/)
+    await rejected(truthOf([], { height: side }).read('a'), /whole numbers are expected/)
+  }
+  for (const [width, height] of [
+    [1, 1],
+    [65536, 1],
+    [1, 65536],
+  ]) {
+    const truth = await truthOf([], { width, height }).read('a')
+    assert.equal([truth.width, truth.height, truth.data.length], [width, height, 65536 ** Number(width !== height)])
+  }
+})
+
 test('a name is found in either Unicode form', async () => {
   assert.is((await truthOf([], { file_name: 'e\u0301.jpg' }).read('\u00e9')).width, 4)
 })

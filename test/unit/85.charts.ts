@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Evaluator } from '../../cli/src/eval/evaluation.js'
+import { drawRanking } from '../../cli/src/prompts/chart.js'
 import { drawCharts } from '../../cli/src/report/charts.js'
 
 /** Figures of one picture in which every label has a few pixels, and some are taken for the next. */
@@ -45,6 +46,21 @@ test('the chart of a search names its best rule', async () => {
   const { thresholds, powers } = await drawCharts(evaluationOf(['background', 'cat']), search)
   assert.match(thresholds ?? '', />60\.0 at 0\.3</)
   assert.is(powers, undefined)
+})
+
+test('a ranking is a bar with its mean for each candidate, and the best of each question is darker', async () => {
+  const figures = (name: string, mean: number) => ({ name, mean, sum: 0, photos: 1, probability: 0.5 })
+  const svg = await drawRanking(
+    [
+      { candidates: [figures('a {}', 0.51239), figures('the {}', 0.25)] },
+      { class: 'cat', candidates: [figures('kitty', 12345.6), figures('tomcat', 1)] },
+    ],
+    'sharpness <less is better>',
+  )
+  assert.match(svg, /^<\?xml version="1.0" encoding="UTF-8"\?>\n<svg [^>]*xmlns="http:\/\/www.w3.org\/2000\/svg"/)
+  for (const text of ['>0.512<', '>0.250<', '>1.23e+4<', '>1.00<', '>a {}<', '>cat: kitty<', '>cat: tomcat<', 'sharpness &lt;'])
+    assert.ok(svg.includes(text), text)
+  assert.equal([count(svg, /fill="#0071e3"/g), count(svg, /fill="#a9c9ec"/g)], [2, 2])
 })
 
 test.run()

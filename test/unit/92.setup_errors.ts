@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { loadFailure } from '../../cli/src/setup/loads.js'
+import { cudaFolder } from '../../ts/libtorch/paths.js'
 import { testIf } from '../test_if.js'
 import { fakeLibTorch } from './setup_support.js'
 import { root, temporaryFolder } from './support.js'
@@ -89,6 +90,17 @@ test('the error for an incomplete CUDA build has the missing library and the rem
     error,
     /half \(\$CLIP_ES_LIBTORCH\) does not load \(.+\): point CLIP_ES_LIBTORCH to a complete LibTorch of 2\.11 or newer/,
   )
+})
+
+test('an incomplete CUDA build that set-up fetched is to be deleted', () => {
+  const before = process.env.CLIP_ES_CACHE
+  process.env.CLIP_ES_CACHE = join(folder, 'half cache')
+  const half = fakeLibTorch(cudaFolder(), '2.14.1+cu130', true)
+  if (before === undefined) delete process.env.CLIP_ES_CACHE
+  else process.env.CLIP_ES_CACHE = before
+  const error = errorOf(setup(environment([], { CLIP_ES_CACHE: join(folder, 'half cache') }), '--cuda'))
+  assert.ok(error.includes(half), error)
+  assert.match(error, /does not load \(.+\): delete that folder and run npx clip-es setup --cuda again/)
 })
 
 test.run()

@@ -70,8 +70,9 @@ export function readManifest(out: string): Manifest | undefined {
   if (!existsSync(file)) return undefined
   try {
     const manifest = JSON.parse(readRegularSync(file).toString('utf8')) as Manifest
-    if (manifest.format === 1 && Array.isArray(manifest.settings?.classes)) return manifest
-    throw invalid(`its format is ${manifest.format}; this version reads format 1`)
+    if (manifest.format !== 1) throw invalid(`its format is ${manifest.format}; this version reads format 1`)
+    if (!Array.isArray(manifest.settings?.classes)) throw invalid('its settings have no list of classes')
+    return manifest
   } catch (error) {
     throw invalid(`${file}: ${messageOf(error)}; choose another folder, or delete this file`)
   }

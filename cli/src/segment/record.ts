@@ -46,10 +46,10 @@ function parseLine(line: string): Partial<RecordedPhoto> & { manifest?: Manifest
 }
 
 function checkManifest(file: string, manifest: Manifest): Manifest {
-  if (manifest.format === 1 && Array.isArray(manifest.settings?.classes)) return manifest
-  throw invalid(
-    `${file}: its format is ${manifest.format}; this version reads format 1. Choose another folder, or delete this file`,
-  )
+  const remedy = 'Choose another folder, or delete this file'
+  if (manifest.format !== 1) throw invalid(`${file}: its format is ${manifest.format}; this version reads format 1. ${remedy}`)
+  if (!Array.isArray(manifest.settings?.classes)) throw invalid(`${file}: its settings have no list of classes. ${remedy}`)
+  return manifest
 }
 
 /** Appends the settings and the photos of a run to the record, unless they are already there. */
