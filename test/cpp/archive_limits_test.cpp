@@ -56,14 +56,29 @@ TEST("an extra file may have 1 MB") {
   CHECK_ERROR(read((1 << 20) + 1), ErrorCode::kModelFormat, "has 1048577 bytes, expected at most 1048576");
 }
 
-TEST("instructions that make other values than tensors have the length that Python gives them") {
-  const std::string u32 = bytes_of(uint32_t{3}) + "abc", u64 = bytes_of(uint64_t{3}) + "abc", u8 = "\3abc";
-  const std::string instructions[] = {"X" + u32,   "B" + u32, "T" + u32, "\x8b" + u32, "\x8d" + u64, "\x8e" + u64, "\x96" + u64,
-                                      "\x8c" + u8, "C" + u8,  "U" + u8,  "\x8a" + u8,  "G12345678",  "J1234",      "M12",
-                                      "K1",        "N",       "\x88",    "\x89",       "\x8f",       "(\x91",      "]",
-                                      ")",         "(l",      "(d",      "NN\x86",     "NNN\x87"};
-  for (const std::string& instruction : instructions)
-    CHECK(names_in(archive_of("\x95" + std::string(8, '\0') + instruction + "0" + nested(1))) == std::vector<std::string>{"a"});
+TEST("instructions that make other values than tensors have the length that Python gives them, and leave one value on the stack") {
+  const std::string u32 = bytes_of(uint32_t{3}) + "abc", u64 = bytes_of(uint64_t{3}) + "abc", u8 = "\3abc", key = bytes_of(uint32_t{256});
+  const auto check = [](const std::string& instruction) {
+    const std::string pickle = "\x95" + std::string(8, '\0') + "}" + text("a") + instruction + "0" + kTensor + "s";
+    CHECK(names_in(archive_of(pickle)) == std::vector<std::string>{"a"});
+  };
+  for (const char* op : {"X", "B", "T", "\x8b"}) check(op + u32);
+  for (const char* op : {"\x8d", "\x8e", "\x96"}) check(op + u64);
+  for (const char* op : {"\x8c", "C", "U", "\x8a"}) check(op + u8);
+  for (const char* literal : {"G12345678", "J1234", "M12", "K1", "N", "\x88", "\x89", "\x8f", "]", ")", "ca\nb\n"}) check(literal);
+  for (const char* items : {"(\x91", "(l", "(d", "(NNt", "N\x85", "NN\x86", "NNN\x87", "]Na", "](NNe", "\x8f(NN\x90", "}NNs", "}(NNu"})
+    check(items);
+  for (const char* taken : {"N20", "N(NN1", "N)R", "N)\x81", "N)}\x92", "}Nb", "NQ", "N\x94"}) check(taken);
+  check("Nq\1" + std::string("0h\1"));
+  check("Nr" + key + "0j" + key);
+  check(text("a") + text("b") + "\x93");
+}
+
+TEST("the attributes of an object are found, whichever instruction makes the object") {
+  for (const char* constructed : {")R", ")\x81", ")}\x92"})
+    CHECK(names_in(archive_of("c__torch__\nModule\n" + std::string(constructed) + "}" + text("a") + kTensor + "sb")) ==
+          std::vector<std::string>{"a"});
+  CHECK(names_in(archive_of("\x8f(" + kTensor + "\x90")) == std::vector<std::string>{"0"});
 }
 
 TEST("end records of all ones without a zip64 record are refused") {

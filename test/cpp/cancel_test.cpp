@@ -2,11 +2,15 @@
 #include <algorithm>
 
 #include "cam/last_block_forward.h"
+#include "cam/patch_features.h"
+#include "cam/windows.h"
+#include "cam/word_maps.h"
 #include "check.h"
 #include "clip/preprocess.h"
 #include "crf/dense_crf.h"
 #include "device/cpu/device.h"
 #include "device/cpu/memory.h"
+#include "device/cpu/weights.h"
 #include "golden.h"
 #include "options.h"
 #include "segment_job.h"
@@ -103,6 +107,38 @@ TEST("each stage stops when its job is cancelled, and leaves its results untouch
     dense_crf(host, {rgb.data(), width, height, even.data(), 2}, {}, {.mask = mask.data(), .confidence = confidence.data()});
   }));
   CHECK(is_untouched(confidence) && std::ranges::count(mask, 77) == width * height);
+}
+
+TEST("each stage of maps by similarity stops when its job is cancelled, with one window and with several") {
+  const ModelFile& file = model_at(options().golden + kSmallModel);
+  const Model& model = *file.model();
+  const auto weights = cpu::make_weights(test_context(), file, Precision::kFloat32);
+  const std::atomic<bool> yes{true};
+  HostContext cancelled{test_context().pool, test_context().arena, &yes};
+  const Grid grid{2, 3};
+  const PhotoSize size{20, 10};
+  const int64_t embedding = model.shape.embedding, patches = grid.patches(), patch = model.shape.patch;
+  const std::vector<float> rows = Random().unit_rows(3, embedding), pixels(patches * model.patch_values(), 0.1f);
+  const std::vector<int64_t> first_row{0, 1, 2};
+  const std::vector<uint8_t> value{1, 2};
+  const std::span<const float> words = rows;
+  const LabelTexts texts{words.first(2 * embedding), first_row, words.subspan(2 * embedding), value};
+  for (const SimilaritySettings& settings : {SimilaritySettings{}, SimilaritySettings{.window = patch, .stride = patch}}) {
+    const Windows windows = make_windows(settings, grid, patch);
+    std::vector<float> features(windows.patches() * embedding, kUntouched), attention(patches * patches, 0.1f),
+        cosines(3 * windows.cells().patches(), 0.1f), maps(3 * patches, kUntouched), scores(3 * size.pixels(), kUntouched);
+    CHECK(is_cancelled([&] {
+      patch_features(cancelled, model, {weights->tower, weights->last_block}, settings, windows, pixels, features, {});
+    }));
+    CHECK(is_untouched(features));
+    if (!windows.whole) CHECK(is_cancelled([&] { compare_words(cancelled, windows, features, texts, maps_of(cosines, windows.cells())); }));
+    CHECK(is_cancelled([&] { word_maps(cancelled, windows, maps_of(cosines, windows.cells()), texts, 100, maps_of(maps, grid)); }));
+    CHECK(is_untouched(maps));
+    CHECK(is_cancelled([&] { score_words(cancelled, maps_of(cosines, windows.cells()), texts, 100, size, scores); }));
+    CHECK(is_untouched(scores));
+    std::vector<float> mean(3 * patches, 0.5f), refined(3 * patches);
+    CHECK(is_cancelled([&] { refine_word_maps(cancelled, attention, maps_of(mean, grid), {}, {}, maps_of(refined, grid)); }));
+  }
 }
 
 TEST("preprocessing that is cancelled during its first photo leaves the next one untouched") {

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/float16.h"
 #include "kernel_levels.h"
+#include "ops/half.h"
 #include "ops/reference/reference.h"
 #include "support.h"
 
@@ -202,6 +203,21 @@ TEST("at every level, conversions to and from 16 bits give the same numbers bit 
     check_equal(from_bfloat16, want_bfloat16, 1e-30, "from_bfloat16");
     check_equal(from_float16, want_float16, 1e-30, "from_float16");
   });
+}
+
+TEST("all finite float16 numbers are found to be exact, and the numbers between them and beyond them are not") {
+  uint16_t got = 0;
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    if ((bits & 0x7c00) == 0x7c00) continue;
+    const float value = finite_float16_to_float(static_cast<uint16_t>(bits));
+    CHECK(ops::to_float16_exactly(std::span(&value, 1), &got) && got == bits);
+    const float next = std::nextafter(value, std::signbit(value) ? -INFINITY : INFINITY);
+    CHECK(!ops::to_float16_exactly(std::span(&next, 1), &got));
+  }
+  for (const float value : {65536.0f, -1e30f, INFINITY, NAN, 0x1p-25f}) CHECK(!ops::to_float16_exactly(std::span(&value, 1), &got));
+  const float some[] = {1, 2, 1e-9f, 4};
+  uint16_t halves[4] = {};
+  CHECK(!ops::to_float16_exactly(some, halves));
 }
 
 TEST("at every level, a bilinear row equals its formula") {

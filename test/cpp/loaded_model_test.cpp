@@ -2,6 +2,7 @@
 #include "loaded_model.h"
 
 #include <atomic>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "archive_fixture.h"
 #include "check.h"
+#include "core/crc32.h"
 #include "golden.h"
 #include "options.h"
 #include "segment_job.h"
@@ -160,6 +162,37 @@ TEST("a weights file that is cut, changed in its description, or of another mode
   CHECK(read_weights_file(file.string(), fingerprint + 1, Precision::kFloat32) == nullptr);
   CHECK(read_weights_file(file.string(), fingerprint, Precision::kBFloat16) == nullptr);
   CHECK(read_weights_file(file.string() + "-none", fingerprint, Precision::kFloat32) == nullptr);
+}
+
+TEST("a weights file with a wrong length in its description, but the right checksum, is read without a crash or an exception") {
+  const Folder folder;
+  CHECK(origin_of(settings_with(folder)) == WeightsOrigin::kArchive);
+  const fs::path file = folder.files().front();
+  const uint64_t fingerprint = model_at(small_model()).model()->fingerprint;
+  const std::string good = fixture::read_file(file.string());
+  constexpr size_t kChecksumAt = 12, kSizeAt = 16, kHeader = 32;
+  const auto number_at = [&](size_t at) {
+    uint64_t number = 0;
+    std::memcpy(&number, &good[at], sizeof number);
+    return number;
+  };
+  const size_t size = number_at(kSizeAt);
+  int changed = 0, refused = 0;
+  for (size_t at = 0; at + sizeof(uint64_t) <= size; ++at) {
+    const uint64_t number = number_at(kHeader + at);
+    if (number == 0 || number > good.size() || good[kHeader + at] == 0) continue;  // not a length, or only a part of one
+    std::string description = good.substr(kHeader, size);
+    description.replace(at, sizeof number, std::string(sizeof number, '\xff'));
+    const uint32_t checksum = crc32(std::as_bytes(std::span(description)));
+    std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
+    out.seekp(kChecksumAt).write(reinterpret_cast<const char*>(&checksum), sizeof checksum);
+    out.seekp(kHeader).write(description.data(), static_cast<std::streamsize>(size));
+    out.close();
+    refused += read_weights_file(file.string(), fingerprint, Precision::kFloat32) == nullptr;
+    ++changed;
+  }
+  check::note(std::to_string(refused) + " of " + std::to_string(changed) + " files refused");
+  CHECK(refused > changed / 2);
 }
 
 TEST("a folder that cannot be written does not prevent a load, and the reason is kept") {

@@ -26,8 +26,8 @@ TEST("an archive without clip-es.json, and one with an empty object, have OpenAI
     CHECK(!config.activation);
     CHECK(config.image_heads == 0);
     CHECK(config.text_heads == 0);
-    CHECK(config.mean[0] == 0.48145466f);
-    CHECK(config.std[2] == 0.27577711f);
+    CHECK((config.mean == std::array<float, 3>{0.48145466f, 0.4578275f, 0.40821073f}));
+    CHECK((config.std == std::array<float, 3>{0.26862954f, 0.26130258f, 0.27577711f}));
   }
 }
 

@@ -38,13 +38,13 @@ Batch view(const std::vector<float>& memory, int64_t rows, int64_t columns, int 
   return torch::transposed({memory.data(), Dtype::kFloat32, 3, columns, rows, columns * (rows + gap), rows + gap, 1});
 }
 
-// Runs one test in a new process of this program, where LibTorch is not loaded. Returns the exit status.
-int run_alone(const std::string& title) {
+// Runs one test in a new process of this program, where LibTorch is not loaded. Returns the exit status. before, options: of the command.
+int run_alone(const std::string& title, const std::string& before = "", const std::string& options = "") {
   std::array<char, 4096> program{};
   if (readlink("/proc/self/exe", program.data(), program.size() - 1) < 0)
     throw std::runtime_error("cannot read /proc/self/exe, the path of this program");
   std::ostringstream command;
-  command << std::quoted(program.data()) << " --only " << std::quoted(title) << " >/dev/null 2>&1";
+  command << before << ' ' << std::quoted(program.data()) << ' ' << options << " --only " << std::quoted(title) << " >/dev/null 2>&1";
   return std::system(command.str().c_str());
 }
 
@@ -115,6 +115,20 @@ TEST("LibTorch: oneDNN's packed product is found and is correct in float32, whic
   CHECK(torch::packed_product_works(Dtype::kFloat32));
   check::note(torch::packed_product_works(Dtype::kBFloat16) ? "also correct in bfloat16" : "not available in bfloat16 on this CPU");
 }
+
+#if defined(__x86_64__)
+constexpr const char* kNoBfloat16 = "LibTorch: where oneDNN has no instructions for bfloat16, its packed product is not used";
+TEST(kNoBfloat16) {
+  need_libtorch();
+  if (!std::getenv("ONEDNN_MAX_CPU_ISA")) {
+    CHECK(run_alone(kNoBfloat16, "ONEDNN_MAX_CPU_ISA=AVX2", "--libtorch '" + libtorch_folder() + "'") == 0);
+    return;
+  }
+  CHECK(torch::packed_product_works(Dtype::kFloat32) && !torch::packed_product_works(Dtype::kBFloat16));
+  const std::vector<float> weight(64, 1.0f);
+  CHECK(torch::PackedWeight::make(weight.data(), 8, 8) == nullptr);
+}
+#endif
 
 constexpr const char* kNothing = "without LibTorch there are no packed weights and no backend, and use_one_thread() does nothing";
 TEST(kNothing) {
