@@ -1,32 +1,16 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  backgrounds,
-  type ClassSet,
-  type ClassSpec,
-  type EncodeClassesOptions,
-  type Segmenter,
-  templates,
-} from '../../ts/index.js'
+import { backgrounds, type ClassSet, type ClassSpec, templates } from '../../ts/index.js'
+import { background, encode, photo, prepare, segmenter } from './classes_support.js'
 import { SavedClasses } from './saved_classes.js'
-import { crop, largestDifference, load, reasonOf, rejects, type Scene, scene, temporaryFolder } from './support.js'
+import { crop, largestDifference, load, reasonOf, rejects, temporaryFolder } from './support.js'
 
 // Embeddings are not in the API: classes are compared by the scores they give a photo, and by the rows of their file.
 const folder = temporaryFolder()
-let segmenter: Segmenter
-let photo: Scene
-
-test.before(async () => {
-  segmenter = await load()
-  photo = await scene('scene01')
-})
-
+test.before(prepare)
 test.after(() => segmenter.close())
 
-const background = ['sky', 'grass', 'wall']
-const encode = (classes: readonly ClassSpec[], options: EncodeClassesOptions = {}) =>
-  segmenter.encodeClasses(classes, { background, ...options })
 const segment = (classes: ClassSet, labels?: (string | number)[]) =>
   segmenter.segment(crop(photo, 96, 96), classes, { labels, refine: false, include: ['cams'] })
 const scoresOf = async (classes: ClassSet, labels?: (string | number)[]) => (await segment(classes, labels)).scores

@@ -13,38 +13,16 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClassSet, type ClassSpec, type ClipEsError, type Segmenter } from '../../ts/index.js'
+import { ClassSet, type ClipEsError } from '../../ts/index.js'
 import { canMakeDevices, isDevice, makeDevice } from '../device.js'
 import { testIf } from '../test_if.js'
+import { bytes, classes, file, folder, prepareFile, results, specs } from './class_file_support.js'
+import { segmenter } from './classes_support.js'
 import { SavedClasses } from './saved_classes.js'
-import { crop, load, reasonOf, rejects, type Scene, scene, temporaryFolder } from './support.js'
+import { load, reasonOf, rejects } from './support.js'
 
-const folder = temporaryFolder()
-const file = join(folder, 'classes.safetensors')
-let segmenter: Segmenter
-let photo: Scene
-let classes: ClassSet
-let bytes: Buffer
-
-const specs: ClassSpec[] = ['television', { name: 'elephant', synonyms: ['elephant', 'mammoth'] }, 'panda']
-const encode = (by: Segmenter) => by.encodeClasses(specs, { fusion: 'cam', background: ['sky', 'panda', 'wall'] })
-
-test.before(async () => {
-  segmenter = await load()
-  photo = await scene('scene01')
-  classes = await encode(segmenter)
-  await classes.save(file)
-  bytes = readFileSync(file)
-})
-
+test.before(prepareFile)
 test.after(() => segmenter.close())
-
-async function results(of: ClassSet, by = segmenter) {
-  const { labels, scores, mask, confidence, cams } = await by.segment(crop(photo, 96, 64), of, {
-    include: ['confidence', 'cams'],
-  })
-  return { labels, scores, mask, confidence, cams }
-}
 
 test('a loaded class set has the names that were saved and gives the same results, in every fusion', async () => {
   for (const fusion of ['sentence', 'feature', 'cam'] as const) {

@@ -2,21 +2,13 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { planClasses } from '../../ts/classes/class_set.js'
-import type { ClassSet, ClassSpec, EncodeClassesOptions, Segmenter } from '../../ts/index.js'
-import { crop, load, rejects, root, type Scene, scene } from './support.js'
+import type { ClassSet, ClassSpec, EncodeClassesOptions } from '../../ts/index.js'
+import { encode, photo, prepare, segmenter } from './classes_support.js'
+import { crop, load, rejects, root } from './support.js'
 
-let segmenter: Segmenter
-let photo: Scene
-
-test.before(async () => {
-  segmenter = await load()
-  photo = await scene('scene01')
-})
-
+test.before(prepare)
 test.after(() => segmenter.close())
 
-const encode = (classes: readonly ClassSpec[], options: EncodeClassesOptions = {}) =>
-  segmenter.encodeClasses(classes, { background: ['sky', 'grass', 'wall'], ...options })
 const scoresOf = async (classes: ClassSet) => (await segmenter.segment(crop(photo, 96, 96), classes, { refine: false })).scores
 
 test('the error for a wrong argument has its name, its value and what was expected', async () => {

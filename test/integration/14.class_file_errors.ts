@@ -2,36 +2,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClassSet, type ClassSpec, ClipEsError, type Segmenter } from '../../ts/index.js'
+import { ClassSet, ClipEsError } from '../../ts/index.js'
+import { bytes, classes, encode, file, folder, prepareFile, results } from './class_file_support.js'
+import { photo, segmenter } from './classes_support.js'
 import { SavedClasses } from './saved_classes.js'
-import { crop, load, otherModelPath, rejects, type Scene, scene, temporaryFolder } from './support.js'
+import { load, otherModelPath, rejects } from './support.js'
 
-const folder = temporaryFolder()
-const file = join(folder, 'classes.safetensors')
-let segmenter: Segmenter
-let photo: Scene
-let classes: ClassSet
-let bytes: Buffer
-
-const specs: ClassSpec[] = ['television', { name: 'elephant', synonyms: ['elephant', 'mammoth'] }, 'panda']
-const encode = (by: Segmenter) => by.encodeClasses(specs, { fusion: 'cam', background: ['sky', 'panda', 'wall'] })
-
-test.before(async () => {
-  segmenter = await load()
-  photo = await scene('scene01')
-  classes = await encode(segmenter)
-  await classes.save(file)
-  bytes = readFileSync(file)
-})
-
+test.before(prepareFile)
 test.after(() => segmenter.close())
-
-async function results(of: ClassSet, by = segmenter) {
-  const { labels, scores, mask, confidence, cams } = await by.segment(crop(photo, 96, 64), of, {
-    include: ['confidence', 'cams'],
-  })
-  return { labels, scores, mask, confidence, cams }
-}
 
 /** A file in the temporary folder. */
 function write(name: string, content: string | Buffer): string {

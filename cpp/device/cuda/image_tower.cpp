@@ -247,8 +247,8 @@ void CudaDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, Dev
   run_tower(c, grids, address(patches), address(tokens), mean_attention, {});
 }
 
-// x: the tokens that enter the last block. An empty mean is not computed: then all must be empty. block_outputs: as in
-// clip_es::encode_images.
+// x: the tokens that enter the last block. means: if the first one is empty, none is computed. block_outputs: as in
+// clip_es::encode_images; null if an output is not needed.
 void CudaDevice::run_tower(DeviceContext& c, HostSpan<const Grid> grids, const float* patches, float* x,
                            HostSpan<const DeviceSpan<float>> means, HostSpan<float* const> block_outputs) const {
   const int64_t width = model_->image.width, layers = model_->shape.layers;

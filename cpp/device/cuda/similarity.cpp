@@ -223,7 +223,7 @@ class CudaDevice::PhotoFeatures {
     }
   }
 
-  // out (N, D) += the feed-forward of out, or out = the feed-forward of out if there is no residual connection.
+  // The feed-forward of out (N, D). It is added to out if there is a residual connection, else it replaces out.
   void feed_forward(const Block& block, float* out) const {
     const int64_t hidden = block.c_fc.outputs;
     DeviceArena::Scope scope(c_.arena);

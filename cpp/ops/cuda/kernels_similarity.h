@@ -26,7 +26,7 @@ struct AveragingWeights {
   float least;
 };
 
-// The softmax of sharpness * similarity in each row, over those that are not below the mean of the matrix. Two kernels.
+// In each row, the softmax of sharpness * similarity. Similarities below the mean of the matrix get 0. Two kernels.
 // Twin: clip_es::to_attention.
 struct SimilarityAttention {
   float* similarity;  // (N, N)
