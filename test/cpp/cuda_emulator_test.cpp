@@ -102,6 +102,29 @@ __global__ void read_shared(Pointers args) {
   args.out[blockIdx.x] = value;
 }
 
+struct FourFloats {
+  alignas(16) float at[4];
+};
+
+// Copies four floats through shared memory, and writes what is there before and after the wait.
+__global__ void copy_through_shared(Pointers args) {
+  __shared__ FourFloats values;
+  emulator::start_copy(&values, args.in, true);
+  args.out[0] = values.at[3];
+  emulator::finish_copies();
+  args.out[1] = values.at[3];
+}
+__global__ void clear_shared(Pointers args) {
+  __shared__ FourFloats values;
+  emulator::start_copy(&values, args.in, false);
+  emulator::finish_copies();
+  args.out[0] = values.at[3];
+}
+__global__ void forget_copy(Pointers args) {
+  __shared__ FourFloats values;
+  emulator::start_copy(&values, args.in, true);
+}
+
 #ifdef __SANITIZE_ADDRESS__
 __global__ void write_shared(Pointers args) {
   __shared__ float values[4];
@@ -130,6 +153,17 @@ TEST("CUDA: the emulator ends the program at a 16-byte vector that is read from 
   run(copy_vector, {in + 4, out + 8});
   check_error([&] { run(copy_vector, {in + 2, out}); }, "not a multiple of 16", "misaligned address");
   check_error([&] { run(copy_vector, {in, out + 1}); }, "not a multiple of 16", "misaligned address");
+}
+
+TEST("CUDA: in the emulator a copy into shared memory happens when its thread waits, and a thread that does not wait ends the program") {
+  const Floats in(8), out(2);
+  for (int i = 0; i < 8; ++i) in[i] = static_cast<float>(i);
+  run(copy_through_shared, {in, out});
+  CHECK(std::isnan(out[0]) && out[1] == 3);
+  run(clear_shared, {in, out});
+  CHECK(out[0] == 0);
+  check_error([&] { run(forget_copy, {in, out}); }, "a thread ends without waiting for 1 copies into shared memory");
+  check_error([&] { run(copy_through_shared, {in + 2, out}); }, "not a multiple of 16", "misaligned address");
 }
 
 TEST("CUDA: the emulator finds a kernel that writes before or behind an allocation") {

@@ -1,74 +1,93 @@
 // mean[i][j] += factor * sum over heads of P[head][i][j], without row and column of the class token: the attention matrix that CAA needs.
 // P = exp(scale * q k^T - log_sum_exp) is computed on tensor cores from bfloat16 queries and keys.
 // Twin: ops/cpu/attention.cpp (attention_with_mean).
+// One block of 8 warps per 128 x 128 tile of an image's mean, 16 rows per warp. It goes over the heads and adds the probabilities in
+// registers. No atomics are needed, because each element of the mean belongs to one thread. While it computes one head, the queries and
+// keys of the next one are copied into shared memory: the keys into a second buffer; the queries into the place of those that their warp,
+// which alone uses them, has just loaded into registers.
+#include "ops/cuda/async_copy.cuh"
 #include "ops/cuda/mma.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
-// One block of 4 warps per 64 x 64 tile of an image's mean, 16 rows per warp. For each head the block loads 64 queries
-// and 64 keys into shared memory, computes their scores, and adds the probabilities in registers. No atomics are needed, because each
-// element of the mean belongs to one thread.
-constexpr int kTile = 64, kHeadSize = 64, kWarps = 4, kTileThreads = kWarps * kWarp;
-constexpr int kPaddedRow = kHeadSize + 8;  // padding puts the 8 rows that a fragment reads into different banks
+constexpr int kSide = 128, kHeadSize = 64, kWarps = 8, kThreads = kWarps * kWarp;
+constexpr int kVectors = kHeadSize / 8;        // of 16 bytes, in a row of a head
+constexpr int kSteps = kHeadSize / 16;         // products for one sum over a head's channels
+constexpr int kWarpRows = 16, kBlockKeys = 8;  // of one product
+constexpr int kBlocks = kSide / kBlockKeys;
+static_assert(kSide == kWarps * kWarpRows);
 
-struct Tile {
-  alignas(16) BFloat16 rows[kTile][kPaddedRow];
+// Rows of one head in shared memory. The vectors of a row are exchanged depending on the row, so that the same vector of 8 neighbouring
+// rows, which load_matrices reads at once, lies in different banks.
+template <int kCount>
+struct HeadRows {
+  alignas(128) BFloat16 rows[kCount][kHeadSize];
 
-  // Copies the rows first .. first + kTile - 1 of `from`, 16 bytes at a time. Rows from `end` on become zero.
-  // from: 16-byte aligned. stride: elements between rows, a multiple of 8.
-  __device__ void load(const BFloat16* from, int64_t stride, int64_t first, int64_t end) {
-    constexpr int kVectors = kHeadSize / 8;  // 16-byte vectors in a row
-    for (int i = threadIdx.x; i < kTile * kVectors; i += kTileThreads) {
-      const int row = i / kVectors, vector = i % kVectors;
-      const uint4 zero{0, 0, 0, 0};
-      *reinterpret_cast<uint4*>(&rows[row][vector * 8]) =
-          first + row < end ? *reinterpret_cast<const uint4*>(from + (first + row) * stride + vector * 8) : zero;
-    }
-  }
-  // The values (row, column) and (row, column + 1) in one register; column is even.
-  __device__ uint32_t pair(int row, int column) const { return *reinterpret_cast<const uint32_t*>(&rows[row][column]); }
+  __device__ BFloat16* vector(int row, int vector) { return &rows[row][(vector ^ row % 8) * 8]; }
 };
 
-__global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kernel(const __grid_constant__ AddBFloat16AttentionMean args) {
+// Starts to copy kCount rows, of which `existing` exist. The others become 0. Thread `thread` of `threads` copies its share of the vectors.
+// from: the first row. stride: elements between rows, a multiple of 8.
+template <int kCount>
+__device__ void start_copy_of_rows(HeadRows<kCount>& to, const BFloat16* from, int64_t stride, int64_t existing, int thread, int threads) {
+  for (int i = thread; i < kCount * kVectors; i += threads) {
+    const int row = i / kVectors, vector = i % kVectors;
+    const bool exists = row < existing;
+    start_copy(to.vector(row, vector), from + (exists ? row * stride + vector * 8 : 0), exists);
+  }
+}
+
+__global__ void __launch_bounds__(kThreads, 2) add_bfloat16_attention_mean_kernel(const __grid_constant__ AddBFloat16AttentionMean args) {
   const AddBFloat16AttentionMeanPhoto& photo = args.photos.photo[blockIdx.z];
   const int64_t patches = photo.n - 1, stride = 3 * args.width;
-  const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kTile, first_column = static_cast<int64_t>(blockIdx.x) * kTile;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kSide, first_column = static_cast<int64_t>(blockIdx.x) * kSide;
   if (first_row >= patches || first_column >= patches) return;
-  __shared__ Tile queries, keys;
-  const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
-  const int row = static_cast<int>(threadIdx.x) / kWarp * 16 + group;         // row of scores[0]; scores[2] is 8 rows below
+  __shared__ HeadRows<kWarpRows> all_queries[kWarps];
+  __shared__ HeadRows<kSide> keys[2];
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
+  const int64_t warp_row = first_row + warp * kWarpRows, row = warp_row + group;  // of scores[0]; scores[2] is 8 rows below
+  HeadRows<kWarpRows>& queries = all_queries[warp];
   const auto* patch_rows = static_cast<const BFloat16*>(photo.qkv) + stride;  // without the class token
+  const auto start_copies = [&](int64_t head) {
+    const BFloat16* const channels = patch_rows + head * kHeadSize;
+    // A warp below the last row copies nothing but must name an existing address.
+    start_copy_of_rows(queries, channels + (warp_row < patches ? warp_row * stride : 0), stride, patches - warp_row, lane, kWarp);
+    start_copy_of_rows(keys[head % 2], channels + args.width + first_column * stride, stride, patches - first_column,
+                       static_cast<int>(threadIdx.x), kThreads);
+  };
   constexpr float kLog2E = 1.44269504f;
+  const float scale = args.scale * kLog2E;
 
-  float sums[kTile / 8][4] = {};
+  float sums[kBlocks][4] = {};
+  start_copies(0);
   for (int64_t head = 0; head < args.heads; ++head) {
-    __syncthreads();  // all warps have read the previous head's tiles
-    queries.load(patch_rows + head * kHeadSize, stride, first_row, patches);
-    keys.load(patch_rows + args.width + head * kHeadSize, stride, first_column, patches);
-    __syncthreads();
-    float shift[2];  // log-sum-exp of row and row + 8
+    float shift[2];  // log-sum-exp of row and row + 8, to base 2
     for (int i = 0; i < 2; ++i) {
-      const int64_t patch = first_row + row + 8 * i;
-      shift[i] =
-          patch < patches ? photo.log_sum_exp.values[head * photo.log_sum_exp.head_stride + (patch + 1) * photo.log_sum_exp.row_stride] : 0;
+      const float* values = photo.log_sum_exp.values + head * photo.log_sum_exp.head_stride;
+      shift[i] = row + 8 * i < patches ? values[(row + 8 * i + 1) * photo.log_sum_exp.row_stride] * kLog2E : 0;
     }
-    FragmentA a[kHeadSize / 16];
-    for (int k = 0; k < kHeadSize / 16; ++k)
-      for (int i = 0; i < 4; ++i) a[k].pair[i] = queries.pair(row + i % 2 * 8, k * 16 + i / 2 * 8 + 2 * pair);
-    for (int block = 0; block < kTile / 8; ++block) {
+    wait_for_copies();
+    __syncthreads();  // this head's rows are there for all, and all warps have read the previous head's keys
+    FragmentA a[kSteps];
+    for (int k = 0; k < kSteps; ++k) load_matrices(a[k].pair, queries.vector(lane % 16, 2 * k + lane / 16));
+    __syncwarp();  // all lanes have read the queries
+    if (head + 1 < args.heads) start_copies(head + 1);
+    HeadRows<kSide>& own_keys = keys[head % 2];
+    for (int block = 0; block < kBlocks; ++block) {
       float scores[4] = {};
-      for (int k = 0; k < kHeadSize / 16; ++k) {
-        FragmentB b;
-        for (int i = 0; i < 2; ++i) b.pair[i] = keys.pair(block * 8 + group, k * 16 + i * 8 + 2 * pair);
-        multiply_add(scores, a[k], b);
+      for (int k = 0; k < kSteps; k += 2) {  // one load gives the keys of two products
+        uint32_t pairs[4];
+        load_matrices(pairs, own_keys.vector(block * kBlockKeys + lane % 8, 2 * k + lane / 8));
+        multiply_add(scores, a[k], {pairs[0], pairs[1]});
+        multiply_add(scores, a[k + 1], {pairs[2], pairs[3]});
       }
-      for (int i = 0; i < 4; ++i) sums[block][i] += exp2f((scores[i] * args.scale - shift[i / 2]) * kLog2E);
+      for (int i = 0; i < 4; ++i) sums[block][i] += exp2f(scores[i] * scale - shift[i / 2]);
     }
   }
-  for (int block = 0; block < kTile / 8; ++block)
+  for (int block = 0; block < kBlocks; ++block)
     for (int i = 0; i < 4; ++i) {
-      const int64_t y = first_row + row + i / 2 * 8, x = first_column + block * 8 + 2 * pair + i % 2;
+      const int64_t y = row + i / 2 * 8, x = first_column + block * kBlockKeys + 2 * pair + i % 2;
       if (y >= patches || x >= patches) continue;
       float* mean = photo.mean + y * patches + x;
       *mean = (args.is_first ? 0 : *mean) + args.factor * sums[block][i];
@@ -79,8 +98,8 @@ __global__ void __launch_bounds__(kTileThreads) add_bfloat16_attention_mean_kern
 
 int add_bfloat16_attention_mean(Stream stream, const AddBFloat16AttentionMean& args) {
   if (args.width != args.heads * kHeadSize) return cudaErrorInvalidValue;
-  const unsigned tiles = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.n - 1, kTile); });
-  return launch(stream, add_bfloat16_attention_mean_kernel, {tiles, tiles, depth_of(args.photos)}, kTileThreads, args);
+  const unsigned tiles = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.n - 1, kSide); });
+  return launch(stream, add_bfloat16_attention_mean_kernel, {tiles, tiles, depth_of(args.photos)}, kThreads, args);
 }
 
 }  // namespace clip_es::cuda

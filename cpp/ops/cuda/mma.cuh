@@ -4,7 +4,7 @@
 //   a[1]: row group + 8, the same columns                  b[1]: rows 2 pair + 8, 2 pair + 9, column group
 //   a[2]: row group,     columns 2 pair + 8, 2 pair + 9    d[0], d[1]: row group,     columns 2 pair, 2 pair + 1
 //   a[3]: row group + 8, columns 2 pair + 8, 2 pair + 9    d[2], d[3]: row group + 8, the same columns
-// Each register holds two values, the first one in the low half.
+// Each register holds two values, the first one in the low half. load_matrices fills these fragments from shared memory.
 #pragma once
 #include "ops/cuda/common.cuh"
 
@@ -16,6 +16,25 @@ struct FragmentA {
 struct FragmentB {
   uint32_t pair[2];
 };
+
+// Loads four matrices of 8 x 8 values (PTX: ldmatrix.x4). Lane 8 m + i gives the address of row i of matrix m, in shared memory and a
+// multiple of 16. out[m]: the values (group, 2 pair) and (group, 2 pair + 1) of matrix m. All 32 lanes must call it.
+__device__ inline void load_matrices(uint32_t (&out)[4], const BFloat16* row) {
+#ifdef __CUDACC__
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+#else
+  emulator::require_aligned_to_16(row);
+  const BFloat16* const* rows = emulator::gather(row);
+  const int group = threadIdx.x % kWarp / 4, pair = threadIdx.x % 4;
+  for (int m = 0; m < 4; ++m) {
+    const BFloat16* values = rows[8 * m + group] + 2 * pair;
+    out[m] = values[0].bits | static_cast<uint32_t>(values[1].bits) << 16;
+  }
+#endif
+}
 
 // All 32 lanes must call it.
 __device__ inline void multiply_add(float (&d)[4], const FragmentA& a, const FragmentB& b) {

@@ -48,6 +48,11 @@ const T* gather(const T& mine) {
 // Ends the program if the address is not a multiple of 16, as the GPU does.
 void require_aligned_to_16(const void* address);
 
+// A copy of 16 bytes into shared memory that the thread does not wait for. It happens in finish_copies, so that a missing wait shows in the
+// results. A thread that ends without waiting ends the program.
+void start_copy(void* to, const void* from, bool exists);
+void finish_copies();
+
 // Every copy of a vector through a pointer or reference is a 16-byte load and store.
 template <class T>
 struct alignas(16) Vector4 {
@@ -70,6 +75,7 @@ using int4 = emulator::Vector4<int>;
 using uint4 = emulator::Vector4<unsigned>;
 
 inline void __syncthreads() { emulator::barrier(); }
+inline void __syncwarp() { emulator::exchange(nullptr, 0); }
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int lane_mask) {
   const unsigned lane = threadIdx.x % 32;  // blocks are multiples of 32 wide

@@ -102,6 +102,12 @@ struct Warp {
   alignas(64) std::byte slots[2][kWarp * kSlotBytes];  // values of the even and of the odd exchanges
 };
 
+// 16 bytes that are zero if `from` is null.
+struct Copy {
+  void* to;
+  const void* from;
+};
+
 // One thread of a block. Fibres are reused for all blocks.
 struct Fibre {
   void* stack_pointer;  // saved by emulator_switch
@@ -112,6 +118,7 @@ struct Fibre {
   uint64_t barriers, exchanges;  // that it has reached
   const uint64_t* counter;       // the fibre can be resumed when *counter >= target
   uint64_t target;
+  std::vector<Copy> copies;  // started, not finished
   bool done;
 };
 
@@ -147,6 +154,7 @@ void fibre_main() {
   __sanitizer_finish_switch_fiber(nullptr, &scheduler_bottom, &scheduler_bytes);
   for (;;) {
     (*body)();
+    if (!current->copies.empty()) fail("a thread ends without waiting for %zu copies into shared memory", current->copies.size());
     current->done = true;
     suspend();
   }
@@ -231,7 +239,7 @@ const void* exchange(const void* mine, size_t size) {
   if (size > kSlotBytes) fail("a warp exchange of %zu bytes, which is more than %u", size, kSlotBytes);
   Warp& warp = warps[current->number / kWarp];
   std::byte* slots = warp.slots[current->exchanges % 2];
-  std::memcpy(slots + current->number % kWarp * size, mine, size);
+  if (size > 0) std::memcpy(slots + current->number % kWarp * size, mine, size);
   ++warp.arrivals;
   wait(warp.arrivals, ++current->exchanges * warp.lanes);
   return slots;
@@ -239,6 +247,20 @@ const void* exchange(const void* mine, size_t size) {
 
 void require_aligned_to_16(const void* address) {
   if (reinterpret_cast<uintptr_t>(address) % 16 != 0) fail("a 16-byte vector at an address that is not a multiple of 16");
+}
+
+void start_copy(void* to, const void* from, bool exists) {
+  require_aligned_to_16(to);
+  require_aligned_to_16(from);
+  current->copies.push_back({to, exists ? from : nullptr});
+}
+
+void finish_copies() {
+  for (const auto& [to, from] : current->copies) {
+    if (from) std::memcpy(to, from, 16);
+    else std::memset(to, 0, 16);
+  }
+  current->copies.clear();
 }
 
 void run(dim3 grid, dim3 block, Order order, const std::function<void()>& kernel) {
