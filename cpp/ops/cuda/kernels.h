@@ -4,6 +4,7 @@
 // - Pointers are device memory. Arrays are dense and row-major, and aligned for their element type.
 // - A comment (rows, columns) gives an array's shape. Arrays do not overlap.
 // - "or null" marks the only pointers that may be null.
+// - A photo has fewer than 2^31 bytes before and after it is resized, and a matrix of tokens fewer elements: divisions of 64 bits are slow.
 // - A kernel is queued on a stream and returns at once. A count of zero queues nothing.
 // - bfloat16 arrays are `void*` or `uint16_t*`; values are finite and rounded to nearest, ties to even.
 //

@@ -15,9 +15,8 @@ constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 __global__ void __launch_bounds__(kThreads) extract_patches_kernel(const __grid_constant__ ExtractPatches args) {
   const ExtractPatchesPhoto& photo = args.photos.photo[blockIdx.z];
   const int side = static_cast<int>(args.patch), area = side * side, size = 3 * area, gw = static_cast<int>(photo.gw);
-  const int64_t index = global_thread();
-  if (index >= photo.gh * gw * size) return;
-  const int patch = static_cast<int>(index / size), in_patch = static_cast<int>(index % size);
+  if (global_thread() >= photo.gh * gw * size) return;
+  const int index = static_cast<int>(global_thread()), patch = index / size, in_patch = index % size;  // 64-bit divisions are slow
   const int channel = in_patch / area, y = in_patch % area / side, x = in_patch % side;
   const int row = patch / gw * side + y, column = patch % gw * side + x;
   photo.out[index] = args.pixel_values[channel * 256 + photo.image[(static_cast<int64_t>(row) * gw * side + column) * 3 + channel]];
