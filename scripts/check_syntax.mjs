@@ -1,6 +1,6 @@
 // node scripts/check_syntax.mjs BUILD, or TARGET such as darwin-arm64: lets a compiler read every source of a build once, as many at a time
 // as there are cores. BUILD was configured with -DCMAKE_EXPORT_COMPILE_COMMANDS=ON; for a target, which is one of npm run prebuild:all, zig's
-// compiler reads the engine. Fails if a source has an error, or a warning if these are errors.
+// compiler reads the engine. Precompiled headers of the build are compiled first. Fails if a source has an error, or a warning if these are errors.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -21,21 +21,27 @@ const sources = [...new Map(entries.map((entry) => [entry.file, entry])).values(
 
 const temporary = mkdtempSync(join(tmpdir(), 'clip-es-syntax-'))
 
+const isPrecompiled = ({ file }) => file.endsWith('/cmake_pch.hxx.cxx')
+
 /** zig always compiles: it has no -fsyntax-only. */
-function read({ command, directory, file }) {
-  const options = target
-    ? `-O0 -o ${join(temporary, String(sources.findIndex((source) => source.file === file)))}.o`
-    : '-fsyntax-only'
+function read(entry) {
+  const { command, directory } = entry
+  const compiled = `-O0 -o ${join(temporary, String(sources.indexOf(entry)))}.o`
+  const options = isPrecompiled(entry) ? '' : target ? compiled : '-fsyntax-only'
   const child = spawn(`${command} ${options}`, { cwd: directory, shell: true, stdio: 'inherit' })
   return new Promise((resolve) => child.on('close', (status) => resolve(status === 0)))
 }
 
 let failed = 0
-const left = [...sources]
-async function readAll() {
-  for (let entry = left.shift(); entry; entry = left.shift()) if (!(await read(entry))) failed++
+async function readAll(entries) {
+  const left = [...entries]
+  const work = async () => {
+    for (let entry = left.shift(); entry; entry = left.shift()) if (!(await read(entry))) failed++
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, work))
 }
-await Promise.all(Array.from({ length: availableParallelism() }, readAll))
+await readAll(sources.filter(isPrecompiled))
+await readAll(sources.filter((entry) => !isPrecompiled(entry)))
 rmSync(temporary, { recursive: true })
 console.log(`${sources.length} sources read, ${failed} with errors`)
 process.exitCode = failed || !sources.length ? 1 : 0
