@@ -86,6 +86,7 @@ SegmentSettings to_segment_settings(const Napi::Object& settings) {
   out.box.threshold = number(settings, "boxThreshold");
   out.min_score = static_cast<float>(number(settings, "minScore"));
   out.mask.background_power = static_cast<float>(number(settings, "backgroundPower"));
+  out.mask.background_below = static_cast<float>(number(settings, "backgroundBelow"));
   out.mask.ignore_below = static_cast<float>(number(settings, "ignoreBelow"));
   if (const Napi::Value crf = settings.Get("crf"); !crf.IsUndefined()) out.crf = to_crf_settings(crf.As<Napi::Object>());
   return out;

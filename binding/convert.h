@@ -37,7 +37,8 @@ CrfSettings to_crf_settings(const Napi::Object&);
 // { attention: 'query' | 'key', and the other fields of SimilaritySettings in camel case }
 SimilaritySettings to_similarity_settings(const Napi::Object&);
 
-// { maps?: what to_similarity_settings takes, scales: Float64Array, flip, refine, boxThreshold, minScore, backgroundPower, ignoreBelow,
+// { maps?: what to_similarity_settings takes, scales: Float64Array, flip, refine, boxThreshold, minScore, backgroundPower, backgroundBelow,
+// ignoreBelow,
 //   crf?: what to_crf_settings takes }
 // The scales stay in JavaScript's memory.
 SegmentSettings to_segment_settings(const Napi::Object&);

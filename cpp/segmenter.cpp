@@ -227,7 +227,7 @@ KeptLabels Segmenter::choose_labels(HostContext& h, Request& request, const Pixe
   require_finite(scores);
   if (request.outputs.image.maps) copy_maps(pixel_scores, scores, settings.min_score, request.outputs.image.maps);
   const KeptLabels kept = keep_labels(h, pixel_scores, scores, settings.min_score, request.texts.value);
-  if (settings.similarity) raise_background(h, kept.scores, settings.mask.background_power);
+  if (settings.similarity) adjust_background(h, kept.scores, settings.mask);
   else background_from_maps(h, settings.mask, kept.scores.labels, kept.scores.size.pixels(), kept.scores.data.data());
   return kept;
 }

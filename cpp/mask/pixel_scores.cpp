@@ -57,10 +57,11 @@ void copy_maps(const PixelScores& scores, HostSpan<const float> label_scores, fl
   }
 }
 
-void raise_background(HostContext& context, const PixelScores& scores, float power) {
-  if (power == 1) return;
+void adjust_background(HostContext& context, const PixelScores& scores, const MaskSettings& settings) {
+  const float power = settings.background_power, least = settings.background_below;
+  if (power == 1 && least == 0) return;
   context.pool.split(scores.size.pixels(), kSmallestShare, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) scores.data[i] = std::pow(scores.data[i], power);
+    for (int64_t i = begin; i < end; ++i) scores.data[i] = std::max(power == 1 ? scores.data[i] : std::pow(scores.data[i], power), least);
   });
 }
 

@@ -43,8 +43,8 @@ KeptLabels keep_labels(HostContext&, const PixelScores&, HostSpan<const float> l
 // Writes maps (labels, height, width): the pixel scores, or 0 for a label that keep_labels() would not keep. Call it before keep_labels().
 void copy_maps(const PixelScores&, HostSpan<const float> label_scores, float min_score, float* maps);
 
-// The background's score: background ^ power.
-void raise_background(HostContext&, const PixelScores&, float power);
+// Changes the background's scores: each becomes score ^ background_power, but at least background_below.
+void adjust_background(HostContext&, const PixelScores&, const MaskSettings&);
 
 // Writes the mask and the confidence: a pixel gets the label with the largest score, and the background if it ties with one.
 void make_score_mask(HostContext&, const KeptLabels&, const MaskSettings&, const MaskOutputs&);

@@ -11,7 +11,8 @@ namespace {
 constexpr int64_t kSmallestShare = 1 << 14;  // the fewest pixels for which another thread saves time
 
 float background_score(float largest, const MaskSettings& settings) {
-  return settings.background_power == 1 ? 1 - largest : std::pow(1 - largest, settings.background_power);
+  const float score = settings.background_power == 1 ? 1 - largest : std::pow(1 - largest, settings.background_power);
+  return std::max(score, settings.background_below);
 }
 
 // rows[k] is a row of map k.

@@ -13,6 +13,7 @@ namespace clip_es {
 struct MaskSettings {
   float background_power = 1;  // background = (1 - largest map) ^ power
   float ignore_below = 0;      // a pixel with a smaller confidence becomes kIgnored
+  float background_below = 0;  // a pixel where no map is larger becomes background: its background's score is at least this
 };
 
 // All have the photo's size. A null pointer is not written to.
@@ -31,7 +32,8 @@ void make_pseudo_mask(HostContext&, const HostMaps&, std::span<const uint8_t> va
 // Computes the dense CRF's input in the same way. scores (1 + K, height, width): the background, then the enlarged maps.
 void score_pixels(HostContext&, const HostMaps&, const PhotoSize&, const MaskSettings&, float* scores);
 
-// Writes the background's row of such scores: (1 - largest map) ^ power. scores (1 + labels, pixels).
+// Writes the background's row of such scores, of which each is (1 - largest map) ^ power but at least background_below. scores (1 + labels,
+// pixels).
 void background_from_maps(HostContext&, const MaskSettings&, int64_t labels, int64_t pixels, float* scores);
 
 }  // namespace clip_es

@@ -5,7 +5,7 @@ import type { Problem } from '../src/errors.js'
 export interface ModelAnswer {
   model: { name: string; demo: boolean; device: string; precision: string }
   limits: { photoBytes: number; photoPixels: number }
-  defaults: Record<'labelThreshold' | 'boxThreshold' | 'minScore' | 'backgroundPower' | 'ignoreBelow', number>
+  defaults: Record<'labelThreshold' | 'boxThreshold' | 'minScore' | 'backgroundPower' | 'backgroundBelow' | 'ignoreBelow', number>
   classSets: { name: string; classes: unknown[]; background?: string[]; boxThreshold?: number }[]
   backgrounds: { voc: string[] }
 }

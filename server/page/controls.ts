@@ -31,6 +31,10 @@ const sliders: readonly Slider[] = [
     help: 'Labels with a lower score get no pixels. For maps by similarity, where absent words have low scores.',
   },
   {
+    ...{ name: 'backgroundBelow', title: 'Background below', min: 0, max: 0.95, step: 0.05 },
+    help: 'Pixels where no map is larger become background. For maps by similarity.',
+  },
+  {
     ...{ name: 'ignoreBelow', title: 'Ignore below', min: 0, max: 0.95, step: 0.05 },
     help: 'Pixels with less confidence are ignored. They are hatched.',
   },

@@ -4,7 +4,15 @@ import { initialSettings, type MapMethod, type Mode, mapMethods, modes, type Set
 
 const texts = ['words', 'set', 'background', 'cam', 'scene'] as const
 const flags = ['refine', 'crf', 'scales', 'flip', 'outline'] as const
-const numbers = ['labelThreshold', 'boxThreshold', 'minScore', 'backgroundPower', 'ignoreBelow', 'opacity'] as const
+const numbers = [
+  'labelThreshold',
+  'boxThreshold',
+  'minScore',
+  'backgroundPower',
+  'backgroundBelow',
+  'ignoreBelow',
+  'opacity',
+] as const
 
 /** The settings as a link has them, without '#'. Empty if all are the defaults. */
 export function writeLink(settings: Readonly<Settings>): string {

@@ -33,7 +33,7 @@ export function questionOf(settings: Settings, model: ModelAnswer): Question | u
   if (!classes?.length) return undefined
   const background = splitWords(settings.background)
   const include = view === 'cams' || view === 'confidence' ? [view] : []
-  const thresholds = ['boxThreshold', 'minScore', 'backgroundPower', 'ignoreBelow'] as const
+  const thresholds = ['boxThreshold', 'minScore', 'backgroundPower', 'backgroundBelow', 'ignoreBelow'] as const
   return {
     classes,
     ...(mode !== 'all' && { labels: 'auto', ...(labelThreshold !== undefined && { labelThreshold }) }),

@@ -17,6 +17,7 @@ export interface Thresholds {
   boxThreshold?: number | undefined
   minScore?: number | undefined
   backgroundPower?: number | undefined
+  backgroundBelow?: number | undefined
   ignoreBelow?: number | undefined
 }
 
@@ -77,6 +78,7 @@ export const resettable: Readonly<Partial<Settings>> = {
   boxThreshold: undefined,
   minScore: undefined,
   backgroundPower: undefined,
+  backgroundBelow: undefined,
   ignoreBelow: undefined,
   opacity: initialSettings.opacity,
   outline: true,

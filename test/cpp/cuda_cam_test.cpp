@@ -184,10 +184,10 @@ struct MaskCase {
 
 }  // namespace
 
-TEST("CUDA: masks of 1, 3 and 254 labels equal the CPU's at odd sizes, for several backgroundPower and ignoreBelow, in one launch") {
+TEST("CUDA: masks of 1, 3 and 254 labels equal the CPU's at odd sizes, for several background powers and limits, in one launch") {
   Random random;
   std::vector<MaskCase> cases;
-  for (const MaskSettings settings : {MaskSettings{1, 0}, MaskSettings{0.5f, 0.6f}, MaskSettings{3, 0.45f}})
+  for (const MaskSettings settings : {MaskSettings{1, 0}, MaskSettings{0.5f, 0.6f}, MaskSettings{3, 0.45f, 0.65f}})
     for (const int64_t labels : {1, 3, 254})
       cases.emplace_back(random,
                          labels == 1   ? Grid{1, 1}
@@ -199,8 +199,8 @@ TEST("CUDA: masks of 1, 3 and 254 labels equal the CPU's at odd sizes, for sever
   for (const MaskCase& c : cases) {
     min_max.photos.add({c.g_maps.data(), c.labels(), c.grid.patches()});
     in.photos.add({c.g_maps.data(), c.g_value.data(), c.labels(), c.grid.height, c.grid.width, c.size.width, c.size.height,
-                   c.settings.background_power, c.settings.ignore_below, c.mask.data(), c.confidence.data(), c.enlarged.data(),
-                   c.background.data()});
+                   c.settings.background_power, c.settings.ignore_below, c.settings.background_below, c.mask.data(), c.confidence.data(),
+                   c.enlarged.data(), c.background.data()});
   }
   test_gpu()->min_max(min_max);
   test_gpu()->pseudo_mask(in);

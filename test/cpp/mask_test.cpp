@@ -38,21 +38,22 @@ bool undecided(const Matrix& scores, int64_t pixel, double ignore_below) {
 
 }  // namespace
 
-TEST("the mask of 1, 3, 20 and 254 labels equals its twin at odd sizes, with several background powers and confidence limits") {
+TEST("the mask of 1, 3, 20 and 254 labels equals its twin at odd sizes, with several background powers and limits") {
   Random random;
   double worst = 0;
   int64_t pixels = 0, open = 0;
   for (const int64_t labels : {1, 3, 20, 254})
     for (const Grid grid : {Grid{1, 1}, Grid{1, 7}, Grid{5, 1}, Grid{4, 5}})
-      for (const MaskSettings settings : {MaskSettings{1, 0}, MaskSettings{0.5f, 0.6f}, MaskSettings{3, 0.45f}})
+      for (const MaskSettings settings : {MaskSettings{1, 0}, MaskSettings{0.5f, 0.6f}, MaskSettings{3, 0.45f, 0.65f}})
         for (const int threads : {1, 3}) {
           const int64_t width = 61, height = 37;
           const std::vector<float> maps = random.normal(labels * grid.patches());
           std::vector<uint8_t> value(static_cast<size_t>(labels));
           std::iota(value.begin(), value.end(), uint8_t{1});
           const MaskResult got = make(context_with(threads), maps, grid, value, width, height, settings);
-          const reference::PseudoMask want = reference::pseudo_mask(Matrix(labels, grid.patches(), maps), grid.height, grid.width, value,
-                                                                    width, height, settings.background_power, settings.ignore_below);
+          const reference::PseudoMask want =
+              reference::pseudo_mask(Matrix(labels, grid.patches(), maps), grid.height, grid.width, value, width, height,
+                                     settings.background_power, settings.ignore_below, settings.background_below);
           worst = std::max(worst, largest_difference(got.confidence, want.confidence));
           const std::vector<double> want_maps(want.scores.values.begin() + width * height, want.scores.values.end());
           worst = std::max(worst, largest_difference(got.maps, want_maps));
@@ -106,6 +107,24 @@ TEST("if the background ties with a map, the pixel is background") {
   const MaskResult got = make(test_context(), {0, half, 1}, {1, 3}, {1}, 3, 1, {});
   CHECK(got.maps[1] == 0.5f && got.confidence[1] == 0.5f);
   CHECK(got.mask == std::vector<uint8_t>({0, 0, 1}));
+}
+
+TEST("a pixel where no map is larger than background_below is background, and its background has this score") {
+  const float half = 0.5f * (1 + 0x1p-23f);  // becomes exactly 0.5
+  for (const float limit : {0.5f, std::nextafter(0.5f, 0.0f)}) {
+    const MaskResult got = make(test_context(), {0, half, 1}, {1, 3}, {1}, 3, 1, {8, 0, limit});
+    CHECK(got.mask == std::vector<uint8_t>({0, limit == 0.5f ? kBackground : uint8_t{1}, 1}));
+    CHECK(got.confidence[0] == 1 && got.confidence[1] == 0.5f);
+  }
+  Random random(6);
+  const std::vector<float> maps = random.uniform(2 * 20);
+  const MaskResult usual = make(test_context(), maps, {4, 5}, {1, 2}, 40, 30, {8, 0}),
+                   limited = make(test_context(), maps, {4, 5}, {1, 2}, 40, 30, {8, 0, 0.7f});
+  CHECK(limited.maps == usual.maps);
+  for (size_t i = 0; i < usual.mask.size(); ++i) {
+    CHECK(limited.mask[i] == (std::max(usual.maps[i], usual.maps[i + usual.mask.size()]) <= 0.7f ? kBackground : usual.mask[i]));
+    CHECK(limited.confidence[i] == std::max(usual.confidence[i], 0.7f));
+  }
 }
 
 TEST("a background power of 0 makes everything background") {

@@ -176,6 +176,39 @@ TEST("labels below the smallest score take no pixels and have an empty map; the 
   }
 }
 
+TEST("with background_below, the background's score is at least this, and only pixels with a larger map keep their label") {
+  Segmenter segmenter = small_segmenter();
+  for (SegmentSettings& settings : all_ways()) {
+    if (settings.crf) continue;
+    settings.mask.background_power = 2;
+    const SegmentJob usual = segmented(segmenter, settings);
+    settings.mask.background_below = 0.6f;
+    const SegmentJob limited = segmented(segmenter, settings);
+    CHECK(limited.scores == usual.scores && limited.maps == usual.maps);
+    int64_t changed = 0, kept = 0;
+    for (size_t i = 0; i < usual.mask.size(); ++i) {
+      float largest = 0;
+      for (size_t at = i; at < usual.maps.size(); at += usual.mask.size()) largest = std::max(largest, usual.maps[at]);
+      CHECK(limited.mask[i] == (largest <= 0.6f ? kBackground : usual.mask[i]));
+      CHECK(limited.confidence[i] == std::max(usual.confidence[i], 0.6f));
+      changed += limited.mask[i] != usual.mask[i];
+      kept += limited.mask[i] != kBackground;
+    }
+    CHECK(changed > 0 && kept > 0);
+  }
+}
+
+TEST("with a CRF, background_below makes the background larger") {
+  Segmenter segmenter = small_segmenter();
+  for (SegmentSettings& settings : all_ways()) {
+    if (!settings.crf) continue;
+    const SegmentJob usual = segmented(segmenter, settings);
+    settings.mask.background_below = 0.7f;
+    const SegmentJob limited = segmented(segmenter, settings);
+    CHECK(std::ranges::count(limited.mask, kBackground) > std::ranges::count(usual.mask, kBackground));
+  }
+}
+
 TEST("requests with and without views share a batch, and each has the result that it has by itself") {
   Segmenter segmenter = small_segmenter();
   std::vector<SegmentSettings> settings{{}, averaged(false, true), averaged(true, false), {}};

@@ -153,6 +153,26 @@ test('if all scores are below minScore, all is background', async () => {
   assert.ok((await segment({ minScore: 1, crf: true })).mask.every((value) => value === 0))
 })
 
+test('backgroundBelow makes pixels background where no map is larger, and no other pixels', async () => {
+  const pixels = photo.width * photo.height
+  for (const maps of methods) {
+    const [usual, limited] = [await segment({ maps }, photo), await segment({ maps, backgroundBelow: 0.6 }, photo)]
+    assert.equal([limited.scores, limited.cams], [usual.scores, usual.cams])
+    const largest = (pixel: number) => Math.max(...usual.labels.map((_, k) => usual.cams?.[k * pixels + pixel] as number))
+    const limit = Math.fround(0.6)
+    assert.equal(
+      limited.mask,
+      usual.mask.map((value, pixel) => (largest(pixel) <= limit ? 0 : value)),
+    )
+    assert.equal(
+      limited.confidence,
+      usual.confidence?.map((value) => Math.max(value, limit)),
+    )
+    assert.not.equal(limited.mask, usual.mask)
+    assert.ok(limited.mask.some((value) => value > 0))
+  }
+})
+
 test('wrong scales, flips and scores are refused, with what was expected', async () => {
   const wrong: [Record<string, unknown>, ...string[]][] = [
     [{ scales: 1 }, 'scales is 1', 'an array'],
@@ -162,6 +182,7 @@ test('wrong scales, flips and scores are refused, with what was expected', async
     [{ scales: [1, 0.5, 1] }, "scales has '1' twice", 'leave one out'],
     [{ flip: 'yes' }, "flip is 'yes'", 'true or false'],
     [{ minScore: 2 }, 'minScore is 2', 'from 0 to 1'],
+    [{ backgroundBelow: -0.1 }, 'backgroundBelow is -0.1', 'from 0 to 1'],
     [{ scale: [1] }, "unknown option 'scale'", "did you mean 'scales'?"],
   ]
   for (const [options, ...parts] of wrong)

@@ -145,20 +145,21 @@ test('maps by similarity, by name and with settings', async () => {
   assert.not.equal(await scores(settings({ preset: 'clip' })), similarity)
 })
 
-test('scales, flip and minScore', async () => {
+test('scales, flip, minScore and backgroundBelow', async () => {
   const answer = async (query: string, body = photo) => {
     const response = await post(server, `/v1/segment?${words}&format=json${query}`, body)
     assert.is(response.status, 200, await response.clone().text())
     return ((await response.json()) as SegmentAnswer).labels
   }
   const plain = await answer('')
-  assert.equal(await answer('&scales=1&flip=false&minScore=0'), plain)
+  assert.equal(await answer('&scales=1&flip=false&minScore=0&backgroundBelow=0'), plain)
   const averaged = await answer('&scales=0.75,1&flip=true')
   assert.not.equal(averaged, plain)
   assert.equal(await answer('&scales=0.75&scales=1&flip=true'), averaged)
   assert.equal(await answer('&scales=[0.75,1]&flip=true'), averaged)
-  const none = await answer('&minScore=1')
-  assert.ok(none.every(({ pixels }) => pixels === 0) && plain.some(({ pixels }) => pixels > 0))
+  assert.ok(plain.some(({ pixels }) => pixels > 0))
+  for (const query of ['&minScore=1', '&backgroundBelow=1'])
+    assert.ok((await answer(query)).every(({ pixels }) => pixels === 0), query)
 })
 
 test('JPEG, WebP, AVIF and TIFF are read', async () => {

@@ -11,7 +11,7 @@ test('a link has what differs from the defaults, and restores it', () => {
   const settings: Settings = {
     ...{ words: 'a cat, dog & "bird" 100% +', mode: 'auto', set: 'coco', background: 'sky, sea', view: 'cams', cam: 'dog' },
     ...{ maps: 'similarity', refine: false, crf: true, scales: true, flip: true, outline: false, opacity: 0.3, scene: 'scene03' },
-    ...{ labelThreshold: 0, boxThreshold: 0.7, minScore: 0.5, backgroundPower: 2.5, ignoreBelow: 0.45 },
+    ...{ labelThreshold: 0, boxThreshold: 0.7, minScore: 0.5, backgroundPower: 2.5, backgroundBelow: 0.3, ignoreBelow: 0.45 },
     colours: { 'a cat': '#ff0000', 'dog:s': '#00ff7f' },
   }
   assert.equal(readLink(`#${writeLink(settings)}`), settings)

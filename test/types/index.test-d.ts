@@ -148,6 +148,7 @@ expectType<Promise<SegmentResult>>(
     scales: [0.75, 1],
     flip: true,
     minScore: 0.5,
+    backgroundBelow: 0.5,
     backgroundPower: 2,
     crf: false,
     ignoreBelow: 0.5,

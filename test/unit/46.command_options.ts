@@ -30,7 +30,7 @@ const of = (names: readonly string[], ...all: string[]): string[] =>
 
 const numbers: Record<string, string[]> = {
   '0 to 1': [
-    ...of(['segment', 'dataset'], 'label-threshold', 'min-score', 'box-threshold', 'ignore-below'),
+    ...of(['segment', 'dataset'], 'label-threshold', 'min-score', 'background-below', 'box-threshold', 'ignore-below'),
     ...['crf --ignore-below', 'predict --ignore-below', 'eval --threshold', 'eval --thresholds', 'eval --boundary'],
     ...['train --weight-decay', 'train --threshold'],
   ],

@@ -16,18 +16,18 @@ test('--maps takes the two methods and each preset, and GradCAM without it', () 
 })
 
 test('--scales takes numbers between commas, --flip none, --min-score one', () => {
-  assert.equal(parse('--scales', '0.75,1,1.25', '--flip', '--min-score', '0.5'), {
-    ...{ maps: 'gradcam', scales: [0.75, 1, 1.25], flip: true, minScore: 0.5 },
+  assert.equal(parse('--scales', '0.75,1,1.25', '--flip', '--min-score', '0.5', '--background-below', '0.6'), {
+    ...{ maps: 'gradcam', scales: [0.75, 1, 1.25], flip: true, minScore: 0.5, backgroundBelow: 0.6 },
   })
   for (const wrong of ['', '1,', '0', '5', '1;2']) assert.throws(() => parse('--scales', wrong), /a number from 0.25 to 4/)
-  assert.throws(() => parse('--min-score', '2'), /a number from 0 to 1/)
+  for (const option of ['--min-score', '--background-below']) assert.throws(() => parse(option, '2'), /a number from 0 to 1/)
 })
 
 test('the settings of a run leave out what is the default', () => {
   assert.equal(mapSettings(parse()), {})
-  assert.equal(mapSettings(parse('--maps', 'gradcam', '--scales', '1', '--min-score', '0')), {})
-  const args = ['--maps', 'naclip', '--scales', '0.5', '--flip', '--min-score', '0.4']
-  assert.equal(mapSettings(parse(...args)), { maps: 'naclip', scales: [0.5], flip: true, minScore: 0.4 })
+  assert.equal(mapSettings(parse('--maps', 'gradcam', '--scales', '1', '--min-score', '0', '--background-below', '0')), {})
+  const args = ['--maps', 'naclip', '--scales', '0.5', '--flip', '--min-score', '0.4', '--background-below', '0.3']
+  assert.equal(mapSettings(parse(...args)), { maps: 'naclip', scales: [0.5], flip: true, minScore: 0.4, backgroundBelow: 0.3 })
 })
 
 test('the options of the library: GradCAM is left out, a preset is an object', () => {

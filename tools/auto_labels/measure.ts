@@ -1,6 +1,6 @@
 // node --import tsx tools/auto_labels/measure.ts SET [--only WORD] [--class-file FILE]
 // Compares ways to segment on a data set that tools/demo-model/run.sh --set drew: with given labels, with found labels, and with none; at
-// several scales and with the mirrored photo; without labels of low scores.
+// several scales and with the mirrored photo; without labels of low scores, and without pixels of low probability.
 // Prints mIoU, boundary IoU, pixel accuracy, the labels found, CPU time and memory. Every way runs in a process of its own, in float32 with
 // one thread and the CRF, so that the peak of its memory is its own. --class-file names other words or thresholds for the same classes.
 import { spawnSync } from 'node:child_process'
@@ -33,6 +33,7 @@ interface Way {
   scales?: readonly number[]
   flip?: boolean
   minScore?: number
+  backgroundBelow?: number
 }
 
 const presets = Object.keys(similarityPresets) as SimilarityPreset[]
@@ -61,15 +62,23 @@ const ways: readonly Way[] = [
   { labels: 'recognised', maps: 'gradcam', refine: true },
   ...single.flatMap((way) => views.map((view) => ({ ...way, ...view }))),
   ...[0.2, 0.4, 0.6, 0.8].map((minScore) => ({ labels: 'all' as const, maps: 'naclip' as const, refine: true, minScore })),
+  ...[0.4, 0.5, 0.6].flatMap((backgroundBelow) =>
+    (['all', 'auto'] as const).map((labels) => ({ labels, maps: 'naclip' as const, refine: true, backgroundBelow })),
+  ),
+  { labels: 'all', maps: 'naclip', refine: true, minScore: 0.6, backgroundBelow: 0.5 },
+  { labels: 'all', maps: 'naclip', refine: true, scales: [0.75, 1, 1.25], flip: true, backgroundBelow: 0.5 },
+  ...presets.map((maps) => ({ labels: 'all' as const, maps, refine: true, backgroundBelow: 0.5 })),
+  { labels: 'auto', maps: 'gradcam', refine: true, backgroundBelow: 0.6 },
 ]
 
-function nameOf({ labels, maps, refine, labelThreshold, scales, flip, minScore }: Way): string {
+function nameOf({ labels, maps, refine, labelThreshold, scales, flip, minScore, backgroundBelow }: Way): string {
   const settings = [
     ...(refine ? [] : ['no CAA']),
     ...(labelThreshold ? [`threshold ${labelThreshold}`] : []),
     ...(scales ? [`scales ${scales.join(' ')}`] : []),
     ...(flip ? ['flip'] : []),
     ...(minScore ? [`least score ${minScore}`] : []),
+    ...(backgroundBelow ? [`background below ${backgroundBelow}`] : []),
   ]
   return [`${labels} labels`, maps, ...settings].join(', ')
 }

@@ -1,8 +1,8 @@
-"""Averaging over scales and the mirrored photo, and the threshold of scores: the definition of the options scales, flip and minScore.
+"""Averaging over scales and the mirrored photo, and the thresholds: the definition of the options scales, flip, minScore and backgroundBelow.
 
 A view is one way in which the photo enters the network: its size times a scale, maybe mirrored. Each view is segmented by itself, with
 refinement, because CAA needs the attention of that view. Its maps are enlarged to the photo's size and mirrored back. The mean over the
-views takes the place of a single view's maps. The background, the threshold, the mask, its confidence and the CRF come after the mean.
+views takes the place of a single view's maps. The background, the thresholds, the mask, its confidence and the CRF come after the mean.
 """
 from __future__ import annotations
 
@@ -47,3 +47,8 @@ def similarity(w: O.Weights, settings: S.Settings, image, texts, label_of_text, 
 def without_low_scores(maps, scores, min_score: float):
     """maps (K, H, W). A label whose score is below min_score has the map 0, which takes no pixels."""
     return torch.where((scores < min_score)[:, None, None], 0, maps)
+
+
+def with_background_below(maps, below: float):
+    """maps (1 + K, H, W), the background first, which gets at least this score: pixels where no other map is larger become background."""
+    return torch.cat([maps[:1].clamp(min=below), maps[1:]])

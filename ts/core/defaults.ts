@@ -15,6 +15,8 @@ export const defaults = Object.freeze({
   boxThreshold: 0.4,
   /** background = (1 - largest map) ^ power */
   backgroundPower: 1,
+  /** Pixels where no map is larger become background. */
+  backgroundBelow: 0,
   /** What maps: 'similarity' means. */
   similarityPreset: 'naclip' as SimilarityPreset,
   /** Labels with a lower score get no pixels. */

@@ -74,7 +74,7 @@ export interface SegmentOptions {
   labelThreshold?: number
   /**
    * How the maps are made. 'gradcam' (default): one map for each label that is known to be there, scaled from 0 to 1. 'similarity' or its
-   * settings: probabilities of all words at every pixel, so that an absent word stays low; only on the CPU.
+   * settings: probabilities of all words at every pixel, so that an absent word stays low.
    */
   maps?: MapMethod | SimilarityOptions
   /**
@@ -95,6 +95,11 @@ export interface SegmentOptions {
   minScore?: number
   /** background = (1 - largest map) ^ backgroundPower; with maps 'similarity', the background words' probability ^ backgroundPower. Default 1. */
   backgroundPower?: number
+  /**
+   * A pixel where no label's map is larger than this becomes background: the background's score is at least this, also for the CRF. With maps
+   * 'similarity' it is the probability that a label needs. From 0 to 1. Default 0.
+   */
+  backgroundBelow?: number
   /** Let a dense CRF draw the mask along the photo's edges; its winning probability is then the confidence. Default false. */
   crf?: boolean | CrfOptions
   /** Pixels with a confidence under this become 255. Default 0. */

@@ -37,6 +37,7 @@ export interface NativeSettings {
   boxThreshold: number
   minScore: number
   backgroundPower: number
+  backgroundBelow: number
   ignoreBelow: number
   crf: NativeCrfSettings | undefined
 }

@@ -100,6 +100,7 @@ export const segmentOptionNames = [
   'boxThreshold',
   'minScore',
   'backgroundPower',
+  'backgroundBelow',
   'crf',
   'ignoreBelow',
   'include',
@@ -116,7 +117,7 @@ export function resolveSegmentOptions(
   const given = checkOptions<SegmentOptions>(call, options, segmentOptionNames)
   const { scales = [1], flip = false, refine = true, include = [] } = given
   const { minScore = defaults.minScore, boxThreshold = defaults.boxThreshold, backgroundPower = defaults.backgroundPower } = given
-  const { ignoreBelow = defaults.ignoreBelow } = given
+  const { backgroundBelow = defaults.backgroundBelow, ignoreBelow = defaults.ignoreBelow } = given
   const output = checkOptions(`${call}: output`, given.output, outputParts)
   const asked = checkArray(call, 'include', include, 0).map((part) => checkPart(call, part))
   return {
@@ -130,6 +131,7 @@ export function resolveSegmentOptions(
       boxThreshold: checkNumber(call, 'boxThreshold', boxThreshold, 0, 1),
       minScore: checkNumber(call, 'minScore', minScore, 0, 1),
       backgroundPower: checkNumber(call, 'backgroundPower', backgroundPower, 0, 1e6),
+      backgroundBelow: checkNumber(call, 'backgroundBelow', backgroundBelow, 0, 1),
       ignoreBelow: checkNumber(call, 'ignoreBelow', ignoreBelow, 0, 1),
       crf: resolveCrf(call, given.crf),
     },

@@ -120,7 +120,13 @@ function madeWith(settings: Manifest['settings']): [string, string][] {
     ]
   }
   const { template, background, boxThreshold, backgroundPower, refine, precision, maxSide } = settings
-  const { maps = 'gradcam', scales = [1], flip, minScore = defaults.minScore } = settings
+  const {
+    maps = 'gradcam',
+    scales = [1],
+    flip,
+    minScore = defaults.minScore,
+    backgroundBelow = defaults.backgroundBelow,
+  } = settings
   return [
     ['Prompt', [template].flat().join(' | ')],
     ['Background words', background.join(', ') || 'none'],
@@ -128,7 +134,7 @@ function madeWith(settings: Manifest['settings']): [string, string][] {
     ['Scales', scaleText(scales, flip)],
     ['Lowest score of a label', String(minScore)],
     ['Refined by attention (CAA)', refine ? `yes, box threshold ${boxThreshold}` : 'no'],
-    ['Background', `(1 − largest map)^${backgroundPower}`],
+    ['Background', `(1 − largest map)^${backgroundPower}${backgroundBelow ? `, at least ${backgroundBelow}` : ''}`],
     ...common,
     ['Precision', `${precision}, longest side ${maxSide}`],
   ]

@@ -14,6 +14,7 @@ export interface MapArguments {
   scales?: number[]
   flip?: true
   minScore?: number
+  backgroundBelow?: number
 }
 
 /** How the maps of a run are made, where it is not the default. */
@@ -22,6 +23,7 @@ export interface MapSettings {
   scales?: readonly number[]
   flip?: boolean
   minScore?: number
+  backgroundBelow?: number
 }
 
 export function addMapOptions(command: Command): Command {
@@ -45,6 +47,11 @@ export function addMapOptions(command: Command): Command {
       `a label with a lower score gets no pixels, 0 to 1; for --maps similarity (default: ${defaults.minScore})`,
       numberFrom(0, 1),
     )
+    .option(
+      '--background-below <x>',
+      `pixels where no map is larger become background, 0 to 1; for --maps similarity (default: ${defaults.backgroundBelow})`,
+      numberFrom(0, 1),
+    )
 }
 
 /** The settings of a run. Defaults are left out, so that runs of earlier versions, which lack them, have the same settings. */
@@ -53,17 +60,19 @@ export function mapSettings({
   scales = [1],
   flip = false,
   minScore = defaults.minScore,
+  backgroundBelow = defaults.backgroundBelow,
 }: MapSettings): MapSettings {
   return {
     ...(maps === 'gradcam' ? {} : { maps }),
     ...(scales.length === 1 && scales[0] === 1 ? {} : { scales }),
     ...(flip ? { flip } : {}),
     ...(minScore === defaults.minScore ? {} : { minScore }),
+    ...(backgroundBelow === defaults.backgroundBelow ? {} : { backgroundBelow }),
   }
 }
 
 /** The library's options. */
-export function mapOptions({ maps, ...rest }: MapSettings): Pick<SegmentOptions, 'maps' | 'scales' | 'flip' | 'minScore'> {
+export function mapOptions({ maps, ...rest }: MapSettings): Pick<SegmentOptions, keyof MapSettings> {
   const isPreset = typeof maps === 'string' && presets.includes(maps as SimilarityPreset)
   return { ...rest, ...(maps === undefined ? {} : { maps: (isPreset ? { preset: maps } : maps) as SegmentOptions['maps'] }) }
 }

@@ -104,7 +104,7 @@ void CudaDevice::make_masks(DeviceArena& arena, HostSpan<const MaskOfPhoto> phot
     auto* const mask = reinterpret_cast<uint8_t*>(place(mask_bytes, result.mask - mask_bytes, outputs.mask));
     min_max.photos.add(min_max_of(maps));
     in.photos.add({address(maps.data), values, maps.labels, maps.grid.height, maps.grid.width, size.width, size.height,
-                   settings.background_power, settings.ignore_below, mask, confidence, enlarged, nullptr});
+                   settings.background_power, settings.ignore_below, settings.background_below, mask, confidence, enlarged, nullptr});
     values += value.size();
   }
   gpu_->min_max(min_max);
@@ -122,7 +122,7 @@ void CudaDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const Ph
   PseudoMask in{.photos = {}, .ignored_value = kIgnored};
   min_max.photos.add(min_max_of(maps));
   in.photos.add({address(maps.data), nullptr, labels, maps.grid.height, maps.grid.width, size.width, size.height, settings.background_power,
-                 settings.ignore_below, nullptr, nullptr, scores + pixels, scores});
+                 settings.ignore_below, settings.background_below, nullptr, nullptr, scores + pixels, scores});
   gpu_->min_max(min_max);
   gpu_->pseudo_mask(in);
   fetch(scores, (labels + 1) * pixels, host_scores.data());

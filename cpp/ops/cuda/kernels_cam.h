@@ -171,7 +171,7 @@ struct PseudoMaskPhoto {
   const float* maps;            // (labels, gh, gw), after MinMax
   const uint8_t* label_values;  // (labels): the mask's byte for each label; may be null if mask is null
   int64_t labels, gh, gw, width, height;
-  float background_power, ignore_below;
+  float background_power, ignore_below, background_below;
   uint8_t* mask;      // (height, width) or null
   float* confidence;  // (height, width) or null
   float* enlarged;    // (labels, height, width) or null

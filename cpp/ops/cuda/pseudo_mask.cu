@@ -1,5 +1,6 @@
 // min_max:      map = (map - min) / (1e-7 + max - min)
-// pseudo_mask:  s_k = map k at this pixel, bilinear; background = (1 - max s)^power; confidence = max(background, max s);
+// pseudo_mask:  s_k = map k at this pixel, bilinear; background = (1 - max s)^power, at least background_below; confidence =
+// max(background, max s);
 //               mask = ignored if confidence < ignore_below, 0 if background >= max s, else the value of the label with the largest s.
 // Twins: ops::min_max, mask/pseudo_mask.cpp, reference/pseudo_mask.cpp.
 // One thread per pixel does all steps, so that no intermediate result is stored. The maps, a few kilobytes each, stay in the first-level
@@ -51,7 +52,8 @@ __global__ void __launch_bounds__(kThreads) pseudo_mask_kernel(const __grid_cons
       winner = k;
     }
   }
-  const float background = photo.background_power == 1 ? 1 - largest : powf(1 - largest, photo.background_power);
+  const float raised = photo.background_power == 1 ? 1 - largest : powf(1 - largest, photo.background_power);
+  const float background = fmaxf(raised, photo.background_below);
   const float score = fmaxf(background, largest);
   if (photo.background) photo.background[pixel] = background;
   if (photo.confidence) photo.confidence[pixel] = score;

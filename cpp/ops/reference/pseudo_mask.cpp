@@ -1,4 +1,5 @@
-// The scores of every pixel: background = (1 - largest map) ^ power, then the maps. The label is the first one with the largest score.
+// The scores of every pixel: background = (1 - largest map) ^ power, at least background_below, then the maps. The label is the first one
+// with the largest score.
 #include <algorithm>
 #include <cmath>
 
@@ -8,7 +9,7 @@
 namespace clip_es::reference {
 
 PseudoMask pseudo_mask(const Matrix& maps, int64_t grid_height, int64_t grid_width, std::span<const uint8_t> value, int64_t width,
-                       int64_t height, double background_power, double ignore_below) {
+                       int64_t height, double background_power, double ignore_below, double background_below) {
   const int64_t pixels = width * height;
   PseudoMask result{Matrix(1 + maps.rows, pixels), {}, {}};
   for (int64_t k = 0; k < maps.rows; ++k) {
@@ -21,7 +22,7 @@ PseudoMask pseudo_mask(const Matrix& maps, int64_t grid_height, int64_t grid_wid
   for (int64_t i = 0; i < pixels; ++i) {
     double largest = 0;
     for (int64_t k = 1; k <= maps.rows; ++k) largest = std::max(largest, result.scores(k, i));
-    result.scores(0, i) = std::pow(1 - largest, background_power);
+    result.scores(0, i) = std::max(std::pow(1 - largest, background_power), background_below);
     int64_t winner = 0;
     for (int64_t k = 1; k <= maps.rows; ++k)
       if (result.scores(k, i) > result.scores(winner, i)) winner = k;

@@ -131,6 +131,6 @@ struct PseudoMask {
   std::vector<double> confidence;  // (height * width)
 };
 PseudoMask pseudo_mask(const Matrix& maps, int64_t grid_height, int64_t grid_width, std::span<const uint8_t> value, int64_t width,
-                       int64_t height, double background_power, double ignore_below);
+                       int64_t height, double background_power, double ignore_below, double background_below);
 
 }  // namespace clip_es::reference

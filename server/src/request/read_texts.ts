@@ -60,7 +60,7 @@ const readers: Readonly<Record<string, (name: string, texts: readonly string[], 
   flip: (_, [text = '']) => boolean(text),
   refine: (_, [text = '']) => boolean(text),
 }
-for (const name of ['labelThreshold', 'boxThreshold', 'minScore', 'backgroundPower', 'ignoreBelow'])
+for (const name of ['labelThreshold', 'boxThreshold', 'minScore', 'backgroundPower', 'backgroundBelow', 'ignoreBelow'])
   Object.assign(readers, { [name]: (_: string, [text = '']: readonly string[]) => number(text) })
 
 /** Those that may be given more than once. */

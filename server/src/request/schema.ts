@@ -82,6 +82,7 @@ export const segmentOptionProperties: Record<string, Schema> = {
   boxThreshold: number(`Threshold of the boxes of CAA, 0 to 1. Default: ${defaults.boxThreshold}, or the class set's`),
   minScore: number(`Labels with a lower score get no pixels. 0 to 1. Default: ${defaults.minScore}`),
   backgroundPower: number(`background = (1 - largest map) ^ backgroundPower. Default: ${defaults.backgroundPower}`),
+  backgroundBelow: number(`Pixels where no map is larger become background. 0 to 1. Default: ${defaults.backgroundBelow}`),
   crf: {
     oneOf: [
       { type: 'boolean' },
