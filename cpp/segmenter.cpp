@@ -95,7 +95,8 @@ void Segmenter::score_view(DeviceContext c, const View& view, Request& request, 
   PhotoWithWords photo{&request, c.cancelled, photos_.encoding(0), scores, {}};
   make_maps(c, {&photo, 1}, request.times);
   const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
-  device_->score_pixels(c, photo.maps, pixel_scores.size, request.settings.mask, pixel_scores.data);
+  device_->score_pixels(c, photo.maps, pixel_scores.size, pixel_scores.all_labels());
+  std::ranges::fill(pixel_scores.background(), 0.0f);  // with GradCAM it is computed from the mean of the maps
   device_->wait();
 }
 
@@ -154,7 +155,7 @@ void Segmenter::mask_from_scores(const PhotoWithWords& photo) {
   const PixelScores pixel_scores = take_scores(h, photo.maps.labels, photo.encoding.size);
   {
     const auto timed = clock_.section(*device_, request.times, &StageTimes::mask);
-    device_->score_pixels(c, photo.maps, pixel_scores.size, request.settings.mask, pixel_scores.data);
+    device_->score_pixels(c, photo.maps, pixel_scores.size, pixel_scores.all_labels());
     device_->wait();
   }
   make_mask(h, request, pixel_scores, photo.scores);

@@ -16,6 +16,7 @@ struct PixelScores {
   PhotoSize size;
 
   HostSpan<float> background() const { return data.first(size.pixels()); }
+  HostSpan<float> all_labels() const { return data.subspan(size.pixels()); }
   HostSpan<float> label(int64_t k) const { return data.subspan((k + 1) * size.pixels(), size.pixels()); }
 };
 

@@ -63,12 +63,8 @@ void make_pseudo_mask(HostContext& context, const HostMaps& maps, std::span<cons
   });
 }
 
-void score_pixels(HostContext& context, const HostMaps& maps, const PhotoSize& size, const MaskSettings& settings, float* scores) {
-  const int64_t pixels = size.pixels(), labels = maps.labels;
-  Arena::Scope scope(context.arena);
-  const auto no_values = context.arena.take<uint8_t>(labels);  // only its length is used, because no mask is requested
-  make_pseudo_mask(context, maps, no_values, size, settings, {.maps = scores + pixels});
-  background_from_maps(context, settings, labels, pixels, scores);
+void score_pixels(HostContext& context, const HostMaps& maps, const PhotoSize& size, float* scores) {
+  make_pseudo_mask(context, maps, {}, size, {}, {.maps = scores});  // no mask is requested, so no values are used
 }
 
 void background_from_maps(HostContext& context, const MaskSettings& settings, int64_t labels, int64_t pixels, float* scores) {

@@ -29,11 +29,11 @@ struct MaskOutputs {
 void make_pseudo_mask(HostContext&, const HostMaps&, std::span<const uint8_t> value, const PhotoSize&, const MaskSettings&,
                       const MaskOutputs&);
 
-// Computes the dense CRF's input in the same way. scores (1 + K, height, width): the background, then the enlarged maps.
-void score_pixels(HostContext&, const HostMaps&, const PhotoSize&, const MaskSettings&, float* scores);
+// Normalises and enlarges the maps in the same way. scores (K, height, width).
+void score_pixels(HostContext&, const HostMaps&, const PhotoSize&, float* scores);
 
-// Writes the background's row of such scores, of which each is (1 - largest map) ^ power but at least background_below. scores (1 + labels,
-// pixels).
+// Writes the background's row of scores that begin with it: each is (1 - largest map) ^ power but at least background_below. scores (1 +
+// labels, pixels).
 void background_from_maps(HostContext&, const MaskSettings&, int64_t labels, int64_t pixels, float* scores);
 
 }  // namespace clip_es

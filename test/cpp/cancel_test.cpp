@@ -87,12 +87,12 @@ TEST("each stage stops when its job is cancelled, and leaves its results untouch
   CHECK(is_untouched(refined));
 
   const int64_t width = 20, height = 10;
-  std::vector<float> confidence(width * height, kUntouched), scores(3 * width * height, kUntouched);
+  std::vector<float> confidence(width * height, kUntouched), scores(2 * width * height, kUntouched);
   std::vector<uint8_t> mask(width * height, 77);
   const MaskOfPhoto pseudo_mask{maps, value, {width, height}, {}, {.mask = mask.data(), .confidence = confidence.data()}};
   CHECK(is_cancelled([&] { device.make_pseudo_mask(cancelled, {&pseudo_mask, 1}); }));
   CHECK(is_untouched(confidence) && std::ranges::count(mask, 77) == width * height);
-  CHECK(is_cancelled([&] { device.score_pixels(cancelled, maps, {width, height}, {}, scores); }));
+  CHECK(is_cancelled([&] { device.score_pixels(cancelled, maps, {width, height}, scores); }));
   CHECK(is_untouched(scores));
 
   const std::vector<int32_t> prompt(model.shape.context, 1);

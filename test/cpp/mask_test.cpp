@@ -180,7 +180,7 @@ TEST("areas of 1 stay at 1 when maps are enlarged, so that no power of the backg
     }
 }
 
-TEST("the scores for the CRF are the background and the enlarged maps") {
+TEST("the scores of pixels are the enlarged maps, and the background's come from the largest of them") {
   Random random(6);
   const Grid grid{4, 5};
   for (const size_t labels : {1u, 2u, 5u})
@@ -189,7 +189,8 @@ TEST("the scores for the CRF are the background and the enlarged maps") {
       const size_t pixels = 173 * 131;
       const MaskResult want = make(test_context(), maps, grid, std::vector<uint8_t>(labels, 1), 173, 131, {power, 0});
       std::vector<float> scores((labels + 1) * pixels, NAN);
-      score_pixels(test_context(), maps_of(maps, grid), {173, 131}, {power, 0}, scores.data());
+      score_pixels(test_context(), maps_of(maps, grid), {173, 131}, scores.data() + pixels);
+      background_from_maps(test_context(), {power, 0}, static_cast<int64_t>(labels), static_cast<int64_t>(pixels), scores.data());
       CHECK(std::equal(want.maps.begin(), want.maps.end(), scores.begin() + static_cast<int64_t>(pixels)));
       for (size_t i = 0; i < pixels; ++i) {
         float largest = 0;

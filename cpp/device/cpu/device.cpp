@@ -97,10 +97,9 @@ void CpuDevice::make_pseudo_mask(DeviceContext& c, HostSpan<const MaskOfPhoto> p
     clip_es::make_pseudo_mask(host, cpu::on_host(photo.maps), photo.value, photo.size, photo.settings, photo.outputs);
 }
 
-void CpuDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, const MaskSettings& settings,
-                             HostSpan<float> scores) {
+void CpuDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, HostSpan<float> scores) {
   HostContext host = on_host(c);
-  clip_es::score_pixels(host, cpu::on_host(maps), size, settings, scores.data());
+  clip_es::score_pixels(host, cpu::on_host(maps), size, scores.data());
 }
 
 void CpuDevice::patch_features(DeviceContext& c, const SimilaritySettings& settings, const Windows& windows,

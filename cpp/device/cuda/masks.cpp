@@ -104,7 +104,7 @@ void CudaDevice::make_masks(DeviceArena& arena, HostSpan<const MaskOfPhoto> phot
     auto* const mask = reinterpret_cast<uint8_t*>(place(mask_bytes, result.mask - mask_bytes, outputs.mask));
     min_max.photos.add(min_max_of(maps));
     in.photos.add({address(maps.data), values, maps.labels, maps.grid.height, maps.grid.width, size.width, size.height,
-                   settings.background_power, settings.ignore_below, settings.background_below, mask, confidence, enlarged, nullptr});
+                   settings.background_power, settings.ignore_below, settings.background_below, mask, confidence, enlarged});
     values += value.size();
   }
   gpu_->min_max(min_max);
@@ -112,20 +112,25 @@ void CudaDevice::make_masks(DeviceArena& arena, HostSpan<const MaskOfPhoto> phot
   fetch_all(results, host.first(arrays));
 }
 
-void CudaDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, const MaskSettings& settings,
-                              HostSpan<float> host_scores) {
+void CudaDevice::score_pixels(DeviceContext& c, const DeviceMaps& maps, const PhotoSize& size, HostSpan<float> host_scores) {
   c.checkpoint();
-  const int64_t pixels = size.pixels(), labels = maps.labels;
+  const int64_t count = maps.labels * size.pixels();
   DeviceArena::Scope scope(c.arena);
-  float* const scores = take(c.arena, (labels + 1) * pixels);
+  float* const scores = take(c.arena, count);
   MinMax min_max{};
   PseudoMask in{.photos = {}, .ignored_value = kIgnored};
   min_max.photos.add(min_max_of(maps));
-  in.photos.add({address(maps.data), nullptr, labels, maps.grid.height, maps.grid.width, size.width, size.height, settings.background_power,
-                 settings.ignore_below, settings.background_below, nullptr, nullptr, scores + pixels, scores});
+  PseudoMaskPhoto& photo = in.photos.add({});
+  photo.maps = address(maps.data);
+  photo.labels = maps.labels;
+  photo.gh = maps.grid.height;
+  photo.gw = maps.grid.width;
+  photo.width = size.width;
+  photo.height = size.height;
+  photo.enlarged = scores;
   gpu_->min_max(min_max);
   gpu_->pseudo_mask(in);
-  fetch(scores, (labels + 1) * pixels, host_scores.data());
+  fetch(scores, count, host_scores.data());
 }
 
 }  // namespace clip_es::cuda

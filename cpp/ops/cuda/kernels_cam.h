@@ -165,8 +165,7 @@ struct MinMax {
   Photos<MinMaxPhoto> photos;
 };
 
-// Resizes maps bilinearly to the photo's size and computes the requested results. Twins: clip_es::make_pseudo_mask,
-// clip_es::score_pixels.
+// Resizes maps bilinearly to the photo's size and computes the requested results. Twin: clip_es::make_pseudo_mask.
 struct PseudoMaskPhoto {
   const float* maps;            // (labels, gh, gw), after MinMax
   const uint8_t* label_values;  // (labels): the mask's byte for each label; may be null if mask is null
@@ -175,7 +174,6 @@ struct PseudoMaskPhoto {
   uint8_t* mask;      // (height, width) or null
   float* confidence;  // (height, width) or null
   float* enlarged;    // (labels, height, width) or null
-  float* background;  // (height, width) or null
 };
 struct PseudoMask {
   Photos<PseudoMaskPhoto> photos;

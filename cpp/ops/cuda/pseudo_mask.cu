@@ -55,7 +55,6 @@ __global__ void __launch_bounds__(kThreads) pseudo_mask_kernel(const __grid_cons
   const float raised = photo.background_power == 1 ? 1 - largest : powf(1 - largest, photo.background_power);
   const float background = fmaxf(raised, photo.background_below);
   const float score = fmaxf(background, largest);
-  if (photo.background) photo.background[pixel] = background;
   if (photo.confidence) photo.confidence[pixel] = score;
   if (!photo.mask) return;
   photo.mask[pixel] = score < photo.ignore_below ? args.ignored_value : background >= largest ? 0 : photo.label_values[winner];
