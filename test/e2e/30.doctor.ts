@@ -1,6 +1,6 @@
-// `clip-es doctor`: what it says of this installation, and of ones that are wrong in one thing each.
+// `clip-es doctor`: what it says of this installation, and of ones that are wrong in one thing each. test/unit/95.doctor.ts has the rest.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -106,24 +106,6 @@ test('a $CLIP_ES_LIBTORCH without a LibTorch is a warning with the remedy, and t
   assert.is(check('engine').status, 'ok')
 })
 
-test('a LibTorch that is too old or does not load is a warning', () => {
-  mkdirSync(place.path('old/lib'), { recursive: true })
-  writeFileSync(place.path('old/lib/libtorch_cpu.so'), 'no library')
-  assert.match(examine({ CLIP_ES_LIBTORCH: place.path('old') }).check('LibTorch').detail, /does not load: /)
-  writeFileSync(place.path('old/version.py'), "__version__ = '2.7.1'\n")
-  const check = examine({ CLIP_ES_LIBTORCH: place.path('old') }).check('LibTorch')
-  assert.is(check.status, 'warning')
-  assert.match(check.detail, /^2\.7\.1 at .+; it is older than 2\.11$/)
-})
-
-test('without LibTorch nothing is wrong, and the line says what uses it', () => {
-  const { status, check } = examine({ CLIP_ES_LIBTORCH: '', CLIP_ES_CACHE: place.path('no-cache') })
-  assert.is(status, 0)
-  assert.is(check('LibTorch').status, 'ok')
-  assert.match(check('LibTorch').detail, /^none; the CPU needs none, but device 'cuda' .*would use one$/)
-  assert.match(check('cache').detail, /no-cache, which does not exist yet$/)
-})
-
 test('$CLIP_ES_MODEL: its model is loaded, and a model that does not load is wrong', () => {
   const model = join(root, 'test/golden/vit-small-random.pt')
   assert.match(
@@ -135,46 +117,6 @@ test('$CLIP_ES_MODEL: its model is loaded, and a model that does not load is wro
   assert.is(status, 1)
   assert.match(check('model').detail, /text\.pt is not a TorchScript archive/)
   assert.match(check('model').remedy as string, /^point CLIP_ES_MODEL to a CLIP-ViT archive/)
-})
-
-test('an unknown variable is a warning with the name of the nearest known one', () => {
-  const { status, check } = examine({ CLIP_ES_MODLE: 'x' })
-  assert.is(status, 0)
-  assert.is(check('variables').status, 'warning')
-  assert.match(check('variables').remedy as string, /^clip-es does not know CLIP_ES_MODLE; did you mean CLIP_ES_MODEL\?$/)
-})
-
-test('the size of the cache is the sum of its files', () => {
-  mkdirSync(place.path('cache/below'), { recursive: true })
-  writeFileSync(place.path('cache/a'), Buffer.alloc(1_500_000))
-  writeFileSync(place.path('cache/below/b'), Buffer.alloc(500_000))
-  const { check } = examine({ CLIP_ES_CACHE: place.path('cache') })
-  assert.is(check('cache').values?.bytes, 2_000_000)
-  assert.match(check('cache').detail, /cache, 2\.0 MB$/)
-})
-
-/** A folder to be first on PATH, with an nvidia-smi in it. */
-function withGpuTool(name: string, script: string): Record<string, string> {
-  mkdirSync(place.path(name))
-  writeFileSync(place.path(name, 'nvidia-smi'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
-  return { PATH: `${place.path(name)}:${process.env.PATH}` }
-}
-
-test('GPUs are listed with their driver, and a driver that fails is a warning', () => {
-  const good = examine(withGpuTool('good', "echo 'NVIDIA H100, 570.1, 81559 MiB'")).check('GPU')
-  assert.match(good.detail, /^NVIDIA H100, 81559 MiB, driver 570\.1; device 'cuda' (lacks|can be used)/)
-  assert.equal(good.values?.gpus, [{ model: 'NVIDIA H100', driver: '570.1', memory: '81559 MiB' }])
-  const folder = place.path('cuda-libtorch')
-  mkdirSync(join(folder, 'lib'), { recursive: true })
-  writeFileSync(join(folder, 'lib/libtorch_cpu.so'), '')
-  for (const present of [false, true]) {
-    if (present) writeFileSync(join(folder, 'lib/libtorch_cuda.so'), '')
-    const { detail, values } = examine({ ...withGpuTool(`good-${present}`, 'true'), CLIP_ES_LIBTORCH: folder }).check('GPU')
-    assert.is(values?.libtorch, present)
-    assert.is(detail.includes('a CUDA build of LibTorch'), !present)
-  }
-  const bad = examine(withGpuTool('bad', 'echo "Failed to initialize NVML: mismatch"; exit 18')).check('GPU')
-  assert.equal([bad.status, bad.detail], ['warning', 'nvidia-smi fails: Failed to initialize NVML: mismatch'])
 })
 
 test('the command starts without sharp, so that doctor can report that sharp does not load', () => {

@@ -159,7 +159,10 @@ test('scales, flip, minScore and backgroundBelow', async () => {
   assert.equal(await answer('&scales=[0.75,1]&flip=true'), averaged)
   assert.ok(plain.some(({ pixels }) => pixels > 0))
   for (const query of ['&minScore=1', '&backgroundBelow=1'])
-    assert.ok((await answer(query)).every(({ pixels }) => pixels === 0), query)
+    assert.ok(
+      (await answer(query)).every(({ pixels }) => pixels === 0),
+      query,
+    )
 })
 
 test('JPEG, WebP, AVIF and TIFF are read', async () => {

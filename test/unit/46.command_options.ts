@@ -1,9 +1,12 @@
 // The limits and the defaults of every command's options.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Command } from 'commander'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { program } from '../../cli/src/main.js'
 import { integerFrom, numberFrom, someScales, someWords } from '../../cli/src/shared/usage.js'
+import { root } from './support.js'
 
 const commands = (command: Command, name = ''): [name: string, command: Command][] => [
   [name, command],
@@ -111,6 +114,61 @@ test('the defaults of options', () => {
     ...{ 'serve --batch-name': 'clip-es', 'serve --close-seconds': 30 },
     ...{ 'worker --root': '.', 'worker --model': [], 'worker --stalled-after': 30 },
   })
+})
+
+test('the options of every command are those of command_options.snapshot.txt', () => {
+  const text = options.map(({ name, option }) => {
+    const command = name.slice(0, name.lastIndexOf(' '))
+    const { helpGroupHeading: group } = option as unknown as { helpGroupHeading?: string }
+    return `${command} ${option.flags}${option.defaultValue === false ? ' = false' : ''}${group ? ` (${group})` : ''}\n`
+  })
+  const snapshot = join(root, 'test/unit/command_options.snapshot.txt')
+  if (process.env.UPDATE_OPTIONS) writeFileSync(snapshot, text.join(''))
+  const update = 'UPDATE_OPTIONS=1 node --import tsx test/unit/46.command_options.ts'
+  assert.fixture(text.join(''), readFileSync(snapshot, 'utf8'), `the options have changed. If that is intended, run: ${update}`)
+})
+
+test('the choices of options, the options that exclude each other, and the arguments of commands', () => {
+  const table = (part: (option: (typeof options)[0]['option']) => readonly string[] | undefined) =>
+    Object.fromEntries(options.flatMap(({ name, option }) => (part(option)?.length ? [[name, part(option)?.join()]] : [])))
+  const maps = 'gradcam,similarity,clip,naclip,resclip,sc-clip'
+  assert.equal(
+    table((option) => option.argChoices),
+    {
+      ...Object.fromEntries(of(['segment', 'prompts'], 'fusion').map((name) => [name, 'sentence,feature,cam'])),
+      ...Object.fromEntries(of(['segment', 'dataset'], 'maps').map((name) => [name, maps])),
+      ...Object.fromEntries(of(engine, 'precision').map((name) => [name, 'auto,float32,bfloat16,int8'])),
+      ...{ 'prompts --rank': 'templates,synonyms,fusions,backgrounds', 'prompts --by': 'sharpness,entropy' },
+      ...{ 'export --format': 'coco,yolo,labelme,label-studio,grey,rgb', 'train --preset': 'small,voc,voc-coco-init,coco' },
+      ...{ 'train --network': 'small,deeplabv2-resnet50,deeplabv2-resnet101', 'train --confidence': 'hard,soft,off' },
+      ...{ 'serve --log': 'debug,info,warn,error' },
+    },
+  )
+  const sets = ['prompts', 'dataset', 'predict'].map((name) => {
+    return { [`${name} --voc`]: 'coco,folder', [`${name} --coco`]: 'voc,folder', [`${name} --folder`]: 'voc,coco' }
+  })
+  assert.equal(
+    table((option) => (option as unknown as { conflictsWith: string[] }).conflictsWith),
+    Object.assign({}, ...sets, {
+      'prompts --thresholds': 'rank,by,templates,withBackground,plot,cache',
+      'eval --threshold': 'backgroundPower',
+    }),
+  )
+  assert.equal(
+    options.filter(({ option }) => option.mandatory).map(({ name }) => name),
+    ['export --format'],
+  )
+  const found = commands(program()).flatMap(([name, command]) =>
+    command.registeredArguments.map((one) => {
+      const text = `${one.name()}${one.variadic ? '...' : ''}${one.defaultValue === undefined ? '' : ` = ${one.defaultValue}`}`
+      return `${name} ${one.required ? `<${text}>` : `[${text}]`}`
+    }),
+  )
+  const queue = ['status', 'pause', 'resume', 'drain', 'retry-failed'].map((name) => `queue ${name} <url>`)
+  assert.equal(found, [
+    ...['segment <photo...>', 'crf <maps>', 'eval [results = clip-es-out]', 'report [results = clip-es-out]', 'export <results>'],
+    ...['train <results>', 'predict <run>', 'predict [photo...]', ...queue, 'worker <url>'],
+  ])
 })
 
 test.run()

@@ -71,6 +71,30 @@ test('labels from a JSON file: an object of lists, of objects, or a list', () =>
   )
 })
 
+test('each name of a column of photos is known, in a header and in JSON', () => {
+  const names = ['image', 'photo', 'file', 'filename', 'file_name', 'image_id', 'image_name', 'imagename', 'id', 'name', 'path']
+  for (const name of names) {
+    assert.equal(read('n.csv', `${name.toUpperCase()},label\nx.jpg,cat\n`), { 'x.jpg': ['cat'] }, name)
+    assert.equal(read('n.json', JSON.stringify([{ [name]: 'x.jpg', labels: ['cat'] }])), { 'x.jpg': ['cat'] }, name)
+  }
+  assert.equal(read('n.csv', 'picture,label\nx.jpg,cat\n'), { picture: ['label'], 'x.jpg': ['cat'] })
+  assert.equal(read('m.json', JSON.stringify([{ photo: 3, file: 'x.jpg', labels: [] }])), { 'x.jpg': [] })
+})
+
+test('each word for yes and no is known, and a table with anything else is not one-hot', () => {
+  for (const yes of ['1', '1.0', 'true', 'YES'])
+    for (const no of ['0', '0.0', '-1', 'False', 'no', '']) {
+      assert.equal(read('w.csv', `image,cat,dog\nx,${yes},${no}\n`), { x: ['cat'] }, `${yes} and '${no}'`)
+      assert.equal(read('w.csv', `image,cat,dog\nx,0,${no}\ny,${no},${yes}\n`), { x: [], y: ['dog'] }, `${no} and ${yes}`)
+    }
+  assert.equal(read('w.csv', 'image,cat,dog\nx,1,2\n'), { x: ['1', '2'] })
+  assert.equal(read('w.csv', 'image,cat,dog\nx,1\n'), { x: ['1'] }, 'a row of another length')
+  assert.equal(read('w.csv', 'image,cat\nx,\n'), { x: [] }, 'no flag at all')
+  assert.equal(read('w.csv', 'image,1\nx,1\n'), { x: ['1'] }, 'a class that is called 1')
+  assert.equal(read('w.csv', 'image,cat\n,1\nx,1\n'), { x: ['cat'] }, 'a row without a photo')
+  assert.equal(read('w.json', '{"x": {"cat": true, "dog": 0}, "y": {"labels": {"cat": 0}}}'), { x: ['cat'], y: [] })
+})
+
 test('labels from a text file: words of a line, with _ for a blank', () => {
   assert.equal(read('a.txt', '# photos\na/x.jpg cat ice_cream\n\n y\tdog \n'), {
     'a/x.jpg': ['cat', 'ice_cream'],
@@ -89,9 +113,13 @@ test('a wrong labels file is refused with its name, and with the line if there i
     /there is no labels file .*missing\.csv; name an existing one with --labels/,
   )
   refused(() => read('e.csv', 'x,"cat\ny,dog'), /e\.csv: .*line/i)
-  refused(() => read('e.json', '{"x": ["cat"'), /e\.json: is not JSON/)
-  refused(() => read('f.json', '{"x": "cat"}'), /f\.json: 'x' has no list of labels/)
-  refused(() => read('g.json', '[{"labels": ["cat"]}]'), /g\.json: \[0\] names no photo/)
+  refused(() => read('e.json', '{"x": ["cat"'), /e\.json: is not JSON \(.+\)$/)
+  for (const text of ['3', 'null', '"x"'])
+    refused(() => read('e.json', text), /e\.json: must be an object or a list of photos with their labels$/)
+  for (const value of ['"cat"', '{"cat": 2}', '{}', '[3]', '{"labels": "cat"}', 'null'])
+    refused(() => read('f.json', `{"x": ${value}}`), /f\.json: 'x' has no list of labels; write \["…", "…"\]$/)
+  for (const entry of ['{"labels": ["cat"]}', '{"image": 3, "labels": []}', 'null'])
+    refused(() => read('g.json', `[${entry}]`), /g\.json: \[0\] names no photo; write \{ "image": "…", "labels": \["…"\] \}$/)
   refused(() => read('e.txt', '\n# nothing\n'), /e\.txt: it names no photo; write a line/)
   refused(() => readLabels(file('l.txt', '').replace('l.txt', 'latin1.txt')), /there is no labels file/)
   writeFileSync(join(folder, 'latin1.txt'), Buffer.from('x café', 'latin1'))
@@ -120,6 +148,10 @@ test('a label that matches two classes must be written exactly as one of them', 
   refused(
     () => index.resolve(['MOUSE']),
     /'MOUSE' can mean each of the classes 'Mouse', 'mouse'; write it exactly as in the class file/,
+  )
+  refused(
+    () => new LabelIndex(['a_b', 'A b', 'a B']).find('A_B'),
+    /^the label 'A_B' can mean each of the classes 'a_b', 'A b', 'a B'; write it exactly as in the class file$/,
   )
   assert.equal(new LabelIndex(['caf\u00e9']).resolve(['cafe\u0301']), [0])
 })

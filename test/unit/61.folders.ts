@@ -53,6 +53,38 @@ test('photos that are missing, ambiguous or listed twice are failures with a rea
   )
 })
 
+test('a file of labels names each photo once, and a similar name is proposed in folders of up to 1000 photos', () => {
+  const folder = join(root, 'many')
+  for (let i = 0; i < 1000; i++) write(`many/photo${i}.jpg`)
+  const message = (line: string) => readFolder(folder, write('many.csv', line), index).failures[0]?.message
+  assert.is(message('phto5.jpg,cat'), 'there is no such photo in the folder; did you mean photo5.jpg?')
+  assert.is(message('quite.another,cat'), 'there is no such photo in the folder')
+  write('many/photo1000.jpg')
+  assert.is(message('phto5.jpg,cat'), 'there is no such photo in the folder')
+  const { items, failures, notes } = readFolder(folder, write('many.csv', 'photo7,cat\nphoto10.jpg,dog\n.\\photo5.jpg\n'), index)
+  assert.equal(
+    items,
+    ['photo10', 'photo7'].map((id, i) => ({ id, photo: join(folder, `${id}.jpg`), labels: [1 - i] })),
+  )
+  assert.equal([failures, notes], [[], ['999 photos without labels left out']])
+  const twice = readFolder(folder, write('many.csv', 'photo7,cat\nphoto7.jpg,cat'), index).failures
+  assert.equal(twice, [{ id: 'photo7.jpg', message: `photo7.jpg is in ${root}/many.csv under two names; keep one` }])
+  assert.throws(
+    () => listFolder(join(root, 'maps/none')),
+    `--folder: there is no folder ${root}/maps/none; name the folder of the photos`,
+  )
+  write('empty/notes.txt')
+  assert.throws(() => listFolder(join(root, 'empty')), `--folder: there is no photo in ${root}/empty`)
+})
+
+test('photos whose results would have the same names are a failure that names the other, also without labels', () => {
+  for (const name of ['z.jpg', 'z.png']) write(`same/deep/${name}`)
+  const { items, failures } = listFolder(join(root, 'same'))
+  assert.equal([...items], [{ id: 'deep/z', photo: join(root, 'same/deep/z.jpg') }])
+  const message = 'its results would have the same names as those of deep/z.jpg; rename one of the photos'
+  assert.equal(failures, [{ id: 'deep/z.png', message }])
+})
+
 test('a folder follows links, leaves out results of earlier runs, and names files that cannot be read', async () => {
   for (const path of ['mine/x.jpg', 'linked/y.jpg', 'mine/run/masks/x.png', 'mine/z.heic', 'mine/out/masks/w.png']) write(path)
   write('mine/run/journal/1-of-1.jsonl')
@@ -121,6 +153,16 @@ test('lists can be UTF-8 or UTF-16 with any line ends, and the error for other e
   for (const bytes of [Buffer.from(text), Buffer.from(text.slice(1)), little, Buffer.from(little).swap16()])
     assert.equal(readIdList(write('list.txt', bytes), known), ['é', 'b'])
   refused(() => readIdList(write('latin1.txt', Buffer.from('é\n', 'latin1')), known), /latin1\.txt: is not UTF-8 text/)
+})
+
+test('a line of a list is the longest beginning that names something, else what it seems to name', () => {
+  const list = (text: string, ...known: string[]) => readIdList(write('lines.txt', text), (id) => known.includes(id))
+  assert.equal(list('a b c\na b\n a \na b c', 'a', 'a b'), ['a b', 'a'])
+  assert.equal(list('./x/a.jpg 1\n//y\\b.png', 'x/a', 'b'), ['x/a', 'b'])
+  assert.equal(list('x/a.jpg', 'a.jpg', 'a'), ['a.jpg'], 'the most literal meaning')
+  assert.equal(list('gone.jpg -1\nmy gone.jpg\n/x/gone2.jpg /y/gone2.png\nx/gone3.jpg 0 1\ngone4 2'), [
+    ...['gone', 'my gone', 'gone2', 'x/gone3', 'gone4 2'],
+  ])
 })
 
 test('every item belongs to exactly one shard', () => {

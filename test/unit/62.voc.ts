@@ -26,6 +26,12 @@ test('all well-formed XML is read: trailing comments and instructions, entities,
   assert.equal(namesOf(utf16), ['cat'])
   assert.equal(namesOf(Buffer.from(utf16).swap16()), ['cat'])
   assert.equal(namesOf(`\ufeff${cat}`), ['cat'])
+  const bare = Buffer.from(cat, 'utf16le') // without a byte-order mark
+  assert.equal([namesOf(bare), namesOf(Buffer.from(bare).swap16())], [['cat'], ['cat']])
+  const declared = `\ufeff<?xml version='1.0' encoding = 'utf-8'?>${cat.replace('cat', 'café')}`
+  assert.equal(namesOf(declared), ['café'])
+  const late = `<?xml version="1.0" encoding="${' '.repeat(200)}ISO-8859-1"?>`
+  refused(() => namesOf(late + cat), /well-formed XML/)
   const latin1 = `<?xml version="1.0" encoding="ISO-8859-1"?>${cat.replace('cat', 'café')}`
   assert.equal(namesOf(Buffer.from(latin1, 'latin1')), ['café'])
   refused(() => namesOf(Buffer.from(cat.replace('cat', 'café'), 'latin1')), /its text is not UTF-8/)
@@ -84,6 +90,10 @@ test('photos that cannot be used are failures with a reason, and the others are 
 
 test('a list can hold paths, and the folder can be the devkit above the year', async () => {
   assert.is(readVoc(voc, 'aug', index).items[0]?.id, '1')
+  write('above/VOCdevkit/VOC2012/JPEGImages/1.jpg')
+  write('above/VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt', '1')
+  write('above/VOCdevkit/VOC2012/ImageSets/Main/val.txt', '2')
+  assert.is(listVoc(join(root, 'above'), 'val').items[0]?.photo, join(root, 'above/VOCdevkit/VOC2012/JPEGImages/1.jpg'))
   write('devkit/VOC2012/JPEGImages/1.jpg')
   write('devkit/VOC2012/ImageSets/Segmentation/val.txt', '1')
   const { items } = readVoc(join(root, 'devkit'), 'val', index, write('voc.txt', '1.jpg cat'))
@@ -109,11 +119,27 @@ test('a labels file replaces the XML files', async () => {
 })
 
 test('a missing folder, split or Annotations folder is an error', async () => {
-  refused(() => readVoc(root, 'train', index), /--voc: .* has no JPEGImages/)
-  refused(() => readVoc(voc, 'trian', index), /--split: there is no trian\.txt .*; did you mean 'train'\? known: /)
+  const says = (work: () => unknown, message: string) => assert.throws(work, (error: Error) => error.message === message)
+  says(() => readVoc(root, 'train', index), `--voc: ${root} has no JPEGImages; give the folder that VOC2012 was unpacked to`)
+  write('voc/ImageSets/Main/cat_train.txt', '1')
+  write('voc/ImageSets/Main/notes.md')
+  write('voc/ImageSets/list.txt')
+  const start = `--split: there is no NAME.txt in ${voc}/ImageSets; `
+  says(() => readVoc(voc, 'trian', index), `${start.replace('NAME', 'trian')}did you mean 'train'? known: train, aug`)
+  says(() => readVoc(voc, 'xyz', index), `${start.replace('NAME', 'xyz')}known: train, aug`)
+  write('sets/JPEGImages/1.jpg')
+  says(
+    () => readVoc(join(root, 'sets'), 'train', index),
+    `--voc: ${root}/sets has no folder ImageSets, which contains the splits; name the folder that VOC2012 was unpacked to`,
+  )
   write('bare/JPEGImages/1.jpg')
   write('bare/ImageSets/Segmentation/train.txt', '1')
-  refused(() => readVoc(join(root, 'bare'), 'train', index), /has no folder Annotations.*--labels/)
+  says(
+    () => readVoc(join(root, 'bare'), 'train', index),
+    `--voc: ${root}/bare has no folder Annotations, whose XML files say what is in each photo; name a labels file with --labels`,
+  )
+  const line = readVoc(join(root, 'bare'), 'train', index, write('other.csv', '2,cat\n')).failures
+  assert.equal(line, [{ id: '1', message: `it has no line in ${root}/other.csv` }])
 })
 
 test('IDs can have dots and blanks, photos any extension, and lists several columns', async () => {

@@ -15,9 +15,9 @@ test('labels come from all objects and crowds; annotations without an image and 
     failures.map(({ id }) => id),
     ['image 5', '009', '../out', '011'],
   )
-  assert.match(failures[0]?.message ?? '', /^1 annotation of it, but it is not among the images/)
+  assert.is(failures[0]?.message, `1 annotation of it, but it is not among the images of ${root}/coco/instances_val2017.json`)
   assert.match(failures[1]?.message ?? '', /^there is no photo/)
-  assert.match(failures[2]?.message ?? '', /points outside the folder/)
+  assert.is(failures[2]?.message, 'its file_name points outside the folder')
   assert.match(failures[3]?.message ?? '', /no class named 'category 99'/)
   assert.equal(notes, ['1 photo without objects left out'])
 })
@@ -67,9 +67,59 @@ test('the second of two images whose results would have the same name is a failu
   )
   assert.is(items.length, 1)
   assert.equal(
-    failures.map(({ id }) => id),
-    ['007.png', '007.jpg'],
+    failures,
+    ['007.png', '007.jpg'].map((id) => ({
+      id,
+      message: 'another image of the annotations has the same name without the extension',
+    })),
   )
+})
+
+test('each entry must have its numbers and texts, and the message names the first one without', () => {
+  const whole = {
+    images: [{ id: 7, file_name: '007.jpg' }],
+    annotations: [{ image_id: 7, category_id: 17 }],
+    categories: [{ id: 17, name: 'cat' }],
+  }
+  const message = (content: object | null) => {
+    try {
+      readCocoDataset(join(root, 'coco/val2017'), write('fields.json', JSON.stringify(content)), index)
+      return 'none'
+    } catch (error) {
+      return (error as Error).message.replace(join(root, 'fields.json'), 'FILE')
+    }
+  }
+  assert.is(message(whole), 'none')
+  assert.is(message(null), "FILE has no list 'images'; COCO's instances_….json is expected")
+  for (const [key, fields] of Object.entries({
+    images: { id: 'number', file_name: 'string' },
+    annotations: { image_id: 'number', category_id: 'number' },
+    categories: { id: 'number', name: 'string' },
+  })) {
+    assert.is(message({ ...whole, [key]: {} }), `FILE has no list '${key}'; COCO's instances_….json is expected`)
+    const [first] = whole[key as keyof typeof whole]
+    for (const [name, type] of Object.entries(fields)) {
+      const bad = { ...whole, [key]: [first, { ...first, [name]: type === 'string' ? 3 : '3' }] }
+      assert.is(message(bad), `FILE: ${key}[1] has no ${type} '${name}'; COCO's instances_….json is expected`)
+    }
+  }
+})
+
+test("the photos are in the folder, or where COCO's own archives put them", () => {
+  const text = coco({ images: [{ id: 7, file_name: 'x.jpg' }], annotations: [{ image_id: 7, category_id: 17 }] })
+  const read = (name: string) => readCocoDataset(join(root, 'places'), write(name, text), index).items[0]?.photo
+  write('places/images/train2014/x.jpg')
+  assert.is(read('instances_train2014.json'), join(root, 'places/images/train2014/x.jpg'))
+  write('places/train2014/x.jpg')
+  assert.is(read('instances_train2014.json'), join(root, 'places/train2014/x.jpg'))
+  assert.throws(
+    () => read('own.json'),
+    `--coco: none of the photos of ${root}/own.json is in ${root}/places, ${root}/places/images; its first file_name is 'x.jpg'`,
+  )
+  write('places/images/x.jpg')
+  assert.is(read('own.json'), join(root, 'places/images/x.jpg'))
+  write('places/x.jpg')
+  assert.is(read('instances_train2014.json'), join(root, 'places/x.jpg'))
 })
 
 test.run()

@@ -6,6 +6,7 @@ import { type CocoShape, eachPixel } from '../../cli/src/sources/coco_shapes.js'
 function drawn(shape: CocoShape, width: number, height: number): string {
   const pixels = new Uint8Array(width * height)
   eachPixel(shape, width, height, (pixel) => {
+    assert.ok(pixel >= 0 && pixel < pixels.length, `a pixel outside: ${pixel}`)
     pixels[pixel] = 1
   })
   return (pixels.join('').match(new RegExp(`.{${width}}`, 'g')) ?? []).join(' ')
@@ -51,6 +52,12 @@ test('packed numbers have as many characters as they need', () => {
 })
 
 test('a polygon that reaches far beyond the picture fills all of it', () => {
+  for (const shift of [-6, 6]) {
+    const square = [0, 0, 3, 0, 3, 3, 0, 3]
+    const moved = (dx: number, dy: number) => square.map((value, i) => value + (i % 2 ? dy : dx))
+    for (const polygon of [moved(shift, 0), moved(0, shift), moved(shift, shift), moved(shift / 3, -1), moved(-1, shift / 3)])
+      assert.match(drawn([polygon], 4, 4), Math.abs((polygon[0] as number) + (polygon[1] as number)) > 4 ? /^[0 ]+$/ : /^[01 ]+$/)
+  }
   assert.is(drawn([[-100, -100, 500, -100, 500, 500, -100, 500]], 3, 2), '111 111')
 })
 
@@ -95,6 +102,15 @@ test('values that are not shapes of the picture are refused, and nothing is pain
       (error: Error) => message.test(error.message),
       JSON.stringify(shape),
     )
+})
+
+test('corners lie up to 100 000 pixels away, and a polygon has three of them', () => {
+  assert.match(drawn([[0, 0, 1e5, 0, 1, 1]], 2, 1), /^[01]{2}$/)
+  for (const far of [100_001, -100_001]) assert.throws(() => drawn([[0, 0, far, 0, 1, 1]], 2, 1), /up to 100000 are expected/)
+  assert.throws(() => drawn([[0, 0, 1, 0, 1]], 2, 1), /of 5 numbers; x and y of three corners or more are expected/)
+  // A list with a hole, as programs can give it.
+  // biome-ignore lint/suspicious/noSparseArray: it is what is tested
+  assert.throws(() => drawn([[0, 0, , 0, 1, 1] as number[]], 2, 1), /holds undefined in a polygon/)
 })
 
 test('a shape of another size is refused with both sizes', () => {

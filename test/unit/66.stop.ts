@@ -87,22 +87,34 @@ test('a signal ends a process at once if it did not call stopSignal()', async ()
   assert.equal(await ended, [130, null])
 })
 
-test('the reason of the abort names the signal, with its exit status', async () => {
-  const { child, ended } = start(`
-    const signal = stopSignal()
-    signal.addEventListener('abort', () => { console.log(signal.reason.message); process.exit(signal.reason.status) })`)
-  await said(child, 'ready')
-  child.kill('SIGTERM')
-  await said(child, 'ended by SIGTERM')
-  assert.equal(await ended, [143, null])
-})
+for (const [name, message, status] of [
+  ['SIGINT', 'interrupted\n', 130],
+  ['SIGTERM', 'ended by SIGTERM\n', 143],
+  ['SIGHUP', 'ended by SIGHUP\n', 129],
+] as const)
+  test(`the reason of an abort by ${name} is '${message.trim()}', with the exit status ${status}`, async () => {
+    const { child, ended } = start(`
+      const signal = stopSignal()
+      signal.addEventListener('abort', () => { console.log(signal.reason.message); process.exit(signal.reason.status) })`)
+    await said(child, 'ready')
+    child.kill(name)
+    await said(child, message)
+    assert.equal(await ended, [status, null])
+  })
 
-test('a signal writes no escape codes where standard error is not a terminal', async () => {
-  const { child, ended, stderr } = start(`stopSignal().addEventListener('abort', () => setTimeout(() => process.exit(3), 100))`)
-  await said(child, 'ready')
-  child.kill('SIGTERM')
-  assert.equal(await ended, [3, null])
-  assert.is(stderr(), '')
+test('a signal shows the cursor again on a terminal, and writes no escape codes elsewhere', async () => {
+  for (const [isTTY, expected] of [
+    [undefined, ''],
+    [true, '\u001b[?25h'],
+  ] as const) {
+    const { child, ended, stderr } = start(
+      `process.stderr.isTTY = ${isTTY}; stopSignal().addEventListener('abort', () => setTimeout(() => process.exit(3), 100))`,
+    )
+    await said(child, 'ready')
+    child.kill('SIGTERM')
+    assert.equal(await ended, [3, null])
+    assert.is(stderr(), expected)
+  }
 })
 
 test('standard output that cannot be written ends the process with status 1 and the reason', async () => {

@@ -26,6 +26,8 @@ test('--scales takes numbers between commas, --flip none, --min-score one', () =
 test('the settings of a run leave out what is the default', () => {
   assert.equal(mapSettings(parse()), {})
   assert.equal(mapSettings(parse('--maps', 'gradcam', '--scales', '1', '--min-score', '0', '--background-below', '0')), {})
+  for (const scales of [[1, 2], [1, 1], [2]]) assert.equal(mapSettings({ scales }), { scales })
+  for (const one of [{ minScore: 0.5 }, { backgroundBelow: 0.5 }]) assert.equal(mapSettings(one), one)
   const args = ['--maps', 'naclip', '--scales', '0.5', '--flip', '--min-score', '0.4', '--background-below', '0.3']
   assert.equal(mapSettings(parse(...args)), { maps: 'naclip', scales: [0.5], flip: true, minScore: 0.4, backgroundBelow: 0.3 })
 })
