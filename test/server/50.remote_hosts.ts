@@ -2,8 +2,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isPublicAddress } from '../../server/src/remote/addresses.js'
-import { AllowedHosts, shownUrl } from '../../server/src/remote/hosts.js'
+import { AllowedHosts, forCallbacks, shownUrl } from '../../server/src/remote/hosts.js'
+import { parseUrl } from '../../server/src/remote/requests.js'
 import { refused } from './remote_support.js'
+import { outcomeOf } from './support.js'
 
 test('addresses of the public internet, and the first and last of every range that is not', () => {
   const open = [
@@ -125,6 +127,97 @@ test('a URL is shown without a password, a signature, and what is over 200 chara
   const path = `/${'x'.repeat(199)}`
   assert.is(shownUrl(new URL(`https://user:secret@photos.test:81${path}?signature=secret#part`)), `https://photos.test:81${path}`)
   assert.is(shownUrl(new URL(`http://photos.test${path}y`)), `http://photos.test${path}…`)
+})
+
+test('what is refused is told with what else can be done, for photos and for callbacks', () => {
+  const told = (url: string, ...[options, purpose]: ConstructorParameters<typeof AllowedHosts>) =>
+    outcomeOf(() => new AllowedHosts(options, purpose).check(new URL(url)))
+  const url = 'https://h.test:81/a.jpg'
+  assert.is(
+    told(url, {}),
+    '403 | ERR_FORBIDDEN | photos are not fetched from the host h.test:81 | send the photo itself, or start the server with a list of hosts: ' +
+      'clip-es serve --remote-host HOST',
+  )
+  assert.is(
+    told(url, { remoteHosts: ['other.test'] }),
+    '403 | ERR_FORBIDDEN | photos are not fetched from the host h.test:81 | send the photo itself, or start the server with the host in its list: ' +
+      'clip-es serve --remote-host HOST',
+  )
+  assert.is(
+    told(url, {}, forCallbacks),
+    '403 | ERR_FORBIDDEN | callbacks are not sent to the host h.test:81 | leave callback out and ask for the state, or start the server with a list ' +
+      'of hosts: clip-es serve --callback-host HOST',
+  )
+  assert.is(
+    told('ftp://h.test/', {}, forCallbacks),
+    "403 | ERR_FORBIDDEN | the callback's URL begins with ftp: | give a URL that begins with https: or http:",
+  )
+  for (const user of ['u', 'u:p', ':p'])
+    assert.is(
+      told(`https://${user}@h.test/`, { remoteHosts: ['h.test'] }),
+      "403 | ERR_FORBIDDEN | the photo's URL https://h.test/ has a user name or a password | give a URL without them",
+    )
+  for (const [options, name] of [
+    [{ remoteHosts: ['a b'] }, 'callbackHosts'],
+    [{ privateHosts: ['a b'] }, 'privateCallbackHosts'],
+  ] as const)
+    assert.is(
+      outcomeOf(() => new AllowedHosts(options, forCallbacks)),
+      `ERR_INVALID_ARG | ${name} has 'a b'; expected a host such as 'example.org', '*.example.org' or 'example.org:8443'`,
+    )
+  for (const [port, allowed] of [
+    [':99999', true],
+    [':100000', false],
+  ] as const)
+    assert.is(outcomeOf(() => new AllowedHosts({ remoteHosts: [`h.test${port}`] })).startsWith('let through'), allowed)
+  const both = new AllowedHosts({ remoteHosts: ['h.test'], privateHosts: ['h.test'] })
+  assert.is(both.check(new URL('http://h.test/')).mayBePrivate, true, 'the private list comes first')
+  assert.is(
+    outcomeOf(() => new AllowedHosts({ remoteHosts: ['h.test:80'] }).check(new URL('http://h.test/'))),
+    'let through',
+  )
+  assert.match(
+    outcomeOf(() => new AllowedHosts({ remoteHosts: ['h.test:80'] }).check(new URL('https://h.test/'))),
+    /^403/,
+  )
+  assert.match(
+    outcomeOf(() => new AllowedHosts({ remoteHosts: ['h.test:443'] }).check(new URL('http://h.test/'))),
+    /^403/,
+  )
+})
+
+test('a URL that is none is shown up to 200 characters', () => {
+  const bad = (text: string, base?: URL) => outcomeOf(() => parseUrl(text, 'photo', base)).replace(/\([^)]*\)/, '(why)')
+  const remedy = 'give a URL such as https://example.org/photo'
+  const long = 'x'.repeat(200)
+  assert.is(bad(long), `400 | ERR_BAD_REQUEST | the photo '${long}' is not a URL (why) | ${remedy}`)
+  assert.is(bad(`${long}y`), `400 | ERR_BAD_REQUEST | the photo '${long}…' is not a URL (why) | ${remedy}`)
+  assert.is(
+    bad('http://[x]/', new URL('https://h.test/a')),
+    `400 | ERR_BAD_REQUEST | the photo https://h.test/a redirects to 'http://[x]/', which is not a URL (why) | ${remedy}`,
+  )
+})
+
+test('the first and the last address of each range that is not public, and their neighbours', () => {
+  for (const [first, last, before, after] of [
+    ['192.0.0.0', '192.0.0.255', '191.255.255.255', '192.0.1.0'],
+    ['192.0.2.0', '192.0.2.255', '192.0.1.255', '192.0.3.0'],
+    ['192.88.99.0', '192.88.99.255', '192.88.98.255', '192.88.100.0'],
+    ['198.18.0.0', '198.19.255.255', '198.17.255.255', '198.20.0.0'],
+    ['198.51.100.0', '198.51.100.255', '198.51.99.255', '198.51.101.0'],
+    ['203.0.113.0', '203.0.113.255', '203.0.112.255', '203.0.114.0'],
+    ['168.63.129.16', '168.63.129.16', '168.63.129.15', '168.63.129.17'],
+    ['0.0.0.0', '0.255.255.255', '1.0.0.0', '1.0.0.0'],
+    ['224.0.0.0', '255.255.255.255', '223.255.255.255', '223.255.255.255'],
+    ['2001::', '2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff', '2000:ffff:ffff::', '2001:200::'],
+    ['2001:db8::', '2001:db8:ffff:ffff:ffff:ffff:ffff:ffff', '2001:db7:ffff::', '2001:db9::'],
+    ['2002::', '2002:ffff:ffff::', '2001:ffff:ffff::', '2003::'],
+    ['3fff::', '3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff', '3ffe:ffff::', '3fff:1000::'],
+    ['4000::', '1fff:ffff::', '2000::', '3fff:ffff:ffff::'],
+  ] as const) {
+    for (const address of [first, last]) assert.is(isPublicAddress(address), false, address)
+    for (const address of [before, after]) assert.is(isPublicAddress(address), true, address)
+  }
 })
 
 test.run()

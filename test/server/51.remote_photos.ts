@@ -74,7 +74,9 @@ test('the bytes of a photo, whatever the host calls them; the header Host has th
   assert.equal(await get('/photo.jpg'), photo)
   assert.equal(await get('/split'), photo)
   assert.is(host.requests[0]?.headers.host, `photos.test:${host.port}`)
-  assert.is(host.requests[0]?.headers.authorization, undefined)
+  const { host: _, ...headers } = host.requests[0]?.headers ?? {}
+  const own = { 'user-agent': 'clip-es-server', accept: 'image/*', 'accept-encoding': 'identity', connection: 'close' }
+  assert.equal([host.requests[0]?.method, headers], ['GET', own], 'nothing else, no authorization either')
 })
 
 test('the bytes are counted while they arrive, and counting can end the download', async () => {
@@ -194,6 +196,14 @@ test('an abort ends a download with its reason, and the connection', async () =>
   const [request] = host.requests as [IncomingMessage]
   if (!request.socket.destroyed) await new Promise((resolve) => request.socket.once('close', resolve))
   assert.is(await get('/photo.jpg', { signal: AbortSignal.abort(reason) }).catch((error: unknown) => error), reason)
+})
+
+test('a photo of exactly the limit is read, also where its length is told', async () => {
+  for (const path of ['/photo.jpg', '/split']) {
+    const of = (photoBytes: number) => photosOf(undefined, { photoBytes }).fetch(at(path), { signal })
+    assert.equal(await of(photo.length), photo)
+    await refusedWith(of(photo.length - 1), 413, `has more than ${photo.length - 1} bytes`)
+  }
 })
 
 test('a host that answers with something else', async () => {

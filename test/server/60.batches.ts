@@ -151,7 +151,14 @@ test('a callback is sent as JSON, again until it is answered with 2xx', () =>
   withHost([500, 404, 204], async (host, bodies) => {
     await callbacksTo(host).send(`http://done.test:${host.port}/x`, { id: 'é' }, signal)
     assert.equal(bodies, ['{"id":"é"}', '{"id":"é"}', '{"id":"é"}'])
-    assert.equal([host.requests[0]?.method, host.requests[0]?.headers['content-type']], ['POST', 'application/json'])
+    const { host: _, ...headers } = host.requests[0]?.headers ?? {}
+    assert.equal(
+      [host.requests[0]?.method, headers],
+      [
+        'POST',
+        { 'user-agent': 'clip-es-server', 'content-type': 'application/json', 'content-length': '11', connection: 'close' },
+      ],
+    )
   }))
 
 test('a callback that is never answered well, and one that redirects, end with the reason', async () => {
@@ -174,6 +181,26 @@ test('a callback to a host whose address is private is refused at once, whatever
     assert.match(`${error.status} ${error.message} ${error.remedy}`, /^403 .*not of the public internet.*--private-callback-host/)
     assert.equal(bodies, [])
   }))
+
+test('every status of 2xx is an answer, a host that is silent is not one, and what failed says what to do', async () => {
+  await withHost([200, 299], async (host, bodies) => {
+    for (const path of ['a', 'b']) await callbacksTo(host).send(`http://done.test:${host.port}/${path}`, {}, signal)
+    assert.is(bodies.length, 2)
+  })
+  for (const status of [300, 404])
+    await withHost([status], async (host) => {
+      const url = `http://done.test:${host.port}/x`
+      const { message, remedy } = await rejected(callbacksTo(host, { pauses: [] }).send(url, {}, signal))
+      assert.equal([message, remedy], [`the callback ${url} was answered with the status ${status}`, 'answer it with 200'])
+    })
+  const silent = await startPhotoHost(() => undefined)
+  const url = `http://done.test:${silent.port}/x`
+  const error = await rejected(callbacksTo(silent, { time: 50, pauses: [] }).send(url, {}, signal))
+  assert.equal([error.message, error.remedy], [`the callback ${url} was not answered within 0.05 s`, 'check the host'])
+  await silent.close()
+  const gone = await rejected(callbacksTo(silent, { pauses: [] }).send(url, {}, signal))
+  assert.equal([gone.message, gone.remedy], [`the callback ${url} cannot be sent (ECONNREFUSED)`, 'check the URL and its host'])
+})
 
 test('sending ends when the server closes', () =>
   withHost([500], async (host) => {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { type Problem, type RunningServer, type ServeOptions, serve } from '../../server/src/index.js'
+import { type Problem, type RunningServer, type ServeOptions, type ServerError, serve } from '../../server/src/index.js'
 import { root } from '../unit/support.js'
 
 export { root }
@@ -54,6 +54,17 @@ export async function until(condition: () => boolean | Promise<boolean>): Promis
 
 /** What a promise resolves to, or rejects with. */
 export const oneOf = (promise: Promise<unknown>): Promise<unknown> => promise.catch((error: unknown) => error)
+
+/** The status, code, message and remedy of the error of a call, or that it was let through. */
+export function outcomeOf(call: () => unknown): string {
+  try {
+    call()
+    return 'let through'
+  } catch (error) {
+    const { status, code, message, remedy } = error as ServerError
+    return [status, code, message, remedy].filter((part) => part !== undefined).join(' | ')
+  }
+}
 
 /** GET with headers that fetch does not let through. */
 export const rawGet = (url: string, path: string, headers: Record<string, string>): Promise<{ status: number; body: string }> =>

@@ -1,6 +1,7 @@
 // Photos and results by HTTP, both sides.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
@@ -124,6 +125,135 @@ test('nothing without the token, no other path, no endless body', async () => {
   })
   assert.is(long, 413)
   assert.is(readJournal(join(folder, 'out')).size, 0)
+})
+
+/** What the server answers: status, text and the headers that it sets. */
+async function answerOf(path: string, init: RequestInit = {}): Promise<unknown[]> {
+  const response = await fetch(`${server.url}${path}`, {
+    ...init,
+    headers: { authorization: `Bearer ${server.token}`, ...init.headers },
+  })
+  return [response.status, await response.text(), response.headers.get('content-type')]
+}
+const text = (status: number, body: string) => [status, body, 'text/plain; charset=utf-8']
+
+test('every answer says why, as a text', async () => {
+  const path = `/jobs/${job}/0`
+  assert.match(server.url, /^http:\/\/127\.0\.0\.1:\d+$/)
+  assert.match(server.token, /^[0-9a-f]{64}$/)
+  assert.equal([server.kind, Object.keys(server).sort()], ['http', ['close', 'kind', 'token', 'url']])
+  assert.equal(await answerOf(path, { headers: { authorization: 'Bearer' } }), text(401, 'the token is wrong'))
+  assert.equal(await answerOf(`/jobs/${job}/8`), text(410, 'this job is not in the queue any more'))
+  for (const other of [`/jobs/${job.slice(1)}/0`, `/jobs/${job}0/0`, `${path}?a`, `/x${path}`, `/jobs/${job}/x`])
+    assert.is((await answerOf(other))[0], 410, other)
+  assert.equal(await answerOf(path, { method: 'POST' }), text(405, 'GET and PUT are answered'))
+  const put = (body: Buffer, headers = {}) =>
+    answerOf(path, { method: 'PUT', body: new Uint8Array(body), headers: { [stateHeader]: '1 2', ...headers } })
+  const result = { labels: [0], scores: [1], settings: 's' }
+  const body = Buffer.concat(packResult(result, files))
+  assert.equal(await put(body, { [stateHeader]: 'x' }), text(400, `the header ${stateHeader} is missing`))
+  assert.equal(await put(body.subarray(1)), text(400, 'the body is cut off'))
+  assert.equal(
+    await put(Buffer.concat(packResult({ ...result, settings: 't' }, files))),
+    text(409, 'the results are of other settings'),
+  )
+  assert.equal(await answerOf(`/jobs/${job}/2`), text(422, `${join(folder, 'gone.png')}: there is no such file, or it is empty`))
+  diskIsFull = true
+  diskErrors.length = 0
+  assert.equal(await put(body), text(507, 'no space'))
+  assert.equal(
+    diskErrors.map(({ message }) => message),
+    ['no space'],
+  )
+  diskIsFull = false
+  const refused = (
+    await answerOf(`/jobs/${job}/3`, { method: 'PUT', body: new Uint8Array(body), headers: { [stateHeader]: '1 2' } })
+  )[0]
+  assert.is(refused, 422, 'a result that cannot be written is the fault of its photo')
+  assert.equal(await put(body), text(204, ''))
+  const photo = await fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.token}` } })
+  const { bytes, modified } = photoState(join(folder, 'a.png'))
+  assert.equal(
+    [photo.headers.get('content-type'), photo.headers.get(stateHeader)],
+    ['application/octet-stream', `${bytes} ${modified}`],
+  )
+  assert.equal(Buffer.from(await photo.arrayBuffer()), readFileSync(join(folder, 'a.png')))
+})
+
+test('64 requests are answered at the same time, the next one hears that the server is busy', async () => {
+  const path = `/jobs/${job}/0`
+  const headers = { authorization: `Bearer ${server.token}`, [stateHeader]: '1 2', 'content-length': 10 }
+  const open = Array.from({ length: 63 }, () => {
+    const call = request(`${server.url}${path}`, { method: 'PUT', headers })
+    call.on('error', () => undefined).on('response', (response) => response.resume())
+    call.write('x')
+    return call
+  })
+  const status = async () => (await answerOf(path))[0]
+  await new Promise((wake) => setTimeout(wake, 300))
+  assert.is(await status(), 200)
+  const last = request(`${server.url}${path}`, { method: 'PUT', headers })
+  last.on('error', () => undefined).write('x')
+  for (let tries = 0; (await status()) !== 503 && tries < 500; tries++) await new Promise((wake) => setTimeout(wake, 10))
+  assert.equal(await answerOf(path), text(503, 'busy'))
+  for (const call of [...open, last]) call.destroy()
+  for (let tries = 0; (await status()) !== 200 && tries < 500; tries++) await new Promise((wake) => setTimeout(wake, 10))
+  assert.is(await status(), 200, 'requests that were broken off make room')
+})
+
+test('an address that is taken, a failure of this side, and an address of IPv6', async () => {
+  const options = { exchange: {} as never, outputs: [], settings: 's', onDiskError: () => undefined }
+  const broken = () => {
+    throw new Error('a bug')
+  }
+  const other = await servePhotos({ ...options, address: { host: '127.0.0.1', port: 0 }, photo: broken })
+  const port = Number(new URL(other.url).port)
+  const taken = await servePhotos({ ...options, address: { host: '127.0.0.1', port }, photo: broken }).catch(({ code }) => code)
+  assert.is(taken, 'EADDRINUSE')
+  const asked = await fetch(`${other.url}/jobs/${job}/0`, { headers: { authorization: `Bearer ${other.token}` } })
+  assert.equal([asked.status, await asked.text()], [500, 'a bug'])
+  await other.close()
+  const gone = await fetch(other.url).catch(({ cause }) => cause.code)
+  assert.is(gone, 'ECONNREFUSED')
+  const six = await servePhotos({ ...options, address: { host: '::1', port: 0 }, photo: broken }).catch(() => undefined)
+  if (six) assert.match(six.url, /^http:\/\/\[::1\]:\d+$/)
+  await six?.close()
+})
+
+test('a worker is told what the producer says, and who it is', async () => {
+  const message = async (promise: unknown): Promise<string> => {
+    const error = await Promise.resolve(promise).then(
+      () => new Error('it works'),
+      (reason: Error) => reason,
+    )
+    return `${error instanceof TransferError ? 'transfer' : 'photo'}: ${error.message}`
+  }
+  const over = servedPhoto(server, `j${'1'.repeat(20)}`, 0)
+  const gone = `transfer: the producer at ${server.url} answers 410: this job is not in the queue any more`
+  assert.is(await message(over.read(item)), gone)
+  assert.is(await message(over.save(files, entry)), gone)
+  assert.equal(over.prepare(item), { bytes: 0, modified: 0 })
+  assert.is(
+    await message(servedPhoto(server, job, 2).read(item)),
+    `photo: ${join(folder, 'gone.png')}: there is no such file, or it is empty`,
+  )
+  assert.match(await message(servedPhoto(server, job, 1).read(item)), /^photo: it is not an image/)
+  const nobody = { kind: 'http', url: 'http://127.0.0.1:1', token: 't' } as const
+  assert.match(
+    await message(servedPhoto(nobody, job, 0).read(item)),
+    /^transfer: the producer at http:\/\/127\.0\.0\.1:1 does not answer \(.+\); check that this machine can reach it$/,
+  )
+  const half = createServer((_, response) => {
+    response.writeHead(200, { 'content-length': 100 }).write('x')
+    setTimeout(() => response.destroy(), 50)
+  })
+  await new Promise<void>((resolve) => half.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(half.address() as AddressInfo).port}`
+  assert.match(
+    await message(servedPhoto({ ...nobody, url }, job, 0).read(item)),
+    /^transfer: the producer at \S+ stopped while it sent a photo \(.+\)$/,
+  )
+  half.close()
 })
 
 test.run()

@@ -1,5 +1,5 @@
 // The files of a training run: what belongs to it, what may be continued, and its report.
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -8,7 +8,11 @@ import { thinned } from '../../cli/src/train/charts.js'
 import { settingsOf } from '../../cli/src/train/presets.js'
 import { writeRunReport } from '../../cli/src/train/report.js'
 import {
+  bestFile,
   claimRun,
+  jobFile,
+  pictureFile,
+  readJob,
   readLosses,
   readTrainManifest,
   readValidations,
@@ -76,6 +80,73 @@ test('the folder of something else is refused', () => {
   assert.throws(() => readTrainManifest(run), /choose another folder, or delete this file/)
 })
 
+test('with overwrite everything that a run has written is removed, and nothing else', () => {
+  claimRun(run, manifestWith(), ['a'], false)
+  const folders = ['checkpoints', 'pictures', 'photos']
+  const files = ['log.jsonl', 'validation.jsonl', 'best.safetensors', 'report.html', 'job.json', 'own.txt']
+  for (const name of folders) {
+    mkdirSync(join(run, name))
+    writeFileSync(join(run, name, 'x'), '')
+  }
+  for (const name of files) writeFileSync(join(run, name), '{}')
+  claimRun(run, manifestWith(), ['a'], true)
+  assert.equal(readdirSync(run).sort(), ['manifest.json', 'own.txt'])
+  assert.is(readFileSync(join(run, 'manifest.json'), 'utf8'), `${JSON.stringify(manifestWith(), null, 1)}\n`)
+})
+
+test('what differs is named whole: settings one by one, and other photos of the same number', () => {
+  const refusal = (manifest: TrainManifest, names: string[]) => {
+    try {
+      claimRun(run, manifest, names, false)
+      return undefined
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  claimRun(run, manifestWith(), ['a'], false)
+  const refused = (what: string) =>
+    `${run} holds a run of other settings: ${what}. Choose another folder with --out, or begin again with --overwrite`
+  assert.is(refusal(manifestWith({ seed: 2 }), ['b']), refused('seed was 1 and is 2'), 'without a job the photos are not known')
+  writeJob(jobWith(['a']))
+  assert.is(refusal(manifestWith(), ['b']), refused('the photos differ (1 and 1)'))
+  assert.is(
+    refusal(manifestWith({ network: 'deeplabv2-resnet50', msc: [2], weights: 'w', iterations: 5 }), ['a']),
+    refused(
+      'validateEvery was 100 and is 1; checkpointEvery was 100 and is 1; iterations was 4000 and is 5; network was "small" and is ' +
+        '"deeplabv2-resnet50"; msc was [] and is [2]; weights was null and is "w"',
+    ),
+  )
+  const classes = { ...manifestWith(), settings: { ...manifestWith().settings, classes: [{ name: 'dog' }] } }
+  assert.is(refusal(classes, ['a']), refused('classes was [{"name":"cat"}] and is [{"name":"dog"}]'))
+  assert.is(refusal(manifestWith(), ['a']), undefined)
+})
+
+test('only the manifest of a training run is one, and a run has its files at these places', () => {
+  const good = { format: 1, command: 'train', settings: {} }
+  const write = (manifest: unknown) => writeFileSync(join(run, 'manifest.json'), JSON.stringify(manifest))
+  assert.is(readTrainManifest(run), undefined)
+  write(good)
+  assert.equal(readTrainManifest(run), good)
+  for (const wrong of [null, { ...good, format: 2 }, { ...good, command: 'dataset' }, { ...good, settings: undefined }]) {
+    write(wrong)
+    assert.throws(
+      () => readTrainManifest(run),
+      (error: Error) => error.message === `${join(run, 'manifest.json')} is not about a training run; choose another folder`,
+    )
+  }
+  assert.equal([readJob(run), readLosses(run), readValidations(run)], [undefined, [], []])
+  assert.equal(
+    [jobFile('/r'), bestFile('/r'), pictureFile('/r', 12, 'a/b'), pictureFile('/r', 1234567, 'a')],
+    ['/r/job.json', '/r/best.safetensors', '/r/pictures/000012/a/b.png', '/r/pictures/1234567/a.png'],
+  )
+  writeFileSync(join(run, 'job.json'), '{')
+  assert.throws(() => readJob(run), /job\.json: .+; choose another folder, or delete this file$/)
+  writeFileSync(join(run, 'log.jsonl'), '{"iteration":1}\n\n{"iteration":2,"loss":"x"}\n{"iteration":3,"loss":0}\n')
+  assert.equal(readLosses(run), [{ iteration: 3, loss: 0 }])
+  writeFileSync(join(run, 'validation.jsonl'), '{"iteration":1}\n{"iteration":2,"iou":[]}\n')
+  assert.equal(readValidations(run), [{ iteration: 2, iou: [] }] as never)
+})
+
 test('a line that was cut short is skipped', () => {
   const validation = { iteration: 10, miou: 0.1, iou: [0.1, null] }
   writeFileSync(join(run, 'validation.jsonl'), `${JSON.stringify(validation)}\n{"iteration":30,"mio`)
@@ -109,6 +180,27 @@ test('the report has both curves, the labels and the pictures of the last valida
   assert.match(page, /src="data:image\/webp;base64,/)
   assert.match(page, /pixels below 0\.95 are left out/)
   assert.not.match(page, /<script|a<b|src="http/)
+})
+
+test('the loss of a report is the mean of its last 50, and pictures are those of the last validation that are there', async () => {
+  const job = { ...jobWith(['a', 'b', 'c']), pictures: 2 }
+  const losses = Array.from({ length: 51 }, (_, i) => JSON.stringify({ iteration: i + 1, loss: i === 0 ? 1000 : 2 }))
+  writeFileSync(join(run, 'log.jsonl'), losses.join('\n'))
+  const validations = [3, 7].map((iteration) => JSON.stringify({ iteration, miou: 0.5, iou: [0.5, 0.5] }))
+  writeFileSync(join(run, 'validation.jsonl'), validations.join('\n'))
+  const mask = await encodeMask(Uint8Array.from([0, 1, 1, 0]), { width: 2, height: 2 })
+  for (const name of ['a', 'c']) {
+    writeFileSync(join(run, `${name}.png`), mask)
+    mkdirSync(join(run, 'pictures/000007'), { recursive: true })
+    writeFileSync(join(run, 'pictures/000007', `${name}.png`), mask)
+  }
+  await writeRunReport(job, manifestWith())
+  const page = readFileSync(join(run, 'report.html'), 'utf8')
+  assert.match(page, '<dt>Loss</dt><dd>2.000</dd>')
+  assert.match(page, '<dt>Iteration</dt><dd>51</dd>')
+  assert.match(page, 'Validation pictures at iteration 7')
+  assert.is(page.match(/<div class="example">/g)?.length, 1, 'b has no mask, and c is the third')
+  assert.match(page, '>50.0 at 3<')
 })
 
 test('a run without validation has a report, too', async () => {

@@ -161,6 +161,7 @@ export class Follower {
   async #complete(id: string): Promise<void> {
     const open = this.#open.get(id)
     if (open) {
+      if (open.failed) this.#reopen(open) // done again between two looks
       await this.#reportLedger(id, open)
       this.#forget(id)
     }
