@@ -22,9 +22,9 @@ test('classes of another model are refused, from a file and from its segmenter',
   const foreign = await encode(other)
   const path = join(folder, 'foreign.safetensors')
   await foreign.save(path)
-  const message = ['encoded by another model', segmenter.model.path]
-  await rejects(segmenter.loadClasses(path), 'ERR_INVALID_ARG', 'loadClasses(): ', ...message)
-  await rejects(segmenter.segment(photo, foreign), 'ERR_INVALID_ARG', 'segment(): ', ...message)
+  const message = `these classes were encoded by another model; encode them with this segmenter (${segmenter.model.path})`
+  await rejects(segmenter.loadClasses(path), 'ERR_INVALID_ARG', `loadClasses(): ${message}`)
+  await rejects(segmenter.segment(photo, foreign), 'ERR_INVALID_ARG', `segment(): ${message}`)
   await rejects(other.loadClasses(file), 'ERR_INVALID_ARG', 'another model', other.model.path)
   await other.close()
   assert.equal(await results(await segmenter.loadClasses(file)), await results(classes))
@@ -96,7 +96,14 @@ test("embeddings of another length than the model's are refused, even with its f
   const changed = saved.bytes()
   const body = changed.length - (24 * embedding + 16)
   for (const [i, row] of [0, 1, 7, 8].entries()) changed.writeInt32LE(row, body + 16 * embedding + 4 * i)
-  await rejects(segmenter.loadClasses(write('half.safetensors', changed)), 'ERR_MODEL_FORMAT', `${embedding / 2}`, `${embedding}`)
+  const half = write('half.safetensors', changed)
+  const message = `${half} is damaged: its embeddings have ${embedding / 2} numbers, the model's ${embedding}; save the classes again`
+  await rejects(segmenter.loadClasses(half), 'ERR_MODEL_FORMAT', message)
+  await rejects(
+    segmenter.loadClasses(file, { x: 1 } as never),
+    'ERR_INVALID_ARG',
+    "loadClasses(): unknown option 'x'; known: signal",
+  )
 })
 
 test('numbers that are not finite are refused', async () => {

@@ -130,8 +130,8 @@ test('classes that were not made by encodeClasses() or loadClasses() are refused
     await rejects(
       segmenter.segment(small, wrong as unknown as ClassSet),
       'ERR_INVALID_ARG',
-      'classes is',
-      'encodeClasses() or loadClasses()',
+      'segment(): classes is',
+      '; expected what encodeClasses() or loadClasses() gives',
     )
 })
 

@@ -1,82 +1,8 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { textProbabilities, textProbabilitiesInTurns } from '../../ts/classes/text_scores.js'
 import type { ClassSet, ImageData, Segmenter, SegmentResult } from '../../ts/index.js'
-import { cropBox } from '../../ts/labels/crop.js'
-import { classBox, largestInBox, largestValues, smoothPatches } from '../../ts/labels/patches.js'
-import { load, reasonOf, rejects, type Scene, scene, temporaryFolder } from './support.js'
-
-const near = (found: Float64Array, wanted: readonly number[]) => {
-  assert.is(found.length, wanted.length)
-  for (const [i, value] of wanted.entries()) assert.ok(Math.abs((found[i] as number) - value) < 1e-12, `${i}: ${found[i]}`)
-}
-
-test('a patch is averaged with its neighbours inside the grid, without background texts', () => {
-  // 3 x 2 patches, 2 classes and 1 background text.
-  const first = [0.6, 0, 0.3, 0, 0, 0.9]
-  const probabilities = Float64Array.from(first.flatMap((p, i) => [p, i / 10, 1 - p]))
-  const smooth = smoothPatches(probabilities, { width: 3, height: 2 }, 2)
-  const left = (0.6 + 0 + 0 + 0) / 4
-  const middle = (0.6 + 0.3 + 0.9) / 6
-  const right = (0.3 + 0.9) / 4
-  near(
-    smooth.filter((_, i) => i % 2 === 0),
-    [left, middle, right, left, middle, right],
-  )
-  near(largestValues(smooth, 2), [0.3, (0.1 + 0.2 + 0.4 + 0.5) / 4])
-})
-
-test('the box of a class is the connected patches around its peak', () => {
-  const rows = [
-    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
-    [0.0, 0.0, 0.5, 0.9, 0.0, 0.0],
-    [0.0, 0.0, 0.4, 0.0, 0.0, 0.0],
-    [0.0, 0.0, 0.1, 0.0, 0.0, 0.8],
-    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
-  ]
-  const grid = { width: 6, height: 5 }
-  const smooth = Float64Array.from(rows.flat().flatMap((p) => [1 - p, p]))
-  assert.equal(classBox(smooth, grid, 2, 1, 0.4), { left: 2, top: 1, right: 4, bottom: 3 })
-  assert.equal(classBox(smooth, grid, 2, 1, 0.5), { left: 2, top: 1, right: 4, bottom: 2 })
-  assert.equal(classBox(smooth, grid, 2, 1, 0), { left: 0, top: 0, right: 6, bottom: 5 })
-})
-
-test('a box does not run over the right edge into the next row', () => {
-  // Row by row: the peak at the right edge is followed by a high value at the left edge.
-  const grid = { width: 4, height: 3 }
-  const rows = [
-    [0, 0, 0, 0.9],
-    [0.8, 0, 0, 0],
-    [0, 0, 0, 0],
-  ]
-  assert.equal(classBox(Float64Array.from(rows.flat()), grid, 1, 0, 0.4), { left: 3, top: 0, right: 4, bottom: 1 })
-  const turned = Float64Array.from(rows.flat().toReversed())
-  assert.equal(classBox(turned, grid, 1, 0, 0.4), { left: 0, top: 2, right: 1, bottom: 3 })
-})
-
-test('a crop grows to whole pixels on all sides', () => {
-  const photo = { width: 5, height: 4 }
-  const grid = { width: 2, height: 2 }
-  assert.equal(cropBox(photo, { left: 0, top: 0, right: 1, bottom: 1 }, grid, 0), { left: 0, top: 0, right: 3, bottom: 2 })
-  assert.equal(cropBox(photo, { left: 1, top: 1, right: 2, bottom: 2 }, grid, 0), { left: 2, top: 2, right: 5, bottom: 4 })
-})
-
-test('the margin of a crop is a fraction of its longer side, and ends at the edges of the image', () => {
-  const box = { left: 1, top: 1, right: 3, bottom: 2 } // 20 x 10 pixels
-  const crop = cropBox({ width: 40, height: 20 }, box, { width: 4, height: 2 }, 0.25)
-  assert.equal(crop, { left: 5, top: 5, right: 35, bottom: 20 })
-  const tall = { left: 1, top: 1, right: 2, bottom: 3 } // 10 x 20 pixels
-  const tallCrop = cropBox({ width: 20, height: 40 }, tall, { width: 2, height: 4 }, 0.25)
-  assert.equal(tallCrop, { left: 5, top: 5, right: 20, bottom: 35 })
-})
-
-test('the largest value of a class in a box ignores the patches outside', () => {
-  const grid = { width: 3, height: 2 }
-  const smooth = Float64Array.from([0.9, 0, 0.2, 0, 0.3, 0, 0.1, 0, 0.4, 0, 0.5, 1])
-  assert.is(largestInBox(smooth, grid, 2, 0, { left: 1, top: 0, right: 3, bottom: 1 }), 0.3)
-  assert.is(largestInBox(smooth, grid, 2, 1, { left: 0, top: 0, right: 2, bottom: 2 }), 0)
-})
+import { load, rejects, type Scene, scene, temporaryFolder } from './support.js'
 
 const names = ['cat', 'bus', 'key', 'soccer ball']
 let segmenter: Segmenter
@@ -261,19 +187,6 @@ test("options that cannot be combined with labels 'auto' are refused", async () 
 test("a class named 'auto' is a label like others", async () => {
   const set = await segmenter.encodeClasses(['auto', 'bus'], { background: photo.background })
   assert.equal((await segmenter.segment(photo, set, { labels: ['auto'] })).labels, ['auto'])
-})
-
-test('probabilities computed in slices equal those computed at once', async () => {
-  const texts = { rows: Float32Array.from({ length: 40 * 512 }, (_, i) => Math.sin(i)), classes: 30, embedding: 512 }
-  const embeddings = Float32Array.from({ length: 700 * 512 }, (_, i) => Math.cos(i * 7))
-  const expected = textProbabilities(embeddings, texts, 0.1)
-  let turns = 0
-  const timer = setInterval(() => turns++, 0)
-  assert.equal(await textProbabilitiesInTurns(embeddings, texts, 0.1, undefined), expected)
-  clearInterval(timer)
-  assert.ok(turns > 0, 'the event loop ran in between')
-  const signal = AbortSignal.abort(new Error('enough'))
-  assert.is(await reasonOf(textProbabilitiesInTurns(embeddings, texts, 0.1, signal)), signal.reason)
 })
 
 test.run()

@@ -73,7 +73,12 @@ test('on average, the patches of an object are nearer to its word than those of 
 })
 
 test('wrong options and a disposed image are refused, and the segmenter keeps working', async () => {
-  await rejects(encoded.embeddings({ patches: 1 as never }), 'ERR_INVALID_ARG', 'patches is 1')
+  for (const [options, message] of [
+    [{ patches: 1 }, 'patches is 1; expected true or false'],
+    [{ signal: 1 }, 'signal is 1; expected an AbortSignal'],
+    [{ x: 1 }, "unknown option 'x'; known: patches, signal"],
+  ] as const)
+    await rejects(encoded.embeddings(options as object), 'ERR_INVALID_ARG', `embeddings(): ${message}`)
   await rejects(encoded.embeddings({ patch: true } as never), 'ERR_INVALID_ARG', "did you mean 'patches'")
   const other = await segmenter.encode(photo)
   other.dispose()

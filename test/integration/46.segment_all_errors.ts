@@ -157,7 +157,12 @@ test('output is refused, because its memory holds only one result', async () => 
 
 test('a wrong argument rejects the first result, and the source is not read', async () => {
   const wrong: [unknown, unknown, unknown, ...string[]][] = [
-    [undefined, classes, {}, 'items is undefined', 'an iterable or async iterable'],
+    [
+      undefined,
+      classes,
+      {},
+      'segmentAll(): items is undefined; expected an iterable or async iterable of images, or of { image, labels?, key? }',
+    ],
     [null, classes, {}, 'items is null', 'an iterable'],
     ['photos/', classes, {}, "items is 'photos/'", 'an iterable'],
     [images[0], classes, {}, 'items is {', 'an iterable'],

@@ -87,6 +87,19 @@ test('a prompt that is too long is refused with the number of tokens and its beg
   )
 })
 
+test('a prompt of sixty characters is quoted whole', () => {
+  const quoted = (text: string) => {
+    try {
+      encodePrompt(text, 3)
+    } catch (error) {
+      return (error as Error).message.slice('the prompt '.length).split(' has')[0]
+    }
+    return undefined
+  }
+  assert.is(quoted('a '.repeat(30)), JSON.stringify('a '.repeat(30)))
+  assert.is(quoted(`${'a '.repeat(30)}b`), JSON.stringify(`${'a '.repeat(30)}…`))
+})
+
 test('a quoted prompt is never cut inside an emoji', () => {
   assert.throws(() => encodePrompt(`a${'🐱'.repeat(80)}`, 8), new RegExp(`"a${'🐱'.repeat(59)}…" has`, 'u'))
 })
@@ -98,7 +111,9 @@ test('the end of a prompt is the first of its largest ids: a text with an end in
     assert.throws(
       () => encodePrompt(text, 77),
       (error: { code: string; message: string }) =>
-        error.code === 'ERR_INVALID_ARG' && error.message.includes('contains <|endoftext|>'),
+        error.code === 'ERR_INVALID_ARG' &&
+        error.message ===
+          `the prompt ${JSON.stringify(text)} contains <|endoftext|>, after which the model reads nothing; remove it`,
     )
   }
 })

@@ -22,12 +22,15 @@ test('a template without braces, or with two pairs, is refused and shown', () =>
     ['a {0}', "'a {0}'"],
     ['', "''"],
     [undefined, 'undefined'],
+    ['x'.repeat(60), `'${'x'.repeat(60)}'`],
+    ['x'.repeat(61), `'${'x'.repeat(60)}'... 1 more character`],
+    [{ a: { b: 1 } }, '{ a: [Object] }'],
   ]) {
     assert.throws(
-      () => fillTemplate(template as string, 'cat'),
+      () => fillTemplate(template as never, 'cat'),
       (error: { code: string; message: string }) =>
         error.code === 'ERR_INVALID_ARG' &&
-        error.message.startsWith(`the template ${shown} must be a string with {} in it exactly once`),
+        error.message === `the template ${shown} must be a string with {} in it exactly once, where the word goes`,
     )
   }
 })

@@ -152,7 +152,16 @@ test('the page of a report', () => {
     }),
   )
   const settingsOf = (of: object) => partOf(page({ manifest: manifest(of) }), 'section id="settings"')
-  const maps = { maps: { preset: 'clip' }, scales: [1, 2], flip: true, minScore: 0.5, background: [], refine: false, crf: true }
+  const maps = {
+    maps: { preset: 'clip' },
+    scales: [1, 2],
+    flip: true,
+    minScore: 0.5,
+    backgroundBelow: 0.6,
+    background: [],
+    refine: false,
+    crf: true,
+  }
   same('settings of other maps', settingsOf({ ...settings, ...maps }))
   same('settings of a network', settingsOf(network))
   same('settings of another network', settingsOf({ ...network, flip: false, knownLabels: false }))

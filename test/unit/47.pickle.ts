@@ -102,12 +102,23 @@ test('arrays in Fortran order are refused, but those of one side are the same in
   const bytes: Piece[] = ['C', [2], [1, 2]]
   const flat: Piece[] = ['K', [2], [0x85], ...dtype('u1', '|'), [0x88], ...bytes]
   assert.equal((read(...array('numpy.core', flat)) as { values: Float64Array }).values, Float64Array.of(1, 2))
-  refused(/Fortran order/, ...array('numpy.core', ['K', [2], 'K', [1], [0x86], ...dtype('u1', '|'), [0x88], ...bytes]))
+  refused(
+    /^its array is in Fortran order; save it with numpy\.ascontiguousarray$/,
+    ...array('numpy.core', ['K', [2], 'K', [1], [0x86], ...dtype('u1', '|'), [0x88], ...bytes]),
+  )
 })
 
 test('a pickle that is not one of numpy is refused with what is wrong', () => {
-  refused(/instruction 0x69, which numpy writes for no array/, 'i')
-  refused(/calls builtins\.eval, which is not allowed/, 'cbuiltins\neval\n', 'X', [1, 0, 0, 0], '1', [0x85], 'R')
+  refused(/^its pickle has the instruction 0x69, which numpy writes for no array of numbers$/, 'i')
+  refused(
+    /^its pickle calls builtins\.eval, which is not allowed; only dictionaries of arrays are read$/,
+    'cbuiltins\neval\n',
+    'X',
+    [1, 0, 0, 0],
+    '1',
+    [0x85],
+    'R',
+  )
   refused(/calls numpy\.core\.multiarray\.scalars, which/, 'cnumpy.core.multiarray\nscalars\n', ')', 'R')
   for (const damaged of [
     [],
@@ -119,21 +130,61 @@ test('a pickle that is not one of numpy is refused with what is wrong', () => {
     ['K', [1], ')', 'R'],
     ['cnumpy\ndtype\n', 'K', [1], 'R'],
   ] as Piece[][])
-    refused(/its pickle is damaged/, ...damaged)
-  refused(/object that is not an array/, 'K', [1], ')', 'b')
-  refused(/object that is not an array/, ...dtype('u1'), 'K', [1], 'b')
+    refused(/^its pickle is damaged; save the file again$/, ...damaged)
+  refused(/^its pickle has an object that is not an array$/, 'K', [1], ')', 'b')
+  refused(/^its pickle has an object that is not an array$/, ...dtype('u1'), 'K', [1], 'b')
   const scalar = 'cnumpy.core.multiarray\nscalar\n'
-  refused(/has a damaged number/, scalar, 'K', [1], 'C', [1], [1], [0x86], 'R')
-  refused(/has a damaged number/, scalar, ...dtype('u1'), 'K', [1], [0x86], 'R')
-  refused(/has a damaged array/, ...array('numpy.core', ['K', [2], ...dtype('u1'), [0x89], 'C', [1], [1]]))
-  refused(/has a damaged array/, ...array('numpy.core', [')', 'K', [1], [0x89], 'C', [1], [1]]))
-  refused(/has a damaged array/, ...array('numpy.core', [')', ...dtype('u1'), [0x89], 'K', [1]]))
+  refused(/^its pickle has a damaged number; save the file again$/, scalar, 'K', [1], 'C', [1], [1], [0x86], 'R')
+  refused(/^its pickle has a damaged number; save the file again$/, scalar, ...dtype('u1'), 'K', [1], [0x86], 'R')
+  refused(
+    /^its pickle has a damaged array; save the file again$/,
+    ...array('numpy.core', ['K', [2], ...dtype('u1'), [0x89], 'C', [1], [1]]),
+  )
+  refused(/^its pickle has a damaged array; save the file again$/, ...array('numpy.core', [')', 'K', [1], [0x89], 'C', [1], [1]]))
+  refused(
+    /^its pickle has a damaged array; save the file again$/,
+    ...array('numpy.core', [')', ...dtype('u1'), [0x89], 'K', [1]]),
+  )
   refused(
     /its array of 3 needs 6 bytes; there are 5/,
     ...array('numpy.core', ['K', [3], [0x85], ...dtype('u2'), [0x89], 'C', [5], '12345']),
   )
-  assert.throws(() => readNumpyPickle(Buffer.from('K', 'latin1')), /cut short/)
-  assert.throws(() => readNumpyPickle(Buffer.from('cnumpy', 'latin1')), /cut short/)
+})
+
+test('a pickle that ends within an instruction is refused, whatever the instruction is', () => {
+  for (const pieces of [
+    ...[
+      [],
+      ['K'],
+      ['M', [1]],
+      ['J', [1, 2, 3]],
+      ['G', [1, 2, 3, 4, 5, 6, 7]],
+      ['C'],
+      ['C', [3], 'ab'],
+      ['B', [3, 0, 0, 0], 'ab'],
+    ],
+    ...[['X', [3, 0, 0, 0], 'ab'], [[0x8c, 3], 'ab'], [[0x8e, 3, 0, 0, 0, 0, 0, 0, 0], 'ab'], [[0x8a, 3, 1, 2]], ['cnumpy']],
+    ...[
+      ['cnumpy\ndtype'],
+      ['N', 'q'],
+      ['N', 'r', [0, 0, 0]],
+      ['N', 'h'],
+      ['N', 'j', [0]],
+      [[0x80]],
+      [[0x95, 0, 0, 0, 0, 0, 0, 0]],
+    ],
+  ] as Piece[][])
+    assert.throws(
+      () => readNumpyPickle(pickle(...pieces).subarray(0, -1)),
+      (error: { code: string; message: string }) => {
+        assert.equal(
+          [error.code, error.message],
+          ['ERR_INVALID_ARG', 'its pickle is cut short; save the file again'],
+          String(pieces),
+        )
+        return true
+      },
+    )
 })
 
 test.run()

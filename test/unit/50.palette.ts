@@ -45,7 +45,10 @@ test('a value that is not a colour is refused and named', () => {
   for (const text of ['', 'red', '1e90ff', '#12345', '#12345g', ' #123456', '#1234567']) {
     assert.throws(
       () => parseColour(text),
-      (error: unknown) => error instanceof ClipEsError && error.code === 'ERR_INVALID_ARG' && error.message.includes(`'${text}'`),
+      (error: unknown) =>
+        error instanceof ClipEsError &&
+        error.code === 'ERR_INVALID_ARG' &&
+        error.message === `'${text}' is not a colour; write it as '#rrggbb' or '#rgb', such as '#1e90ff'`,
       text,
     )
   }
@@ -59,8 +62,12 @@ test('colours for drawing differ from one another and are bytes', () => {
 
 test('the first colours for drawing are a fixed list, and the others are spread over the hues', () => {
   assert.equal(
-    [0, 9, 10, 11, 12, 30].map((i) => hexColour(vividColour(i))),
-    [...['#ff5a5f', '#8291ff'], ...['#e15eed', '#ddf28c', '#308ce8', '#30e8bb']],
+    Array.from({ length: 24 }, (_, i) => hexColour(vividColour(i))),
+    [
+      ...['#ff5a5f', '#2f9bff', '#ffc531', '#35c97a', '#b06cff', '#ff8b3d', '#16c5c9', '#ff70b8', '#a9d62f', '#8291ff'],
+      ...['#e15eed', '#ddf28c', '#308ce8', '#ed5e7c', '#8cf295', '#7630e8', '#edbe5e', '#8cf2ee', '#e830ba', '#9fed5e'],
+      ...['#8c9df2', '#e84830', '#5eed9a', '#d58cf2'],
+    ],
   )
 })
 

@@ -33,6 +33,22 @@ test('an archive that exists is a file; a folder with such a name stays as it is
     assert.is(map(join(folder, 'folder.asar/m.pt')), join(folder, 'folder.asar/m.pt'))
 })
 
+test('a model that exists only inside an archive is an error that says where it must be', () => {
+  // On Linux a name with a backslash is a file, which stands for one inside the archive.
+  const inside = `${folder}/packed.asar\\m.pt`
+  const outside = `${folder}/packed.asar.unpacked\\m.pt`
+  writeFileSync(inside, '')
+  assert.throws(
+    () => modelOutsideAsar(inside),
+    (error: { code: string; message: string }) =>
+      error.code === 'ERR_MODEL_READ' &&
+      error.message ===
+        `${inside} is packed in an asar archive, which native code cannot read: let the packager leave it outside, as ${outside} (electron-builder: asarUnpack; Electron Forge: packagerConfig.asar.unpack)`,
+  )
+  writeFileSync(outside, '')
+  assert.is(modelOutsideAsar(inside), outside)
+})
+
 test('process.noAsar, by which Electron shows archives as files, is left as it was', () => {
   const electron = process as NodeJS.Process & { noAsar?: boolean }
   assert.is(electron.noAsar, undefined)

@@ -72,6 +72,18 @@ test('codes are decoded to the same mask at all sizes, as numbers and as a strin
     }
 })
 
+test('the largest and the smallest numbers are written and read', () => {
+  for (const counts of [
+    [0, 15, 16, 31, 32],
+    [1, 2, 3, 511, 512, 513],
+    [2 ** 30, 5, 0, 2 ** 30, 2 ** 30 - 1],
+    [0, 0, 0, 2 ** 31 - 1, 0, 0],
+    [5, 4, 3, 2, 1, 0],
+  ])
+    assert.equal(decompressRle(compressRle({ size: [1, 1], counts })).counts, counts, counts.join())
+  assert.equal(compressRle({ size: [3, 7], counts: [1] }), { size: [3, 7], counts: '1' })
+})
+
 test('outlines give the same code as their pixels, with their holes, and joined', () => {
   for (const [width, height] of [
     [1, 1],
@@ -90,15 +102,47 @@ test('outlines give the same code as their pixels, with their holes, and joined'
 })
 
 test('values that are not masks, outlines or codes are refused', () => {
-  refused(() => encodeRle({ data: new Uint8Array(5), width: 2, height: 3 }, 1), /a mask of 5 values; 2 x 3 needs 6/)
+  refused(
+    () => encodeRle({ data: new Uint8Array(5), width: 2, height: 3 }, 1),
+    /^encodeRle\(\): a mask of 5 values; 2 x 3 needs 6$/,
+  )
   refused(() => encodeRle(mapOf('#'), -1), /value is -1; expected a whole number from 0 to 255/)
   refused(() => encodeRings([[0, 0, 3, 0, 3, 1, 0, 1]], 2, 1), /the corner 3, 0; expected whole numbers from 0, 0 to 2, 1/)
   refused(() => encodeRings([[0, 0, 1.5, 0, 1.5, 1, 0, 1]], 2, 1), /the corner 1.5, 0/)
-  refused(() => encodeRings([[0, 0, 1, 1, 0, 1]], 2, 1), /the side from 0, 0 to 1, 1 does not follow the edges/)
-  refused(() => decodeRle({ size: [2, 2], counts: [1, 2] }), /the counts have 3 pixels; a mask of the size \[2, 2\] has 4/)
+  refused(
+    () => encodeRings([[0, 0, 1, 1, 0, 1]], 2, 1),
+    /^encodeRings\(\): the side from 0, 0 to 1, 1 does not follow the edges of pixels$/,
+  )
+  refused(
+    () => decodeRle({ size: [2, 2], counts: [1, 2] }),
+    /^decodeRle\(\): the counts have 3 pixels; a mask of the size \[2, 2\] has 4$/,
+  )
   refused(() => decodeRle({ size: [2, 2], counts: [5, -1] }), /a count is -1/)
   refused(() => decodeRle({ size: [1, 1], counts: [0.5, 0.5] }), /a count is 0.5/)
-  refused(() => decodeRle({ size: [2, 2], counts: '0T' }), /damaged at character 3/)
+  for (const value of [0, 255]) encodeRle(mapOf('#'), value)
+  refused(() => encodeRle(mapOf('#'), 256), /^encodeRle\(\): value is 256; expected a whole number from 0 to 255$/)
+  const corner = (x: number, y: number) => () => encodeRings([[x, y, 2, 0, 2, 1, x, 1]], 2, 1)
+  for (const [x, y] of [
+    [-1, 0],
+    [0, -1],
+    [3, 0],
+    [0, 2],
+    [0.5, 0],
+    [0, 0.5],
+  ] as const)
+    refused(
+      corner(x, y),
+      new RegExp(`^encodeRings\\(\\): a ring has the corner ${x}, ${y}; expected whole numbers from 0, 0 to 2, 1$`),
+    )
+  refused(
+    () => decodeRle({ size: [1, 1], counts: [-0.5] }),
+    /^decodeRle\(\): a count is -0\.5; expected whole numbers of 0 or more$/,
+  )
+  const whole = /^decompressRle\(\): the counts '0T' are damaged at character 3; expected COCO's compressed counts$/
+  refused(() => decodeRle({ size: [2, 2], counts: '0T' }), whole)
+  refused(() => decompressRle({ size: [2, 2], counts: '/' }), /damaged at character 1/)
+  refused(() => decompressRle({ size: [2, 2], counts: '\u0070' }), /damaged at character 1/)
+  refused(() => decompressRle({ size: [2, 2], counts: `${'P'.repeat(7)}1` }), /damaged at character 8/)
   refused(() => decodeRle({ size: [2, 2], counts: '0 4' }), /damaged at character 2/)
 })
 

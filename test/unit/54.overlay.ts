@@ -119,16 +119,67 @@ test('the legend is a strip below that shows every colour', async () => {
   const strip = new Set<string>()
   for (let y = 440; y < info.height; y++) for (let x = 0; x < info.width; x++) strip.add(String(at(x, y)))
   assert.ok(strip.has('255,0,0') && strip.has('0,0,255'))
+  assert.is(info.height, 440 + legend(labels, 660).height)
+  const without = await sharp(await drawOverlay(grey, mask, [], { scale: 1 })).metadata()
+  assert.is(without.height, 40, 'no strip without labels')
 })
 
-test('a mask or photo of the wrong size and a wrong scale are refused with their values', async () => {
-  const refused = async (work: Promise<unknown>, text: string) => {
+test('every pixel has its colour: dark surroundings, a tint inside, and the pure colour at most two pixels from a border', async () => {
+  // By the definition: the nearest pixel of another value, with steps to the four neighbours.
+  const [w, h] = [24, 17]
+  const rgb = Uint8Array.from({ length: w * h * 3 }, (_, i) => (i * 89) % 256)
+  const block = [0, 1, 1, 7, 255, 2, 7, 7, 0, 1, 0, 255, 255, 2, 1, 1, 0, 7, 2, 255, 0, 1, 7, 0, 2]
+  const values = Uint8Array.from(
+    { length: w * h },
+    (_, i) => block[Math.floor((i % w) / 5) + 5 * Math.floor(i / w / 4)] as number,
+  )
+  const colours: Record<number, readonly number[]> = { 1: [255, 0, 0], 7: [0, 0, 255], 2: [0, 128, 0], 255: [235, 238, 245] }
+  const isNearBorder = (at: number) =>
+    values.some(
+      (value, i) => value !== values[at] && Math.abs((i % w) - (at % w)) + Math.abs(Math.floor(i / w) - Math.floor(at / w)) <= 2,
+    )
+  const expected = Uint8Array.from(rgb, (part, i) => {
+    const [at, c] = [Math.floor(i / 3), i % 3]
+    const value = values[at] as number
+    const [r = 0, g = 0, b = 0] = rgb.subarray(3 * at)
+    const plain = 0.7 * (0.299 * r + 0.587 * g + 0.114 * b) + (1 - 0.7) * part
+    const [colour, share] = value ? [colours[value], isNearBorder(at) ? 1 : 0.55] : [[14, 17, 22], 0.62]
+    return plain * (1 - share) + (colour?.[c] as number) * share
+  })
+  const png = await drawOverlay({ data: rgb, width: w, height: h }, values, labels, { scale: 1, legend: false })
+  const { data } = await sharp(png).raw().toBuffer({ resolveWithObject: true })
+  assert.equal([...data], [...expected])
+})
+
+test('a photo is enlarged until it is 640 pixels wide, and by no more than 1000', async () => {
+  const widthOf = async (width: number, options?: OverlayOptions) => {
+    const png = await drawOverlay({ data: new Uint8Array(width), width, height: 1 }, new Uint8Array(width), [], options)
+    return (await sharp(png).metadata()).width
+  }
+  for (const [width, enlarged] of [
+    [1, 640],
+    [320, 640],
+    [321, 642],
+    [639, 1278],
+    [640, 640],
+    [700, 700],
+  ] as const)
+    assert.is(await widthOf(width), enlarged)
+  assert.is(await widthOf(1, { scale: 1000 }), 1000)
+})
+
+test('a mask or photo of the wrong size and wrong options are refused', async () => {
+  const refused = async (work: Promise<unknown>, message: string) => {
     const error = await work.catch((reason: unknown) => reason)
-    assert.ok(error instanceof ClipEsError && error.message.includes(text), String(error))
+    assert.ok(error instanceof ClipEsError && error.code === 'ERR_INVALID_ARG', String(error))
+    assert.ok(error.message.startsWith(`drawOverlay(): ${message}`), error.message)
   }
   await refused(drawOverlay(grey, new Uint8Array(7), labels), 'the mask has 7 values; 60 x 40 needs 2400')
-  await refused(drawOverlay({ ...grey, data: new Uint8Array(5000) }, mask, labels), '5000 bytes')
-  for (const scale of [0, 1.5, Number.NaN]) await refused(drawOverlay(grey, mask, labels, { scale }), `scale is ${scale}`)
+  await refused(drawOverlay({ ...grey, data: new Uint8Array(5000) }, mask, labels), 'image.data has 5000 bytes')
+  for (const scale of [0, 1.5, 1001, Number.NaN])
+    await refused(drawOverlay(grey, mask, labels, { scale }), `scale is ${scale}; expected a whole number from 1 to 1000`)
+  await refused(drawOverlay(grey, mask, labels, { legend: 1 } as never), 'legend is 1; expected true or false')
+  await refused(drawOverlay(grey, mask, labels, { x: 1 } as never), "unknown option 'x'; known: scale, legend")
 })
 
 test('markup in names is escaped', async () => {
@@ -139,26 +190,69 @@ test('markup in names is escaped', async () => {
   await sharp(Buffer.from(svg)).png().toBuffer()
 })
 
-test('many names wrap into rows, and a long one is shortened', () => {
-  const one = legend([{ name: 'cat', colour: [1, 2, 3] }], 320)
-  const many = legend(
-    Array.from({ length: 30 }, (_, i) => ({ name: `label ${i}`, colour: [i, 2, 3] as const })),
-    320,
-  )
-  assert.ok(many.height > 5 * one.height)
-  const long = legend([{ name: 'a word without end '.repeat(20), colour: [1, 2, 3], probability: 0.5 }], 320)
-  assert.is(long.height, one.height)
-  assert.match(long.svg, /…<tspan.*50\.0 %/)
+/** An SVG with its numbers rounded to hundredths. */
+const rounded = (svg: string) => svg.replace(/\d+\.\d{3,}/g, (number) => String(Math.round(100 * Number(number)) / 100))
+
+test('a legend is a strip of swatches with names and probabilities, in as many rows as they need', () => {
+  const entries = [
+    { name: 'cat & dog', colour: [1, 2, 3], probability: 0.5 },
+    { name: '猫', colour: [255, 128, 0] },
+    { name: 'a bird on a long wire', colour: [0, 0, 0], probability: 1 },
+  ] as const
+  const fonts = "'Inter', 'Helvetica Neue', 'Liberation Sans', 'DejaVu Sans', sans-serif"
+  const strip = (width: number, height: number, size: number, places: readonly (readonly number[])[]) => {
+    const [swatch, small, gap] = [0.95 * size, 0.9 * size, 0.5 * size]
+    const item = ([x = 0, y = 0, below = 0]: readonly number[], colour: string, text: string, share?: string) =>
+      `<rect x="${x}" y="${y}" width="${swatch}" height="${swatch}" rx="${0.22 * size}" fill="${colour}"/>` +
+      `<text x="${x + swatch + gap}" y="${below}" font-size="${size}">${text}` +
+      `${share ? `<tspan dx="${gap}" font-size="${small}" fill="#9aa3b2">${share}</tspan>` : ''}</text>`
+    const [first, second, third] = places as [number[], number[], number[]]
+    const items =
+      item(first, '#010203', 'cat &#38; dog', '50.0 %') +
+      item(second, '#ff8000', '猫') +
+      item(third, '#000000', 'a bird on a long wire', '100.0 %')
+    const svg =
+      `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">` +
+      `<rect width="${width}" height="${height}" fill="#14171c"/><g font-family="${fonts}" fill="#f2f4f8">${items}</g></svg>`
+    const found = legend(entries, width)
+    assert.is(found.height, height)
+    assert.is(rounded(found.svg), rounded(svg))
+  }
+  strip(380, 48, 11, [
+    [11, 9.225, 18.41],
+    [139.722, 9.225, 18.41],
+    [11, 28.225, 37.41],
+  ])
+  strip(760, 53, 20, [
+    [20, 17, 33.7],
+    [254.04, 17, 33.7],
+    [333.04, 17, 33.7],
+  ])
+  strip(2000, 74, 28, [
+    [28, 23.8, 47.18],
+    [355.656, 23.8, 47.18],
+    [466.256, 23.8, 47.18],
+  ])
+})
+
+test('a name that is longer than the strip is shortened', () => {
+  const shown = (name: string, width: number) =>
+    /font-size="11">([^<]*)</.exec(legend([{ name, colour: [1, 2, 3] }], width).svg)?.[1]
+  // A letter has 0.58 and a wide sign 1.1 of the size 11; 38 pixels are for the margins, the swatch and the gap.
+  const room = (letters: number) => Math.ceil(2 * 11 + 0.95 * 11 + 0.5 * 11 + letters * 0.58 * 11)
+  assert.is(shown('x'.repeat(20), room(20)), 'x'.repeat(20))
+  assert.is(shown('x'.repeat(20), room(20) - 1), `${'x'.repeat(18)}…`)
+  assert.is(shown('word and', room(6)), 'word…', 'without the space before the dots')
+  assert.is(shown('猫'.repeat(20), room(20)), `${'猫'.repeat(10)}…`)
+  assert.is(shown('😀'.repeat(20), room(20)), `${'😀'.repeat(10)}…`)
+  assert.is(shown('name', 10), 'n…')
+  const { svg } = legend([{ name: 'a word without end '.repeat(4), colour: [1, 2, 3], probability: 0.5 }], 320)
+  assert.match(svg, />a word without end a word without en…<tspan dx="5\.5" font-size="9\.9" fill="#9aa3b2">50\.0 %</)
 })
 
 test('probabilities keep their first digits', () => {
-  assert.equal([0, 0.00001, 0.0016, 0.0999, 0.334, 1].map(percent), [
-    '0.00 %',
-    '< 0.01 %',
-    '0.16 %',
-    '10.0 %',
-    '33.4 %',
-    '100.0 %',
+  assert.equal([0, 0.00001, 0.0001, 0.0016, 0.00999, 0.01, 0.0999, 0.334, 1].map(percent), [
+    ...['0.00 %', '< 0.01 %', '0.01 %', '0.16 %', '1.00 %', '1.0 %', '10.0 %', '33.4 %', '100.0 %'],
   ])
 })
 

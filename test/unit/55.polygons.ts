@@ -208,8 +208,16 @@ test('a mask of the wrong length and a value that no byte holds are refused', ()
       call,
       (error: unknown) => error instanceof ClipEsError && error.code === 'ERR_INVALID_ARG' && message.test(error.message),
     )
-  refused(() => traceRegions({ data: new Uint8Array(5), width: 2, height: 3 }, 1), /5 values; 2 x 3 needs 6/)
-  refused(() => traceRegions(mapOf('#'), 256), /value is 256; expected a whole number from 0 to 255/)
+  refused(
+    () => traceRegions({ data: new Uint8Array(5), width: 2, height: 3 }, 1),
+    /^traceRegions\(\): a mask of 5 values; 2 x 3 needs 6$/,
+  )
+  for (const value of [-1, 256])
+    refused(
+      () => traceRegions(mapOf('#'), value),
+      new RegExp(`^traceRegions\\(\\): value is ${value}; expected a whole number from 0 to 255$`),
+    )
+  for (const value of [0, 255]) traceRegions(mapOf('#'), value)
 })
 
 test.run()

@@ -167,6 +167,8 @@ test('an unknown fusion and a threshold out of range are refused', () => {
     'line 3: fusion is "features"; it must be one of sentence, feature, cam (did you mean feature?)',
   )
   refused(file('[{"name":"cat"}]', '"fusion": true'), 'line 3: fusion is true; it must be one of sentence, feature, cam')
+  for (const value of [0, 0.99])
+    assert.is(parseClassFile(file('[{"name":"cat"}]', `"boxThreshold": ${value}`), 'pets.json').boxThreshold, value)
   for (const value of ['1', '-0.1', '"0.4"', '40']) {
     refused(
       file('[{"name":"cat"}]', `"boxThreshold": ${value}`),
@@ -205,7 +207,9 @@ test('a file that cannot be read, or is not UTF-8, is refused by name', () => {
   assert.throws(
     () => readClassFile(missing),
     (error: { code: string; message: string }) =>
-      error.code === 'ERR_INVALID_ARG' && error.message.startsWith(`${missing}: cannot be read (ENOENT`),
+      error.code === 'ERR_INVALID_ARG' &&
+      error.message.startsWith(`${missing}: cannot be read (ENOENT`) &&
+      error.message.endsWith('); give the path of a class file'),
   )
   const latin1 = path.join(folder, 'latin1.json')
   writeFileSync(latin1, Buffer.from('{"classes":[{"name":"café"}]}', 'latin1'))

@@ -1,6 +1,8 @@
 // Reading and writing files: what is refused, what is kept, and how names are compared. Needs no model.
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -11,6 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -41,7 +44,10 @@ const pipe = (name: string): string => {
   return at(name)
 }
 
-test('only regular files are read: a pipe, a folder and a device are refused by their kind', async () => {
+test('only regular files are read: a pipe, a socket, a folder and a device are refused by their kind', async () => {
+  const socket = at('socket')
+  const server = createServer().listen(socket)
+  await once(server, 'listening')
   writeFileSync(at('file'), 'text')
   symlinkSync('file', at('link'))
   assert.is(readRegularSync(at('link')).toString(), 'text')
@@ -49,6 +55,7 @@ test('only regular files are read: a pipe, a folder and a device are refused by 
   for (const [path, kind] of [
     [pipe('pipe'), 'a named pipe'],
     [folder, 'a folder'],
+    [socket, 'a socket'],
     ['/dev/null', 'a device'],
   ] as const) {
     assert.throws(() => readRegularSync(path), `it is ${kind}; only regular files are read`)
@@ -61,6 +68,7 @@ test('only regular files are read: a pipe, a folder and a device are refused by 
       (error: Error) => assert.is(error.message, `${path}: it is ${kind}; only regular files are read`),
     )
   }
+  server.close()
 })
 
 test('a link is written through, also one to a file that is not there yet', () => {
@@ -75,6 +83,26 @@ test('a link is written through, also one to a file that is not there yet', () =
   assert.is(readFileSync(at('elsewhere/old'), 'utf8'), 'through two links')
   assert.is(readFileSync(at('elsewhere/new'), 'utf8'), 'new')
   assert.equal(readdirSync(at('elsewhere')), ['new', 'old'])
+})
+
+test('several files are written whole or not at all, and a loop of links is an error', () => {
+  mkdirSync(at('partial'))
+  writeAllWhole(
+    [
+      [at('a/b/1'), 'one'],
+      [at('2'), Buffer.from('two')],
+    ],
+    at('partial'),
+  )
+  assert.equal([readFileSync(at('a/b/1'), 'utf8'), readFileSync(at('2'), 'utf8'), readdirSync(at('partial'))], ['one', 'two', []])
+  assert.throws(() => writeAllWhole([[at('none/1'), 'x']]), /ENOENT/)
+  assert.not(existsSync(at('none')), 'folders are made only with a folder for unfinished files')
+  symlinkSync('loop', at('loop'))
+  assert.throws(() => writeWhole(at('loop'), 'x'), /ELOOP/)
+  for (let i = 0; i < 40; i++) symlinkSync(i ? `link${i - 1}` : '2', at(`link${i}`))
+  writeWhole(at('link38'), 'through 39 links')
+  assert.is(readFileSync(at('2'), 'utf8'), 'through 39 links')
+  assert.equal(readdirSync(at('partial')), [])
 })
 
 function neverReplaced(path: string, kind: string): void {
@@ -110,7 +138,13 @@ test("a name can have the file system's maximum length, and a longer one is refu
   writeWhole(at(longest), 'x')
   assert.equal(readdirSync(folder), [longest])
   checkNameLength(at(longest))
-  assert.throws(() => checkNameLength(at(`é${longest.slice(1)}`)), /has 256 bytes; file systems take up to 255/)
+  const longer = `é${longest.slice(1)}`
+  assert.throws(
+    () => checkNameLength(at(longer)),
+    (error: Error) =>
+      error.message ===
+      `its result would be called ${longer}, which has 256 bytes; file systems take up to 255: give the photo a shorter name`,
+  )
 })
 
 test('an empty file is not a result', () => {

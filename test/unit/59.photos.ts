@@ -122,6 +122,18 @@ test('a missing argument is named with the reason', async () => {
   assert.match((await reasons(['empty']))[0] as string, /^empty: there is no photo in it \(\.jpg, .+\)$/)
   assert.match((await reasons(['empty/*.jpg']))[0] as string, /^empty\/\*\.jpg: no photo matches this pattern \(\.jpg, .+\)$/)
   assert.match((await reasons(['p/a.png/b.png']))[0] as string, /b\.png: there is no such file or folder$/)
+  const extensions = '.jpg, .jpeg, .png, .webp, .avif, .tif, .tiff'
+  const downloaded = 'it is a web address, and photos are not downloaded; name a file'
+  for (const [arg, reason] of [
+    ['-', 'photos are not read from standard input; name a file'],
+    ['http://x/a.jpg', downloaded],
+    ['HTTPS://x/a.jpg', downloaded],
+    ['xhttp://x', 'there is no such file or folder'],
+    ['empty', `there is no photo in it (${extensions})`],
+    ['empty/*.jpg', `no photo matches this pattern (${extensions})`],
+  ] as const)
+    assert.equal(await reasons([arg]), [`${arg}: ${reason}`])
+  assert.equal((await findPhotos(['p', 'p/a.png', 'p/*.png', 'absent', 'empty'], 'out')).walked, ['p', 'empty'])
 })
 
 test('a subfolder that cannot be listed is named, and the other photos are found', async () => {
@@ -176,7 +188,11 @@ test("masks among photos are not photos, and do not change a photo's result name
   assert.equal(leftOutNotes(found.leftOut), [
     'left out, because clip-es wrote them and they are not photos: a/x.png, a/x_overlay.png',
   ])
-  assert.match((await reasons(['a/x.png']))[0] as string, /clip-es wrote it, so it is not a photo/)
+  assert.equal(await reasons(['a/x.png']), ['a/x.png: clip-es wrote it, so it is not a photo'])
+  assert.equal(await reasons(['a/x.png', 'absent']), ['absent: there is no such file or folder'])
+  assert.equal(await reasons(['a/x.png', 'b/y.jpg']), [], 'it is told only where there is no photo at all')
+  make('b/segment.jsonl')
+  assert.equal((await findPhotos(['b/segment.jsonl', 'b/y.jpg'], 'out')).leftOut.own, ['b/segment.jsonl'])
 })
 
 test('only one of two photos whose names differ in Unicode form has a result', async () => {
@@ -188,6 +204,8 @@ test('only one of two photos whose names differ in Unicode form has a result', a
 test("a photo whose name equals another photo's overlay or confidence file keeps its extension", async () => {
   make('x.jpg', 'x_overlay.jpg', 'x_confidence.jpg', 'z_overlay.jpg')
   assert.equal(await masks(['.']), ['out/x.png', 'out/x_confidence.jpg.png', 'out/x_overlay.jpg.png', 'out/z_overlay.png'])
+  make('x_another.jpg', 'x_confident_.jpg')
+  assert.equal(await masks(['x_another.jpg', 'x_confident_.jpg']), ['out/x_another.png', 'out/x_confident_.png'])
 })
 
 test('outside the working folder results lie under the whole path', async () => {
@@ -200,13 +218,16 @@ test('outside the working folder results lie under the whole path', async () => 
 test('if two results would still have the same name, the second photo has none', async () => {
   make('x.jpg', 'x.png', 'x.jpg.webp')
   assert.equal(await masks(['.']), ['out/x.jpg.png', undefined, 'out/x.png.png'])
+  const { photos, walked } = await findPhotos(['.'], 'out')
+  const [first, second] = placeResults(photos, walked, 'out')
+  assert.equal(second, { photo: photos[1], takenBy: first?.photo })
 })
 
 test('a result never overwrites a photo', async () => {
   make('a/x.png', 'a/y.jpg')
-  assert.match(
+  assert.is(
     await placeError(['a/x.png'], '.'),
-    /^a result of a\/x\.png would overwrite the photo .*a\/x\.png: choose another folder/,
+    `a result of a/x.png would overwrite the photo ${join(folder, 'a/x.png')}: choose another folder with --out`,
   )
   assert.equal(await masks(['a/y.jpg'], '.'), ['a/y.png'])
   make('a/y.png')
@@ -222,9 +243,9 @@ test('results are not written among the photos of a folder that is walked', asyn
     [['a'], '.'],
     [['a'], 'a'],
   ] as const)
-    assert.match(
+    assert.is(
       await placeError([...args], out),
-      /^the results would be written among the photos of .+: choose another folder with --out$/,
+      `the results would be written among the photos of ${args[0]}, and the next run would segment them, too: choose another folder with --out`,
     )
   assert.equal(await masks(['a'], 'a/masks'), ['a/masks/a/b/y.png', 'a/masks/a/x.png'])
   assert.equal(await masks(['a'], '../out'), ['../out/a/b/y.png', '../out/a/x.png'])

@@ -106,6 +106,7 @@ test('two settings differ in words: what was and what is', () => {
 })
 
 test('equal settings have equal hashes', () => {
+  assert.match(settingsHash(settings), /^[0-9a-f]{16}$/)
   assert.is(settingsHash(settings), settingsHash({ ...settings }))
   assert.is.not(settingsHash(settings), settingsHash({ ...settings, refine: false }))
 })
@@ -200,16 +201,16 @@ test('a photo is done if the photo, its labels and the settings did not change',
   writeFileSync(photo, 'abc')
   const item = { id: 'x', photo, labels: [0, 2] }
   const done = entry('x', { ...photoState(photo), photo, labels: [0, 2] })
-  assert.ok(isDone(done, item, 's'))
-  assert.not(isDone(undefined, item, 's'))
-  assert.not(isDone(done, item, 't'), 'other settings')
-  assert.not(isDone({ ...done, failed: 'why' }, item, 's'))
-  assert.not(isDone(done, { ...item, labels: [0] }, 's'), 'other labels')
+  assert.is(isDone(done, item, 's'), true)
+  assert.is(isDone(undefined, item, 's'), false)
+  assert.is(isDone(done, item, 't'), false, 'other settings')
+  assert.is(isDone({ ...done, failed: 'why' }, item, 's'), false)
+  assert.is(isDone(done, { ...item, labels: [0] }, 's'), false, 'other labels')
   appendFileSync(photo, 'd')
-  assert.not(isDone(done, item, 's'), 'another size')
+  assert.is(isDone(done, item, 's'), false, 'another size')
   writeFileSync(photo, 'xyz')
   utimesSync(photo, 1e9, 1e9)
-  assert.not(isDone(done, item, 's'), 'another time')
+  assert.is(isDone(done, item, 's'), false, 'another time')
 })
 
 test('either all results of a photo are written, or none', () => {

@@ -10,7 +10,8 @@ import { readZip } from '../../cli/src/formats/read_zip.js'
 import { type CamRule, CamSearch, checkCams, cutoff, maskFromCams } from '../../cli/src/metrics/cam_rule.js'
 import { Confusion } from '../../cli/src/metrics/confusion.js'
 import { encodeCams } from '../../ts/formats/cams.js'
-import { readNpy } from '../../ts/formats/npy.js'
+import { type NpyFile, npyFile, readNpy } from '../../ts/formats/npy.js'
+import { encodeNpz } from '../../ts/formats/npz.js'
 import { releasedCams } from '../released_cams.js'
 import { testIf } from '../test_if.js'
 
@@ -118,12 +119,12 @@ test('a pickle that calls anything but numpy is refused, and so is a truncated o
 })
 
 test('files with other content are refused', async () => {
-  await rejected(readAs('none.npz', Buffer.from('nothing')), /damaged, or not an \.npz file/)
+  await rejected(readAs('none.npz', Buffer.from('nothing')), /^it is damaged, or not an \.npz file: .+/)
   const npz = encodeCams([7], Float32Array.from([0, 1]), 2, 1)
   await rejected(readAs('half.npz', npz.subarray(0, npz.length / 2)), /damaged, or not an \.npz file/)
   const one = npz.indexOf(Buffer.from([0x00, 0x3c]), npz.indexOf('(1, 1, 2)'))
   npz.writeUInt8(0x38, one + 1)
-  await rejected(readAs('changed.npz', npz), /attn_highres\.npy is damaged: its checksum is wrong/)
+  await rejected(readAs('changed.npz', npz), /: attn_highres\.npy is damaged: its checksum is wrong; write the file again$/)
 })
 
 /** An archive with one compressed file, whose directory announces the given size. */
@@ -211,16 +212,49 @@ for name, value in {${Object.entries(values)
   assert.equal(await read('tuple'), expected)
   assert.equal(await read('numbers'), expected)
   assert.equal(await read('floats'), expected)
-  await rejected(read('none'), /'keys' is None; an array or a list of numbers is expected/)
-  await rejected(read('nothing'), /'attn_highres' is None; an array of numbers is expected/)
-  await rejected(read('lists'), /'attn_highres' is a list/)
-  await rejected(read('other'), /it has no array 'attn_highres' but keys, cam, high_res; save class ids as 'keys'/)
+  await rejected(read('none'), /^'keys' is None; an array or a list of numbers is expected$/)
+  await rejected(read('nothing'), /^'attn_highres' is None; an array of numbers is expected$/)
+  await rejected(read('lists'), /^'attn_highres' is a list; an array of numbers is expected$/)
+  await rejected(
+    read('other'),
+    /^it has no array 'attn_highres' but keys, cam, high_res; save class ids as 'keys' \(K\) and their maps as 'attn_highres' \(K x height x width\)$/,
+  )
   await rejected(read('byclass'), /it has no array 'keys' but 3, 14; save/)
-  await rejected(read('alone'), /an array of the type <f4; a dictionary with keys and attn_highres is expected, as numpy\.save/)
+  await rejected(
+    read('alone'),
+    /^it holds an array of the type <f4; a dictionary with keys and attn_highres is expected, as numpy\.save\(file, \{'keys': …, 'attn_highres': …\}\) writes it$/,
+  )
   await rejected(read('negative'), /its keys contain -3/)
   await rejected(read('large'), /its keys contain -1099511627776/)
   await rejected(read('empty'), /it has no array 'keys' but nothing/)
-  await rejected(read('noneall'), /does not hold a dictionary/)
+  await rejected(read('noneall'), /^it does not hold a dictionary; one with keys and attn_highres is expected$/)
+})
+
+test('arrays of another shape or kind are refused with what is there and what is expected', async () => {
+  const npz = async (arrays: Record<string, NpyFile>) => await readAs('shape.npz', encodeNpz(arrays))
+  const array = (...shape: number[]) =>
+    npyFile(
+      '|u1',
+      shape,
+      shape.reduce((a, b) => a * b, 1),
+      (data) => data.fill(0),
+    )
+  const whole = { keys: array(1), attn_highres: array(1, 2, 3) }
+  assert.equal(await npz(whole), { keys: [0], maps: new Float32Array(6), width: 3, height: 2 })
+  for (const [shape, keys] of [
+    [[2, 2, 3], 1],
+    [[1, 2], 1],
+    [[1, 1, 2, 3], 1],
+    [[1, 2, 3], 2],
+  ] as const)
+    await rejected(
+      npz({ keys: array(keys), attn_highres: array(...shape) }),
+      new RegExp(`^'attn_highres' has the shape ${shape.join(' x ')}; ${keys} keys need ${keys} x height x width$`),
+    )
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`n${i}`, array(1)]))
+  await rejected(npz(many(12)), /^it has no array 'keys' but n0, .+, n11; save/)
+  await rejected(npz(many(13)), /^it has no array 'keys' but n0, .+, n11, …; save/)
+  await rejected(npz({}), /^it has no array 'keys' but nothing; save/)
 })
 
 test('arrays of numbers are read by their type', () => {

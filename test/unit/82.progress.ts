@@ -81,6 +81,114 @@ test('lines are for people or for programs, or there are only those of failures,
   assert.equal(linesOf('silent'), { out: [], err: [] })
 })
 
+/** What is written to standard error while it is, or is not, a terminal. */
+function onTerminal(work: () => void, stdout = false, term = 'xterm'): string[] {
+  const { stderr, stdout: out, env } = process
+  const before = { write: stderr.write, err: stderr.isTTY, out: out.isTTY, term: env.TERM }
+  const written: string[] = []
+  stderr.write = (text: unknown) => written.push(String(text)) > 0
+  Object.assign(stderr, { isTTY: true })
+  Object.assign(out, { isTTY: stdout })
+  env.TERM = term
+  try {
+    work()
+  } finally {
+    stderr.write = before.write
+    Object.assign(stderr, { isTTY: before.err })
+    Object.assign(out, { isTTY: before.out })
+    if (before.term === undefined) delete env.TERM
+    else env.TERM = before.term
+  }
+  return written
+}
+
+test('a terminal has a bar below failures, which ends with the run and with the process', () => {
+  const listeners = process.listenerCount('exit')
+  const written = onTerminal(() => {
+    const progress = new Progress(4, 'text')
+    assert.ok(progress.hasBar)
+    assert.is(process.listenerCount('exit'), listeners + 1)
+    const lines = printed(() => {
+      progress.done(event)
+      progress.failed(event)
+      progress.listFailure(event)
+    })
+    assert.equal(lines, { out: ['text'], err: ['text', 'text'] })
+    progress.again()
+    progress.stop()
+  })
+  assert.is(process.listenerCount('exit'), listeners)
+  const drawn = written.join('')
+  assert.match(drawn, /0\/4 \| – \| – left \| 0 failed/)
+  assert.match(drawn, /2\/4 \| [\d.]+\/(s|min) \| .+ left \| 2 failed|1\/4 \| [\d.]+\/(s|min) \| .+ left \| 1 failed/)
+  assert.is(drawn.split('\r\u001b[K').length, 3, 'the bar is cleared before each failure')
+  assert.ok(drawn.includes('\u001b[?25l') && drawn.includes('\u001b[?25h'), 'the cursor is hidden and shown again')
+})
+
+test('bar and lines never share a terminal, and few photos or a plain terminal have no bar', () => {
+  const barOf = (lines: Lines, stdout: boolean, total = 2, least = 1, term = 'xterm') => {
+    let found: unknown
+    onTerminal(
+      () => {
+        const progress = new Progress(total, lines, least)
+        found = [progress.hasBar, printed(() => progress.done(event)).out.length]
+        progress.stop()
+      },
+      stdout,
+      term,
+    )
+    return found
+  }
+  assert.equal(
+    [barOf('text', false), barOf('text', true)],
+    [
+      [true, 1],
+      [true, 0],
+    ],
+  )
+  assert.equal(
+    [barOf('json', false), barOf('json', true)],
+    [
+      [true, 1],
+      [false, 1],
+    ],
+  )
+  assert.equal(
+    [barOf('none', false), barOf('silent', false)],
+    [
+      [true, 0],
+      [false, 0],
+    ],
+  )
+  assert.equal(
+    [barOf('text', true, 2, 3), barOf('text', true, 3, 3)],
+    [
+      [false, 1],
+      [true, 0],
+    ],
+  )
+  assert.equal(barOf('text', true, 2, 1, 'dumb'), [false, 1])
+  assert.not(new Progress(2, 'text').hasBar, 'not a terminal')
+})
+
+test('the speed and the time left come from the photos and the time so far', () => {
+  const { now } = performance
+  try {
+    let time = 1000
+    performance.now = () => time
+    const progress = new Progress(10, 'silent')
+    for (let i = 0; i < 4; i++) progress.done()
+    time = 4000
+    assert.is(progress.seconds, 3)
+    assert.equal(progress.figures, { ended: 4, total: 10, perSecond: 1.333, rate: '1.3/s', left: '5 s' })
+    assert.is(endText(progress), '4 photos done in 3 s (1.3/s)')
+    time = 4000.4567
+    assert.equal(printed(() => sayEnd(progress, 2, true)).out, ['{"event":"end","done":4,"already":2,"failed":0,"seconds":3}'])
+  } finally {
+    performance.now = now
+  }
+})
+
 test('the first and the last line of a run have the numbers of photos and failures', () => {
   const [one, many] = [new Progress(1, 'silent'), new Progress(3, 'silent')]
   one.failed(event)
@@ -124,6 +232,11 @@ test('an interruption and an error of the disk tell how far the run was, and oth
     assert.is(told.cause, full)
     assert.match(told.message, /^no space; 2 of 3 photos done; results are in \/out\. Make room and run the same command again/)
   }
+  const full = withProgress(Object.assign(new Error('no'), { code: 'EROFS' }), 0, 1, '/out') as Error
+  assert.is(
+    full.message,
+    'no; 0 of 1 photo done; results are in /out. Make room and run the same command again, or choose another folder with --out',
+  )
   const other = Object.assign(new Error('no such file'), { code: 'ENOENT' })
   assert.is(withProgress(other, 2, 3, '/out'), other)
 })

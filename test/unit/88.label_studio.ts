@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { decodeBrush, encodeBrush } from '../../ts/formats/brush_rle.js'
 import { type LabelStudioTool, labelStudioPrediction, labelStudioRegions } from '../../ts/formats/label_studio.js'
 import { mapOf, randomMap } from './masks.js'
+import { refusal } from './support.js'
 
 /** The algorithm of label-studio-converter, as its documentation says it: a text of bits, and all values of all channels. */
 function decodeAll(bytes: readonly number[]): number[] {
@@ -102,6 +103,72 @@ test('the score of a prediction is the mean of its labels, not of its regions', 
     ['1', '2', '3'],
   )
   assert.equal(labelStudioPrediction([], 'v1'), { model_version: 'v1', result: [] })
+})
+
+test('a region has all keys of Label Studio, for each tool', () => {
+  const mask = mapOf('11.', '1.1', '...')
+  const tool = (name: 'brush' | 'polygon' | 'rectangle', regions = false) => ({ tool: name, regions, fromName: 'f', toName: 't' })
+  const rest = { from_name: 'f', to_name: 't', original_width: 3, original_height: 3, image_rotation: 0 }
+  const label = { name: 'cat', value: 1, score: 0.123456789 }
+  assert.equal(labelStudioRegions(mask, label, tool('rectangle')), [
+    {
+      ...{ type: 'rectanglelabels', ...rest, score: 0.123457 },
+      value: { x: 0, y: 0, width: 100, height: 66.666667, rotation: 0, rectanglelabels: ['cat'] },
+    },
+  ])
+  const points = [
+    [0, 0],
+    [66.666667, 0],
+    [66.666667, 33.333333],
+    [33.333333, 33.333333],
+    [33.333333, 66.666667],
+    [0, 66.666667],
+  ]
+  const { score: _, ...plain } = label
+  const polygons = labelStudioRegions(mask, plain, tool('polygon'))
+  assert.equal(polygons.length, 2)
+  const [first = [0, 0], ...others] = (polygons[0]?.value.points as number[][]) ?? []
+  const turned = [...points.slice(points.findIndex(([x, y]) => x === first[0] && y === first[1])), ...points].slice(0, 6)
+  assert.equal(polygons[0], {
+    type: 'polygonlabels',
+    ...rest,
+    value: { points: turned, closed: true, polygonlabels: ['cat'] },
+  } as never)
+  assert.equal([first, ...others].length, 6)
+  const brush = (...inside: number[]) => ({
+    ...{ type: 'brushlabels', ...rest, score: 0.123457 },
+    value: { format: 'rle', rle: encodeBrush(inside), brushlabels: ['cat'] },
+  })
+  assert.equal(labelStudioRegions(mask, label, tool('brush')), [brush(1, 1, 0, 1, 0, 1, 0, 0, 0)])
+  assert.equal(labelStudioRegions(mask, label, tool('brush', true)), [
+    brush(1, 1, 0, 1, 0, 0, 0, 0, 0),
+    brush(0, 0, 0, 0, 0, 1, 0, 0, 0),
+  ])
+  const scored = polygons.map((region, i) => ({
+    ...region,
+    value: { ...region.value, polygonlabels: [`c${i}`] },
+    score: [0.1, 0.2000001][i],
+  }))
+  assert.equal(labelStudioPrediction([...scored, ...polygons.slice(0, 1)], 'v'), {
+    model_version: 'v',
+    score: 0.15,
+    result: [...scored, polygons[0]].map((region, i) => ({ id: `${i + 1}`, ...region })) as never,
+  })
+  assert.not('score' in labelStudioPrediction(polygons, 'v'))
+})
+
+test('a brush that ends early or has another size is refused', () => {
+  const code = encodeBrush([1, 0, 1])
+  assert.equal([...decodeBrush(code, 3)], [1, 0, 1])
+  assert.is(
+    refusal(() => decodeBrush(code, 2)),
+    'the run-length code of a brush has 12 values; expected 8, 4 for each pixel',
+  )
+  for (let length = 0; length < code.length; length++)
+    assert.is(
+      refusal(() => decodeBrush(code.slice(0, length), 3)),
+      'the run-length code of a brush ends early',
+    )
 })
 
 test.run()

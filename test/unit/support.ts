@@ -1,5 +1,5 @@
 // What the unit tests share. Nothing here needs the native add-on.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -41,4 +41,29 @@ export async function rejects(promise: Promise<unknown>, code: ErrorCode, ...par
   assert.is(reason.code, code, reason.message)
   assert.is(reason.name, 'ClipEsError')
   for (const part of parts) assert.match(reason.message, part)
+}
+
+/** The whole message of a call that is refused as a wrong argument. */
+export function refusal(call: () => unknown): string {
+  try {
+    call()
+  } catch (error) {
+    if (!(error instanceof ClipEsError)) throw error
+    assert.is(error.code, 'ERR_INVALID_ARG', error.message)
+    return error.message
+  }
+  assert.unreachable('nothing was refused')
+  return ''
+}
+
+/** How many files of a folder this process has open. */
+export function openBelow(folder: string): number {
+  const targets = readdirSync('/proc/self/fd').map((descriptor) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`)
+    } catch {
+      return '' // of the list itself
+    }
+  })
+  return targets.filter((target) => target.startsWith(`${folder}/`)).length
 }

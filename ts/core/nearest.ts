@@ -18,7 +18,7 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
 
 function distance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)]
-  const at = (i: number, j: number): number => rows[i]?.[j] ?? Number.POSITIVE_INFINITY
+  const at = (i: number, j: number): number => (rows[i] as number[])[j] as number
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
     rows.push(row)

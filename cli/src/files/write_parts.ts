@@ -1,4 +1,5 @@
-import { createWriteStream, renameSync, rmSync } from 'node:fs'
+import { renameSync, rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { replaceable } from 'clip-es/support'
@@ -12,7 +13,8 @@ export async function writeParts(file: string, parts: Iterable<string> | AsyncIt
   const target = replaceable(file)
   const temporary = join(dirname(target), `.clip-es-${process.pid}-parts.tmp`)
   try {
-    await pipeline(parts, createWriteStream(temporary))
+    const handle = await open(temporary, 'w') // a stream that opens it could do so after its removal below
+    await pipeline(parts, handle.createWriteStream())
     renameSync(temporary, target)
   } catch (error) {
     rmSync(temporary, { force: true })
