@@ -6,6 +6,7 @@
 #include <new>
 #include <string>
 
+#include "core/arena_guard.h"
 #include "core/error.h"
 #include "core/platform/memory.h"
 
@@ -22,6 +23,12 @@ size_t memory_limit() {
   static const size_t limit = platform::memory_limit();  // reads files
   return limit;
 }
+
+struct HostAllocator {
+  std::shared_ptr<std::byte> operator()(size_t bytes) const { return {allocate_aligned(bytes).release(), FreeAligned{}}; }
+};
+
+bool is_guarded(const MemorySource& source) { return host_memory_is_guarded() && source.allocate.target<HostAllocator>(); }
 
 [[noreturn]] void fail(double bytes) {
   char size[64];
@@ -43,9 +50,7 @@ AlignedBytes allocate_aligned(size_t bytes) {
   return AlignedBytes(static_cast<std::byte*>(p));
 }
 
-MemorySource host_memory() {
-  return {[](size_t bytes) { return std::shared_ptr<std::byte>(allocate_aligned(bytes).release(), FreeAligned{}); }, memory_limit()};
-}
+MemorySource host_memory() { return {HostAllocator{}, memory_limit()}; }
 
 size_t Arena::capacity() const {
   size_t sum = 0;
@@ -55,12 +60,12 @@ size_t Arena::capacity() const {
 
 std::byte* Arena::take_bytes(size_t count, size_t size) {
   if (count > std::numeric_limits<size_t>::max() / 2 / size) fail(static_cast<double>(count) * static_cast<double>(size));
-  const size_t bytes = (count * size + kAlignment - 1) / kAlignment * kAlignment;
-  while (chunk_ < chunks_.size() && chunks_[chunk_].size - used_ < bytes) {
-    ++chunk_;
-    used_ = 0;
-  }
-  if (chunk_ == chunks_.size()) {
+  const bool guarded = is_guarded(source_);
+  const size_t bytes = (count * size + (guarded ? kGuardGap : 0) + kAlignment - 1) / kAlignment * kAlignment;
+  const ArenaPosition before{chunk_, used_};
+  ArenaPosition at = before;
+  while (at.chunk < chunks_.size() && chunks_[at.chunk].size - at.used < bytes) at = {at.chunk + 1, 0};
+  if (at.chunk == chunks_.size()) {
     const size_t capacity = this->capacity();
     const size_t available = source_.limit - std::min(source_.limit, capacity);
     if (bytes > available) fail(static_cast<double>(bytes) + static_cast<double>(capacity));
@@ -68,11 +73,13 @@ std::byte* Arena::take_bytes(size_t count, size_t size) {
     const size_t growth = std::max(kSmallestChunk, std::min(capacity, kMostGrowth));
     add_chunk(std::max(bytes, std::min(growth, available)));
   }
-  std::byte* p = chunks_[chunk_].bytes.get() + used_;
-  used_ += bytes;
+  std::byte* p = chunks_[at.chunk].bytes.get() + at.used;
+  chunk_ = at.chunk;
+  used_ = at.used + bytes;
   size_t in_use = used_;
   for (size_t i = 0; i < chunk_; ++i) in_use += chunks_[i].size;
   peak_ = std::max(peak_, in_use);
+  if (guarded) guard_piece(p, count * size, p + bytes, before);
   return p;
 }
 
@@ -82,6 +89,8 @@ void Arena::add_chunk(size_t bytes) {
 }
 
 void Arena::release_to(size_t chunk, size_t used) {
+  if (is_guarded(source_))
+    for (ArenaPosition at{chunk_, used_}; at > ArenaPosition{chunk, used};) at = check_gap(chunks_[at.chunk].bytes.get() + at.used);
   chunk_ = chunk;
   used_ = used;
   if (chunk_ != 0 || used_ != 0 || chunks_.size() < 2) return;

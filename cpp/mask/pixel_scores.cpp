@@ -33,8 +33,13 @@ void divide(HostSpan<float> values, int64_t count) {
 
 void largest_scores(HostContext& context, const PixelScores& scores, HostSpan<float> largest) {
   context.pool.run(scores.labels, [&](int64_t k, int) {
-    float& most = largest[k] = 0;
-    for (const float score : scores.label(k)) most = score <= most ? most : score;  // keeps a NaN for require_finite()
+    float most = 0;
+    bool has_nan = false;
+    for (const float score : scores.label(k)) {
+      most = score > most ? score : most;
+      has_nan |= score != score;
+    }
+    largest[k] = has_nan ? NAN : most;  // for require_finite()
   });
 }
 

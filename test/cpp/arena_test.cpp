@@ -118,6 +118,16 @@ TEST("an arena uses its memory source up to the limit, and names the total that 
   CHECK_ERROR(arena.take<std::byte>(1), ErrorCode::kOutOfMemory, "use a smaller maxSide");
 }
 
+TEST("after a refusal, an arena goes on with the memory behind what was taken last") {
+  TestSource memory;
+  Arena arena(memory.source(kMegabyte));
+  Arena::Scope scope(arena);
+  const auto first = arena.take<std::byte>(kMegabyte / 2);
+  CHECK_ERROR(arena.take<std::byte>(kMegabyte), ErrorCode::kOutOfMemory, "cannot allocate 2.1 MB");
+  CHECK(arena.take<std::byte>(kMegabyte / 2).data() == first.data() + first.size());
+  CHECK(arena.allocations() == 1);
+}
+
 TEST("an arena that may have no memory at all refuses the first byte") {
   TestSource memory;
   Arena arena(memory.source(0));
@@ -261,6 +271,8 @@ TEST("every error code has the name that users see") {
       {ErrorCode::kLibTorch, "ERR_LIBTORCH"},
       {ErrorCode::kDeviceUnavailable, "ERR_DEVICE_UNAVAILABLE"},
       {ErrorCode::kOutOfMemory, "ERR_OUT_OF_MEMORY"},
+      {ErrorCode::kIo, "ERR_IO"},
+      {ErrorCode::kDiverged, "ERR_DIVERGED"},
       {ErrorCode::kInternal, "ERR_INTERNAL"},
   };
   for (const auto& [code, name] : names) CHECK(std::string(clip_es::name_of(code)) == name);

@@ -2,6 +2,7 @@
 #include "loaded_model.h"
 
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -79,7 +80,9 @@ TEST("segmenters of one archive and precision share model and weights, and the l
   CHECK(loaded.expired());
 }
 
-TEST("the estimate of the weights' memory is near what they take, and too little memory is refused with the remedy") {
+TEST(
+    "the counted memory of the weights is what a file of them holds, the estimate is near it, and too little memory is refused with the "
+    "remedy") {
   const Archive archive(small_model());
   for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8}) {
     const Segmenter segmenter(small_model(), {.precision = precision});
@@ -87,12 +90,32 @@ TEST("the estimate of the weights' memory is near what they take, and too little
     const auto bytes = static_cast<double>(loaded.model->bytes() + loaded.text->bytes() + loaded.weights->bytes());
     const size_t estimate = estimate_weight_bytes(archive, precision);
     CHECK(estimate > 0.5 * bytes && estimate < 1.5 * bytes);  // the last block, which is small in large models, is stored twice
+    // A weights file also holds 35 KB of norms, other vectors and padding.
+    const Folder folder;
+    const std::string file = (folder.path / "weights").string();
+    write_weights_file(file, loaded.model->fingerprint, precision, loaded);
+    if (fs::exists(file)) CHECK_BELOW(std::abs(static_cast<double>(fs::file_size(file)) - bytes - 35'000), 5'000);  // not with oneDNN
     require_memory(archive, precision, estimate + 1000, 1000);
     CHECK_ERROR(require_memory(archive, precision, estimate + 999, 1000), ErrorCode::kOutOfMemory,
                 small_model() + ": its weights need about");
   }
   CHECK_ERROR(require_memory(archive, Precision::kFloat32, 0, 0), ErrorCode::kOutOfMemory, "use precision 'int8', a smaller model");
   CHECK_ERROR(require_memory(archive, Precision::kInt8, 0, 0), ErrorCode::kOutOfMemory, ": use a smaller model");
+}
+
+TEST(
+    "the estimate counts the image tower in its precision, text blocks in float16 and the rest in float32, and the refusal names the "
+    "sizes") {
+  const auto named = [](const std::string& name, int64_t values) { return fixture::text(name) + fixture::tensor({{values}, {1}, 0, 10}); };
+  const std::string pickle =
+      "\x80\x02}(" + named("visual.a", 10) + named("transformer.b", 7) + named("visualise", 2) + named("transformer", 1) + "u.";
+  const fixture::TemporaryFile file(fixture::make_zip({{"data.pkl", pickle}, {"data/0", std::string(40, '\0')}}));
+  const Archive archive(file.path());
+  CHECK(estimate_weight_bytes(archive, Precision::kFloat32) == 40 + 14 + 12);
+  CHECK(estimate_weight_bytes(archive, Precision::kBFloat16) == 20 + 14 + 12);
+  CHECK(estimate_weight_bytes(archive, Precision::kInt8) == 10 + 14 + 12);
+  CHECK_ERROR(require_memory(archive, Precision::kFloat32, 5 << 20, 7 << 20), ErrorCode::kOutOfMemory,
+              "its weights need about 0 MB with precision 'float32', but this process may use only 5 MB and already uses 7 MB: use ");
 }
 
 TEST("threads that load one archive at the same time read it once") {

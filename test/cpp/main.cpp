@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "check.h"
+#include "core/arena_guard.h"
 #include "ops/cpu/cpu_level.h"
 #include "options.h"
 
@@ -37,5 +38,6 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
+  clip_es::guard_host_memory();
   return check::run(only, except);
 }

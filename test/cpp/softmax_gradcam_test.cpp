@@ -207,6 +207,24 @@ TEST("the CAMs of one label do not depend on how many labels' gradients share a 
   CHECK_BELOW(largest_difference(all.logits, one.logits), 1e-5);
 }
 
+TEST("labels whose gradients do not fit into 24 MB together are computed in groups, with the same CAMs") {
+  Random random(15);
+  const int64_t n = 300, embedding = 16, group = (24 << 20) / 4 / ((n - 1) * kSmall.width);
+  const TestModel model = random_last_block(random, kSmall, embedding);
+  const std::vector<float> x = random.normal(n * kSmall.width), rows = random.unit_rows(2 * group + 2, embedding);
+  const auto run = [&](int64_t first, int64_t count, HostContext& context) {
+    const auto own = rows.begin() + first * embedding, end = own + count * embedding;
+    return compute_cams(context, model, x, {own, end}, std::vector<int64_t>(count, 1), joined({rows.begin(), own}, {end, rows.end()})).cams;
+  };
+  ThreadPool pool(2);
+  Arena arena, small_arena;
+  HostContext context{pool, arena}, small_context{pool, small_arena};
+  const std::vector<float> all = run(0, 2 * group + 2, context), last = run(2 * group - 1, 3, small_context);
+  CHECK_BELOW(largest_difference(std::span(all).last(last.size()), last), 2e-5);
+  run(0, group, small_context);
+  CHECK_BELOW(static_cast<double>(arena.capacity()), 1.5 * static_cast<double>(small_arena.capacity()));
+}
+
 TEST("one label without background words is refused, because its probability would always be 1") {
   Random random(6);
   const TestModel model = random_last_block(random, kSmall, 16);

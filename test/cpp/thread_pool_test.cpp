@@ -102,8 +102,9 @@ TEST("split() covers every row once, in blocks of about the smallest size or mor
     for (const int64_t rows : {0, 1, 15, 16, 17, 31, 33, 64, 1000})
       for (const int64_t smallest : {1, 16, 100}) {
         std::vector<std::atomic<int>> calls(static_cast<size_t>(rows));
-        std::atomic<int64_t> shortest{rows};
+        std::atomic<int64_t> shortest{rows}, blocks{0};
         pool.split(rows, smallest, [&](int64_t begin, int64_t end) {
+          ++blocks;
           int64_t least = shortest;
           while (end - begin < least && !shortest.compare_exchange_weak(least, end - begin)) {
           }
@@ -112,6 +113,7 @@ TEST("split() covers every row once, in blocks of about the smallest size or mor
         for (const auto& c : calls) CHECK(c == 1);
         // split() divides evenly: a block may be smaller than `smallest` by a remainder, but never by half.
         CHECK(2 * shortest >= std::min(rows, smallest));
+        CHECK(blocks == std::min<int64_t>((rows + smallest - 1) / smallest, threads));
       }
   }
 }

@@ -134,6 +134,18 @@ test('an abort removes one photo from a waiting or running batch, and the others
   })
 })
 
+test('one photo of a batch that is refused fails with its own error, and the others get their results', async () => {
+  const [expected] = await all(one)
+  await withSegmenter({ concurrency: 1, maxBatch: 3, maxDelay: 60_000 }, async (own) => {
+    const refused = own.segment(photo, classes, { crf: { bilateralColourSigma: 1e-3, bilateralPositionSigma: 1e-3 } })
+    const others = [own.segment(photos[0] as ImageData, classes, options), own.segment(photo, classes)]
+    await rejects(refused, 'ERR_INVALID_ARG', 'too small for a photo of')
+    const [first, second] = await Promise.all(others)
+    assert.ok(largestDifference(first?.cams as Float32Array, (expected as Required<SegmentResult>).cams) < 1e-4)
+    assert.is(second?.width, photo.width)
+  })
+})
+
 test('one signal ends a whole batch, and the segmenter keeps working', async () => {
   const large = { width: 1024, height: 1024, data: new Uint8Array(1024 * 1024 * 3).fill(99) } // takes longer than 20 ms on any CPU
   await withSegmenter({ threads: 1, concurrency: 2, maxBatch: 4, maxDelay: 5 }, async (own) => {
