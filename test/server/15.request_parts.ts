@@ -184,6 +184,7 @@ test('the tools take options as texts, those of the answer not', () => {
     [
       ...[
         'background',
+        'backgroundBelow',
         'backgroundPower',
         'boxThreshold',
         'crf',
