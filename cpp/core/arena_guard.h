@@ -1,5 +1,6 @@
 // For tests: arenas in host memory leave a gap behind each piece and find out who wrote to it. AddressSanitizer also reports who reads it.
 #pragma once
+#include <compare>
 #include <cstddef>
 
 namespace clip_es {
