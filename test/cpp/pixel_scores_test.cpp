@@ -32,7 +32,7 @@ TEST("pixel scores have room for the background and the labels, each at its plac
     CHECK(scores.label(k).data() == scores.data.data() + (k + 1) * kSize.pixels() && std::ssize(scores.label(k)) == kSize.pixels());
 }
 
-TEST("scores of views are added at their pixels, those of the mirrored photo after they are mirrored back, and divided") {
+TEST("the scores of views are added pixel by pixel and divided; a mirrored view is mirrored back first") {
   for (const bool mirrored : {false, true}) {
     Scores one(1), sum(2);
     const Scores first(1), second(2);

@@ -59,7 +59,7 @@ std::set<int64_t> needed_outputs(const SimilaritySettings& settings, int64_t lay
 
 }  // namespace
 
-TEST("outliers are those of the plain local outlier factor, also for patches far from zero") {
+TEST("outliers equal those of the plain local outlier factor, also for patches far from zero") {
   Random random(3);
   // With 3 to 31 patches, two that are farthest from each other have the same factor, which rounding can change.
   for (const auto& [count, width] : {std::pair<int64_t, int64_t>{1, 5}, {2, 1}, {33, 7}, {40, 16}, {70, 20}})
@@ -200,7 +200,7 @@ TEST("the blocks of the papers are found at the same depth in models of 1 to 24 
   CHECK(block_at(12, 12) == 11 && block_at(1, 12) == 1 && block_at(1, 2) == 1 && block_at(9, 4) == 3 && block_at(4, 4) == 1);
 }
 
-TEST("the factors of the Gaussian prior are those of its formula") {
+TEST("the factors of the Gaussian prior follow its formula") {
   Arena::Scope scope(test_context().arena);
   for (const float deviation : {0.5f, 5.0f}) {
     const std::span<float> factors = gaussian(test_context().arena, 9, deviation);

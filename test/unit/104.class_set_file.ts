@@ -5,29 +5,15 @@ import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClassSet } from '../../ts/classes/class_set.js'
-import type { ClassSetData } from '../../ts/classes/class_set_data.js'
 import { readClassSet, writeClassSet } from '../../ts/classes/class_set_file.js'
+import { smallSet } from './class_set_support.js'
 import { reasonOf, rejects, temporaryFolder } from './support.js'
-
-const data: ClassSetData = {
-  names: ['a', 'b', 'c'],
-  background: ['sky'],
-  droppedBackground: ['B'],
-  templates: ['{}', 'a {}'],
-  fusion: 'cam',
-  fingerprint: 'f',
-  embedding: 2,
-  rows: Float32Array.from([1, 2, 3, 4, 5, 6, 7, 8]),
-  firstRow: Int32Array.of(0, 1, 3, 4),
-  backgroundRows: Float32Array.of(9, 10),
-  labelThresholds: [undefined, 0, 1],
-}
 
 const file = join(temporaryFolder(), 'classes.safetensors')
 
 /** The file's header and arrays, to be changed, and what reading the changed file says. */
 function saved() {
-  writeClassSet(file, data)
+  writeClassSet(file, smallSet)
   const bytes = readFileSync(file)
   const end = 8 + Number(bytes.readBigUInt64LE())
   const header = JSON.parse(bytes.toString('utf8', 8, end))
@@ -44,7 +30,7 @@ function saved() {
 
 test('the file has all of a class set, and its arrays begin at a multiple of eight bytes', async () => {
   const { bytes, end, header } = saved()
-  assert.equal(await readClassSet(file), data)
+  assert.equal(await readClassSet(file), smallSet)
   assert.is(end % 8, 0)
   assert.ok(bytes.subarray(8, end).toString().trimEnd().length > end - 8 - 8, 'with fewer than eight spaces')
   assert.equal(header, {
@@ -58,16 +44,16 @@ test('the file has all of a class set, and its arrays begin at a multiple of eig
   })
   assert.equal(
     bytes.subarray(end),
-    Buffer.concat([data.rows, data.firstRow, data.backgroundRows].map((a) => Buffer.from(a.buffer))),
+    Buffer.concat([smallSet.rows, smallSet.firstRow, smallSet.backgroundRows].map((a) => Buffer.from(a.buffer))),
   )
   for (const length of [1, 2, 3, 4, 5, 6, 7, 8]) {
-    const longer = { ...data, fingerprint: 'f'.repeat(length), labelThresholds: [undefined, undefined, undefined] }
+    const longer = { ...smallSet, fingerprint: 'f'.repeat(length), labelThresholds: [undefined, undefined, undefined] }
     writeClassSet(file, longer)
     assert.is(Number(readFileSync(file).readBigUInt64LE()) % 8, 0)
     assert.not.match(readFileSync(file, 'latin1'), 'label_thresholds')
     assert.equal(await readClassSet(file), longer)
   }
-  const alone = { ...data, background: [], backgroundRows: new Float32Array() }
+  const alone = { ...smallSet, background: [], backgroundRows: new Float32Array() }
   writeClassSet(file, alone)
   assert.equal(await readClassSet(file), alone)
 })
@@ -147,7 +133,7 @@ test('a damaged file is refused with what is wrong', async () => {
 })
 
 test('save() takes a path or a file URL, and an abort before it writes nothing', async () => {
-  const classes = ClassSet.create(data)
+  const classes = ClassSet.create(smallSet)
   const path = join(temporaryFolder(), 'a b.safetensors')
   await rejects(classes.save(path, { x: 1 } as never), 'ERR_INVALID_ARG', /^save\(\): unknown option 'x'; known: signal$/)
   await rejects(classes.save(path, { signal: 1 } as never), 'ERR_INVALID_ARG', /^save\(\): signal is 1; expected an AbortSignal$/)
@@ -155,12 +141,12 @@ test('save() takes a path or a file URL, and an abort before it writes nothing',
   assert.is(await reasonOf(classes.save(path, { signal: AbortSignal.abort('stop') })), 'stop')
   assert.not(existsSync(path))
   await classes.save(pathToFileURL(path), { signal: new AbortController().signal })
-  assert.equal(await readClassSet(path), data)
+  assert.equal(await readClassSet(path), smallSet)
 })
 
 test('a file that cannot be read or written is an error with its path and the remedy, and an abort with its reason', async () => {
   const none = join(file, 'none')
-  writeClassSet(file, data)
+  writeClassSet(file, smallSet)
   const error = (await reasonOf(readClassSet(none))) as Error
   await rejects(
     Promise.reject(error),
@@ -176,7 +162,7 @@ test('a file that cannot be read or written is an error with its path and the re
   controller.abort(reason)
   assert.is(await reasonOf(reading), reason)
   const remedy = /; check that its folder exists, that you may write there, and that the disk has room$/
-  await rejects((async () => writeClassSet(none, data))(), 'ERR_IO', `save(): cannot write ${none}: `, remedy)
+  await rejects((async () => writeClassSet(none, smallSet))(), 'ERR_IO', `save(): cannot write ${none}: `, remedy)
 })
 
 test.run()

@@ -1,5 +1,5 @@
 // Files among photos: how they are found and read.
-import { closeSync, mkdirSync, openSync, symlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,18 +11,10 @@ import { photosById } from '../../cli/src/photos/by_id.js'
 import { PhotoIndex } from '../../cli/src/photos/photo_index.js'
 import { readPhotoOf } from '../../cli/src/photos/read.js'
 import { leftOutNotes } from '../../cli/src/photos/sort_out.js'
-import { reasonOf, refusal, temporaryFolder } from './support.js'
+import { messageOf, refusal, testFolder } from './support.js'
 
-let out = ''
-test.before.each(() => {
-  out = temporaryFolder()
-})
-const at = (...parts: string[]) => join(out, ...parts)
-const write = (path: string, content: string | Uint8Array = '') => {
-  mkdirSync(join(at(path), '..'), { recursive: true })
-  writeFileSync(at(path), content)
-}
-const messageOf = async (promise: Promise<unknown>) => ((await reasonOf(promise)) as Error).message
+const { at, write, reset } = testFolder()
+test.before.each(reset)
 
 test('texts are read in UTF-8 and UTF-16, without their mark', () => {
   const utf16 = Buffer.from('\ufeffé', 'utf16le')

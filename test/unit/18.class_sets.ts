@@ -2,9 +2,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClassSet, checkPrompts, meanRows, planClasses, planRows } from '../../ts/classes/class_set.js'
-import type { ClassSetData } from '../../ts/classes/class_set_data.js'
 import type { ClassSpec, EncodeClassesOptions } from '../../ts/index.js'
 import { backgrounds } from '../../ts/text/prompts.js'
+import { smallSet } from './class_set_support.js'
 import { refusal } from './support.js'
 
 const plan = (classes: unknown, options?: object) => planClasses(classes as ClassSpec[], options as EncodeClassesOptions)
@@ -129,32 +129,18 @@ test('the mean of embeddings has length one', () => {
   )
 })
 
-const data: ClassSetData = {
-  names: ['a', 'b', 'c'],
-  background: ['sky'],
-  droppedBackground: ['B'],
-  templates: ['{}', 'a {}'],
-  fusion: 'cam',
-  fingerprint: 'f',
-  embedding: 2,
-  rows: Float32Array.from([1, 2, 3, 4, 5, 6, 7, 8]),
-  firstRow: Int32Array.of(0, 1, 3, 4),
-  backgroundRows: Float32Array.of(9, 10),
-  labelThresholds: [undefined, 0, 1],
-}
-
 test('the texts of a softmax are the rows of the labels, in their order', () => {
-  const texts = ClassSet.texts(ClassSet.create(data), [2, 1])
+  const texts = ClassSet.texts(ClassSet.create(smallSet), [2, 1])
   assert.equal(texts, {
     rows: Float32Array.of(7, 8, 3, 4, 5, 6),
     firstRow: Int32Array.of(0, 1, 3),
-    background: data.backgroundRows,
+    background: smallSet.backgroundRows,
     values: Uint8Array.of(3, 2),
   })
 })
 
 test('a class set cannot be changed', () => {
-  const classes = ClassSet.create(data)
+  const classes = ClassSet.create(smallSet)
   for (const part of [classes, classes.names, classes.background, classes.droppedBackground]) assert.ok(Object.isFrozen(part))
   assert.equal([classes.names, classes.background, classes.droppedBackground], [['a', 'b', 'c'], ['sky'], ['B']])
   assert.equal([ClassSet.fingerprint(classes), ClassSet.labelThresholds(classes)], ['f', [undefined, 0, 1]])

@@ -186,9 +186,8 @@ test('classes are segmented whose presence reaches their thresholds; only the fi
   assert.equal((await found(made, classes, { image }, { labelThreshold: exact + 1e-9 })).labels, [])
 })
 
-test('an encoded photo is kept, and what was encoded for the call is disposed of, also after a failure', async () => {
-  const classes = axes(['cat'], ['sky'])
-  const made = scene(
+const catAboveSky = () =>
+  scene(
     [
       [9, 0],
       [9, 0],
@@ -197,6 +196,10 @@ test('an encoded photo is kept, and what was encoded for the call is disposed of
     ],
     [1, 0],
   )
+
+test('an encoded photo is kept, and what was encoded for the call is disposed of, also after a failure', async () => {
+  const classes = axes(['cat'], ['sky'])
+  const made = catAboveSky()
   const kept = await found(made, classes, { image, encoded: made.encoded }, {})
   assert.equal([kept.timings, made.disposed.length], [timings(11), 0])
   made.jobs.embedCrops = () => Promise.reject(new Error('no'))
@@ -206,15 +209,7 @@ test('an encoded photo is kept, and what was encoded for the call is disposed of
 
 test('where nothing is found all is background, of which the confidence is one', async () => {
   const classes = axes(['cat'], ['sky'])
-  const made = scene(
-    [
-      [9, 0],
-      [9, 0],
-      [0, 9],
-      [0, 9],
-    ],
-    [1, 0],
-  )
+  const made = catAboveSky()
   const output = { mask: new Uint8Array(400).fill(7), confidence: new Float32Array(400) }
   const result = await found(made, classes, { image }, { labelThreshold: 1, output, include: ['cams'] })
   assert.equal(result, {

@@ -96,20 +96,8 @@ test('what is not an array of numbers is refused with what is wrong', () => {
       refusal(() => readNpy(file)),
       message,
     )
-  for (const [type, size] of Object.entries({
-    b1: 1,
-    u1: 1,
-    i1: 1,
-    u2: 2,
-    i2: 2,
-    f2: 2,
-    u4: 4,
-    i4: 4,
-    f4: 4,
-    u8: 8,
-    i8: 8,
-    f8: 8,
-  })) {
+  for (const type of ['b1', 'u1', 'i1', 'u2', 'i2', 'f2', 'u4', 'i4', 'f4', 'u8', 'i8', 'f8']) {
+    const size = Number(type[1])
     assert.is(numbersOf(`<${type}`, [3], Buffer.alloc(3 * size)).values.length, 3)
     assert.match(
       refusal(() => numbersOf(`<${type}`, [3], Buffer.alloc(3 * size - 1))),

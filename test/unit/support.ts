@@ -1,5 +1,5 @@
 // What the unit tests share. Nothing here needs the native add-on.
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -22,6 +22,22 @@ export function temporaryFolder(): string {
   return folder
 }
 
+/** Paths and files in a folder; `reset` makes it another, empty one. */
+export function testFolder() {
+  let folder = ''
+  const at = (...parts: string[]) => join(folder, ...parts)
+  return {
+    reset: () => {
+      folder = temporaryFolder()
+    },
+    at,
+    write: (path: string, content: string | Uint8Array = '') => {
+      mkdirSync(join(at(path), '..'), { recursive: true })
+      writeFileSync(at(path), content)
+    },
+  }
+}
+
 /** What a promise rejects with; that it resolves is a failure. */
 export async function reasonOf(promise: Promise<unknown>): Promise<unknown> {
   const [outcome] = await Promise.allSettled([promise])
@@ -33,6 +49,9 @@ export async function reasonOf(promise: Promise<unknown>): Promise<unknown> {
     actual: outcome?.value,
   })
 }
+
+/** The message of what a promise rejects with. */
+export const messageOf = async (promise: Promise<unknown>) => ((await reasonOf(promise)) as Error).message
 
 /** The promise rejects with this code and a message with all these parts. */
 export async function rejects(promise: Promise<unknown>, code: ErrorCode, ...parts: (string | RegExp)[]): Promise<void> {

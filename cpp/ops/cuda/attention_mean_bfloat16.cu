@@ -2,9 +2,9 @@
 // P = exp(scale * q k^T - log_sum_exp) is computed on tensor cores from bfloat16 queries and keys.
 // Twin: ops/cpu/attention.cpp (attention_with_mean).
 // One block of 8 warps per 128 x 128 tile of an image's mean, 16 rows per warp. It goes over the heads and adds the probabilities in
-// registers. No atomics are needed, because each element of the mean belongs to one thread. While it computes one head, the queries and
-// keys of the next one are copied into shared memory: the keys into a second buffer; the queries into the place of those that their warp,
-// which alone uses them, has just loaded into registers.
+// registers. No atomics are needed, because each element of the mean belongs to one thread. While the block computes one head, it copies
+// the next one into shared memory. Keys have two buffers, because all warps read them. Queries have one for each warp: the warp loads its
+// own into registers first.
 #include "ops/cuda/async_copy.cuh"
 #include "ops/cuda/mma.cuh"
 
