@@ -11,7 +11,7 @@
 namespace clip_es {
 namespace {
 
-constexpr const char* kFormat = "clip-es class set 1";
+constexpr const char* kClassSetFormat = "clip-es class set 1";
 
 void require(bool ok, const std::string& message) {
   if (!ok) throw Error(ErrorCode::kModelFormat, message);
@@ -39,7 +39,7 @@ int64_t whole_number(const Json& json, const std::string& name) {
 }
 
 // One array of the file: its shape and its bytes. They are copied because the file does not align them.
-struct Array {
+struct FileArray {
   std::vector<int64_t> shape;
   std::string_view bytes;
 
@@ -56,7 +56,7 @@ struct Array {
 };
 
 // `dtype` must be a type of 4 bytes.
-Array find_array(const Json& header, std::string_view body, const std::string& name, const std::string& dtype, size_t dimensions) {
+FileArray find_array(const Json& header, std::string_view body, const std::string& name, const std::string& dtype, size_t dimensions) {
   const Json& entry = json_member(header, name);
   const std::string& found_dtype = json_string(json_member(entry, "dtype"), "dtype");
   const Json::array_t& shape = json_array(json_member(entry, "shape"), "shape");
@@ -65,7 +65,7 @@ Array find_array(const Json& header, std::string_view body, const std::string& n
                                                                   std::to_string(shape.size()) + " dimensions, expected " + dtype +
                                                                   " and " + std::to_string(dimensions));
   require(offsets.size() == 2, "array " + name + " has " + std::to_string(offsets.size()) + " data_offsets, expected 2");
-  Array out;
+  FileArray out;
   double count = 1;
   for (const Json& size : shape) {
     out.shape.push_back(whole_number(size, "a size of array " + name));
@@ -110,9 +110,9 @@ ClassSet parse(const std::string& bytes) {
   const std::string_view body = std::string_view(bytes).substr(sizeof length + length);
   const Json& metadata = json_member(header, "__metadata__");
   const std::string& format = json_string(json_member(metadata, "format"), "format");
-  require(format == kFormat, "its format is '" + format + "', expected '" + kFormat + "'");
+  require(format == kClassSetFormat, "its format is '" + format + "', expected '" + kClassSetFormat + "'");
 
-  const Array rows = find_array(header, body, "rows", "F32", 2), background = find_array(header, body, "background", "F32", 2);
+  const FileArray rows = find_array(header, body, "rows", "F32", 2), background = find_array(header, body, "background", "F32", 2);
   ClassSet set{.model = json_string(json_member(metadata, "model"), "model"),
                .names = read_list(metadata, "names"),
                .background = read_list(metadata, "background"),

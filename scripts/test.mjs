@@ -1,7 +1,7 @@
 // npm test [-- SUITE…], npm test -- --except SUITE…: runs test suites, each file in its own process, and prints `N passed, N failed, N skipped` as the last line.
 // Installs nothing, except the Node.js versions of the suites node-versions and platforms, in temporary folders. Compiles what is older than its
 // sources: dist/, the add-on, the C++ tests in build-native/, and the training program in build-train/.
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -69,17 +69,25 @@ function chooseSuites(args) {
   return chosen.filter((name) => suites[name].exists)
 }
 
+/** The processor seconds of this process and of its children that have ended; undefined on systems without /proc. */
+function cpuSeconds() {
+  if (!existsSync('/proc/self/stat')) return undefined
+  const fields = readFileSync('/proc/self/stat', 'utf8').replace(/^.*\) /, '').split(' ')
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100 // see proc(5): utime, stime, cutime, cstime
+}
+
 async function measure(name, work) {
-  const start = performance.now()
+  const [start, cpuStart] = [performance.now(), cpuSeconds()]
   const counts = await work().catch((error) => failure(`${name}: ${error.message}`))
-  return { name, counts, seconds: ((performance.now() - start) / 1000).toFixed(1) }
+  const [seconds, cpu] = [(performance.now() - start) / 1000, cpuSeconds() - cpuStart]
+  return { name, counts, seconds: seconds.toFixed(1), cpu: cpu >= 0 ? cpu.toFixed(1) : '-' }
 }
 
 function printSummary(results) {
   const row = (name, ...cells) => console.log(name.padEnd(13) + cells.map((cell) => String(cell).padStart(9)).join(''))
   console.log()
-  row('suite', 'passed', 'failed', 'skipped', 'seconds')
-  for (const { name, counts, seconds } of results) row(name, counts.passed, counts.failed, counts.skipped, seconds)
+  row('suite', 'passed', 'failed', 'skipped', 'seconds', 'CPU')
+  for (const { name, counts, seconds, cpu } of results) row(name, counts.passed, counts.failed, counts.skipped, seconds, cpu)
   for (const note of new Set(notes)) console.log(note)
   const sum = results.map(({ counts }) => counts).reduce(add, none)
   console.log(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`)

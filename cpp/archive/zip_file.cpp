@@ -26,7 +26,7 @@ constexpr uint16_t kEncrypted = 1 << 0;   // 4.4.4
 constexpr uint16_t kMaximum16 = 0xffff;   // means: the value is in the zip64 record
 constexpr uint32_t kMaximum32 = 0xffffffff;
 constexpr uint64_t kLargestDirectory = 64 << 20;  // our limit, about 500,000 records; a ViT-L/14 has about 1,000
-constexpr size_t kPiece = 1 << 20;                // bytes read at a time while verifying
+constexpr size_t kVerifiedPiece = 1 << 20;        // bytes read at a time while verifying
 
 template <class T>
 T field(std::span<const std::byte> bytes, size_t at) {
@@ -125,10 +125,10 @@ void ZipFile::read(const ZipEntry& entry, uint64_t offset, std::span<std::byte> 
 
 bool ZipFile::verify(const ZipEntry& entry) const {
   if (verified_.contains(&entry)) return true;
-  std::vector<std::byte> piece(std::min<uint64_t>(kPiece, entry.size));
+  std::vector<std::byte> piece(std::min<uint64_t>(kVerifiedPiece, entry.size));
   uint32_t crc = 0;
   for (uint64_t done = 0; done < entry.size;) {
-    const auto bytes = std::span(piece).first(std::min<uint64_t>(kPiece, entry.size - done));
+    const auto bytes = std::span(piece).first(std::min<uint64_t>(kVerifiedPiece, entry.size - done));
     read(entry, done, bytes);
     crc = clip_es::crc32(bytes, crc);
     done += bytes.size();

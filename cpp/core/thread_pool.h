@@ -29,6 +29,9 @@ class FunctionRef<Result(Arguments...)> {
   Result (*call_)(const void*, Arguments...);
 };
 
+// The fewest pixels for which another thread saves time.
+constexpr int64_t kFewestPixels = 1 << 14;
+
 class ThreadPool {
  public:
   // `on_start` runs once on each thread that the pool starts, before any work. Throws Error kOutOfMemory when the system refuses to start

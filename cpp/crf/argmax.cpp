@@ -3,18 +3,12 @@
 #include "core/mask.h"
 
 namespace clip_es::crf {
-namespace {
-
-constexpr int64_t kSmallestShare = 1 << 14;  // the fewest pixels for which another thread saves time
-
-}  // namespace
-
 void take_argmax(HostContext& context, const float* marginals, int64_t labels, int64_t pixels, const CrfOutputs& outputs) {
   const auto byte_of = [&](int64_t label) {
     if (label == 0) return kBackground;
     return outputs.value.empty() ? static_cast<uint8_t>(label) : outputs.value[label - 1];
   };
-  context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
+  context.pool.split(pixels, kFewestPixels, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float largest = marginals[i];
       int64_t winner = 0;

@@ -8,8 +8,6 @@
 namespace clip_es {
 namespace {
 
-constexpr int64_t kSmallestShare = 1 << 14;  // the fewest pixels for which another thread saves time
-
 bool is_kept(float score, float min_score) { return score >= min_score; }
 
 }  // namespace
@@ -65,7 +63,7 @@ void copy_maps(const PixelScores& scores, HostSpan<const float> label_scores, fl
 void adjust_background(HostContext& context, const PixelScores& scores, const MaskSettings& settings) {
   const float power = settings.background_power, least = settings.background_below;
   if (power == 1 && least == 0) return;
-  context.pool.split(scores.size.pixels(), kSmallestShare, [&](int64_t begin, int64_t end) {
+  context.pool.split(scores.size.pixels(), kFewestPixels, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) scores.data[i] = std::max(power == 1 ? scores.data[i] : std::pow(scores.data[i], power), least);
   });
 }
@@ -73,7 +71,7 @@ void adjust_background(HostContext& context, const PixelScores& scores, const Ma
 void make_score_mask(HostContext& context, const KeptLabels& kept, const MaskSettings& settings, const MaskOutputs& outputs) {
   const auto data = kept.scores.data;
   const int64_t labels = kept.scores.labels, pixels = kept.scores.size.pixels();
-  context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
+  context.pool.split(pixels, kFewestPixels, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float largest = data[i];
       uint8_t winner = kBackground;

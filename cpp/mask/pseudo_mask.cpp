@@ -8,8 +8,6 @@
 namespace clip_es {
 namespace {
 
-constexpr int64_t kSmallestShare = 1 << 14;  // the fewest pixels for which another thread saves time
-
 float background_score(float largest, const MaskSettings& settings) {
   const float score = settings.background_power == 1 ? 1 - largest : std::pow(1 - largest, settings.background_power);
   return std::max(score, settings.background_below);
@@ -68,7 +66,7 @@ void score_pixels(HostContext& context, const HostMaps& maps, const PhotoSize& s
 }
 
 void background_from_maps(HostContext& context, const MaskSettings& settings, int64_t labels, int64_t pixels, float* scores) {
-  context.pool.split(pixels, kSmallestShare, [&](int64_t begin, int64_t end) {
+  context.pool.split(pixels, kFewestPixels, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float largest = labels == 0 ? 0 : scores[pixels + i];
       for (int64_t k = 2; k <= labels; ++k) largest = std::max(largest, scores[k * pixels + i]);

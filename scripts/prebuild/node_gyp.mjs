@@ -27,6 +27,7 @@ cmake([
   '--log-level=WARNING',
   ...['-S', root, '-B', build, '-G', 'Ninja'],
   '-DCLIP_ES_CUDA=OFF',
+  '-DCLIP_ES_UNITY=ON',
   `-DCMAKE_JS_INC=${includes.join(';')}`,
   `-DCLIP_ES_NODE_API_DEFS=${dirname(headers.def_paths.node_api_def)}`,
   `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${release}`, // of .so and .dylib

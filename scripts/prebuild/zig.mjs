@@ -26,7 +26,7 @@ export function installZig() {
 
 /**
  * Writes programs that CMake can call, in `at`: each is one command of zig for the target. The compiler is called clang++, so that ccache
- * knows how to treat it.
+ * knows how to treat it. -g0: zig makes debug information by default.
  * @returns the options for CMake
  */
 export function zigTools(target, at) {
@@ -41,7 +41,7 @@ export function zigTools(target, at) {
   return [
     `-DCMAKE_SYSTEM_NAME=${target.system}`,
     `-DCMAKE_SYSTEM_PROCESSOR=${target.processor}`,
-    `-DCMAKE_CXX_COMPILER=${tool('clang++', `c++ -target ${target.zig}`)}`,
+    `-DCMAKE_CXX_COMPILER=${tool('clang++', `c++ -target ${target.zig} -g0`)}`,
     `-DCMAKE_AR=${tool('ar', 'ar')}`,
     `-DCMAKE_RANLIB=${tool('ranlib', 'ranlib')}`,
     `-DCMAKE_RC_COMPILER=${tool('rc', 'rc')}`,
@@ -55,7 +55,7 @@ export function zigTools(target, at) {
 export function configureWithZig(target, name, options = []) {
   installZig()
   const build = join(folderOf(target), name)
-  const usual = ['-DCLIP_ES_WERROR=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
+  const usual = ['-DCLIP_ES_WERROR=ON', '-DCLIP_ES_UNITY=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
   const compiler = zigTools(target, join(folderOf(target), 'tools'))
   const { status } = spawnSync('cmake', ['-S', root, '-B', build, '-G', 'Ninja', ...usual, ...options, ...compiler], {
     stdio: 'inherit',
