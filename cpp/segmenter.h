@@ -33,6 +33,8 @@ class Segmenter {
   // device: if not null, used instead of the device that the settings name.
   Segmenter(const std::string& archive, const SegmenterSettings&, const std::atomic<bool>* cancelled = nullptr,
             std::unique_ptr<Device> device = nullptr);
+  // Uses a model whose weights are in the memory of this device.
+  Segmenter(std::shared_ptr<const LoadedModel>, const SegmenterSettings&, std::unique_ptr<Device>);
 
   // Returns a segmenter with the same model and device, and its own workspace, queue and `threads` threads.
   std::unique_ptr<Segmenter> clone(int threads) const;

@@ -87,6 +87,15 @@ Segmenter::Segmenter(const std::string& archive, const SegmenterSettings& settin
   load_ = load_model(h, *device_, archive, settings.precision, settings.weights_folder);
 }
 
+Segmenter::Segmenter(std::shared_ptr<const LoadedModel> loaded, const SegmenterSettings& settings, std::unique_ptr<Device> device)
+    : settings_(settings),
+      pool_(settings.threads, [settings] { prepare_thread(settings); }),
+      device_(std::move(device)),
+      load_{.loaded = std::move(loaded), .origin = WeightsOrigin::kMemory, .failure = {}} {
+  prepare_thread(settings);
+  device_->share(load_.loaded->model, load_.loaded->weights);
+}
+
 Segmenter::Segmenter(const Segmenter& first, int threads)
     : settings_(first.settings_),
       pool_(threads, [settings = first.settings_] { prepare_thread(settings); }),

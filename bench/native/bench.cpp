@@ -1,10 +1,12 @@
 // Measures how long each stage of the engine takes, on a synthetic photo.
 //   clip_es_bench --model FILE [--libtorch DIR] [--device cpu|cuda[:N]] [--size WxH] [--labels K] [--threads T]
 //                 [--precision float32|bfloat16|int8] [--repeat R] [--classes FILE] [--batch B] [--concurrency C]
+//   clip_es_bench --device cuda --estimate [--model FILE] [--size WxH] [--labels K] [--precision float32|bfloat16] [--batch B]
 // --classes FILE   uses the texts of a class set that ClassSet.save wrote: all classes, or the first K. Without it the texts are random,
 //                  because the speed does not depend on their values.
 // --batch B        computes B photos together. The times are per photo.
 // --concurrency C  also runs C segmenters at the same time, each with T threads, and prints their photos per second.
+// --estimate       measures nothing: see estimate.h.
 // The table shows each stage's share of the peak. The peak is the speed of LibTorch's products in the encoder's shapes on the same device;
 // without --libtorch and $CLIP_ES_LIBTORCH it is the speed of the engine's own products. On a GPU the table also shows the share of the
 // roofline: the shortest time that the peak and the memory bandwidth allow, divided by the time of the stage.
@@ -14,13 +16,14 @@
 #include <cstdio>
 #include <limits>
 #include <memory>
-#include <numeric>
 
 #include "clip/linear.h"
 #include "clip/preprocess.h"
+#include "estimate.h"
 #include "input.h"
 #include "options.h"
 #include "peak.h"
+#include "repeated_photo.h"
 #include "segmenter.h"
 #include "torch/library.h"
 #include "work.h"
@@ -42,35 +45,6 @@ double peak_megabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-// --batch copies of the photo. run() can be called any number of times.
-class Batch {
- public:
-  Batch(const BenchOptions& o, const std::vector<uint8_t>& rgb, const ClassSet& classes)
-      : rgb_(rgb), texts_(classes.texts()), value_(classes.names.size()), options_(o), requests_(static_cast<size_t>(o.batch)) {
-    std::iota(value_.begin(), value_.end(), 1);
-    texts_.value = value_;
-    for (int i = 0; i < o.batch; ++i) masks_.emplace_back(static_cast<size_t>(o.width * o.height));
-  }
-
-  // Returns the times of one photo.
-  StageTimes run(Segmenter& segmenter) {
-    for (size_t i = 0; i < requests_.size(); ++i)
-      requests_[i] = {
-          .image = {rgb_.data(), options_.width, options_.height, 3}, .texts = texts_, .outputs = {{masks_[i].data()}, nullptr}};
-    segmenter.segment(requests_);
-    for (const Request& request : requests_) request.rethrow_failure();
-    return requests_.front().times;
-  }
-
- private:
-  const std::vector<uint8_t>& rgb_;
-  LabelTexts texts_;
-  std::vector<uint8_t> value_;
-  std::vector<std::vector<uint8_t>> masks_;
-  const BenchOptions& options_;
-  std::vector<Request> requests_;
-};
-
 struct Measured {
   StageTimes stages;
   double total = std::numeric_limits<double>::infinity();  // seconds of one photo
@@ -80,7 +54,7 @@ struct Measured {
 };
 
 // Keeps the fastest run, because other programs can only make a run slower.
-Measured measure(const BenchOptions& o, Segmenter& segmenter, Batch& batch, int64_t tokens) {
+Measured measure(const BenchOptions& o, Segmenter& segmenter, RepeatedPhoto& batch, int64_t tokens) {
   constexpr int kWarmUp = 2;
   const bool cpu = o.device == "cpu";
   ThreadPool pool(o.threads, torch::use_one_thread);
@@ -107,10 +81,10 @@ Measured measure(const BenchOptions& o, Segmenter& segmenter, Batch& batch, int6
 // Photos per second of `count` clones of `first` that work at the same time, each on its own thread.
 double throughput(const BenchOptions& o, int count, const Segmenter& first, const std::vector<uint8_t>& rgb, const ClassSet& classes) {
   std::vector<std::unique_ptr<Segmenter>> segmenters;
-  std::vector<std::unique_ptr<Batch>> batches;
+  std::vector<std::unique_ptr<RepeatedPhoto>> batches;
   for (int i = 0; i < count; ++i) {
     segmenters.push_back(first.clone(o.threads));
-    batches.push_back(std::make_unique<Batch>(o, rgb, classes));
+    batches.push_back(std::make_unique<RepeatedPhoto>(o, rgb, classes));
     batches.back()->run(*segmenters.back());  // warms up
   }
   const double time = seconds([&] {
@@ -178,7 +152,7 @@ void run(const BenchOptions& o) {
   const int64_t tokens = o.batch * grid.tokens();
   const std::vector<uint8_t> rgb = synthetic_photo(o.width, o.height);
   const ClassSet classes = make_classes(o, model);
-  Batch batch(o, rgb, classes);
+  RepeatedPhoto batch(o, rgb, classes);
   const Measured best = measure(o, *segmenter, batch, tokens);
 
   const bool is_library = !best.probe || best.probe->library() > 0;
@@ -198,9 +172,14 @@ void run(const BenchOptions& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const BenchOptions options = parse(argc, argv);
   try {
-    run(options);
+    const BenchOptions options = parse(argc, argv);
+    if (options.help) std::fputs(kUsage, stdout);
+    else if (options.estimate) print_estimate(options);
+    else run(options);
+  } catch (const UsageError& e) {
+    std::fprintf(stderr, "%s\n%s", e.what(), kUsage);
+    return 2;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return 1;

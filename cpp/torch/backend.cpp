@@ -119,6 +119,7 @@ Backend Backend::host() {
 }
 
 Backend::Guard::Guard(const Backend& backend, void* stream) : backend_(backend) {
+  if (backend_.table_->record_product) return;
   aoti_torch_grad_mode_set_enabled(false);  // of the calling thread
   if (!backend_.table_->create_guard) return;
   StreamGuardHandle guard = nullptr;
@@ -132,6 +133,7 @@ Backend::Guard::~Guard() {
 
 void Backend::mm(const Batch& a, const Batch& b, const Batch& out, const void* bias) const {
   require_product(a, b, out);
+  if (table_->record_product) return table_->record_product(a, b, out, bias);
   const Tensor result = wrap_matrix(*table_, index_, out), left = wrap_matrix(*table_, index_, a), right = wrap_matrix(*table_, index_, b);
   if (!bias) return check_device(table_->mm_out(result.get(), left.get(), right.get()), "mm_out");
   // If the bias has one dimension, LibTorch lets cuBLAS add it in the epilogue of the product.
@@ -141,12 +143,14 @@ void Backend::mm(const Batch& a, const Batch& b, const Batch& out, const void* b
 
 void Backend::bmm(const Batch& a, const Batch& b, const Batch& out, bool add) const {
   require_product(a, b, out);
+  if (table_->record_product) return table_->record_product(a, b, out, add ? out.data : nullptr);
   const Tensor result = wrap_batch(*table_, index_, out), left = wrap_batch(*table_, index_, a), right = wrap_batch(*table_, index_, b);
   if (add) check_device(table_->baddbmm_out(result.get(), result.get(), left.get(), right.get(), 1, 1), "baddbmm_out");
   else check_device(table_->bmm_out(result.get(), left.get(), right.get()), "bmm_out");
 }
 
 Backend::Attended Backend::attention(const void* qkv, int64_t images, int64_t n, int64_t width, int64_t heads) const {
+  if (table_->record_attention) return table_->record_attention(images, n, width, heads);
   const int64_t size = width / heads;
   auto part = [&](int64_t which) {
     const auto* data = static_cast<const uint16_t*>(qkv) + which * width;

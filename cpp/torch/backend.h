@@ -33,6 +33,8 @@ class Backend {
   static Backend cuda(int index);
   // The same functions in host memory, for tests of the code for GPUs. Throws Error kLibTorch if no LibTorch is loaded.
   static Backend host();
+  // Other functions, which must outlive every copy of the Backend: for tests and estimates. index: the device's number.
+  Backend(const BackendTable& table, int32_t index) : table_(&table), index_(index) {}
 
   // While a Guard exists, the work of the calling thread is queued on `stream`.
   class Guard {
@@ -63,10 +65,8 @@ class Backend {
   Attended attention(const void* qkv, int64_t images, int64_t n, int64_t width, int64_t heads) const;
 
  private:
-  Backend(const BackendTable& table, int32_t index) : table_(&table), index_(index) {}
-
   const BackendTable* table_;
-  int32_t index_;  // the device's number
+  int32_t index_;
 };
 
 // The path of the loaded LibTorch's libtorch_cuda.so; "" for a CPU build and without a LibTorch.

@@ -1,5 +1,6 @@
-// The functions behind Backend: LibTorch's products for one type of device. Only this folder includes it.
+// The functions behind Backend: LibTorch's products for one type of device. Only this folder, tests and estimates include it.
 #pragma once
+#include "torch/backend.h"
 #include "torch/c_functions.h"
 
 namespace clip_es::torch {
@@ -16,6 +17,9 @@ struct BackendTable {
   // CUDA only.
   Status (*create_guard)(void* stream, int32_t device_index, StreamGuardHandle*) = nullptr;
   Status (*delete_guard)(StreamGuardHandle) = nullptr;
+  // An estimate sets only these two. They are called instead of all functions above, so no LibTorch is needed.
+  void (*record_product)(const Batch& a, const Batch& b, const Batch& out, const void* bias) = nullptr;
+  Backend::Attended (*record_attention)(int64_t images, int64_t n, int64_t width, int64_t heads) = nullptr;
 };
 
 }  // namespace clip_es::torch

@@ -17,22 +17,26 @@ CudaDevice::~CudaDevice() {
   for (const Event event : free_events_) gpu_->destroy_event(event);
 }
 
-void CudaDevice::load(HostContext& host, const ModelSource& source, Precision precision) {
+void CudaDevice::require_model(const Model& model, Precision precision) {
   constexpr int64_t kTensorCoreHead = 64;  // the only head size of the kernel that averages attention in bfloat16
   if (precision == Precision::kInt8)
     throw Error(ErrorCode::kInvalidArg, "precision 'int8' works only on the CPU; on a GPU use 'bfloat16' or 'float32'");
+  const int64_t head = model.image.width / model.image.heads;
+  const std::string size = "the model's attention heads have " + std::to_string(head) + " channels, but ";
+  if (head > kLargestHead)
+    throw Error(ErrorCode::kModelFormat,
+                size + "a GPU computes at most " + std::to_string(kLargestHead) + ": load the model with device 'cpu'");
+  if (precision == Precision::kBFloat16 && head != kTensorCoreHead)
+    throw Error(ErrorCode::kModelFormat, size + "bfloat16 on a GPU needs 64: use precision 'float32'");
+}
+
+void CudaDevice::load(HostContext& host, const ModelSource& source, Precision precision) {
+  require_model(*source.model(), precision);
   model_ = source.model();
-  if (head_size() > kLargestHead)
-    throw Error(ErrorCode::kModelFormat, "the model's attention heads have " + std::to_string(head_size()) +
-                                             " channels, but a GPU computes at most " + std::to_string(kLargestHead) +
-                                             ": load the model with device 'cpu'");
-  const bool bfloat16 = precision == Precision::kBFloat16;
-  if (bfloat16 && head_size() != kTensorCoreHead)
-    throw Error(ErrorCode::kModelFormat, "the model's attention heads have " + std::to_string(head_size()) +
-                                             " channels, but bfloat16 on a GPU needs 64: use precision 'float32'");
   begin();
   check_float32_products();
-  weights_ = std::make_shared<const Weights>(gpu_, host, source, bfloat16 ? torch::Dtype::kBFloat16 : torch::Dtype::kFloat32);
+  weights_ = std::make_shared<const Weights>(gpu_, host, source,
+                                             precision == Precision::kBFloat16 ? torch::Dtype::kBFloat16 : torch::Dtype::kFloat32);
   finish();
 }
 

@@ -37,6 +37,9 @@ class CudaDevice : public Device {
   explicit CudaDevice(std::shared_ptr<Gpu>, const BatchLimits& = {});
   ~CudaDevice() override;
 
+  // Throws Error kInvalidArg or kModelFormat if no GPU can compute with this model in this precision.
+  static void require_model(const Model&, Precision);
+
   std::string name() const override { return "cuda:" + std::to_string(gpu_->index()); }
   void load(HostContext&, const ModelSource&, Precision) override;
   void share(std::shared_ptr<const Model>, std::shared_ptr<const DeviceWeights>) override;

@@ -1,0 +1,343 @@
+// The formulas of the kernels' costs, in the order of ops/cuda/kernels.h, whose comments give the shapes. Integer operations do not count.
+// Steps whose results are few, such as one number per row, are left out.
+#include "launch_costs.h"
+
+#include <algorithm>
+
+using namespace clip_es::cuda;
+using clip_es::torch::Batch;
+using clip_es::torch::Dtype;
+
+namespace estimate {
+namespace {
+
+constexpr double kFloat = 4, kDouble = 8, kHalf = 2;  // bytes
+
+double size_of(bool bfloat16) { return bfloat16 ? kHalf : kFloat; }
+
+// The sum over the photos, or over GradCAM's parts. They share a launch.
+template <class Photo, class CostOf>
+Cost sum(const Photos<Photo>& photos, CostOf cost_of_photo) {
+  Cost sum{.launches = photos.count > 0 ? 1 : 0};
+  for (int i = 0; i < photos.count; ++i) sum += cost_of_photo(photos.photo[i]);
+  return sum;
+}
+
+// Of a row's element: the mean (1), the variance (3) and the normalisation (2), and gamma and beta.
+constexpr double kMoments = 6, kScaleAndShift = 2;
+
+}  // namespace
+
+Cost& Cost::operator+=(const Cost& other) {
+  launches += other.launches;
+  bfloat16 += other.bfloat16;
+  float32 += other.float32;
+  float64 += other.float64;
+  read += other.read;
+  written += other.written;
+  copied += other.copied;
+  return *this;
+}
+
+// ---- Image tower ----
+
+Cost cost_of(const LayerNorm& in) {
+  const double count = in.rows * in.width, width = in.width;
+  Cost cost{.launches = in.rows > 0 ? 1 : 0, .read = kFloat * count};
+  if (in.residual) cost += {.float32 = count, .read = size_of(in.residual_bfloat16) * count, .written = kFloat * count};
+  if (in.y) cost += {.float32 = kMoments * count, .written = size_of(in.y_bfloat16) * count};
+  if (in.gamma) cost += {.float32 = kScaleAndShift * count, .read = 2 * kFloat * width};
+  if (in.rstd) cost.written += kFloat * static_cast<double>(in.rows);
+  return cost;
+}
+
+Cost cost_of(const AddPatches& in) {
+  const double D = in.width;
+  Cost cost = sum(in.photos, [&](const AddPatchesPhoto& photo) -> Cost {
+    const double N = photo.patches;
+    return {.float32 = (1 + kMoments + kScaleAndShift) * N * D, .read = kFloat * 2 * N * D, .written = kFloat * (3 * N * D + N)};
+  });
+  cost.read += 2 * kFloat * D;
+  return cost;
+}
+
+// Quick GELU, u / (1 + exp(-1.702 u)). GELU's error function takes about as long.
+Cost cost_of(const Activate& in) {
+  const double count = in.count, bytes = size_of(in.bfloat16) * count;
+  return {.launches = in.count > 0 ? 1 : 0, .float32 = (3 + kExponential) * count, .read = bytes, .written = bytes};
+}
+
+// ---- Preprocessing ----
+
+Cost cost_of(const ResizeRows& in) {
+  return sum(in.photos, [](const ResizeRowsPhoto& photo) -> Cost {
+    const double taps = photo.out_width * (2 + photo.taps.stride);
+    return {.read = static_cast<double>(photo.rows * photo.in_width * photo.channels) + sizeof(int32_t) * taps,
+            .written = static_cast<double>(photo.rows * photo.out_width * 3)};
+  });
+}
+
+// The height of the input is no argument. A filter has 4 pixels, times the factor by which the height is reduced, and one more.
+Cost cost_of(const ResizeColumns& in) {
+  return sum(in.photos, [](const ResizeColumnsPhoto& photo) -> Cost {
+    const double taps = photo.out_height * (2 + photo.taps.stride), reduction = (photo.taps.stride - 1) / 4.0;
+    const double written = photo.out_height * photo.width * 3;
+    return {.read = reduction * written + sizeof(int32_t) * taps, .written = written};
+  });
+}
+
+Cost cost_of(const ExtractPatches& in) {
+  return sum(in.photos, [&](const ExtractPatchesPhoto& photo) -> Cost {
+    const double values = photo.gh * photo.gw * 3 * in.patch * in.patch;
+    return {.read = values, .written = kFloat * values};
+  });
+}
+
+// The position is interpolated three times (3 operations each) and added.
+Cost cost_of(const EmbedTokens& in) {
+  const double D = in.width;
+  Cost cost = sum(in.photos, [&](const EmbedTokensPhoto& photo) -> Cost {
+    const double N = photo.gh * photo.gw, n = N + 1;
+    return {.float32 = (10 * N + (kMoments + kScaleAndShift) * n) * D, .read = kFloat * N * D, .written = kFloat * n * D};
+  });
+  cost.read += kFloat * D * static_cast<double>(4 + in.trained_side * in.trained_side);
+  return cost;
+}
+
+// ---- Attention: 2 D operations for an element of all heads' scores, and 2 D for its part of the result ----
+
+Cost cost_of(const Attention& in) {
+  const double D = in.width, H = in.heads;
+  return sum(in.photos, [&](const AttentionPhoto& photo) -> Cost {
+    const double n = photo.n;
+    return {.float32 = 4 * n * n * D + kExponential * H * n * n,
+            .read = kFloat * 3 * n * D,
+            .written = kFloat * (n * D + (photo.log_sum_exp ? H * n : 0))};
+  });
+}
+
+namespace {
+
+// Of the mean of all heads' probabilities, without the products. size: bytes of an element of q and k.
+Cost mean_cost(double N, double D, double H, double size, bool is_first) {
+  return {
+      .float32 = kExponential * H * N * N, .read = size * 2 * N * D + kFloat * (H * N + (is_first ? 0 : N * N)), .written = kFloat * N * N};
+}
+
+}  // namespace
+
+Cost cost_of(const AddAttentionMean& in) {
+  const double D = in.width, H = in.heads;
+  return sum(in.photos, [&](const AddAttentionMeanPhoto& photo) {
+    const double N = photo.n - 1;
+    Cost cost = mean_cost(N, D, H, kFloat, in.is_first);
+    cost.float32 += 2 * N * N * D;
+    return cost;
+  });
+}
+
+Cost cost_of(const AddBFloat16AttentionMean& in) {
+  const double D = in.width, H = in.heads;
+  return sum(in.photos, [&](const AddBFloat16AttentionMeanPhoto& photo) {
+    const double N = photo.n - 1;
+    Cost cost = mean_cost(N, D, H, kHalf, in.is_first);
+    cost.bfloat16 = 2 * N * N * D;
+    return cost;
+  });
+}
+
+// ---- GradCAM. R: rows of texts, T: texts, E: size of an embedding, F: hidden ----
+
+Cost cost_of(const ColumnMeans& in) {
+  const double D = in.columns;
+  return sum(in.photos, [&](const ColumnMeansPhoto& photo) -> Cost {
+    const double N = photo.rows;
+    return {.float64 = N * D, .read = kFloat * (N + 2) * D, .written = kFloat * D};
+  });
+}
+
+// Four kernels: f = pooled * projection, the directions of all rows, their products with the projection, and their means. Each block of the
+// second one computes the logits.
+Cost cost_of(const ScoreGradients& in) {
+  const double D = in.width, E = in.embedding, all_rows = in.row_count;
+  Cost cost = sum(in.photos, [&](const ScoreGradientsPhoto& photo) -> Cost {
+    const double T = photo.texts, R = photo.row_count, p = kDouble * (R + 1) * T;
+    return {.float64 = 2 * D * E + (R + 1) * (2 * E + 2 * T * E) + R * (2 * T * E + 6 * E),
+            .read = kFloat * D + kDouble * (T * E + E) + p,
+            .written = kDouble * E + p + kFloat * 2 * T};
+  });
+  cost.launches *= 4;
+  cost += {.float64 = all_rows * (2 * D * E + 3 * D),
+           .read = kFloat * (2 * D * E + D) + all_rows * (kFloat * E + kDouble * (E + D)),
+           .written = all_rows * (kDouble * (E + D) + kFloat * 2 * D)};
+  return cost;
+}
+
+// The derivative of quick GELU is s (1 + 1.702 u (1 - s)) with s = 1 / (1 + exp(-1.702 u)): 8 operations and an exponential. e takes 4
+// more, and its sums 5.
+Cost cost_of(const MlpGradientE& in) {
+  const double D = in.width, F = in.hidden;
+  Cost cost = sum(in.parts, [&](const GradCamPart& part) -> Cost {
+    const double N = part.patches, R = part.rows;
+    return {.float32 = R * N * (2 * D + (17 + kExponential) * F),
+            .read = kFloat * (N * D + 2 * N * F + N + R * (D + F)),
+            .written = kFloat * R * N * (F + 3)};
+  });
+  cost.read += kFloat * 2 * F;
+  return cost;
+}
+
+Cost cost_of(const MlpGradientFinish& in) {
+  const double D = in.width, H = in.heads;
+  Cost cost = sum(in.parts, [&](const GradCamPart& part) -> Cost {
+    const double N = part.patches, R = part.rows;
+    return {.float32 = 11 * R * N * D, .read = kFloat * (R * N * (D + 3) + 3 * N * D + 2 * N + R * D), .written = kFloat * R * N * (D + H)};
+  });
+  cost.read += kFloat * D;
+  return cost;
+}
+
+// The probabilities of all heads are computed again, once for every four rows.
+Cost cost_of(const QueryWeights& in) {
+  constexpr int64_t kRows = 4;
+  const double D = in.width, H = in.heads;
+  return sum(in.parts, [&](const GradCamPart& part) -> Cost {
+    const double N = part.patches, n = N + 1, R = part.rows;
+    const double groups = (part.rows + kRows - 1) / kRows;
+    return {.float32 = groups * N * n * (2 * D + kExponential * H) + R * N * n * (2 * D + 3 * H),
+            .read = kFloat * (3 * n * D + H * n + R * N * (D + H)),
+            .written = kFloat * R * H * n};
+  });
+}
+
+// For each row and token: the sums of dq, dk and dv, and two products with the class token.
+Cost cost_of(const QkvGradientSums& in) {
+  const double D = in.width, H = in.heads;
+  return sum(in.parts, [&](const GradCamPart& part) -> Cost {
+    const double N = part.patches, n = N + 1, R = part.rows;
+    return {.float32 = R * N * (10 * D + kExponential * H),
+            .read = kFloat * (2 * n * D + H * n + R * (N * D + N * H + n * H)),
+            .written = kFloat * R * 3 * D};
+  });
+}
+
+Cost cost_of(const PatchCams& in) {
+  const double D = in.width;
+  return sum(in.parts, [&](const GradCamPart& part) -> Cost {
+    const double N = part.patches, R = part.rows;
+    return {.float32 = 2 * R * N * D, .read = kFloat * (N * D + R * D), .written = kFloat * R * N};
+  });
+}
+
+// Counts one row for each label, because the numbers of rows are in device memory.
+Cost cost_of(const NormaliseCams& in) {
+  return sum(in.photos, [](const NormaliseCamsPhoto& photo) -> Cost {
+    const double values = photo.labels * photo.patches;
+    return {.float32 = 6 * values, .read = kFloat * values, .written = kFloat * 2 * values};
+  });
+}
+
+// ---- Box masks, affinity and masks. K: labels or classes ----
+
+Cost cost_of(const BoxMask& in) {
+  return sum(in.photos, [](const BoxMaskPhoto& photo) -> Cost {
+    const double cells = photo.labels * photo.height * photo.width, scratch = sizeof(int32_t) * 6 * cells;
+    return {.read = kFloat * cells + scratch, .written = scratch + cells};
+  });
+}
+
+namespace {
+
+Cost sinkhorn_cost(const Photos<SinkhornPhoto>& photos, int64_t round) {
+  return sum(photos, [&](const SinkhornPhoto& photo) -> Cost {
+    if (round >= photo.rounds) return {};
+    const double n = photo.n;
+    return {.float32 = 2 * n * n, .read = kFloat * (n * n + n), .written = kFloat * n};
+  });
+}
+
+}  // namespace
+
+Cost cost_of(const SinkhornColumns& in) { return sinkhorn_cost(in.photos, in.round); }
+Cost cost_of(const SinkhornRows& in) { return sinkhorn_cost(in.photos, in.round); }
+
+// An element of T takes 6 operations, for every eight classes.
+Cost cost_of(const ApplyAffinity& in) {
+  constexpr int64_t kGroup = 8;
+  return sum(in.photos, [](const ApplyAffinityPhoto& photo) -> Cost {
+    const double n = photo.n, K = photo.classes;
+    const double groups = (photo.classes + kGroup - 1) / kGroup;
+    return {.float32 = (6 * groups + 2 * K) * n * n,
+            .read = kFloat * (n * n + (photo.r ? 2 * n : 0) + K * n) + (photo.boxes ? K * n : 0),
+            .written = kFloat * K * n};
+  });
+}
+
+Cost cost_of(const MinMax& in) {
+  return sum(in.photos, [](const MinMaxPhoto& photo) -> Cost {
+    const double values = photo.labels * photo.patches;
+    return {.float32 = 4 * values, .read = kFloat * values, .written = kFloat * values};
+  });
+}
+
+// Three interpolations for each label and pixel, with 3 operations each, and the comparisons.
+Cost cost_of(const PseudoMask& in) {
+  return sum(in.photos, [](const PseudoMaskPhoto& photo) -> Cost {
+    const double K = photo.labels, pixels = photo.width * photo.height;
+    return {.float32 = 12 * K * pixels,
+            .read = kFloat * K * static_cast<double>(photo.gh * photo.gw),
+            .written = pixels * ((photo.mask ? 1 : 0) + (photo.confidence ? kFloat : 0) + (photo.enlarged ? kFloat * K : 0))};
+  });
+}
+
+// ---- Maps by similarity ----
+
+Cost cost_of(const AddScaled& in) {
+  const double count = in.count, added = std::min(in.added_count, in.count);
+  return {.launches = in.count > 0 ? 1 : 0, .float32 = 3 * count, .read = kFloat * (count + added), .written = kFloat * count};
+}
+
+Cost cost_of(const UnitRows& in) {
+  const double count = in.rows * in.width;
+  return {.launches = in.rows > 0 ? 1 : 0, .float64 = 3 * count, .read = kFloat * count, .written = kFloat * count};
+}
+
+Cost cost_of(const AveragingWeights& in) {
+  const double count = in.patches * in.patches;
+  return {.launches = in.patches > 0 ? 1 : 0, .float32 = count, .float64 = count, .read = kFloat * count, .written = kFloat * count};
+}
+
+// Two kernels: the sums of the rows, then the softmax.
+Cost cost_of(const SimilarityAttention& in) {
+  const double N = in.patches, count = N * N;
+  return {.launches = in.patches > 0 ? 2 : 0,
+          .float32 = (3 + kExponential) * count,
+          .float64 = 2 * count,
+          .read = kFloat * 2 * count + kDouble * N,
+          .written = kFloat * count + kDouble * N};
+}
+
+// ---- LibTorch ----
+
+Cost product_cost(const Batch& a, const Batch& b, bool added) {
+  const double batches = a.batches, rows = a.rows, inner = a.columns, columns = b.columns;
+  const bool bfloat16 = a.dtype == Dtype::kBFloat16;
+  const double operations = 2 * batches * rows * inner * columns, size = size_of(bfloat16);
+  return {.launches = 1,
+          .bfloat16 = bfloat16 ? operations : 0,
+          .float32 = bfloat16 ? 0 : operations,
+          .read = size * (batches * (rows * inner + inner * columns) + (added ? columns : 0)),
+          .written = size * batches * rows * columns};
+}
+
+// Flash attention in bfloat16, with the log-sum-exp.
+Cost attention_cost(int64_t images, int64_t tokens, int64_t width, int64_t heads) {
+  const double B = images, n = tokens, D = width, H = heads;
+  return {.launches = 1,
+          .bfloat16 = 4 * B * n * n * D,
+          .float32 = kExponential * B * H * n * n,
+          .read = kHalf * 3 * B * n * D,
+          .written = B * (kHalf * n * D + kFloat * H * n)};
+}
+
+}  // namespace estimate
