@@ -72,7 +72,9 @@ function chooseSuites(args) {
 /** The processor seconds of this process and of its children that have ended; undefined on systems without /proc. */
 function cpuSeconds() {
   if (!existsSync('/proc/self/stat')) return undefined
-  const fields = readFileSync('/proc/self/stat', 'utf8').replace(/^.*\) /, '').split(' ')
+  const fields = readFileSync('/proc/self/stat', 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')
   return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100 // see proc(5): utime, stime, cutime, cstime
 }
 

@@ -55,7 +55,13 @@ export function zigTools(target, at) {
 export function configureWithZig(target, name, options = []) {
   installZig()
   const build = join(folderOf(target), name)
-  const usual = ['-DCLIP_ES_WERROR=ON', '-DCLIP_ES_UNITY=ON', '-DCLIP_ES_CUDA=OFF', '-DCLIP_ES_EMULATE_CUDA=OFF', '--log-level=WARNING']
+  const usual = [
+    '-DCLIP_ES_WERROR=ON',
+    '-DCLIP_ES_UNITY=ON',
+    '-DCLIP_ES_CUDA=OFF',
+    '-DCLIP_ES_EMULATE_CUDA=OFF',
+    '--log-level=WARNING',
+  ]
   const compiler = zigTools(target, join(folderOf(target), 'tools'))
   const { status } = spawnSync('cmake', ['-S', root, '-B', build, '-G', 'Ninja', ...usual, ...options, ...compiler], {
     stdio: 'inherit',
