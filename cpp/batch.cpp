@@ -4,8 +4,8 @@
 
 namespace clip_es {
 
-void PhotoBatch::lay_out(const Model& model, int64_t max_side, const MemorySource& source, DeviceBuffer& memory) {
-  const LastBlockShape shape{model.image.width, model.last_hidden, model.image.heads};
+void PhotoBatch::lay_out(const Model& model, const LastBlockShape& shape, int64_t max_side, const MemorySource& source,
+                         DeviceBuffer& memory) {
   grids.clear();
   last_blocks.clear();
   mean_attention.clear();

@@ -20,7 +20,7 @@ struct PhotoBatch {
   Encoding encoding(size_t index) const { return {photos[index].size(), grids[index], last_blocks[index], mean_attention[index]}; }
 
   // Sets the other members for `photos`. The buffer holds the encodings, and grows if necessary.
-  void lay_out(const Model&, int64_t max_side, const MemorySource&, DeviceBuffer&);
+  void lay_out(const Model&, const LastBlockShape&, int64_t max_side, const MemorySource&, DeviceBuffer&);
 };
 
 // A photo of a batch on its way from its encoding to its mask.

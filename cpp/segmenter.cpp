@@ -90,7 +90,7 @@ void Segmenter::score_view(DeviceContext c, const View& view, Request& request, 
     return;
   }
   photos_.photos = {image};
-  photos_.lay_out(model(), 0, device_->memory(), memory_);
+  photos_.lay_out(model(), device_->last_block_shape(), 0, device_->memory(), memory_);
   encode_photos(c, photos_, 0, request.times);
   PhotoWithWords photo{&request, c.cancelled, photos_.encoding(0), scores, {}};
   make_maps(c, {&photo, 1}, request.times);

@@ -124,7 +124,7 @@ std::shared_ptr<EncodedImage> Segmenter::encode(const Image& image, StageTimes& 
   photos_.photos = {image};
   clock_.clear();
   run_on(settings_, *device_, [&] {
-    photos_.lay_out(model(), settings_.max_side, device_->memory(), encoded->memory);
+    photos_.lay_out(model(), device_->last_block_shape(), settings_.max_side, device_->memory(), encoded->memory);
     encode_photos(on_device(cancelled), photos_, settings_.max_side, times);
   });
   clock_.collect(*device_);
@@ -160,7 +160,7 @@ void Segmenter::embed_crops(const Image& image, std::span<const PixelBox> boxes,
       }
     }
     DeviceContext c = on_device(cancelled);
-    photos_.lay_out(model(), 0, device_->memory(), memory_);
+    photos_.lay_out(model(), device_->last_block_shape(), 0, device_->memory(), memory_);
     encode_photos(c, photos_, 0, times);
     for (const DeviceLastBlock& block : photos_.last_blocks) {
       device_->embeddings(c, block, embeddings.first(embedding), {});
@@ -234,7 +234,7 @@ void Segmenter::segment_batch(std::span<Request> requests, const std::atomic<boo
   try {
     run_on(settings_, *device_, [&] {
       if (!photos_.photos.empty()) {
-        photos_.lay_out(model(), settings_.max_side, device_->memory(), memory_);
+        photos_.lay_out(model(), device_->last_block_shape(), settings_.max_side, device_->memory(), memory_);
         encode_photos(on_device(cancelled), photos_, settings_.max_side, shared);
       }
       const auto flag_of = [&](const Request& request) { return request.cancelled ? request.cancelled : cancelled; };

@@ -40,9 +40,9 @@ run_tests() { "$@" "$out/build/clip_es_test" --libtorch "$libtorch" --device "$d
 # Only the kernels' own tests: LibTorch's kernels are not checked here.
 run_sanitizer() {
   command -v compute-sanitizer > /dev/null || { echo 'skipped: compute-sanitizer is not on PATH'; return 0; }
-  local only file
-  for file in cuda_tower cuda_cam; do
-    only=(--only "$file")
+  local only tests
+  for tests in cuda_tower cuda_cam cuda_attention "the keys' factors"; do
+    only=(--only "$tests")
     run_tests compute-sanitizer --tool "$1" --error-exitcode 1 || return 1
   done
 }

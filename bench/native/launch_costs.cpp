@@ -48,14 +48,17 @@ Cost cost_of(const LayerNorm& in) {
   if (in.y) cost += {.float32 = kMoments * count, .written = size_of(in.y_bfloat16) * count};
   if (in.gamma) cost += {.float32 = kScaleAndShift * count, .read = 2 * kFloat * width};
   if (in.rstd) cost.written += kFloat * static_cast<double>(in.rows);
+  if (in.y_rounded) cost.written += kHalf * count;
   return cost;
 }
 
 Cost cost_of(const AddPatches& in) {
-  const double D = in.width;
+  const double D = in.width, size = size_of(in.bfloat16);
   Cost cost = sum(in.photos, [&](const AddPatchesPhoto& photo) -> Cost {
     const double N = photo.patches;
-    return {.float32 = (1 + kMoments + kScaleAndShift) * N * D, .read = kFloat * 2 * N * D, .written = kFloat * (3 * N * D + N)};
+    return {.float32 = (1 + kMoments + kScaleAndShift) * N * D,
+            .read = (size + kFloat) * N * D,
+            .written = 2 * size * N * D + kFloat * (N * D + N)};
   });
   cost.read += 2 * kFloat * D;
   return cost;
@@ -89,7 +92,7 @@ Cost cost_of(const ResizeColumns& in) {
 Cost cost_of(const ExtractPatches& in) {
   return sum(in.photos, [&](const ExtractPatchesPhoto& photo) -> Cost {
     const double values = photo.gh * photo.gw * 3 * in.patch * in.patch;
-    return {.read = values, .written = kFloat * values};
+    return {.read = values, .written = size_of(in.bfloat16) * values};
   });
 }
 
@@ -146,6 +149,19 @@ Cost cost_of(const AddBFloat16AttentionMean& in) {
   });
 }
 
+Cost cost_of(const KeepAttention& in) {
+  const double D = in.width, H = in.heads;
+  return sum(in.photos, [&](const KeepAttentionPhoto& photo) -> Cost {
+    const double bytes = photo.n * (kHalf * D + kFloat * H);
+    return {.read = bytes, .written = bytes};
+  });
+}
+
+Cost cost_of(const Convert& in) {
+  const double count = in.count;
+  return {.launches = in.count > 0 ? 1 : 0, .read = size_of(!in.to_bfloat16) * count, .written = size_of(in.to_bfloat16) * count};
+}
+
 // ---- GradCAM. R: rows of texts, T: texts, E: size of an embedding, F: hidden ----
 
 Cost cost_of(const ColumnMeans& in) {
@@ -169,29 +185,31 @@ Cost cost_of(const ScoreGradients& in) {
   cost.launches *= 4;
   cost += {.float64 = all_rows * (2 * D * E + 3 * D),
            .read = kFloat * (2 * D * E + D) + all_rows * (kFloat * E + kDouble * (E + D)),
-           .written = all_rows * (kDouble * (E + D) + kFloat * 2 * D)};
+           .written = all_rows * (kDouble * (E + D) + (size_of(in.a_bfloat16) + kFloat) * D)};
   return cost;
 }
 
 // The derivative of quick GELU is s (1 + 1.702 u (1 - s)) with s = 1 / (1 + exp(-1.702 u)): 8 operations and an exponential. e takes 4
 // more, and its sums 5.
 Cost cost_of(const MlpGradientE& in) {
-  const double D = in.width, F = in.hidden;
+  const double D = in.width, F = in.hidden, size = size_of(in.bfloat16);
   Cost cost = sum(in.parts, [&](const GradCamPart& part) -> Cost {
     const double N = part.patches, R = part.rows;
     return {.float32 = R * N * (2 * D + (17 + kExponential) * F),
-            .read = kFloat * (N * D + 2 * N * F + N + R * (D + F)),
-            .written = kFloat * R * N * (F + 3)};
+            .read = size * 2 * N * F + kFloat * (N * D + N + R * (D + F)),
+            .written = R * N * (size * F + kFloat * 3)};
   });
   cost.read += kFloat * 2 * F;
   return cost;
 }
 
 Cost cost_of(const MlpGradientFinish& in) {
-  const double D = in.width, H = in.heads;
+  const double D = in.width, H = in.heads, size = size_of(in.bfloat16);
   Cost cost = sum(in.parts, [&](const GradCamPart& part) -> Cost {
     const double N = part.patches, R = part.rows;
-    return {.float32 = 11 * R * N * D, .read = kFloat * (R * N * (D + 3) + 3 * N * D + 2 * N + R * D), .written = kFloat * R * N * (D + H)};
+    return {.float32 = 11 * R * N * D,
+            .read = size * 3 * N * D + kFloat * (R * N * (D + 3) + 2 * N + R * D),
+            .written = R * N * (size * D + kFloat * H)};
   });
   cost.read += kFloat * D;
   return cost;
@@ -210,14 +228,27 @@ Cost cost_of(const QueryWeights& in) {
   });
 }
 
-// For each row and token: the sums of dq, dk and dv, and two products with the class token.
-Cost cost_of(const QkvGradientSums& in) {
+Cost cost_of(const BFloat16QueryWeights& in) {
+  constexpr int64_t kRows = 4;
   const double D = in.width, H = in.heads;
   return sum(in.parts, [&](const GradCamPart& part) -> Cost {
     const double N = part.patches, n = N + 1, R = part.rows;
+    const double groups = (part.rows + kRows - 1) / kRows;
+    return {.bfloat16 = (groups + R) * N * n * 2 * D,
+            .float32 = groups * N * n * kExponential * H + R * N * n * 3 * H,
+            .read = kHalf * (3 * n * D + R * N * D) + kFloat * (H * n + R * N * H),
+            .written = kFloat * R * H * n};
+  });
+}
+
+// For each row and token: the sums of dq, dk and dv, and two products with the class token.
+Cost cost_of(const QkvGradientSums& in) {
+  const double D = in.width, H = in.heads, size = size_of(in.bfloat16);
+  return sum(in.parts, [&](const GradCamPart& part) -> Cost {
+    const double N = part.patches, n = N + 1, R = part.rows;
     return {.float32 = R * N * (10 * D + kExponential * H),
-            .read = kFloat * (2 * n * D + H * n + R * (N * D + N * H + n * H)),
-            .written = kFloat * R * 3 * D};
+            .read = size * (2 * n * D + R * N * D) + kFloat * (H * n + R * (N * H + n * H)),
+            .written = size * R * 3 * D};
   });
 }
 
@@ -225,7 +256,7 @@ Cost cost_of(const PatchCams& in) {
   const double D = in.width;
   return sum(in.parts, [&](const GradCamPart& part) -> Cost {
     const double N = part.patches, R = part.rows;
-    return {.float32 = 2 * R * N * D, .read = kFloat * (N * D + R * D), .written = kFloat * R * N};
+    return {.float32 = 2 * R * N * D, .read = size_of(in.bfloat16) * N * D + kFloat * R * D, .written = kFloat * R * N};
   });
 }
 
@@ -319,7 +350,7 @@ Cost cost_of(const SimilarityAttention& in) {
 
 // ---- LibTorch ----
 
-Cost product_cost(const Batch& a, const Batch& b, bool added) {
+Cost product_cost(const Batch& a, const Batch& b, Dtype out, bool added) {
   const double batches = a.batches, rows = a.rows, inner = a.columns, columns = b.columns;
   const bool bfloat16 = a.dtype == Dtype::kBFloat16;
   const double operations = 2 * batches * rows * inner * columns, size = size_of(bfloat16);
@@ -327,7 +358,7 @@ Cost product_cost(const Batch& a, const Batch& b, bool added) {
           .bfloat16 = bfloat16 ? operations : 0,
           .float32 = bfloat16 ? 0 : operations,
           .read = size * (batches * (rows * inner + inner * columns) + (added ? columns : 0)),
-          .written = size * batches * rows * columns};
+          .written = size_of(out == Dtype::kBFloat16) * batches * rows * columns};
 }
 
 // Flash attention in bfloat16, with the log-sum-exp.

@@ -28,8 +28,8 @@ constexpr double kExponential = 2 * 128 / 16;
 CLIP_ES_CUDA_KERNELS(X)
 #undef X
 
-// The products of torch::Backend. added: is there a bias, or is the product added to `out`?
-Cost product_cost(const clip_es::torch::Batch& a, const clip_es::torch::Batch& b, bool added);
+// The products of torch::Backend. out: the type of the result. added: is there a bias, or is the product added to the result?
+Cost product_cost(const clip_es::torch::Batch& a, const clip_es::torch::Batch& b, clip_es::torch::Dtype out, bool added);
 Cost attention_cost(int64_t images, int64_t n, int64_t width, int64_t heads);
 
 }  // namespace estimate

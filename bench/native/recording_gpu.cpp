@@ -93,8 +93,8 @@ const Functions& functions() {
   return all;
 }
 
-void record_product(const torch::Batch& a, const torch::Batch& b, const torch::Batch&, const void* added) {
-  record(a.dtype == torch::Dtype::kBFloat16 ? "bfloat16 product" : "float32 product", product_cost(a, b, added != nullptr));
+void record_product(const torch::Batch& a, const torch::Batch& b, const torch::Batch& out, const void* added) {
+  record(a.dtype == torch::Dtype::kBFloat16 ? "bfloat16 product" : "float32 product", product_cost(a, b, out.dtype, added != nullptr));
 }
 
 torch::Backend::Attended record_attention(int64_t images, int64_t n, int64_t width, int64_t heads) {

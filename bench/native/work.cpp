@@ -30,9 +30,9 @@ StageWork count_work(const Model& model, Precision precision, const Grid& grid, 
   const double values = static_cast<double>(3 * model.shape.patch * model.shape.patch);  // of one patch
   const double means = static_cast<double>(std::min(model.shape.layers, kAffinityBlocks));
 
-  const Work first = block_work(n, D, size, batch), last = block_work(n, D, kFloat, batch);
+  const Work block = block_work(n, D, size, batch);
   StageWork work{};
-  work.encode = {(layers - 1) * first.flops + last.flops + 2 * N * D * values, (layers - 1) * first.bytes + last.bytes};
+  work.encode = {layers * block.flops + 2 * N * D * values, layers * block.bytes};
   work.encode.bytes += kFloat * (N * (values + D) + D * values / batch + 2 * means * N * N);
   // The last block also stores what the gradients need: z_hat times W2 and W_o, and h_hat times W_o.
   work.encode.flops += 8 * N * D * D + 4 * N * D * D;

@@ -14,20 +14,21 @@ struct Part {
   size_t floats(int64_t tokens) const { return static_cast<size_t>(tokens * per_token + (tokens - 1) * per_patch + per_image); }
 };
 
-// In the order of the memory: matrices first, so that their rows are aligned to 16 bytes if `width` and `hidden` are multiples of 4.
+// In the order of the memory: matrices first, so that their rows are aligned to 16 bytes if `width` and `hidden` are multiples of 8.
 template <class Floats>
 std::array<Part<Floats>, 12> parts(const LastBlockShape& shape) {
   using Block = LastBlock<Floats>;
-  const auto [width, hidden, heads] = shape;
-  return {{{&Block::y, width, 0, 0},
-           {&Block::qkv, 3 * width, 0, 0},
-           {&Block::attended, width, 0, 0},
+  const auto [width, hidden, heads, bfloat16] = shape;
+  const int64_t in_float = bfloat16 ? 2 : 1, short_width = width / in_float, short_hidden = hidden / in_float;
+  return {{{&Block::y, short_width, 0, 0},
+           {&Block::qkv, 3 * short_width, 0, 0},
+           {&Block::attended, short_width, 0, 0},
            {&Block::z_hat, 0, width, 0},
-           {&Block::h_hat_out, 0, width, 0},
-           {&Block::z_hat_out, 0, width, 0},
+           {&Block::h_hat_out, 0, short_width, 0},
+           {&Block::z_hat_out, 0, short_width, 0},
            {&Block::pooled, 0, 0, width},
-           {&Block::u, 0, hidden, 0},
-           {&Block::omega, 0, hidden, 0},
+           {&Block::u, 0, short_hidden, 0},
+           {&Block::omega, 0, short_hidden, 0},
            {&Block::log_sum_exp, heads, 0, 0},
            {&Block::rstd_2, 0, 1, 0},
            {&Block::rstd_post, 0, 1, 0}}};

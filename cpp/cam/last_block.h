@@ -6,7 +6,8 @@
 
 namespace clip_es {
 
-// n tokens, N = n - 1 patches, D width, F hidden (4 D), H heads. `Floats` is HostSpan<float> or DeviceSpan<float>.
+// n tokens, N = n - 1 patches, D width, F hidden (4 D), H heads. `Floats` is HostSpan<float> or DeviceSpan<float>. If the shape says
+// bfloat16, y, qkv, attended, u, omega, h_hat_out and z_hat_out hold bfloat16: two values in each float of their spans.
 template <class Floats>
 struct LastBlock {
   int64_t tokens = 0;               // n
@@ -29,6 +30,7 @@ using DeviceLastBlock = LastBlock<DeviceSpan<float>>;
 
 struct LastBlockShape {
   int64_t width, hidden, heads;
+  bool bfloat16 = false;  // width and hidden must be even
 };
 
 // The number of floats that all spans of one image need.

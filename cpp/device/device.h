@@ -51,6 +51,9 @@ class Device {
   // How many photos the stages that find words take at once. If one photo of a stage fails, the stage fails for all of them.
   virtual size_t photos_at_once() const = 0;
 
+  // How this device stores the activations of the last block. Call it after load() or share().
+  virtual LastBlockShape last_block_shape() const = 0;
+
   virtual DeviceArena& arena() = 0;
   virtual MemorySource memory() const = 0;  // for memory that outlives a call
 

@@ -58,6 +58,7 @@ BackendTable cuda_table() {
   return {.device_type = aoti_torch_device_type_cuda(),
           .addmm_out = aoti_torch_cuda_addmm_out,
           .mm_out = aoti_torch_cuda_mm_out,
+          .mm_dtype_out = aoti_torch_cuda_mm_dtype_out,
           .bmm_out = aoti_torch_cuda_bmm_out,
           .baddbmm_out = aoti_torch_cuda_baddbmm_out,
           .cuda_attention = aoti_torch_cuda__scaled_dot_product_flash_attention,
@@ -97,7 +98,7 @@ Tensor wrap_batch(const BackendTable& table, int32_t index, const Batch& m) {
 // Checks the shapes, because LibTorch would resize a result of another shape without an error.
 void require_product(const Batch& a, const Batch& b, const Batch& out) {
   const bool ok = a.columns == b.rows && out.rows == a.rows && out.columns == b.columns && a.batches == b.batches &&
-                  out.batches == a.batches && a.dtype == b.dtype && out.dtype == a.dtype;
+                  out.batches == a.batches && a.dtype == b.dtype;
   auto shape = [](const Batch& m) {
     return "(" + std::to_string(m.batches) + ", " + std::to_string(m.rows) + ", " + std::to_string(m.columns) + ")";
   };
@@ -134,7 +135,11 @@ Backend::Guard::~Guard() {
 void Backend::mm(const Batch& a, const Batch& b, const Batch& out, const void* bias) const {
   require_product(a, b, out);
   if (table_->record_product) return table_->record_product(a, b, out, bias);
+  const bool widens = a.dtype == Dtype::kBFloat16 && out.dtype == Dtype::kFloat32;
+  if (out.dtype != a.dtype && (!widens || bias || !table_->mm_dtype_out))
+    throw Error(ErrorCode::kLibTorch, "LibTorch cannot compute this product with a result of another type than the matrices");
   const Tensor result = wrap_matrix(*table_, index_, out), left = wrap_matrix(*table_, index_, a), right = wrap_matrix(*table_, index_, b);
+  if (widens) return check_device(table_->mm_dtype_out(result.get(), left.get(), right.get(), code_of(out.dtype)), "mm_dtype_out");
   if (!bias) return check_device(table_->mm_out(result.get(), left.get(), right.get()), "mm_out");
   // If the bias has one dimension, LibTorch lets cuBLAS add it in the epilogue of the product.
   const Tensor added = wrap(bias, code_of(out.dtype), table_->device_type, index_, std::array{out.columns}, std::array{int64_t{1}});

@@ -49,9 +49,10 @@ class Backend {
     void* guard_ = nullptr;
   };
 
-  // out = a b, or a b + bias if there is a bias (out.columns). a, b and out have one batch.
+  // out = a b, or a b + bias if there is a bias (out.columns). a, b and out have one batch. On a GPU the product of bfloat16 matrices may
+  // be float32, without a bias. In all other cases out has the type of a and b.
   void mm(const Batch& a, const Batch& b, const Batch& out, const void* bias = nullptr) const;
-  // For each batch: out = a b, or out += a b with `add`.
+  // For each batch: out = a b, or out += a b with `add`. All have the same type.
   void bmm(const Batch& a, const Batch& b, const Batch& out, bool add = false) const;
 
   // Flash attention in bfloat16. All images have n tokens; qkv (images * n, 3 width) is as in ops::AttentionInput. LibTorch owns the

@@ -9,6 +9,7 @@ struct BackendTable {
   int32_t device_type = 0;
   AddmmOut* addmm_out = nullptr;
   MmOut* mm_out = nullptr;
+  MmDtypeOut* mm_dtype_out = nullptr;  // CUDA only: a float32 product of bfloat16 matrices
   MmOut* bmm_out = nullptr;
   AddmmOut* baddbmm_out = nullptr;
   // One of these two, because their arguments differ.

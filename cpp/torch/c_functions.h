@@ -20,6 +20,7 @@ using StackSlot = uint64_t;
 
 using AddmmOut = Status(TensorHandle out, TensorHandle added, TensorHandle a, TensorHandle b, double beta, double alpha);
 using MmOut = Status(TensorHandle out, TensorHandle a, TensorHandle b);
+using MmDtypeOut = Status(TensorHandle out, TensorHandle a, TensorHandle b, int32_t out_dtype);
 using CreateTensorFromBlob = Status(void* data, int64_t dimensions, const int64_t* sizes, const int64_t* strides, int64_t offset,
                                     int32_t dtype, int32_t device_type, int32_t device_index, TensorHandle* result, int32_t layout,
                                     const uint8_t* metadata, int64_t metadata_size);
@@ -65,6 +66,7 @@ using CudaAttention = Status(TensorHandle query, TensorHandle key, TensorHandle 
 #define CLIP_ES_TORCH_CUDA_FUNCTIONS(X)                                                                         \
   X(aoti_torch_cuda_addmm_out, AddmmOut)                                                                        \
   X(aoti_torch_cuda_mm_out, MmOut)                                                                              \
+  X(aoti_torch_cuda_mm_dtype_out, MmDtypeOut)                                                                   \
   X(aoti_torch_cuda_bmm_out, MmOut)                                                                             \
   X(aoti_torch_cuda_baddbmm_out, AddmmOut)                                                                      \
   X(aoti_torch_cuda__scaled_dot_product_flash_attention, CudaAttention)                                         \

@@ -21,7 +21,7 @@ struct Shape {
 };
 inline constexpr std::array kShapes = {Shape{3, 16}, Shape{2, 64}, Shape{1, 80}, Shape{1, 128}};
 
-// An image's queries, keys and values, and its attention by the twin.
+// An image's queries, keys and values, which bfloat16 represents exactly, and its attention by the twin.
 struct AttentionCase {
   int64_t n;
   clip_es::reference::Matrix qkv;
@@ -29,7 +29,7 @@ struct AttentionCase {
   GpuArray<float> g_qkv;
 
   AttentionCase(Random& random, int64_t tokens, const Shape& shape)
-      : AttentionCase(tokens, shape, random.normal(tokens * 3 * shape.width(), 2)) {}
+      : AttentionCase(tokens, shape, from_bfloat16(to_bfloat16(random.normal(tokens * 3 * shape.width(), 2)))) {}
 
   int64_t patches() const { return n - 1; }
 

@@ -1,5 +1,4 @@
-// The float32 kernels of attention compared with their twins, for images of different sizes in one launch and in every order of blocks and
-// threads.
+// The kernels of attention compared with their twins, for images of different sizes in one launch and in every order of blocks and threads.
 #include "check.h"
 #include "cuda_attention_cases.h"
 
@@ -55,4 +54,82 @@ TEST("CUDA: attention and the mean attention in float32 equal their twins for 2 
 TEST("CUDA: attention refuses heads of more than 128 channels") {
   const cuda::Attention in{.photos = {}, .width = 129, .heads = 1, .scale = 1, .prior = {}};
   CHECK_ERROR(test_gpu()->attention(in), ErrorCode::kDeviceUnavailable, "attention");
+}
+
+namespace {
+
+// An image's queries, keys and values, and what the kernels of the mean attention shall make of them.
+struct MeanAttentionCase {
+  std::vector<uint16_t> qkv;
+  reference::Attention attention;
+  std::vector<float> before;  // the sum to which the kernels add
+  std::vector<double> want;   // half of the mean is added
+
+  MeanAttentionCase(Random& random, int64_t n, int64_t heads) : qkv(to_bfloat16(random.normal(n * 3 * 64 * heads))) {
+    attention = reference::attention(Matrix(n, 3 * 64 * heads, from_bfloat16(qkv)), heads, false);
+    before = random.uniform((n - 1) * (n - 1));
+    const Matrix mean = reference::mean_over_heads(attention);
+    for (int64_t i = 1; i < n; ++i)
+      for (int64_t j = 1; j < n; ++j) want.push_back(before[want.size()] + 0.5 * mean(i, j));
+  }
+};
+
+}  // namespace
+
+TEST("CUDA: the mean attention of images of 2 to 260 tokens equals its twin, from bfloat16 queries and keys") {
+  Random random;
+  const int64_t heads = 3, width = 64 * heads;
+  std::vector<MeanAttentionCase> cases;
+  std::vector<GpuArray<uint16_t>> inputs;
+  std::vector<GpuArray<float>> logs, sums;
+  cuda::AddBFloat16AttentionMean in{
+      .photos = {}, .width = width, .heads = heads, .scale = 0.125f, .factor = 0.5f / static_cast<float>(heads), .is_first = false};
+  for (const int64_t n : {2, 260, 17, 129, 130}) {  // tiles have 128 rows
+    const MeanAttentionCase& c = cases.emplace_back(random, n, heads);
+    std::vector<float> log_sum_exp;  // (n, heads): not the kernel's usual order, to test the strides
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t head = 0; head < heads; ++head) log_sum_exp.push_back(static_cast<float>(c.attention.log_sum_exp(head, i)));
+    in.photos.add(
+        {inputs.emplace_back(c.qkv).data(), {logs.emplace_back(log_sum_exp).data(), 1, heads}, n, sums.emplace_back(c.before).data()});
+  }
+  in_every_order(
+      [&] {
+        for (size_t i = 0; i < cases.size(); ++i) test_gpu()->copy_in(std::span<const float>(cases[i].before), sums[i].data());
+        test_gpu()->add_bfloat16_attention_mean(in);
+      },
+      [&] { return sums[1].host(); });
+  double worst = 0;
+  for (size_t i = 0; i < cases.size(); ++i) worst = std::max(worst, largest_difference(sums[i].host(), cases[i].want));
+  in.is_first = true;
+  test_gpu()->add_bfloat16_attention_mean(in);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    std::vector<double> want = cases[i].want;
+    for (size_t j = 0; j < want.size(); ++j) want[j] -= cases[i].before[j];
+    worst = std::max(worst, largest_difference(sums[i].host(), want));
+  }
+  check::note("largest difference " + std::to_string(worst));
+  CHECK_BELOW(worst, 1e-6);
+}
+
+TEST("CUDA: the results of attention are copied from any order of heads and rows, for images of 1 to 70 tokens") {
+  Random random;
+  const int64_t heads = 3, width = 64 * heads;
+  cuda::KeepAttention in{.photos = {}, .width = width, .heads = heads};
+  std::vector<GpuArray<uint16_t>> outs, kept;
+  std::vector<GpuArray<float>> logs, kept_logs;
+  for (const int64_t n : {1, 70, 9}) {
+    const GpuArray<uint16_t>& out = outs.emplace_back(to_bfloat16(random.normal(n * width)));
+    const GpuArray<float>& log = logs.emplace_back(random.normal(n * heads));  // (n, heads): not the usual order, to test the strides
+    in.photos.add({out.data(), {log.data(), 1, heads}, n, kept.emplace_back(n * width).data(), kept_logs.emplace_back(heads * n).data()});
+  }
+  test_gpu()->keep_attention(in);
+  for (size_t i = 0; i < outs.size(); ++i) {
+    const std::vector<float> log = logs[i].host(), kept_log = kept_logs[i].host();
+    const int64_t n = std::ssize(log) / heads;
+    CHECK(kept[i].host() == outs[i].host());
+    for (int64_t head = 0; head < heads; ++head)
+      for (int64_t row = 0; row < n; ++row) CHECK(kept_log[head * n + row] == log[row * heads + head]);
+  }
+  in.width = 63 * heads;
+  CHECK_ERROR(test_gpu()->keep_attention(in), ErrorCode::kDeviceUnavailable, "keep_attention");
 }

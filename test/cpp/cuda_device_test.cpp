@@ -147,12 +147,19 @@ TEST("CUDA: a segmenter allocates nothing for a size that it has seen, and still
   CHECK(segmenter->allocations() == settled);
 }
 
-TEST("CUDA: int8, heads of more than 128 channels, and bfloat16 with a head size other than 64, are refused with the remedy") {
+TEST(
+    "CUDA: int8, heads of more than 128 channels, and bfloat16 with a head size other than 64 or an odd number of units, are refused with "
+    "the "
+    "remedy") {
   Random random;
   TestModel model = random_last_block(random, {96, 3, Activation::kGelu}, 16);
   cuda::CudaDevice device(test_gpu());
   CHECK_ERROR(device.load(test_context(), TestSource(model), Precision::kBFloat16), ErrorCode::kModelFormat, "use precision 'float32'");
   CHECK_ERROR(device.load(test_context(), TestSource(model), Precision::kInt8), ErrorCode::kInvalidArg, "works only on the CPU");
+  TestModel odd_units = random_last_block(random, {64, 1, Activation::kGelu}, 16);
+  odd_units.fast.last_hidden = 255;
+  CHECK_ERROR(device.load(test_context(), TestSource(odd_units), Precision::kBFloat16), ErrorCode::kModelFormat,
+              "has 255 units, but bfloat16 on a GPU needs an even number");
   TestModel large_heads = random_last_block(random, {132, 1, Activation::kGelu}, 16);
   CHECK_ERROR(device.load(test_context(), TestSource(large_heads), Precision::kFloat32), ErrorCode::kModelFormat,
               "have 132 channels, but a GPU computes at most 128: load the model with device 'cpu'");

@@ -1,5 +1,5 @@
 // Every stage of the CUDA device on the golden photos: on the GPU that --device names, else in the emulator. The limits are the float32
-// CUDA row of the accuracy contract.
+// CUDA row of the accuracy contract, and in bfloat16 those of the CPU.
 #include <algorithm>
 #include <map>
 
@@ -73,13 +73,13 @@ Results run_stages(const Case& photo_case, Precision precision) {
   Results r;
   r.grid = patch_grid({photo.width, photo.height}, model.shape.patch, 0);
   const int64_t patches = r.grid.patches(), n = r.grid.tokens();
-  const LastBlockShape shape{model.image.width, model.last_hidden, model.image.heads};
+  const LastBlockShape shape = device.last_block_shape();
   const GpuArray<float> patch_rows(patches * model.patch_values()), tokens(n * model.shape.width), mean_attention(patches * patches),
       memory(static_cast<int64_t>(last_block_floats(shape, n)));
   device.begin();
   const Image image{photo.rgb.data(), photo.width, photo.height, 3};
   device.preprocess(c, {&image, 1}, 0, patch_rows.span());
-  r.pixels = to_pixels(patch_rows.host(), r.grid, model.shape.patch);
+  if (precision == Precision::kFloat32) r.pixels = to_pixels(patch_rows.host(), r.grid, model.shape.patch);
   const DeviceSpan<float> means[] = {mean_attention.span()};
   device.encode_images(c, {&r.grid, 1}, patch_rows.span(), tokens.span(), means);
   DeviceLastBlock last{.tokens = n};
@@ -142,4 +142,15 @@ TEST("CUDA: at most 0.1 % of a mask's pixels differ from the golden mask") {
   for (const Case& c : small_cases()) worst = std::max(worst, differing_percent(results_of(c).mask, c.golden("mask")));
   check::note("largest share " + number(worst) + " %");
   CHECK(worst <= 0.1);
+}
+
+TEST("CUDA: in bfloat16 the mean difference of every stage from the golden data is below the CPU's limit") {
+  for (const RoundedStage& stage : kRoundedStages) {
+    GoldenDifferences all;
+    for (const Case& c : small_cases())
+      if (c.has(stage.array)) all.add(results_of(c, Precision::kBFloat16).*stage.values, c.golden(stage.array));
+    check::note(std::string(stage.array) + ": mean difference " + number(all.mean) + ", largest " + number(all.largest));
+    CHECK(all.mean > 0);
+    CHECK_BELOW(all.mean, stage.bfloat16);
+  }
 }

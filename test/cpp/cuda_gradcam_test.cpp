@@ -1,5 +1,6 @@
 // The kernels of GradCAM's backward pass compared with their twins, for photos of different sizes with different numbers of texts in one
-// launch, and in every order of blocks and threads.
+// launch, in float32 and bfloat16, and in every order of blocks and threads. Where a kernel has both types, its inputs are values that
+// bfloat16 represents exactly.
 #include "check.h"
 #include "cuda_attention_cases.h"
 
@@ -8,6 +9,9 @@ using check::largest_difference;
 using reference::Matrix;
 
 namespace {
+
+std::vector<float> rounded(const std::vector<float>& values) { return from_bfloat16(to_bfloat16(values)); }
+GpuArray<uint16_t> in_bfloat16(const GpuArray<float>& values) { return GpuArray<uint16_t>(to_bfloat16(values.host())); }
 
 std::vector<float> floats(const Matrix& m) { return {m.values.begin(), m.values.end()}; }
 
@@ -30,14 +34,29 @@ struct MlpCase {
         scaled_dz(random.normal(rows * width)),
         alpha(random.normal(rows * hidden)),
         a_out(random.normal(rows * width)),
-        u(random.normal(patches * hidden)),
-        omega(random.normal(patches * hidden)),
+        u(rounded(random.normal(patches * hidden))),
+        omega(rounded(random.normal(patches * hidden))),
         rstd_2(random.uniform(patches, 0.5f, 2)),
         rstd_post(random.uniform(patches, 0.5f, 2)),
-        h_hat_out(random.normal(patches * width)),
-        z_hat_out(random.normal(patches * width)),
+        h_hat_out(rounded(random.normal(patches * width))),
+        z_hat_out(rounded(random.normal(patches * width))),
         g_z_hat(z_hat),
-        attended(random.normal((1 + patches) * width)) {}
+        attended(rounded(random.normal((1 + patches) * width))) {}
+
+  cuda::GradCamPart part(int64_t first_row, int64_t first_patch) const {
+    return {.attended = attended.data(),
+            .u = u.data(),
+            .rstd_2 = rstd_2.data(),
+            .rstd_post = rstd_post.data(),
+            .omega = omega.data(),
+            .z_hat = g_z_hat.data(),
+            .h_hat_out = h_hat_out.data(),
+            .z_hat_out = z_hat_out.data(),
+            .patches = patches,
+            .rows = rows,
+            .first_row = first_row,
+            .first_patch = first_patch};
+  }
 
   // Sets `want` and `delta`.
   void compute(Activation activation, int64_t heads, const std::vector<float>& composite, const std::vector<float>& fc_gamma,
@@ -79,18 +98,7 @@ TEST("CUDA: the MLP's backward pass equals its twin for photos of 1 to 66 patche
     std::vector<double> want, want_delta;
     int64_t rows = 0, patches = 0;
     for (const MlpCase& c : cases) {
-      parts.add({.attended = c.attended.data(),
-                 .u = c.u.data(),
-                 .rstd_2 = c.rstd_2.data(),
-                 .rstd_post = c.rstd_post.data(),
-                 .omega = c.omega.data(),
-                 .z_hat = c.g_z_hat.data(),
-                 .h_hat_out = c.h_hat_out.data(),
-                 .z_hat_out = c.z_hat_out.data(),
-                 .patches = c.patches,
-                 .rows = c.rows,
-                 .first_row = rows,
-                 .first_patch = patches});
+      parts.add(c.part(rows, patches));
       append(scaled_dz, c.scaled_dz);
       append(alpha, c.alpha);
       append(a_out, c.a_out);
@@ -111,12 +119,64 @@ TEST("CUDA: the MLP's backward pass equals its twin for photos of 1 to 66 patche
                              torch::transposed(torch::dense(g_composite.data(), kType, width, hidden)),
                              torch::dense(gradient.data(), kType, patches, width));
       test_gpu()->mlp_gradient_finish(
-          {parts, e_sums.data(), b.data(), g_a.data(), g_column_sums.data(), width, heads, gradient.data(), delta.data()});
+          {parts, e_sums.data(), b.data(), g_a.data(), g_column_sums.data(), width, heads, gradient.data(), gradient.data(), delta.data()});
     };
     in_every_order(run, [&] { return gradient.host(); });
     CHECK_BELOW(relative(gradient.host(), want), 1e-5);
     CHECK_BELOW(relative(delta.host(), want_delta), 1e-5);
   }
+}
+
+TEST(
+    "CUDA: the steps of the MLP's backward pass in bfloat16 give the rounded results of those in float32, and delta of the rounded "
+    "gradient") {
+  Random random;
+  const int64_t width = 128, hidden = 97, heads = 2, size = width / heads, patches = 7, rows = 3, count = rows * patches;
+  const MlpCase c(random, patches, rows, width, hidden);
+  cuda::GradCamParts parts, half_parts;
+  parts.add(c.part(0, 0));
+  const GpuArray<uint16_t> attended = in_bfloat16(c.attended), u = in_bfloat16(c.u), omega = in_bfloat16(c.omega),
+                           h_hat_out = in_bfloat16(c.h_hat_out), z_hat_out = in_bfloat16(c.z_hat_out), half_e(count * hidden),
+                           half_gradient(count * width);
+  cuda::GradCamPart& half_part = half_parts.add(c.part(0, 0));
+  half_part.attended = attended.data();
+  half_part.u = u.data();
+  half_part.omega = omega.data();
+  half_part.h_hat_out = h_hat_out.data();
+  half_part.z_hat_out = z_hat_out.data();
+  const GpuArray<float> scaled_dz(c.scaled_dz), alpha(c.alpha), a_out(c.a_out), gamma(random.normal(hidden)), offset(random.normal(hidden)),
+      column_sums(random.normal(width)), product(random.normal(count * width)), b(count), e(count * hidden), sums(2 * count), half_b(count),
+      half_sums(2 * count), gradient(count * width), delta(count * heads);
+  cuda::MlpGradientE in_e{parts, scaled_dz.data(), alpha.data(), gamma.data(), offset.data(), width, hidden,
+                          true,  b.data(),         e.data(),     sums.data()};
+  test_gpu()->mlp_gradient_e(in_e);
+  in_e = {half_parts, scaled_dz.data(), alpha.data(),  gamma.data(),     offset.data(), width, hidden,
+          true,       half_b.data(),    half_e.data(), half_sums.data(), true};
+  in_every_order([&] { test_gpu()->mlp_gradient_e(in_e); }, [&] { return from_bfloat16(half_e.host()); });
+  const auto doubles = [](const std::vector<float>& values) { return std::vector<double>(values.begin(), values.end()); };
+  CHECK_BELOW(relative(half_b.host(), doubles(b.host())), 1e-6);
+  CHECK_BELOW(relative(half_sums.host(), doubles(sums.host())), 1e-6);
+  CHECK_BELOW(error_beyond_rounding(half_e.host(), doubles(e.host())), 1e-6);
+
+  cuda::MlpGradientFinish finish{parts, sums.data(), b.data(),       a_out.data(),    column_sums.data(),
+                                 width, heads,       product.data(), gradient.data(), delta.data()};
+  test_gpu()->mlp_gradient_finish(finish);
+  finish.parts = half_parts;
+  finish.gradient = half_gradient.data();
+  finish.bfloat16 = true;
+  in_every_order([&] { test_gpu()->mlp_gradient_finish(finish); }, [&] { return delta.host(); });
+  CHECK_BELOW(error_beyond_rounding(half_gradient.host(), doubles(gradient.host())), 1e-6);
+  const std::vector<float> out_gradient = from_bfloat16(half_gradient.host()), out = c.attended.host();
+  std::vector<double> want;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t head = 0; head < heads; ++head)
+      for (int64_t patch = 0; patch < patches; ++patch) {
+        double sum = 0;
+        for (int64_t i = head * size; i < (head + 1) * size; ++i)
+          sum += static_cast<double>(out_gradient[(row * patches + patch) * width + i]) * out[(patch + 1) * width + i];
+        want.push_back(sum);
+      }
+  CHECK_BELOW(relative(delta.host(), want), 1e-6);
 }
 
 namespace {
@@ -126,13 +186,16 @@ struct GradientCase {
   AttentionCase image;
   int64_t rows;
   std::vector<float> out_gradient, delta, sums;  // (rows, patches, width), (rows, heads, patches), (rows, 3 width)
+  std::vector<double> weights;                   // (rows, heads, n)
   GpuArray<float> log_sum_exp;
+  GpuArray<uint16_t> half_qkv;
 
   GradientCase(Random& random, int64_t n, int64_t row_count, const Shape& shape)
       : image(random, n, shape),
         rows(row_count),
-        out_gradient(random.normal(rows * image.patches() * shape.width())),
-        log_sum_exp(floats(image.attention.log_sum_exp)) {
+        out_gradient(rounded(random.normal(rows * image.patches() * shape.width()))),
+        log_sum_exp(floats(image.attention.log_sum_exp)),
+        half_qkv(in_bfloat16(image.g_qkv)) {
     const int64_t width = shape.width(), patches = image.patches();
     for (int64_t row = 0; row < rows; ++row) {
       Matrix gradient(n, width);
@@ -143,65 +206,103 @@ struct GradientCase {
           for (int64_t c = head * shape.size; c < (head + 1) * shape.size; ++c) sum += gradient(token, c) * image.attention.out(token, c);
           delta.push_back(static_cast<float>(sum));
         }
+      for (int64_t head = 0; head < shape.heads; ++head) add_weights(gradient, shape, head);
       const std::vector<double> want = reference::sum_over_patches(reference::attention_gradient(image.qkv, shape.heads, gradient));
       sums.insert(sums.end(), want.begin(), want.end());
+    }
+  }
+
+ private:
+  // The factors of the keys in the sum of dq, for the row of texts whose gradient of the output is (n, width).
+  void add_weights(const Matrix& gradient, const Shape& shape, int64_t head) {
+    const int64_t n = image.n, width = shape.width(), first = head * shape.size;
+    const auto dot = [&](int64_t token, const Matrix& m, int64_t row, int64_t column) {
+      double sum = 0;
+      for (int64_t c = 0; c < shape.size; ++c) sum += gradient(token, first + c) * m(row, column + c);
+      return sum;
+    };
+    for (int64_t key = 0; key < n; ++key) {
+      double sum = 0;
+      for (int64_t token = 1; token < n; ++token)
+        sum += image.attention.probabilities[head](token, key) *
+               (dot(token, image.qkv, key, 2 * width + first) - dot(token, image.attention.out, token, first));
+      weights.push_back(shape.scale() * sum);
     }
   }
 };
 
 }  // namespace
 
-TEST("CUDA: the sums over patches of attention's gradients equal their twin for images of 2 to 131 tokens with 1 to 9 rows of texts") {
+TEST(
+    "CUDA: the keys' factors and the sums over patches of attention's gradients equal their twin for images of 2 to 131 tokens with 1 to 9 "
+    "rows of texts, in float32 and bfloat16") {
   Random random;
-  double worst = 0;
+  double worst = 0, worst_half = 0;
   for (const Shape& shape : kShapes) {
     const int64_t width = shape.width(), heads = shape.heads;
     std::vector<GradientCase> cases;
     for (const auto& [n, rows] : std::vector<std::array<int64_t, 2>>{{2, 3}, {131, 1}, {66, 9}, {65, 4}})
       cases.emplace_back(random, n, rows, shape);
-    cuda::GradCamParts parts;
+    cuda::GradCamParts parts, half_parts;
     std::vector<float> out_gradient, delta;
-    std::vector<double> want;
+    std::vector<double> want, want_weights;
     int64_t rows = 0, patches = 0;
     for (const GradientCase& c : cases) {
-      parts.add({.qkv = c.image.g_qkv.data(),
-                 .log_sum_exp = c.log_sum_exp.data(),
-                 .patches = c.image.patches(),
-                 .rows = c.rows,
-                 .first_row = rows,
-                 .first_patch = patches});
+      const cuda::GradCamPart& part = parts.add({.qkv = c.image.g_qkv.data(),
+                                                 .log_sum_exp = c.log_sum_exp.data(),
+                                                 .patches = c.image.patches(),
+                                                 .rows = c.rows,
+                                                 .first_row = rows,
+                                                 .first_patch = patches});
+      half_parts.add(part).qkv = c.half_qkv.data();
       append(out_gradient, c.out_gradient);
       append(delta, c.delta);
+      append(want_weights, c.weights);
       want.insert(want.end(), c.sums.begin(), c.sums.end());
       rows += c.rows;
       patches += c.rows * c.image.patches();
     }
     const GpuArray<float> g_gradient(out_gradient), g_delta(delta), weights(heads * (patches + rows)), sums(rows * 3 * width);
+    const GpuArray<uint16_t> half_gradient(to_bfloat16(out_gradient)), half_sums(rows * 3 * width);
+    const cuda::QueryWeights in{parts, g_gradient.data(), g_delta.data(), width, heads, shape.scale(), weights.data()};
+    const cuda::BFloat16QueryWeights half_in{half_parts, half_gradient.data(), g_delta.data(), width, heads, shape.scale(), weights.data()};
+    if (shape.size == 64) {
+      in_every_order([&] { test_gpu()->bfloat16_query_weights(half_in); }, [&] { return weights.host(); });
+      worst_half = std::max(worst_half, relative(weights.host(), want_weights));
+    } else {
+      CHECK_ERROR(test_gpu()->bfloat16_query_weights(half_in), ErrorCode::kDeviceUnavailable, "bfloat16_query_weights");
+    }
     in_every_order(
         [&] {
-          test_gpu()->query_weights({parts, g_gradient.data(), g_delta.data(), width, heads, shape.scale(), weights.data()});
+          test_gpu()->query_weights(in);
           test_gpu()->qkv_gradient_sums(
               {parts, g_gradient.data(), g_delta.data(), weights.data(), width, heads, shape.scale(), sums.data()});
         },
         [&] { return sums.host(); });
-    worst = std::max(worst, relative(sums.host(), want));
+    worst = std::max({worst, relative(weights.host(), want_weights), relative(sums.host(), want)});
+    test_gpu()->qkv_gradient_sums(
+        {half_parts, half_gradient.data(), g_delta.data(), weights.data(), width, heads, shape.scale(), half_sums.data(), true});
+    worst_half = std::max(worst_half, error_beyond_rounding(half_sums.host(), want));
   }
-  check::note("largest difference " + std::to_string(worst));
+  check::note("largest difference " + std::to_string(worst) + ", in bfloat16 " + std::to_string(worst_half));
   CHECK_BELOW(worst, 2e-5);
+  CHECK_BELOW(worst_half, 2e-5);
 }
 
-TEST("CUDA: the maps of patches equal the product of the activations and the channels' weights") {
+TEST("CUDA: the maps of patches equal the product of the activations, in float32 and bfloat16, and the channels' weights") {
   Random random;
   const int64_t width = 71;
-  cuda::GradCamParts parts;
+  cuda::GradCamParts parts, half_parts;
   std::vector<GpuArray<float>> activations;
+  std::vector<GpuArray<uint16_t>> half_activations;
   std::vector<float> channels;
   std::vector<double> want;
   int64_t rows = 0;
   for (const auto& [n, row_count] : std::vector<std::array<int64_t, 2>>{{2, 3}, {20, 1}, {9, 2}}) {
-    const std::vector<float> y = random.normal(n * width), weights = random.normal(row_count * width);
-    parts.add(
+    const std::vector<float> y = rounded(random.normal(n * width)), weights = random.normal(row_count * width);
+    const cuda::GradCamPart& part = parts.add(
         {.y = activations.emplace_back(y).data(), .patches = n - 1, .rows = row_count, .first_row = rows, .first_patch = std::ssize(want)});
+    half_parts.add(part).y = half_activations.emplace_back(to_bfloat16(y)).data();
     append(channels, weights);
     const Matrix cams =
         reference::matmul(Matrix(row_count, width, weights), reference::transposed(reference::without_first_row(Matrix(n, width, y))));
@@ -209,6 +310,9 @@ TEST("CUDA: the maps of patches equal the product of the activations and the cha
     rows += row_count;
   }
   const GpuArray<float> g_channels(channels), cams(std::ssize(want));
-  in_every_order([&] { test_gpu()->patch_cams({parts, g_channels.data(), width, cams.data()}); }, [&] { return cams.host(); });
-  CHECK_BELOW(relative(cams.host(), want), 1e-5);
+  for (const bool bfloat16 : {false, true}) {
+    const cuda::PatchCams in{bfloat16 ? half_parts : parts, g_channels.data(), width, cams.data(), bfloat16};
+    in_every_order([&] { test_gpu()->patch_cams(in); }, [&] { return cams.host(); });
+    CHECK_BELOW(relative(cams.host(), want), 1e-5);
+  }
 }

@@ -29,6 +29,13 @@ std::vector<float> to_host(DeviceSpan<float> memory) {
   return values;
 }
 
+// Of memory that holds two bfloat16 in each float.
+std::vector<float> halves_to_host(DeviceSpan<float> memory) {
+  std::vector<uint16_t> values(2 * memory.size());
+  test_gpu()->copy_out(reinterpret_cast<uint16_t*>(cuda::address(memory)), std::ssize(values), values.data());
+  return from_bfloat16(values);
+}
+
 // Two photos of different sizes, with their words.
 struct TwoPhotos {
   std::array<int64_t, 2> tokens;
@@ -73,12 +80,12 @@ std::array<Span, 2> cut(Span both, int64_t first) {
 }
 
 void run_on_cpu(const TestModel& test, const TwoPhotos& photos, const LastBlockShape& shape, TwoResults& r,
-                std::array<HostLastBlock, 2>& blocks) {
+                std::array<HostLastBlock, 2>& blocks, Precision precision) {
   HostContext& host = test_context();
   blocks = {HostLastBlock{.tokens = photos.tokens[0]}, HostLastBlock{.tokens = photos.tokens[1]}};
   lay_out_last_blocks(shape, std::span<HostLastBlock>(blocks), HostSpan<float>(r.memory));
   const auto means = cut(HostSpan<float>(r.mean), photos.patches(0) * photos.patches(0));
-  const LastBlockWeights weights = make_last_block_weights(host, test.last, Precision::kFloat32);
+  const LastBlockWeights weights = make_last_block_weights(host, test.last, precision);
   run_last_block(host, test.fast, weights, photos.x, blocks, means);
   const auto logits = cut(HostSpan<float>(r.logits), photos.labels(0) + 3),
              probabilities = cut(HostSpan<float>(r.probabilities), photos.labels(0) + 3),
@@ -88,68 +95,100 @@ void run_on_cpu(const TestModel& test, const TwoPhotos& photos, const LastBlockS
                     {cams[i], photos.labels(i), photos.grid(i)});
 }
 
+// The largest differences of the GPU's results from the CPU's.
+struct Worst {
+  double block = 0, mean = 0, probabilities = 0, logits = 0, cams = 0;
+};
+
+// Runs the last block and GradCAM of two photos on the GPU and on the CPU.
+void compare(Random& random, const TransformerShape& shape, const std::array<int64_t, 2>& tokens, Precision precision, Worst& worst) {
+  const int64_t embedding = 37;
+  const TestModel test = random_last_block(random, shape, embedding);
+  const LastBlockShape host_shape{shape.width, test.fast.last_hidden, shape.heads};
+  const TwoPhotos photos(random, tokens, shape.width, embedding);
+  TwoResults want(photos, host_shape), got(photos, host_shape);
+  std::array<HostLastBlock, 2> blocks;
+  run_on_cpu(test, photos, host_shape, want, blocks, precision);
+
+  cuda::CudaDevice device(test_gpu());
+  device.load(test_context(), TestSource(test), precision);
+  DeviceContext c{test_context().pool, device.arena()};
+  const GpuArray<float> g_x(photos.x), g_memory(std::ssize(want.memory)), g_mean(std::ssize(want.mean)), g_cams(std::ssize(want.cams));
+  std::array<DeviceLastBlock, 2> on_gpu{DeviceLastBlock{.tokens = tokens[0]}, DeviceLastBlock{.tokens = tokens[1]}};
+  lay_out_last_blocks(device.last_block_shape(), std::span<DeviceLastBlock>(on_gpu), g_memory.span());
+  const auto means = cut(g_mean.span(), photos.patches(0) * photos.patches(0));
+  const auto logits = cut(HostSpan<float>(got.logits), photos.labels(0) + 3),
+             probabilities = cut(HostSpan<float>(got.probabilities), photos.labels(0) + 3);
+  const auto cams = cut(g_cams.span(), photos.labels(0) * photos.patches(0));
+  std::array<GradCamOfPhoto, 2> gradcams;
+  for (const size_t i : {0, 1})
+    gradcams[i] = {on_gpu[i], photos.texts(i), {cams[i], photos.labels(i), photos.grid(i)}, logits[i], probabilities[i]};
+  const auto run = [&] {
+    device.begin();
+    test_gpu()->clear(g_mean.data(), std::ssize(want.mean));
+    device.run_last_block(c, g_x.span(), on_gpu, means);
+    device.softmax_gradcam(c, gradcams);
+    device.finish();
+  };
+  in_every_order(run, [&] { return g_cams.host(); });
+  const auto compare_part = [&](auto gpu_span, auto cpu_span, auto read) {
+    for (const size_t i : {0, 1}) worst.block = std::max(worst.block, relative(read(on_gpu[i].*gpu_span), blocks[i].*cpu_span));
+  };
+  const auto read_product = precision == Precision::kFloat32 ? to_host : halves_to_host;
+#define COMPARE(part, read) compare_part(&DeviceLastBlock::part, &HostLastBlock::part, read)
+  COMPARE(y, read_product);
+  COMPARE(qkv, read_product);
+  COMPARE(attended, read_product);
+  COMPARE(u, read_product);
+  COMPARE(omega, read_product);
+  COMPARE(h_hat_out, read_product);
+  COMPARE(z_hat_out, read_product);
+  COMPARE(log_sum_exp, to_host);
+  COMPARE(rstd_2, to_host);
+  COMPARE(rstd_post, to_host);
+  COMPARE(z_hat, to_host);
+  COMPARE(pooled, to_host);
+#undef COMPARE
+  worst.mean = std::max(worst.mean, relative(g_mean.host(), want.mean));
+  worst.probabilities = std::max(worst.probabilities, largest_difference(got.probabilities, want.probabilities));
+  worst.logits = std::max(worst.logits, largest_relative(got.logits, want.logits));
+  worst.cams = std::max(worst.cams, largest_difference(g_cams.host(), want.cams));
+}
+
+void note(const Worst& worst) {
+  check::note("largest differences: block " + number(worst.block) + ", mean attention " + number(worst.mean) + ", probabilities " +
+              number(worst.probabilities) + ", logits " + number(worst.logits) + ", CAMs " + number(worst.cams));
+}
+
 }  // namespace
 
 TEST("CUDA: the last block and GradCAM of two photos equal the CPU's for 1 to 66 patches, head sizes 32, 64 and 80, and synonyms") {
   Random random;
-  double worst_block = 0, worst_cams = 0;
+  Worst worst;
   for (const TransformerShape shape : {TransformerShape{96, 3, Activation::kGelu}, TransformerShape{64, 1, Activation::kQuickGelu},
                                        TransformerShape{160, 2, Activation::kQuickGelu}})
-    for (const std::array<int64_t, 2> tokens : {std::array<int64_t, 2>{2, 8}, std::array<int64_t, 2>{67, 3}}) {
-      const int64_t embedding = 37;
-      const TestModel test = random_last_block(random, shape, embedding);
-      const LastBlockShape block_shape{shape.width, test.fast.last_hidden, shape.heads};
-      const TwoPhotos photos(random, tokens, shape.width, embedding);
-      TwoResults want(photos, block_shape), got(photos, block_shape);
-      std::array<HostLastBlock, 2> blocks;
-      run_on_cpu(test, photos, block_shape, want, blocks);
+    for (const std::array<int64_t, 2> tokens : {std::array<int64_t, 2>{2, 8}, std::array<int64_t, 2>{67, 3}})
+      compare(random, shape, tokens, Precision::kFloat32, worst);
+  note(worst);
+  CHECK_BELOW(worst.block, 2e-5);
+  CHECK_BELOW(worst.mean, 2e-5);
+  CHECK_BELOW(worst.probabilities, 1e-5);
+  CHECK_BELOW(worst.logits, 1e-5);
+  CHECK_BELOW(worst.cams, 5e-5);
+}
 
-      cuda::CudaDevice device(test_gpu());
-      device.load(test_context(), TestSource(test), Precision::kFloat32);
-      DeviceContext c{test_context().pool, device.arena()};
-      const GpuArray<float> g_x(photos.x), g_memory(std::ssize(want.memory)), g_mean(std::ssize(want.mean)), g_cams(std::ssize(want.cams));
-      std::array<DeviceLastBlock, 2> on_gpu{DeviceLastBlock{.tokens = tokens[0]}, DeviceLastBlock{.tokens = tokens[1]}};
-      lay_out_last_blocks(block_shape, std::span<DeviceLastBlock>(on_gpu), g_memory.span());
-      const auto means = cut(g_mean.span(), photos.patches(0) * photos.patches(0));
-      const auto logits = cut(HostSpan<float>(got.logits), photos.labels(0) + 3),
-                 probabilities = cut(HostSpan<float>(got.probabilities), photos.labels(0) + 3);
-      const auto cams = cut(g_cams.span(), photos.labels(0) * photos.patches(0));
-      std::array<GradCamOfPhoto, 2> gradcams;
-      for (const size_t i : {0, 1})
-        gradcams[i] = {on_gpu[i], photos.texts(i), {cams[i], photos.labels(i), photos.grid(i)}, logits[i], probabilities[i]};
-      const auto run = [&] {
-        device.begin();
-        test_gpu()->clear(g_mean.data(), std::ssize(want.mean));
-        device.run_last_block(c, g_x.span(), on_gpu, means);
-        device.softmax_gradcam(c, gradcams);
-        device.finish();
-      };
-      in_every_order(run, [&] { return g_cams.host(); });
-      const auto compare = [&](auto gpu_span, auto cpu_span) {
-        for (const size_t i : {0, 1}) worst_block = std::max(worst_block, relative(to_host(on_gpu[i].*gpu_span), blocks[i].*cpu_span));
-      };
-#define COMPARE(part) compare(&DeviceLastBlock::part, &HostLastBlock::part)
-      COMPARE(y);
-      COMPARE(qkv);
-      COMPARE(attended);
-      COMPARE(log_sum_exp);
-      COMPARE(u);
-      COMPARE(omega);
-      COMPARE(rstd_2);
-      COMPARE(rstd_post);
-      COMPARE(z_hat);
-      COMPARE(h_hat_out);
-      COMPARE(z_hat_out);
-      COMPARE(pooled);
-#undef COMPARE
-      worst_block = std::max(worst_block, relative(g_mean.host(), want.mean));
-      CHECK_BELOW(largest_difference(got.probabilities, want.probabilities), 1e-5);
-      CHECK_BELOW(largest_relative(got.logits, want.logits), 1e-5);
-      worst_cams = std::max(worst_cams, largest_difference(g_cams.host(), want.cams));
-    }
-  check::note("largest difference " + number(worst_block) + ", of the CAMs " + number(worst_cams));
-  CHECK_BELOW(worst_block, 2e-5);
-  CHECK_BELOW(worst_cams, 5e-5);
+TEST("CUDA: in bfloat16 the last block and GradCAM of two photos are near the CPU's in bfloat16, for 7 to 66 patches and synonyms") {
+  Random random;
+  Worst worst;
+  for (const TransformerShape shape : {TransformerShape{64, 1, Activation::kQuickGelu}, TransformerShape{192, 3, Activation::kGelu}})
+    for (const std::array<int64_t, 2> tokens : {std::array<int64_t, 2>{20, 20}, std::array<int64_t, 2>{67, 8}})
+      compare(random, shape, tokens, Precision::kBFloat16, worst);
+  note(worst);
+  CHECK_BELOW(worst.block, 0.012);
+  CHECK_BELOW(worst.mean, 5e-3);
+  CHECK_BELOW(worst.probabilities, 2e-3);
+  CHECK_BELOW(worst.logits, 0.013);
+  CHECK_BELOW(worst.cams, 0.014);
 }
 
 TEST("CUDA: a last block that is cancelled while it runs stops before it computes what only the gradients need") {

@@ -49,9 +49,11 @@ struct FeaturesOfBoth {
     cuda::CudaDevice device(test_gpu());
     device.load(host, file, precision);
     device.begin();
-    const GpuArray<float> g_rows(rows);
+    const GpuArray<float> g_rows(std::ssize(rows));
     DeviceContext context{host.pool, device.arena(), nullptr};
-    const DeviceSpan<const float> patch_rows = DeviceAccess::span<const float>(g_rows.data(), rows.size());
+    const Image image{photo.rgb.data(), photo.width, photo.height, 3};
+    device.preprocess(context, {&image, 1}, 0, g_rows.span());
+    const DeviceSpan<const float> patch_rows = g_rows.span();
     device.patch_features(context, settings, windows, patch_rows, got, mean);
     device.patch_features(context, settings, windows, patch_rows, alone, {});
     device.finish();

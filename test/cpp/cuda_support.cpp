@@ -1,8 +1,11 @@
 #include "cuda_support.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "check.h"
+#include "core/float16.h"
 #include "emulator/control.h"
 #include "options.h"
 #include "support.h"
@@ -25,6 +28,30 @@ std::shared_ptr<cuda::Gpu> test_gpu() {
   }();
   gpu->use();
   return gpu;
+}
+
+std::vector<uint16_t> to_bfloat16(const std::vector<float>& values) {
+  std::vector<uint16_t> out(values.size());
+  std::ranges::transform(values, out.begin(), float_to_bfloat16);
+  return out;
+}
+
+std::vector<float> from_bfloat16(const std::vector<uint16_t>& values) {
+  std::vector<float> out(values.size());
+  std::ranges::transform(values, out.begin(), bfloat16_to_float);
+  return out;
+}
+
+double error_beyond_rounding(const std::vector<uint16_t>& got, const std::vector<double>& want) {
+  double worst = got.size() == want.size() ? 0 : INFINITY, largest = 1e-30;
+  for (size_t i = 0; i < std::min(got.size(), want.size()); ++i) {
+    constexpr int kFractionBits = 7;
+    const double half_step = want[i] == 0 ? 0 : std::ldexp(0.5, std::ilogb(want[i]) - kFractionBits);
+    const double beyond = std::abs(bfloat16_to_float(got[i]) - want[i]) - half_step;
+    worst = beyond <= worst ? worst : std::isnan(beyond) ? INFINITY : beyond;
+    largest = std::max(largest, std::abs(want[i]));
+  }
+  return worst / largest;
 }
 
 void in_every_order(const std::function<void()>& body, const std::function<std::vector<float>()>& result) {

@@ -30,6 +30,12 @@ class GpuArray {
   std::shared_ptr<std::byte> memory_;
 };
 
+// The nearest bfloat16 of each value, and its value.
+std::vector<uint16_t> to_bfloat16(const std::vector<float>&);
+std::vector<float> from_bfloat16(const std::vector<uint16_t>&);
+// The largest difference of `got` from `want` beyond half a step of bfloat16, which rounding needs, divided by the largest value of `want`.
+double error_beyond_rounding(const std::vector<uint16_t>& got, const std::vector<double>& want);
+
 // Runs `body` in the emulator three times, with another order of blocks and threads each time, and checks that `result` has the same bits.
 // On a real GPU it runs once.
 void in_every_order(const std::function<void()>& body, const std::function<std::vector<float>()>& result);

@@ -1,10 +1,10 @@
 // The kernels of the image tower compared with their twins, at odd sizes and in every order of blocks and threads.
 #include <array>
-#include <bit>
 #include <cmath>
 
 #include "check.h"
 #include "clip/image_tower.h"
+#include "core/float16.h"
 #include "cuda_support.h"
 #include "ops/resize_weights.h"
 #include "support.h"
@@ -14,23 +14,6 @@ using check::largest_difference;
 using reference::Matrix;
 
 namespace {
-
-uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-float from_bfloat16(uint16_t value) { return std::bit_cast<float>(static_cast<uint32_t>(value) << 16); }
-
-std::vector<uint16_t> to_bfloat16(const std::vector<float>& values) {
-  std::vector<uint16_t> out;
-  for (const float value : values) out.push_back(to_bfloat16(value));
-  return out;
-}
-std::vector<float> from_bfloat16(const std::vector<uint16_t>& values) {
-  std::vector<float> out;
-  for (const uint16_t value : values) out.push_back(from_bfloat16(value));
-  return out;
-}
 
 // The largest difference, divided by the expected value where that is above 1.
 double relative(const std::vector<float>& got, const std::vector<double>& want) {
@@ -61,7 +44,7 @@ TEST("CUDA: layer norm with and without residual, gamma and beta, and bfloat16 e
           Matrix want = normalised.x_hat;
           for (int64_t i = 0; affine && i < rows * width; ++i) want.values[i] = want.values[i] * gamma[i % width] + beta[i % width];
           const GpuArray<float> g_add(add), g_gamma(gamma), g_beta(beta), y(rows * width), rstd(rows);
-          const GpuArray<uint16_t> half(rows * width), half_add(to_bfloat16(add));
+          const GpuArray<uint16_t> half(rows * width), second(rows * width), half_add(to_bfloat16(add));
           std::unique_ptr<GpuArray<float>> stream;
           cuda::LayerNorm in{nullptr,
                              has_add ? g_add.data() : nullptr,
@@ -72,7 +55,8 @@ TEST("CUDA: layer norm with and without residual, gamma and beta, and bfloat16 e
                              affine ? g_beta.data() : nullptr,
                              y.data(),
                              false,
-                             rstd.data()};
+                             rstd.data(),
+                             second.data()};
           const auto run = [&] {
             stream = std::make_unique<GpuArray<float>>(x);
             in.x = stream->data();
@@ -81,6 +65,7 @@ TEST("CUDA: layer norm with and without residual, gamma and beta, and bfloat16 e
           in_every_order(run, [&] { return y.host(); });
           CHECK(stream->host() == sum);
           worst = std::max({worst, relative(y.host(), want.values), relative(rstd.host(), normalised.rstd)});
+          CHECK(second.host() == to_bfloat16(y.host()));
           in.y = half.data();
           in.y_bfloat16 = true;
           run();
@@ -91,7 +76,7 @@ TEST("CUDA: layer norm with and without residual, gamma and beta, and bfloat16 e
           in.y = nullptr;
           run();
           std::vector<float> rounded = x;
-          for (size_t i = 0; i < rounded.size(); ++i) rounded[i] += from_bfloat16(to_bfloat16(add[i]));
+          for (size_t i = 0; i < rounded.size(); ++i) rounded[i] += bfloat16_to_float(float_to_bfloat16(add[i]));
           CHECK(stream->host() == rounded);
         }
   check::note("largest difference " + std::to_string(worst) + ", in bfloat16 " + std::to_string(worst_half));
@@ -107,7 +92,7 @@ TEST("CUDA: GELU and quick GELU in float32 and, in place, in bfloat16 equal thei
     std::vector<double> want, want_half;
     for (const float value : u) {
       want.push_back(reference::activation(kind, value));
-      want_half.push_back(reference::activation(kind, from_bfloat16(to_bfloat16(value))));
+      want_half.push_back(reference::activation(kind, bfloat16_to_float(float_to_bfloat16(value))));
     }
     const GpuArray<float> in(u), out(count);
     test_gpu()->activate({in.data(), out.data(), false, kind == Activation::kGelu, count});
@@ -118,29 +103,57 @@ TEST("CUDA: GELU and quick GELU in float32 and, in place, in bfloat16 equal thei
   }
 }
 
-TEST("CUDA: the sum of two residuals without the class tokens, and its layer norm, equal their twin for images of 1 to 13 patches") {
+TEST(
+    "CUDA: the sum of two residuals without the class tokens, and its layer norm, equal their twin for images of 1 to 13 patches, in "
+    "float32 "
+    "and bfloat16") {
   Random random;
   const int64_t width = 71;
   const std::vector<float> gamma = random.normal(width, 0.3f, 1), beta = random.normal(width);
   const GpuArray<float> g_gamma(gamma), g_beta(beta);
   cuda::AddPatches in{.photos = {}, .width = width, .gamma = g_gamma.data(), .beta = g_beta.data()};
-  std::vector<GpuArray<float>> inputs, sums, normalised, outs, rstds;
+  cuda::AddPatches half_in = in;
+  half_in.bfloat16 = true;
+  std::vector<GpuArray<float>> inputs, sums, normalised, outs, rstds, half_sums;
+  std::vector<GpuArray<uint16_t>> half_inputs, half_normalised, half_outs;
   std::vector<Matrix> want;
   for (const int64_t patches : {1, 13, 6}) {
-    const std::vector<float> a = random.normal((1 + patches) * width, 2), b = random.normal((1 + patches) * width, 1, 3);
+    const std::vector<uint16_t> half = to_bfloat16(random.normal((1 + patches) * width, 2));
+    const std::vector<float> a = from_bfloat16(half), b = random.normal((1 + patches) * width, 1, 3);
     want.push_back(reference::without_first_row(reference::add(Matrix(1 + patches, width, a), Matrix(1 + patches, width, b))));
+    const int64_t count = patches * width;
     const float *const g_a = inputs.emplace_back(a).data(), *const g_b = inputs.emplace_back(b).data();
-    in.photos.add({g_a, g_b, patches, sums.emplace_back(patches * width).data(), normalised.emplace_back(patches * width).data(),
-                   outs.emplace_back(patches * width).data(), rstds.emplace_back(patches).data()});
+    float* const rstd = rstds.emplace_back(patches).data();
+    in.photos.add(
+        {g_a, g_b, patches, sums.emplace_back(count).data(), normalised.emplace_back(count).data(), outs.emplace_back(count).data(), rstd});
+    half_in.photos.add({half_inputs.emplace_back(half).data(), g_b, patches, half_sums.emplace_back(count).data(),
+                        half_normalised.emplace_back(count).data(), half_outs.emplace_back(count).data(), rstd});
   }
+  in_every_order([&] { test_gpu()->add_patches(half_in); }, [&] { return from_bfloat16(half_outs[1].host()); });
   in_every_order([&] { test_gpu()->add_patches(in); }, [&] { return normalised[1].host(); });
   for (size_t i = 0; i < want.size(); ++i) {
     const reference::NormalisedRows rows = reference::normalise_rows(want[i]);
+    const Matrix y = reference::layer_norm(want[i], {{gamma.begin(), gamma.end()}, {beta.begin(), beta.end()}});
     CHECK_BELOW(relative(sums[i].host(), want[i].values), 1e-6);
+    CHECK(half_sums[i].host() == sums[i].host());
     CHECK_BELOW(relative(normalised[i].host(), rows.x_hat.values), 2e-5);
-    CHECK_BELOW(relative(outs[i].host(), reference::layer_norm(want[i], {{gamma.begin(), gamma.end()}, {beta.begin(), beta.end()}}).values),
-                2e-5);
+    CHECK_BELOW(error_beyond_rounding(half_normalised[i].host(), rows.x_hat.values), 2e-5);
+    CHECK_BELOW(relative(outs[i].host(), y.values), 2e-5);
+    CHECK_BELOW(error_beyond_rounding(half_outs[i].host(), y.values), 2e-5);
     CHECK_BELOW(relative(rstds[i].host(), rows.rstd), 2e-5);
+  }
+}
+
+TEST("CUDA: conversions between float32 and bfloat16 equal their twins") {
+  Random random;
+  for (const int64_t count : {1, 255, 1003}) {
+    const std::vector<float> values = random.normal(count, 100);
+    const GpuArray<float> in(values), back(count);
+    const GpuArray<uint16_t> half(count);
+    test_gpu()->convert({in.data(), true, half.data(), count});
+    test_gpu()->convert({half.data(), false, back.data(), count});
+    CHECK(half.host() == to_bfloat16(values));
+    CHECK(back.host() == from_bfloat16(half.host()));
   }
 }
 
@@ -189,7 +202,7 @@ TEST("CUDA: resized grey, RGB and RGBA photos have the twin's bytes, larger and 
   for (const ResizeCase& c : cases) CHECK(c.out.host() == reference::resize_bicubic(c.rgb, c.sizes[0], c.sizes[1], c.sizes[2], c.sizes[3]));
 }
 
-TEST("CUDA: the patches of photos of different sizes equal their twin") {
+TEST("CUDA: the patches of photos of different sizes equal their twin, in float32 and rounded to bfloat16") {
   Random random;
   const std::vector<float> mean{0.1f, 0.2f, 0.3f}, deviation{0.4f, 0.5f, 0.6f};
   std::vector<float> value;
@@ -207,7 +220,14 @@ TEST("CUDA: the patches of photos of different sizes equal their twin") {
       in.photos.add({images.emplace_back(image).data(), gh, gw, outs.emplace_back(gh * gw * 3 * patch * patch).data()});
     }
     test_gpu()->extract_patches(in);
-    for (size_t i = 0; i < want.size(); ++i) CHECK_BELOW(largest_difference(outs[i].host(), want[i].values), 1e-6);
+    std::vector<GpuArray<uint16_t>> half_outs;
+    for (size_t i = 0; i < want.size(); ++i) in.photos.photo[i].out = half_outs.emplace_back(std::ssize(want[i].values)).data();
+    in.bfloat16 = true;
+    test_gpu()->extract_patches(in);
+    for (size_t i = 0; i < want.size(); ++i) {
+      CHECK_BELOW(largest_difference(outs[i].host(), want[i].values), 1e-6);
+      CHECK(half_outs[i].host() == to_bfloat16(outs[i].host()));
+    }
   }
 }
 
@@ -246,59 +266,4 @@ TEST("CUDA: the tokens of images of different sizes get the CPU's positions, cla
     const Matrix normalised = reference::layer_norm(tokens, {{gamma.begin(), gamma.end()}, {beta.begin(), beta.end()}});
     CHECK_BELOW(relative(outs[i].host(), normalised.values), 2e-5);
   }
-}
-
-namespace {
-
-// An image's queries, keys and values, and what the kernels of the mean attention shall make of them.
-struct MeanAttentionCase {
-  std::vector<uint16_t> qkv;
-  reference::Attention attention;
-  std::vector<float> before;  // the sum to which the kernels add
-  std::vector<double> want;   // half of the mean is added
-
-  MeanAttentionCase(Random& random, int64_t n, int64_t heads) : qkv(to_bfloat16(random.normal(n * 3 * 64 * heads))) {
-    attention = reference::attention(Matrix(n, 3 * 64 * heads, from_bfloat16(qkv)), heads, false);
-    before = random.uniform((n - 1) * (n - 1));
-    const Matrix mean = reference::mean_over_heads(attention);
-    for (int64_t i = 1; i < n; ++i)
-      for (int64_t j = 1; j < n; ++j) want.push_back(before[want.size()] + 0.5 * mean(i, j));
-  }
-};
-
-}  // namespace
-
-TEST("CUDA: the mean attention of images of 2 to 260 tokens equals its twin, from bfloat16 queries and keys") {
-  Random random;
-  const int64_t heads = 3, width = 64 * heads;
-  std::vector<MeanAttentionCase> cases;
-  std::vector<GpuArray<uint16_t>> inputs;
-  std::vector<GpuArray<float>> logs, sums;
-  cuda::AddBFloat16AttentionMean in{
-      .photos = {}, .width = width, .heads = heads, .scale = 0.125f, .factor = 0.5f / static_cast<float>(heads), .is_first = false};
-  for (const int64_t n : {2, 260, 17, 129, 130}) {  // tiles have 128 rows
-    const MeanAttentionCase& c = cases.emplace_back(random, n, heads);
-    std::vector<float> log_sum_exp;  // (n, heads): not the kernel's usual order, to test the strides
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t head = 0; head < heads; ++head) log_sum_exp.push_back(static_cast<float>(c.attention.log_sum_exp(head, i)));
-    in.photos.add(
-        {inputs.emplace_back(c.qkv).data(), {logs.emplace_back(log_sum_exp).data(), 1, heads}, n, sums.emplace_back(c.before).data()});
-  }
-  in_every_order(
-      [&] {
-        for (size_t i = 0; i < cases.size(); ++i) test_gpu()->copy_in(std::span<const float>(cases[i].before), sums[i].data());
-        test_gpu()->add_bfloat16_attention_mean(in);
-      },
-      [&] { return sums[1].host(); });
-  double worst = 0;
-  for (size_t i = 0; i < cases.size(); ++i) worst = std::max(worst, largest_difference(sums[i].host(), cases[i].want));
-  in.is_first = true;
-  test_gpu()->add_bfloat16_attention_mean(in);
-  for (size_t i = 0; i < cases.size(); ++i) {
-    std::vector<double> want = cases[i].want;
-    for (size_t j = 0; j < want.size(); ++j) want[j] -= cases[i].before[j];
-    worst = std::max(worst, largest_difference(sums[i].host(), want));
-  }
-  check::note("largest difference " + std::to_string(worst));
-  CHECK_BELOW(worst, 1e-6);
 }

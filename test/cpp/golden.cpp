@@ -65,6 +65,17 @@ LabelTexts Words::label_texts() const {
   return {std::span(rows).first(own), first_row, std::span(rows).subspan(own), value};
 }
 
+void GoldenDifferences::add(const std::vector<float>& got, const std::vector<float>& want) {
+  double sum = mean * count_;
+  for (size_t i = 0; i < want.size(); ++i) {
+    const double off = std::abs(static_cast<double>(got[i]) - want[i]);
+    largest = off <= largest ? largest : std::isnan(off) ? INFINITY : off;
+    sum += off;
+  }
+  count_ += static_cast<double>(want.size());
+  mean = sum / count_;
+}
+
 std::vector<float> to_pixels(const std::vector<float>& patch_rows, const Grid& grid, int64_t patch) {
   std::vector<float> pixels;
   for (int64_t channel = 0; channel < 3; ++channel)

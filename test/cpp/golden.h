@@ -46,6 +46,30 @@ struct Results {
   std::vector<uint8_t> boxes, golden_boxes, mask;  // boxes: made from the golden CAMs
 };
 
+// A stage that is inexact in bfloat16 and int8, and the limits of its mean difference from the golden data.
+struct RoundedStage {
+  const char* array;
+  std::vector<float> Results::*values;
+  double bfloat16, int8;
+};
+inline constexpr RoundedStage kRoundedStages[] = {{"features", &Results::features, 0.008, 0.035},
+                                                  {"logits", &Results::logits, 0.1, 0.35},
+                                                  {"mean_attention", &Results::mean_attention, 6e-5, 2e-4},
+                                                  {"cams", &Results::cams, 0.004, 0.01},
+                                                  {"refined", &Results::refined, 0.002, 0.005},
+                                                  {"refined_full", &Results::refined_full, 0.002, 0.006},
+                                                  {"confidence", &Results::confidence, 0.004, 0.012}};
+
+// The differences of one stage from the golden data, over all cases that have it.
+struct GoldenDifferences {
+  double mean = 0, largest = 0;
+
+  void add(const std::vector<float>& got, const std::vector<float>& want);
+
+ private:
+  double count_ = 0;
+};
+
 // Reorders the result of preprocess() to (3, height, width), the order of the golden pixels.
 std::vector<float> to_pixels(const std::vector<float>& patch_rows, const clip_es::Grid&, int64_t patch);
 

@@ -14,25 +14,11 @@ using check::largest_difference;
 
 namespace {
 
-struct Differences {
-  double mean = 0, largest = 0;
-};
-
 // The mean and the largest difference of one stage from the golden data, over all cases, in bfloat16 or int8.
-Differences rounding(const std::string& array, std::vector<float> Results::*stage, Precision precision) {
-  Differences all;
-  double sum = 0, count = 0;
-  for (const Case& c : cases()) {
-    if (!c.has(array)) continue;
-    const std::vector<float>&got = results_of(c, 1, precision).*stage, want = c.golden(array);
-    for (size_t i = 0; i < want.size(); ++i) {
-      const double off = std::abs(static_cast<double>(got[i]) - want[i]);
-      all.largest = off <= all.largest ? all.largest : std::isnan(off) ? INFINITY : off;
-      sum += off;
-    }
-    count += static_cast<double>(want.size());
-  }
-  all.mean = sum / count;
+GoldenDifferences rounding(const std::string& array, std::vector<float> Results::*stage, Precision precision) {
+  GoldenDifferences all;
+  for (const Case& c : cases())
+    if (c.has(array)) all.add(results_of(c, 1, precision).*stage, c.golden(array));
   return all;
 }
 
@@ -111,22 +97,10 @@ TEST("at most 0.1 % of a mask's pixels differ from the golden one") {
 }
 
 TEST("in bfloat16 and int8 the pixels equal the golden ones, and the mean difference of every other stage is below its limit") {
-  struct Stage {
-    const char* array;
-    std::vector<float> Results::*values;
-    double bfloat16, int8;  // limits of the mean difference
-  };
-  const Stage stages[] = {{"features", &Results::features, 0.008, 0.035},
-                          {"logits", &Results::logits, 0.1, 0.35},
-                          {"mean_attention", &Results::mean_attention, 6e-5, 2e-4},
-                          {"cams", &Results::cams, 0.004, 0.01},
-                          {"refined", &Results::refined, 0.002, 0.005},
-                          {"refined_full", &Results::refined_full, 0.002, 0.006},
-                          {"confidence", &Results::confidence, 0.004, 0.012}};
   for (const Precision precision : {Precision::kBFloat16, Precision::kInt8}) {
     CHECK_BELOW(rounding("pixels", &Results::pixels, precision).largest, 1e-6);
-    for (const Stage& stage : stages) {
-      const Differences d = rounding(stage.array, stage.values, precision);
+    for (const RoundedStage& stage : kRoundedStages) {
+      const GoldenDifferences d = rounding(stage.array, stage.values, precision);
       check::note(std::string(name_of(precision)) + ", " + stage.array + ": mean difference " + number(d.mean) + ", largest " +
                   number(d.largest));
       CHECK_BELOW(d.mean, precision == Precision::kInt8 ? stage.int8 : stage.bfloat16);

@@ -48,10 +48,12 @@ TEST("The cost of a layer norm counts only the arrays that it reads and writes")
 
 TEST("The cost of a product depends on its type, and a bias is read once") {
   const torch::Dtype half = torch::Dtype::kBFloat16, full = torch::Dtype::kFloat32;
-  check_cost(estimate::product_cost(torch::dense(nullptr, half, 3, 5), torch::dense(nullptr, half, 5, 7), true),
+  check_cost(estimate::product_cost(torch::dense(nullptr, half, 3, 5), torch::dense(nullptr, half, 5, 7), half, true),
              {.launches = 1, .bfloat16 = 2 * 3 * 5 * 7, .read = 2 * (15 + 35 + 7), .written = 2 * 21});
-  check_cost(estimate::product_cost(torch::dense(nullptr, full, 3, 5), torch::dense(nullptr, full, 5, 7), false),
+  check_cost(estimate::product_cost(torch::dense(nullptr, full, 3, 5), torch::dense(nullptr, full, 5, 7), full, false),
              {.launches = 1, .float32 = 2 * 3 * 5 * 7, .read = 4 * (15 + 35), .written = 4 * 21});
+  check_cost(estimate::product_cost(torch::dense(nullptr, half, 3, 5), torch::dense(nullptr, half, 5, 7), full, false),
+             {.launches = 1, .bfloat16 = 2 * 3 * 5 * 7, .read = 2 * (15 + 35), .written = 4 * 21});
 }
 
 TEST("The cost of the mean attention counts tensor cores, exponentials and whether the mean is set or added to") {
@@ -76,6 +78,16 @@ TEST("The cost of the query weights has the probabilities once for every four ro
   check_cost(cost_of(in), {.launches = 1,
                            .float32 = 2 * 110 * (128 + 16) + 5 * 110 * (128 + 3),
                            .read = 4 * (3 * 11 * 64 + 11 + 5 * 10 * (64 + 1)),
+                           .written = 4 * 5 * 11});
+}
+
+TEST("The cost of the query weights in bfloat16 has both products on tensor cores, and half of the bytes of qkv and dO") {
+  cuda::BFloat16QueryWeights in{{}, nullptr, nullptr, 64, 1, 1, nullptr};
+  in.parts.add({.patches = 10, .rows = 5});
+  check_cost(cost_of(in), {.launches = 1,
+                           .bfloat16 = 7 * 110 * 128,
+                           .float32 = 2 * 110 * 16 + 5 * 110 * 3,
+                           .read = 2 * (3 * 11 * 64 + 5 * 10 * 64) + 4 * (11 + 5 * 10),
                            .written = 4 * 5 * 11});
 }
 

@@ -269,7 +269,7 @@ TEST("a batch that is laid out again counts only its own photos") {
   DeviceBuffer memory;
   for (int round = 0; round < 2; ++round) {
     batch.photos = {{rgb.data(), 40, 20, 3}, {rgb.data(), 20, 40, 3}};
-    batch.lay_out(model, 0, host_memory(), memory);
+    batch.lay_out(model, {model.image.width, model.last_hidden, model.image.heads}, 0, host_memory(), memory);
     CHECK(batch.size() == 2 && batch.grids.size() == 2 && batch.last_blocks.size() == 2 && batch.mean_attention.size() == 2);
     CHECK(batch.patches == batch.grids[0].patches() + batch.grids[1].patches() && batch.tokens == batch.patches + 2);
   }

@@ -209,28 +209,40 @@ TEST("the factors of the Gaussian prior follow its formula") {
   }
 }
 
-TEST("the activations of the last block have their sizes, fill their memory, and are contiguous for all images together") {
-  const LastBlockShape shape{.width = 8, .hidden = 20, .heads = 2};
+TEST(
+    "the activations of the last block have their sizes, in bfloat16 half of them, fill their memory, and are contiguous for all images "
+    "together") {
   std::vector<HostLastBlock> images{{.tokens = 5}, {.tokens = 2}, {.tokens = 10}};
-  size_t total = 0;
-  for (const HostLastBlock& image : images) total += last_block_floats(shape, image.tokens);
-  std::vector<float> memory(total);
-  lay_out_last_blocks(shape, std::span(images), HostSpan<float>(memory));
-  const std::pair<HostSpan<float> HostLastBlock::*, std::array<int64_t, 3>> spans[] = {
-      {&HostLastBlock::y, {8, 0, 0}},           {&HostLastBlock::qkv, {24, 0, 0}},      {&HostLastBlock::attended, {8, 0, 0}},
-      {&HostLastBlock::log_sum_exp, {2, 0, 0}}, {&HostLastBlock::u, {0, 20, 0}},        {&HostLastBlock::omega, {0, 20, 0}},
-      {&HostLastBlock::rstd_2, {0, 1, 0}},      {&HostLastBlock::rstd_post, {0, 1, 0}}, {&HostLastBlock::z_hat, {0, 8, 0}},
-      {&HostLastBlock::h_hat_out, {0, 8, 0}},   {&HostLastBlock::z_hat_out, {0, 8, 0}}, {&HostLastBlock::pooled, {0, 0, 8}}};
-  std::vector<int> owners(total, 0);
-  for (const auto& [span, per] : spans) {
-    for (const HostLastBlock& image : images) {
-      CHECK(std::ssize(image.*span) == image.tokens * per[0] + image.patches() * per[1] + per[2]);
-      for (const float& value : image.*span) ++owners[&value - memory.data()];
+  struct Part {
+    HostSpan<float> HostLastBlock::*span;
+    std::array<int64_t, 3> size;  // for each token, patch and image
+    bool is_product;              // of the type of products
+  };
+  const Part parts[] = {{&HostLastBlock::y, {8, 0, 0}, true},         {&HostLastBlock::qkv, {24, 0, 0}, true},
+                        {&HostLastBlock::attended, {8, 0, 0}, true},  {&HostLastBlock::log_sum_exp, {2, 0, 0}, false},
+                        {&HostLastBlock::u, {0, 20, 0}, true},        {&HostLastBlock::omega, {0, 20, 0}, true},
+                        {&HostLastBlock::rstd_2, {0, 1, 0}, false},   {&HostLastBlock::rstd_post, {0, 1, 0}, false},
+                        {&HostLastBlock::z_hat, {0, 8, 0}, false},    {&HostLastBlock::h_hat_out, {0, 8, 0}, true},
+                        {&HostLastBlock::z_hat_out, {0, 8, 0}, true}, {&HostLastBlock::pooled, {0, 0, 8}, false}};
+  std::vector<float> memory;
+  for (const bool bfloat16 : {true, false}) {
+    const LastBlockShape shape{.width = 8, .hidden = 20, .heads = 2, .bfloat16 = bfloat16};
+    size_t total = 0;
+    for (const HostLastBlock& image : images) total += last_block_floats(shape, image.tokens);
+    memory.resize(total);
+    lay_out_last_blocks(shape, std::span(images), HostSpan<float>(memory));
+    std::vector<int> owners(total, 0);
+    for (const auto& [span, size, is_product] : parts) {
+      const int64_t in_float = is_product && bfloat16 ? 2 : 1;
+      for (const HostLastBlock& image : images) {
+        CHECK(in_float * std::ssize(image.*span) == image.tokens * size[0] + image.patches() * size[1] + size[2]);
+        for (const float& value : image.*span) ++owners[&value - memory.data()];
+      }
+      for (size_t i = 0; i + 1 < images.size(); ++i)
+        CHECK((images[i].*span).data() + (images[i].*span).size() == (images[i + 1].*span).data());
     }
-    for (size_t i = 0; i + 1 < images.size(); ++i)
-      CHECK((images[i].*span).data() + (images[i].*span).size() == (images[i + 1].*span).data());
+    CHECK(std::ranges::count(owners, 1) == std::ssize(owners));
   }
-  CHECK(std::ranges::count(owners, 1) == std::ssize(owners));
   const auto copy = convert_last_block<HostSpan<const float>>(images[2], [](HostSpan<float> span) { return HostSpan<const float>(span); });
   CHECK(copy.tokens == 10 && copy.y.data() == images[2].y.data() && copy.qkv.data() == images[2].qkv.data());
   CHECK(copy.attended.data() == images[2].attended.data() && copy.log_sum_exp.data() == images[2].log_sum_exp.data());

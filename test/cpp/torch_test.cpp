@@ -97,7 +97,7 @@ TEST("LibTorch: a product adds its bias to each row") {
   CHECK_BELOW(largest_difference(out, want.values), 2e-5);
 }
 
-TEST("LibTorch: a product is refused if its result has the wrong shape; the error names the shapes, and nothing is written") {
+TEST("LibTorch: a product is refused if its result has the wrong shape or type; the error names the shapes, and nothing is written") {
   need_libtorch();
   const Backend backend = Backend::host();
   const std::vector<float> memory(100, 1.0f);
@@ -107,6 +107,9 @@ TEST("LibTorch: a product is refused if its result has the wrong shape; the erro
   };
   CHECK_ERROR(backend.mm(of(memory, 4, 5), of(memory, 6, 3), of(out, 4, 3)), ErrorCode::kLibTorch, "(1, 4, 5) and (1, 6, 3)");
   CHECK_ERROR(backend.bmm(of(memory, 4, 5), of(memory, 5, 3), of(out, 4, 4)), ErrorCode::kLibTorch, "does not fit into (1, 4, 4)");
+  const torch::Batch half = torch::dense(memory.data(), Dtype::kBFloat16, 4, 4);
+  CHECK_ERROR(backend.mm(of(memory, 4, 5), of(memory, 5, 4), half), ErrorCode::kLibTorch, "a result of another type");
+  CHECK_ERROR(backend.mm(half, half, of(out, 4, 4)), ErrorCode::kLibTorch, "a result of another type");  // only a GPU has this product
   CHECK(out == std::vector<float>(100, 3.0f));
 }
 

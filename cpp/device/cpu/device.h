@@ -19,6 +19,7 @@ class CpuDevice : public Device {
   std::shared_ptr<const DeviceWeights> weights() const override { return weights_; }
   std::unique_ptr<Device> clone(Arena& host) const override;
   size_t photos_at_once() const override { return 1; }  // several photos would not be faster
+  LastBlockShape last_block_shape() const override { return {model_->image.width, model_->last_hidden, model_->image.heads}; }
   DeviceArena& arena() override { return arena_; }
   MemorySource memory() const override { return host_memory(); }
   size_t workspace_bytes() const override { return 0; }

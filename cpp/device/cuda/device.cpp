@@ -28,6 +28,9 @@ void CudaDevice::require_model(const Model& model, Precision precision) {
                 size + "a GPU computes at most " + std::to_string(kLargestHead) + ": load the model with device 'cpu'");
   if (precision == Precision::kBFloat16 && head != kTensorCoreHead)
     throw Error(ErrorCode::kModelFormat, size + "bfloat16 on a GPU needs 64: use precision 'float32'");
+  if (precision == Precision::kBFloat16 && model.last_hidden % 2 != 0)  // two values share a float of LastBlock
+    throw Error(ErrorCode::kModelFormat, "the model's last MLP has " + std::to_string(model.last_hidden) +
+                                             " units, but bfloat16 on a GPU needs an even number: use precision 'float32'");
 }
 
 void CudaDevice::load(HostContext& host, const ModelSource& source, Precision precision) {
@@ -145,8 +148,8 @@ void CudaDevice::linear(const Linear& layer, const void* x, int64_t rows, void* 
                    torch::dense(y, layer.dtype, rows, layer.outputs), layer.bias);
 }
 
-void CudaDevice::multiply(const torch::Batch& a, const torch::Batch& b, float* out) const {
-  gpu_->torch().mm(a, b, torch::dense(out, torch::Dtype::kFloat32, a.rows, b.columns));
+void CudaDevice::multiply(const torch::Batch& a, const torch::Batch& b, void* out, torch::Dtype type) const {
+  gpu_->torch().mm(a, b, torch::dense(out, type, a.rows, b.columns));
 }
 
 // The host computes the embeddings from a copy, because they are small and rarely needed.

@@ -46,6 +46,9 @@ class CudaDevice : public Device {
   std::shared_ptr<const DeviceWeights> weights() const override { return weights_; }
   std::unique_ptr<Device> clone(Arena&) const override;
   size_t photos_at_once() const override { return kMaxPhotos; }
+  LastBlockShape last_block_shape() const override {
+    return {model_->image.width, model_->last_hidden, model_->image.heads, is_bfloat16()};
+  }
   DeviceArena& arena() override { return arena_; }
   MemorySource memory() const override { return Gpu::memory(gpu_); }
   size_t workspace_bytes() const override { return memory_.capacity() + scratch_.capacity() + staging_.capacity(); }
@@ -80,6 +83,9 @@ class CudaDevice : public Device {
     float* means;  // (images, n - 1, n - 1): their mean attention
   };
 
+  // The type of products. In bfloat16 the array of patches, which the interface knows as floats, holds bfloat16 in its first half.
+  torch::Dtype dtype() const { return weights_->dtype; }
+  bool is_bfloat16() const { return dtype() == torch::Dtype::kBFloat16; }
   int64_t head_size() const { return model_->image.width / model_->image.heads; }
   float scale() const;        // the factor of attention's scores
   float mean_factor() const;  // of each head's probabilities in the mean attention
@@ -123,8 +129,10 @@ class CudaDevice : public Device {
 
   // y = x W^T + b for `rows` rows. x and y have the layer's type.
   void linear(const Linear&, const void* x, int64_t rows, void* y) const;
-  // out (rows of a, columns of b) = a b, float32.
-  void multiply(const torch::Batch& a, const torch::Batch& b, float* out) const;
+  // out (rows of a, columns of b) = a b, float32 unless `type` is another type.
+  void multiply(const torch::Batch& a, const torch::Batch& b, void* out, torch::Dtype type = torch::Dtype::kFloat32) const;
+  // A weight or activation in the type of products.
+  torch::Batch matrix(const void* data, int64_t rows, int64_t columns) const { return torch::dense(data, dtype(), rows, columns); }
 
   // A photo in the GPU's memory: tightly packed rows of 1 (grey), 3 (RGB) or 4 (RGBA) bytes per pixel.
   struct SentPhoto {
@@ -140,16 +148,17 @@ class CudaDevice : public Device {
   };
   void send_taps(DeviceArena&, std::span<const AxisTaps>) const;
   void resize(DeviceArena&, std::span<SentPhoto>, HostSpan<const PhotoSize>) const;
-  void preprocess_at_once(DeviceArena&, HostSpan<const Image>, int64_t max_side, float* patches) const;
-  void embed_tokens(DeviceArena&, HostSpan<const Grid>, const float* patches, float* x) const;
-  void run_tower(DeviceContext&, HostSpan<const Grid>, const float* patches, float* x, HostSpan<const DeviceSpan<float>> means,
+  void preprocess_at_once(DeviceArena&, HostSpan<const Image>, int64_t max_side, void* patches) const;
+  void embed_tokens(DeviceArena&, HostSpan<const Grid>, const void* patches, float* x) const;
+  void run_tower(DeviceContext&, HostSpan<const Grid>, const void* patches, float* x, HostSpan<const DeviceSpan<float>> means,
                  HostSpan<float* const> block_outputs) const;
   std::span<EqualImages> group_images(HostSpan<const Grid>, HostSpan<const DeviceSpan<float>> means) const;
   void run_block(DeviceArena&, const Block&, std::span<const EqualImages>, float* x, const void* pending, void* out, Mean) const;
   void attend_in_bfloat16(std::span<const EqualImages>, const uint16_t* qkv, const Linear& out_proj, uint16_t* out, Mean) const;
   void attend_in_float32(DeviceArena&, std::span<const EqualImages>, const float* qkv, float* out, Mean) const;
   void attend_last_block(HostSpan<const DeviceLastBlock>, HostSpan<const DeviceSpan<float>> mean_attention) const;
-  void add_patches(HostSpan<const DeviceLastBlock>, const float* x, const float* projected, float* x1, float* h_hat, float* h) const;
+  void attend_last_block_in_bfloat16(HostSpan<const DeviceLastBlock>, HostSpan<const DeviceSpan<float>> mean_attention) const;
+  void add_patches(HostSpan<const DeviceLastBlock>, const float* x, const void* projected, float* x1, void* h_hat, void* h) const;
 
   class PhotoFeatures;  // similarity.cpp
 
@@ -164,11 +173,12 @@ class CudaDevice : public Device {
   SentTexts send_texts(DeviceArena&, HostSpan<const GradCamOfPhoto>) const;
   // The gradients of all rows of texts with respect to the pooled output, as in ops/cuda/kernels_cam.h.
   struct ScoreGradientsOfRows {
-    float *a, *scaled_dz;  // (rows, width)
+    void* a;           // (rows, width), in the type of products
+    float* scaled_dz;  // (rows, width)
   };
   void score_gradients(DeviceArena&, HostSpan<const GradCamOfPhoto>, const SentTexts&, const ScoreGradientsOfRows&);
   void backward(DeviceArena&, const GradCamParts&, const ScoreGradientsOfRows&, float* cams) const;
-  void mlp_gradient(DeviceArena&, const GradCamParts&, const ScoreGradientsOfRows&, float* out_gradient, float* delta) const;
+  void mlp_gradient(DeviceArena&, const GradCamParts&, const ScoreGradientsOfRows&, void* out_gradient, float* delta) const;
   void normalise_cams(HostSpan<const GradCamOfPhoto>, const SentTexts&, float* row_cams) const;
   void make_masks(DeviceArena&, HostSpan<const MaskOfPhoto>);
 

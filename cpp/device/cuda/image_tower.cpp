@@ -8,14 +8,6 @@
 #include "ops/resize_weights.h"
 
 namespace clip_es::cuda {
-namespace {
-
-void* take(DeviceArena& arena, int64_t count, torch::Dtype dtype) {
-  if (dtype == torch::Dtype::kFloat32) return cuda::take<float>(arena, count);
-  return cuda::take<uint16_t>(arena, count);
-}
-
-}  // namespace
 
 // The kernels read packed grey, RGB and RGBA. Other photos become RGB while they are copied to pinned memory. All photos are one copy.
 std::span<CudaDevice::SentPhoto> CudaDevice::send_photos(DeviceArena& arena, HostSpan<const Image> images) const {
@@ -87,13 +79,13 @@ void CudaDevice::resize(DeviceArena& arena, std::span<SentPhoto> photos, HostSpa
   gpu_->resize_columns(columns);
 }
 
-void CudaDevice::preprocess_at_once(DeviceArena& arena, HostSpan<const Image> images, int64_t max_side, float* patches) const {
+void CudaDevice::preprocess_at_once(DeviceArena& arena, HostSpan<const Image> images, int64_t max_side, void* patches) const {
   const int64_t patch = model_->shape.patch;
   DeviceArena::Scope scope(arena);
   Arena::Scope host_scope(scratch_);
   const std::span<SentPhoto> photos = send_photos(arena, images);
   const std::span<PhotoSize> reduced = scratch_.take<PhotoSize>(images.size()), network = scratch_.take<PhotoSize>(images.size());
-  ExtractPatches extract{.photos = {}, .patch = patch, .pixel_values = weights_->pixel_values};
+  ExtractPatches extract{.photos = {}, .patch = patch, .pixel_values = weights_->pixel_values, .bfloat16 = is_bfloat16()};
   for (size_t i = 0; i < images.size(); ++i) {
     const Grid grid = patch_grid(images[i].size(), patch, max_side);
     reduced[i] = reduced_size(images[i].size(), max_side);
@@ -104,13 +96,13 @@ void CudaDevice::preprocess_at_once(DeviceArena& arena, HostSpan<const Image> im
   for (size_t i = 0; i < images.size(); ++i) {
     const Grid grid{network[i].height / patch, network[i].width / patch};
     extract.photos.add({photos[i].data, grid.height, grid.width, patches});
-    patches += grid.patches() * model_->patch_values();
+    patches = advance(patches, grid.patches() * model_->patch_values(), dtype());
   }
   gpu_->extract_patches(extract);
 }
 
 void CudaDevice::preprocess(DeviceContext& c, HostSpan<const Image> images, int64_t max_side, DeviceSpan<float> patches) {
-  float* next = address(patches);
+  void* next = address(patches);
   for (size_t first = 0, end; first < images.size(); first = end) {
     c.checkpoint();
     int64_t pixels = 0, values = 0;
@@ -120,7 +112,7 @@ void CudaDevice::preprocess(DeviceContext& c, HostSpan<const Image> images, int6
       values += patch_grid(images[end].size(), model_->shape.patch, max_side).patches() * model_->patch_values();
     }
     preprocess_at_once(c.arena, images.subspan(first, end - first), max_side, next);
-    next += values;
+    next = advance(next, values, dtype());
   }
 }
 
@@ -178,15 +170,14 @@ void CudaDevice::attend_in_bfloat16(std::span<const EqualImages> batch, const ui
 // not added to x.
 void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const EqualImages> batch, float* x, const void* pending, void* out,
                            Mean mean) const {
-  const torch::Dtype dtype = w.in_proj.dtype;
   const int64_t width = model_->image.width, hidden = w.c_fc.outputs;
   const int64_t tokens = batch.back().first_token + batch.back().images * batch.back().n;
-  const bool bfloat16 = dtype == torch::Dtype::kBFloat16;
+  const bool bfloat16 = is_bfloat16();
   DeviceArena::Scope scope(arena);
-  void *normalised = take(arena, tokens * width, dtype), *attended_out = take(arena, tokens * width, dtype);
+  void *normalised = take(arena, tokens * width, dtype()), *attended_out = take(arena, tokens * width, dtype());
   {
     DeviceArena::Scope attention_scope(arena);
-    void* qkv = take(arena, 3 * tokens * width, dtype);
+    void* qkv = take(arena, 3 * tokens * width, dtype());
     gpu_->layer_norm({x, pending, bfloat16, tokens, width, w.ln_1.gamma, w.ln_1.beta, normalised, bfloat16, nullptr});
     linear(w.in_proj, normalised, tokens, qkv);
     if (bfloat16) {
@@ -197,7 +188,7 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
       linear(w.out_proj, attended, tokens, attended_out);
     }
   }
-  void* u = take(arena, tokens * hidden, dtype);
+  void* u = take(arena, tokens * hidden, dtype());
   gpu_->layer_norm({x, attended_out, bfloat16, tokens, width, w.ln_2.gamma, w.ln_2.beta, normalised, bfloat16, nullptr});
   linear(w.c_fc, normalised, tokens, u);
   gpu_->activate({u, u, bfloat16, exact_gelu(), tokens * hidden});
@@ -205,14 +196,15 @@ void CudaDevice::run_block(DeviceArena& arena, const Block& w, std::span<const E
 }
 
 // The embeddings of all patches by one product, then the tokens of all images, after ln_pre.
-void CudaDevice::embed_tokens(DeviceArena& arena, HostSpan<const Grid> grids, const float* patches, float* x) const {
+void CudaDevice::embed_tokens(DeviceArena& arena, HostSpan<const Grid> grids, const void* patches, float* x) const {
   const Weights& w = *weights_;
   const int64_t width = model_->image.width, side = model_->shape.resolution / model_->shape.patch;
   int64_t count = 0;
   for (const Grid& grid : grids) count += grid.patches();
   DeviceArena::Scope scope(arena);
   float* embedded = cuda::take(arena, count * width);
-  linear(w.patch_embedding, patches, count, embedded);
+  multiply(matrix(patches, count, w.patch_embedding.inputs),
+           torch::transposed(matrix(w.patch_embedding.weight, width, w.patch_embedding.inputs)), embedded);
   for_photos<EmbedTokensPhoto>(
       grids.size(),
       [&](size_t i) {
@@ -249,7 +241,7 @@ void CudaDevice::encode_images(DeviceContext& c, HostSpan<const Grid> grids, Dev
 
 // x: the tokens that enter the last block. means: if the first one is empty, none is computed. block_outputs: as in
 // clip_es::encode_images; null if an output is not needed.
-void CudaDevice::run_tower(DeviceContext& c, HostSpan<const Grid> grids, const float* patches, float* x,
+void CudaDevice::run_tower(DeviceContext& c, HostSpan<const Grid> grids, const void* patches, float* x,
                            HostSpan<const DeviceSpan<float>> means, HostSpan<float* const> block_outputs) const {
   const int64_t width = model_->image.width, layers = model_->shape.layers;
   const Weights& w = *weights_;
@@ -257,12 +249,11 @@ void CudaDevice::run_tower(DeviceContext& c, HostSpan<const Grid> grids, const f
   const std::span<const EqualImages> batch = group_images(grids, means);
   const int64_t count = batch.back().first_token + batch.back().images * batch.back().n;
   const bool has_means = !means.front().empty();
-  const torch::Dtype dtype = w.blocks.front().in_proj.dtype;
   DeviceArena::Scope scope(c.arena);
-  void* const out = take(c.arena, count * width, dtype);
+  void* const out = take(c.arena, count * width, dtype());
   bool is_pending = false;  // the output of the last MLP, which is in `out`, is not added to x
   const auto add_pending = [&] {
-    if (is_pending) gpu_->layer_norm({x, out, dtype == torch::Dtype::kBFloat16, count, width, nullptr, nullptr, nullptr, false, nullptr});
+    if (is_pending) gpu_->layer_norm({x, out, is_bfloat16(), count, width, nullptr, nullptr, nullptr, false, nullptr});
     is_pending = false;
   };
   const auto keep = [&](int64_t block) {

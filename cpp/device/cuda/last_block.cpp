@@ -1,4 +1,7 @@
-// run_last_block, in float32: the steps of cam/last_block_forward.cpp.
+// run_last_block: the steps of cam/last_block_forward.cpp. In bfloat16 all matrices of LastBlock are bfloat16 except z_hat, from which the
+// score is computed.
+#include <vector>
+
 #include "device/cuda/device.h"
 
 namespace clip_es::cuda {
@@ -25,25 +28,59 @@ void CudaDevice::attend_last_block(HostSpan<const DeviceLastBlock> images, HostS
       });
 }
 
+// LibTorch's attention for each group of neighbours with equal numbers of tokens. Its results are copied, because GradCAM needs them later.
+void CudaDevice::attend_last_block_in_bfloat16(HostSpan<const DeviceLastBlock> images,
+                                               HostSpan<const DeviceSpan<float>> mean_attention) const {
+  const int64_t width = model_->image.width, heads = model_->image.heads;
+  std::vector<torch::Backend::Attended> attended;  // keeps LibTorch's results until they are copied
+  KeepAttention keep{.photos = {}, .width = width, .heads = heads};
+  AddBFloat16AttentionMean means{
+      .photos = {}, .width = width, .heads = heads, .scale = scale(), .factor = mean_factor(), .is_first = false};
+  const auto launch = [&] {
+    gpu_->keep_attention(keep);
+    gpu_->add_bfloat16_attention_mean(means);
+    keep.photos.count = means.photos.count = 0;
+  };
+  for (size_t first = 0, end; first < images.size(); first = end) {
+    const int64_t n = images[first].tokens;
+    for (end = first + 1; end < images.size() && images[end].tokens == n;) ++end;
+    const torch::Backend::Attended& a =
+        attended.emplace_back(gpu_->torch().attention(address(images[first].qkv), static_cast<int64_t>(end - first), n, width, heads));
+    for (size_t i = first; i < end; ++i) {
+      if (keep.photos.count == kMaxPhotos) launch();
+      const auto index = static_cast<int64_t>(i - first);
+      float* const log_sum_exp = address(images[i].log_sum_exp);
+      keep.photos.add({advance(a.out, index * n * width, torch::Dtype::kBFloat16),
+                       {a.log_sum_exp + index * a.image_stride, a.head_stride, a.row_stride},
+                       n,
+                       address(images[i].attended),
+                       log_sum_exp});
+      means.photos.add({address(images[i].qkv), {log_sum_exp, n, 1}, n, address(mean_attention[i])});
+    }
+  }
+  launch();
+}
+
 // x1 = x + projected without the class tokens, h_hat, its normalised rows, and h, ln_2's output. x, projected (tokens of all images,
 // width).
-void CudaDevice::add_patches(HostSpan<const DeviceLastBlock> images, const float* x, const float* projected, float* x1, float* h_hat,
-                             float* h) const {
+void CudaDevice::add_patches(HostSpan<const DeviceLastBlock> images, const float* x, const void* projected, float* x1, void* h_hat,
+                             void* h) const {
   const int64_t width = model_->image.width;
   const Norm& norm = weights_->blocks.back().ln_2;
   for_photos<AddPatchesPhoto>(
       images.size(),
       [&](size_t i) {
         const AddPatchesPhoto photo{projected, x, images[i].patches(), x1, h_hat, h, address(images[i].rstd_2)};
-        x += images[i].tokens * width;
-        projected += images[i].tokens * width;
-        x1 += images[i].patches() * width;
-        h_hat += images[i].patches() * width;
-        h += images[i].patches() * width;
+        const int64_t tokens = images[i].tokens * width, patches = images[i].patches() * width;
+        x += tokens;
+        projected = advance(projected, tokens, dtype());
+        x1 += patches;
+        h_hat = advance(h_hat, patches, dtype());
+        h = advance(h, patches, dtype());
         return photo;
       },
       [&](const auto& photos) {
-        gpu_->add_patches({photos, width, norm.gamma, norm.beta});
+        gpu_->add_patches({photos, width, norm.gamma, norm.beta, is_bfloat16()});
       });
 }
 
@@ -52,29 +89,34 @@ void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens
   c.checkpoint();
   const Block& w = weights_->blocks.back();
   const int64_t width = model_->image.width, hidden = model_->last_hidden;
-  constexpr auto kType = torch::Dtype::kFloat32;
+  const bool bfloat16 = is_bfloat16();
   int64_t count = 0, patches = 0;
   for (const DeviceLastBlock& image : images) {
     count += image.tokens;
     patches += image.patches();
   }
   const DeviceLastBlock& all = images.front();  // each of its spans is the start of the matrix of all images
-  float *const y = address(all.y), *const u = address(all.u), *const z_hat = address(all.z_hat);
+  float* const z_hat = address(all.z_hat);
+  void *const y = address(all.y), *const u = address(all.u);
   DeviceArena::Scope scope(c.arena);
-  float *projected = take(c.arena, count * width), *x1 = take(c.arena, patches * width), *out = take(c.arena, patches * width),
-        *h_hat = take(c.arena, patches * width), *h = take(c.arena, patches * width), *hidden_out = take(c.arena, patches * hidden);
+  const auto take_matrix = [&](int64_t rows, int64_t columns) { return take(c.arena, rows * columns, dtype()); };
+  float* const x1 = take(c.arena, patches * width);
+  void *projected = take_matrix(count, width), *out = take_matrix(patches, width), *h_hat = take_matrix(patches, width),
+       *h = take_matrix(patches, width), *hidden_out = take_matrix(patches, hidden);
+  void* const z_rounded = bfloat16 ? take_matrix(patches, width) : nullptr;
 
   // x is not changed. The residual stream continues in x1 with the patches only: no score depends on the class token's output.
   const float* x = address(tokens);
-  gpu_->layer_norm({const_cast<float*>(x), nullptr, false, count, width, w.ln_1.gamma, w.ln_1.beta, y, false, nullptr});
+  gpu_->layer_norm({const_cast<float*>(x), nullptr, false, count, width, w.ln_1.gamma, w.ln_1.beta, y, bfloat16, nullptr});
   linear(w.in_proj, y, count, address(all.qkv));
-  attend_last_block(images, mean_attention);
+  if (bfloat16) attend_last_block_in_bfloat16(images, mean_attention);
+  else attend_last_block(images, mean_attention);
   linear(w.out_proj, address(all.attended), count, projected);
   add_patches(images, x, projected, x1, h_hat, h);
   linear(w.c_fc, h, patches, u);
-  gpu_->activate({u, hidden_out, false, exact_gelu(), patches * hidden});
+  gpu_->activate({u, hidden_out, bfloat16, exact_gelu(), patches * hidden});
   linear(w.c_proj, hidden_out, patches, out);
-  gpu_->layer_norm({x1, out, false, patches, width, nullptr, nullptr, z_hat, false, address(all.rstd_post)});
+  gpu_->layer_norm({x1, out, bfloat16, patches, width, nullptr, nullptr, z_hat, false, address(all.rstd_post), z_rounded});
   for_photos<ColumnMeansPhoto>(
       images.size(),
       [&](size_t i) {
@@ -85,11 +127,10 @@ void CudaDevice::run_last_block(DeviceContext& c, DeviceSpan<const float> tokens
       });
 
   c.checkpoint();
-  const torch::Batch out_proj = torch::dense(w.out_proj.weight, kType, width, width),
-                     z_hat_rows = torch::dense(z_hat, kType, patches, width);
-  multiply(z_hat_rows, torch::dense(w.c_proj.weight, kType, width, hidden), address(all.omega));
-  multiply(torch::dense(h_hat, kType, patches, width), out_proj, address(all.h_hat_out));
-  multiply(z_hat_rows, out_proj, address(all.z_hat_out));
+  const torch::Batch out_proj = matrix(w.out_proj.weight, width, width), z_hat_rows = matrix(bfloat16 ? z_rounded : z_hat, patches, width);
+  multiply(z_hat_rows, matrix(w.c_proj.weight, width, hidden), address(all.omega), dtype());
+  multiply(matrix(h_hat, patches, width), out_proj, address(all.h_hat_out), dtype());
+  multiply(z_hat_rows, out_proj, address(all.z_hat_out), dtype());
 }
 
 }  // namespace clip_es::cuda

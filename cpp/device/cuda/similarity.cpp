@@ -14,7 +14,7 @@ class CudaDevice::PhotoFeatures {
       : device_(device), c_(context), settings_(settings), grid_(grid) {}
 
   // Writes features (N, E). attention (N, N): that of all blocks, with the unchanged last one; null if it is not needed.
-  void features(const float* patch_rows, float* rows, float* attention) {
+  void features(const void* patch_rows, float* rows, float* attention) {
     const int64_t count = model().shape.layers;
     const auto outputs = device_.scratch_.take<float*>(count);
     std::ranges::fill(outputs, nullptr);
@@ -34,7 +34,7 @@ class CudaDevice::PhotoFeatures {
     gpu().unit_rows({rows, patches(), model().shape.embedding, rows});
   }
 
-  void attention(const float* patch_rows, float* attention) { encode(patch_rows, attention); }
+  void attention(const void* patch_rows, float* attention) { encode(patch_rows, attention); }
 
  private:
   const Model& model() const { return *device_.model_; }
@@ -55,7 +55,7 @@ class CudaDevice::PhotoFeatures {
   }
 
   // Sets tokens_ and the outputs, and the mean attention.
-  void encode(const float* patch_rows, float* mean) {
+  void encode(const void* patch_rows, float* mean) {
     const int64_t n = grid_.tokens();
     tokens_ = take(c_.arena, n * width());
     const DeviceSpan<float> means = DeviceAccess::span(mean, mean ? patches() * patches() : 0);
@@ -82,21 +82,21 @@ class CudaDevice::PhotoFeatures {
     gpu().attention(attention);
   }
 
-  // qkv (n, 3 D) of a block for x (n, D), in float32 also if the block computes in bfloat16.
+  // qkv (n, 3 D) of a block for x (n, D), in float32 also if the product is bfloat16.
   void project_tokens(const Block& block, float* x, int64_t n, float* qkv) const {
-    const torch::Dtype dtype = block.in_proj.dtype;
     DeviceArena::Scope scope(c_.arena);
-    if (dtype == torch::Dtype::kFloat32) {
-      float* const y = take(c_.arena, n * width());
-      normalise(block.ln_1, x, n, y, dtype);
-      device_.linear(block.in_proj, y, n, qkv);
-      return;
-    }
-    auto *const y = cuda::take<uint16_t>(c_.arena, n * width()), *const rounded = cuda::take<uint16_t>(c_.arena, 3 * n * width());
-    normalise(block.ln_1, x, n, y, dtype);
-    device_.linear(block.in_proj, y, n, rounded);
-    gpu().clear(qkv, 3 * n * width());
-    gpu().layer_norm({qkv, rounded, true, n, 3 * width(), nullptr, nullptr, nullptr, false, nullptr});  // only adds
+    void* const y = take(c_.arena, n * width(), device_.dtype());
+    normalise(block.ln_1, x, n, y, device_.dtype());
+    linear(block.in_proj, y, n, qkv);
+  }
+
+  // y = x W^T + b with x of the layer's type and a float32 y.
+  void linear(const Linear& layer, const void* x, int64_t rows, float* y) const {
+    if (!device_.is_bfloat16()) return device_.linear(layer, x, rows, y);
+    DeviceArena::Scope scope(c_.arena);
+    void* const rounded = take(c_.arena, rows * layer.outputs, device_.dtype());
+    device_.linear(layer, x, rows, rounded);
+    gpu().convert({rounded, false, y, rows * layer.outputs});
   }
 
   void repair() {
@@ -175,7 +175,13 @@ class CudaDevice::PhotoFeatures {
     if (others) copy(class_token, width(), tokens);
     copy(x, count, tokens + others * width());
     attend_changed(tokens, n, attended);
-    device_.linear(block.out_proj, attended + others * width(), patches(), out);
+    const void* from = attended + others * width();
+    if (device_.is_bfloat16()) {
+      void* const rounded = take(c_.arena, count, device_.dtype());
+      gpu().convert({from, true, rounded, count});
+      from = rounded;
+    }
+    linear(block.out_proj, from, patches(), out);
     if (settings_.residual) add(out, 1, x, 1, count);
     if (settings_.class_token != 0) gpu().add_scaled({out, class_token, count, width(), 1, settings_.class_token});
     if (settings_.feed_forward) feed_forward(block, out);
@@ -227,13 +233,14 @@ class CudaDevice::PhotoFeatures {
   void feed_forward(const Block& block, float* out) const {
     const int64_t hidden = block.c_fc.outputs;
     DeviceArena::Scope scope(c_.arena);
-    float *const y = take(c_.arena, patches() * width()), *const u = take(c_.arena, patches() * hidden);
-    normalise(block.ln_2, out, patches(), y, torch::Dtype::kFloat32);
+    float* const result = take(c_.arena, patches() * width());
+    void *const y = take(c_.arena, patches() * width(), device_.dtype()), *const u = take(c_.arena, patches() * hidden, device_.dtype());
+    normalise(block.ln_2, out, patches(), y, device_.dtype());
     device_.linear(block.c_fc, y, patches(), u);
-    gpu().activate({u, u, false, device_.exact_gelu(), patches() * hidden});
-    device_.linear(block.c_proj, u, patches(), y);
-    if (settings_.residual) add(out, 1, y, 1, patches() * width());
-    else copy(y, patches() * width(), out);
+    gpu().activate({u, u, device_.is_bfloat16(), device_.exact_gelu(), patches() * hidden});
+    linear(block.c_proj, u, patches(), result);
+    if (settings_.residual) add(out, 1, result, 1, patches() * width());
+    else copy(result, patches() * width(), out);
   }
 
   // Adds the result of the block for the sum of the middle blocks' tokens.
@@ -260,7 +267,7 @@ class CudaDevice::PhotoFeatures {
 
 void CudaDevice::patch_features(DeviceContext& c, const SimilaritySettings& settings, const Windows& windows,
                                 DeviceSpan<const float> patches, HostSpan<float> features, HostSpan<float> mean_attention) {
-  const auto compute = [&](const Grid& grid, const float* rows, HostSpan<float> to, HostSpan<float> attention) {
+  const auto compute = [&](const Grid& grid, const void* rows, HostSpan<float> to, HostSpan<float> attention) {
     DeviceArena::Scope scope(c.arena);
     Arena::Scope host_scope(scratch_);
     Arena::Scope staging_scope(staging_);  // so that pinned memory does not grow with the number of windows
@@ -273,17 +280,18 @@ void CudaDevice::patch_features(DeviceContext& c, const SimilaritySettings& sett
     if (mean) fetch(mean, std::ssize(attention), attention.data());
     wait();
   };
-  const float* const rows = address(patches);
+  const void* const rows = address(patches);
   if (windows.whole) return compute(windows.photo, rows, features, mean_attention);
   if (!mean_attention.empty()) compute(windows.photo, rows, {}, mean_attention);
   const int64_t values = model_->patch_values(), row_values = windows.window.width * values;
   const auto size = static_cast<size_t>(windows.window.patches() * model_->shape.embedding);
   DeviceArena::Scope scope(c.arena);
-  float* const own = take(c.arena, windows.window.patches() * values);
+  void* const own = take(c.arena, windows.window.patches() * values, dtype());
   for (const int64_t y : windows.rows)
     for (const int64_t x : windows.columns) {
       for (int64_t row = 0; row < windows.window.height; ++row)
-        gpu_->copy(rows + ((y + row) * windows.photo.width + x) * values, row_values * sizeof(float), own + row * row_values);
+        gpu_->copy(advance(rows, ((y + row) * windows.photo.width + x) * values, dtype()), row_values * bytes_of(dtype()),
+                   advance(own, row * row_values, dtype()));
       compute(windows.window, own, features.first(size), {});
       features = features.subspan(size);
     }

@@ -9,7 +9,6 @@
 namespace clip_es::cuda {
 namespace {
 
-constexpr auto kType = torch::Dtype::kFloat32;
 constexpr int64_t kMostRows = 65535;  // of a part: the largest height of a grid
 
 float* take(DeviceArena& arena, int64_t rows, int64_t columns) { return cuda::take<float>(arena, rows * columns); }
@@ -104,7 +103,8 @@ void CudaDevice::score_gradients(DeviceArena& arena, HostSpan<const GradCamOfPho
                     .directions = doubles(texts.row_count, size),
                     .dz = doubles(texts.row_count, width),
                     .a = out.a,
-                    .scaled_dz = out.scaled_dz};
+                    .scaled_dz = out.scaled_dz,
+                    .a_bfloat16 = is_bfloat16()};
   int64_t first_text = 0, first_row = 0;
   size_t arrays = 0;
   const auto note = [&](HostSpan<float> to, int64_t count) {
@@ -134,17 +134,19 @@ void CudaDevice::score_gradients(DeviceArena& arena, HostSpan<const GradCamOfPho
 }
 
 // Steps 2 to 4: the gradient of attention's output, and delta.
-void CudaDevice::mlp_gradient(DeviceArena& arena, const GradCamParts& parts, const ScoreGradientsOfRows& scores, float* out_gradient,
+void CudaDevice::mlp_gradient(DeviceArena& arena, const GradCamParts& parts, const ScoreGradientsOfRows& scores, void* out_gradient,
                               float* delta) const {
   const Block& w = weights_->blocks.back();
   const int64_t width = model_->image.width, hidden = w.c_fc.outputs;
   const auto [rows, patches] = PartSizes(parts);
   DeviceArena::Scope scope(arena);
   float *alpha = take(arena, rows, hidden), *a_out = take(arena, rows, width), *b = take(arena, patches, 1),
-        *e = take(arena, patches, hidden), *sums = take(arena, patches, 2);
-  const torch::Batch a = torch::dense(scores.a, kType, rows, width);
-  multiply(a, torch::dense(w.c_proj.weight, kType, width, hidden), alpha);
-  multiply(a, torch::dense(w.out_proj.weight, kType, width, width), a_out);
+        *sums = take(arena, patches, 2);
+  void* const e = cuda::take(arena, patches * hidden, dtype());
+  float* const product = is_bfloat16() ? take(arena, patches, width) : static_cast<float*>(out_gradient);
+  const torch::Batch a = matrix(scores.a, rows, width);
+  multiply(a, matrix(w.c_proj.weight, width, hidden), alpha);
+  multiply(a, matrix(w.out_proj.weight, width, width), a_out);
   gpu_->mlp_gradient_e({.parts = parts,
                         .scaled_dz = scores.scaled_dz,
                         .alpha = alpha,
@@ -155,8 +157,9 @@ void CudaDevice::mlp_gradient(DeviceArena& arena, const GradCamParts& parts, con
                         .exact_gelu = exact_gelu(),
                         .b = b,
                         .e = e,
-                        .sums = sums});
-  linear(weights_->composite, e, patches, out_gradient);
+                        .sums = sums,
+                        .bfloat16 = is_bfloat16()});
+  multiply(matrix(e, patches, hidden), torch::transposed(matrix(weights_->composite.weight, width, hidden)), product);
   gpu_->mlp_gradient_finish({.parts = parts,
                              .sums = sums,
                              .b = b,
@@ -164,8 +167,10 @@ void CudaDevice::mlp_gradient(DeviceArena& arena, const GradCamParts& parts, con
                              .out_proj_column_sums = weights_->out_proj_column_sums,
                              .width = width,
                              .heads = model_->image.heads,
+                             .product = product,
                              .gradient = out_gradient,
-                             .delta = delta});
+                             .delta = delta,
+                             .bfloat16 = is_bfloat16()});
 }
 
 // Steps 2 to 5 for the rows of some parts -> cams, not normalised.
@@ -173,14 +178,14 @@ void CudaDevice::backward(DeviceArena& arena, const GradCamParts& parts, const S
   const int64_t width = model_->image.width, heads = model_->image.heads;
   const auto [rows, patches] = PartSizes(parts);
   DeviceArena::Scope scope(arena);
-  float *out_gradient = take(arena, patches, width), *delta = take(arena, patches, heads), *weights = take(arena, patches + rows, heads),
-        *sums = take(arena, rows, 3 * width), *channels = take(arena, rows, width);
+  float *delta = take(arena, patches, heads), *weights = take(arena, patches + rows, heads), *channels = take(arena, rows, width);
+  void *out_gradient = cuda::take(arena, patches * width, dtype()), *sums = cuda::take(arena, rows * 3 * width, dtype());
   mlp_gradient(arena, parts, scores, out_gradient, delta);
-  gpu_->query_weights({parts, out_gradient, delta, width, heads, scale(), weights});
-  gpu_->qkv_gradient_sums({parts, out_gradient, delta, weights, width, heads, scale(), sums});
-  multiply(torch::dense(sums, kType, rows, 3 * width), torch::dense(weights_->blocks.back().in_proj.weight, kType, 3 * width, width),
-           channels);
-  gpu_->patch_cams({parts, channels, width, cams});
+  if (is_bfloat16()) gpu_->bfloat16_query_weights({parts, out_gradient, delta, width, heads, scale(), weights});
+  else gpu_->query_weights({parts, static_cast<const float*>(out_gradient), delta, width, heads, scale(), weights});
+  gpu_->qkv_gradient_sums({parts, out_gradient, delta, weights, width, heads, scale(), sums, is_bfloat16()});
+  multiply(matrix(sums, rows, 3 * width), matrix(weights_->blocks.back().in_proj.weight, 3 * width, width), channels);
+  gpu_->patch_cams({parts, channels, width, cams, is_bfloat16()});
 }
 
 void CudaDevice::normalise_cams(HostSpan<const GradCamOfPhoto> photos, const SentTexts& texts, float* row_cams) const {
@@ -200,7 +205,7 @@ void CudaDevice::softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto
   const auto most_patches = static_cast<int64_t>(limits_.gradient_bytes / sizeof(float)) / model_->last_hidden;
   DeviceArena::Scope scope(c.arena);
   const SentTexts texts = send_texts(c.arena, photos);
-  ScoreGradientsOfRows next{take(c.arena, texts.row_count, width), take(c.arena, texts.row_count, width)};
+  ScoreGradientsOfRows next{cuda::take(c.arena, texts.row_count * width, dtype()), take(c.arena, texts.row_count, width)};
   score_gradients(c.arena, photos, texts, next);
   int64_t cam_size = 0;
   for (const GradCamOfPhoto& photo : photos) cam_size += rows_of(photo) * photo.last_block.patches();
@@ -211,7 +216,7 @@ void CudaDevice::softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto
     c.checkpoint();
     backward(c.arena, parts, next, cams);
     const auto [rows, patches] = PartSizes(parts);
-    next = {next.a + rows * width, next.scaled_dz + rows * width};
+    next = {advance(next.a, rows * width, dtype()), next.scaled_dz + rows * width};
     cams += patches;
     parts.count = 0;
   };

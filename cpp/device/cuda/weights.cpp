@@ -16,10 +16,10 @@ std::vector<float> make_pixel_values(const Model& model) {
 
 }  // namespace
 
-Weights::Weights(const std::shared_ptr<Gpu>& gpu, HostContext& context, const ModelSource& source, torch::Dtype dtype)
-    : gpu_(*gpu), memory_(Gpu::memory(gpu)) {
+Weights::Weights(const std::shared_ptr<Gpu>& gpu, HostContext& context, const ModelSource& source, torch::Dtype type)
+    : dtype(type), gpu_(*gpu), memory_(Gpu::memory(gpu)) {
   const Model& model = *source.model();
-  patch_embedding = put(source.patch_embedding(), torch::Dtype::kFloat32);
+  patch_embedding = put(source.patch_embedding(), dtype);
   class_embedding = put(model.class_embedding);
   positions = put(model.positional_embedding);
   projection = put(model.image_projection);
@@ -28,9 +28,9 @@ Weights::Weights(const std::shared_ptr<Gpu>& gpu, HostContext& context, const Mo
   ln_post = put(model.ln_post);
   for (int64_t i = 0; i + 1 < model.shape.layers; ++i) blocks.push_back(put(source.image_block(i), dtype));
   const BlockTensors last = source.image_block(model.shape.layers - 1);
-  blocks.push_back(put(last, torch::Dtype::kFloat32));  // GradCAM differentiates through it
+  blocks.push_back(put(last, dtype));
   const GradCamTensors gradcam = derive_gradcam_tensors(context, last);
-  composite = {torch::Dtype::kFloat32, last.c_fc.outputs, last.c_fc.inputs, put(gradcam.composite), nullptr};
+  composite = {dtype, last.c_fc.outputs, last.c_fc.inputs, put(gradcam.composite, dtype), nullptr};
   fc_gamma = put(gradcam.fc_gamma);
   fc_offset = put(gradcam.fc_offset);
   out_proj_column_sums = put(gradcam.out_proj_column_sums);
@@ -42,8 +42,8 @@ const float* Weights::put(std::span<const float> values) {
   return to.data();
 }
 
-const void* Weights::put(std::span<const float> values, torch::Dtype dtype) {
-  if (dtype == torch::Dtype::kFloat32) return put(values);
+const void* Weights::put(std::span<const float> values, torch::Dtype type) {
+  if (type == torch::Dtype::kFloat32) return put(values);
   std::vector<uint16_t> rounded;
   rounded.reserve(values.size());
   for (const float value : values) rounded.push_back(float_to_bfloat16(value));
@@ -54,13 +54,13 @@ const void* Weights::put(std::span<const float> values, torch::Dtype dtype) {
 
 Norm Weights::put(const LayerNormWeights& w) { return {put(w.gamma), put(w.beta)}; }
 
-Linear Weights::put(const LinearTensors& layer, torch::Dtype dtype) {
-  const void* bias = layer.bias.empty() ? nullptr : put(layer.bias, dtype);
-  return {dtype, layer.inputs, layer.outputs, put(layer.weight, dtype), bias};
+Linear Weights::put(const LinearTensors& layer, torch::Dtype type) {
+  const void* bias = layer.bias.empty() ? nullptr : put(layer.bias, type);
+  return {type, layer.inputs, layer.outputs, put(layer.weight, type), bias};
 }
 
-Block Weights::put(const BlockTensors& b, torch::Dtype dtype) {
-  return {put(b.ln_1), put(b.ln_2), put(b.in_proj, dtype), put(b.out_proj, dtype), put(b.c_fc, dtype), put(b.c_proj, dtype)};
+Block Weights::put(const BlockTensors& b, torch::Dtype type) {
+  return {put(b.ln_1), put(b.ln_2), put(b.in_proj, type), put(b.out_proj, type), put(b.c_fc, type), put(b.c_proj, type)};
 }
 
 }  // namespace clip_es::cuda

@@ -15,7 +15,7 @@ struct Norm {
 
 // y = x W^T + b, for x (rows, inputs).
 struct Linear {
-  torch::Dtype dtype;  // of x, weight, bias and y
+  torch::Dtype dtype;  // of x, weight, bias and y; in products without a bias, a bfloat16 layer may have a float32 y
   int64_t inputs, outputs;
   const void *weight, *bias;  // (outputs, inputs), (outputs) or null
 };
@@ -27,12 +27,13 @@ struct Block {
 
 class Weights : public DeviceWeights {
  public:
-  // Reads the model layer by layer. blocks: the type of all image blocks except the last, which stays float32. The copies are queued on the
-  // stream of gpu: wait for it before another stream uses the weights.
-  Weights(const std::shared_ptr<Gpu> &, HostContext &, const ModelSource &, torch::Dtype blocks);
+  // Reads the model layer by layer. dtype: the type of all linear layers. The copies are queued on the stream of gpu: wait for it before
+  // another stream uses the weights.
+  Weights(const std::shared_ptr<Gpu> &, HostContext &, const ModelSource &, torch::Dtype);
 
   size_t bytes() const override { return memory_.capacity(); }
 
+  torch::Dtype dtype;  // of all layers
   Linear patch_embedding;
   const float *class_embedding, *positions, *projection, *pixel_values;  // as in ops/cuda/kernels_tower.h
   Norm ln_pre, ln_post;

@@ -1,6 +1,7 @@
 // Attention's backward pass. GradCAM needs only the sums over patches of dq, dk and dv, so no n x n gradient is stored. With P = exp(scale
 // * q k^T - log_sum_exp), dO the gradient of attention's output, and delta_i = dO_i . O_i, per head:
-//   query_weights:      query_weight_j = scale * sum_i P_ij (dO_i . v_j - delta_i)
+//   query_weights:      (float32; query_weights_bfloat16.cu has the kernel for bfloat16)
+//                       query_weight_j = scale * sum_i P_ij (dO_i . v_j - delta_i)
 //   qkv_gradient_sums:  sum of dq = sum_j query_weight_j * k_j
 //                       sum of dk = -scale * sum_i P_i0 (dO_i . v_0 - delta_i) * q_i
 //                       sum of dv = sum_i (1 - P_i0) * dO_i
@@ -25,7 +26,8 @@ __global__ void __launch_bounds__(kTileThreads) query_weights_kernel(const __gri
   if (first_key >= n || rows <= 0) return;
   __shared__ TilePair shared;
   __shared__ float sums[kRows][16][kTile];  // over the patches of the threads that own the same rows
-  const float *queries = part.qkv + 3 * width + head * size, *keys = part.qkv + width + head * size, *values = keys + width;
+  const auto* qkv = static_cast<const float*>(part.qkv);
+  const float *queries = qkv + 3 * width + head * size, *keys = qkv + width + head * size, *values = keys + width;
   const float* log_sum_exp = part.log_sum_exp + static_cast<int64_t>(head) * n + 1;  // of the patches
   const Position own = own_elements();
   for (int k = 0; k < kRows; ++k)
@@ -71,10 +73,11 @@ constexpr int kLaneChannels = kLargestHead / kWarp;
 struct LaneVector {
   float at[kLaneChannels] = {};
 
-  __device__ void load(const float* from, int size) {
+  template <class T>
+  __device__ void load(const T* from, int size) {
     for (int i = 0; i < kLaneChannels; ++i) {
       const int c = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
-      at[i] = c < size ? from[c] : 0;
+      at[i] = c < size ? to_float(from[c]) : 0;
     }
   }
   __device__ void add(float factor, const LaneVector& x) {
@@ -89,7 +92,8 @@ struct LaneVector {
 };
 
 // Writes the sum of all warps' vectors. All threads of the block must call it.
-__device__ void write_sum(const LaneVector& own, int size, float* to) {
+template <class T>
+__device__ void write_sum(const LaneVector& own, int size, T* to) {
   __shared__ float parts[kWarps][kLargestHead];
   __syncthreads();  // the sum of the previous call was read
   for (int i = 0; i < kLaneChannels; ++i) parts[threadIdx.x / kWarp][threadIdx.x % kWarp + i * kWarp] = own.at[i];
@@ -98,17 +102,20 @@ __device__ void write_sum(const LaneVector& own, int size, float* to) {
   if (c >= size) return;
   float sum = 0;
   for (int warp = 0; warp < kWarps; ++warp) sum += parts[warp][c];
-  to[c] = sum;
+  store(to + c, sum);
 }
 
+// T: type of qkv, out_gradient and sums.
+template <class T>
 __global__ void __launch_bounds__(kSumThreads) qkv_gradient_sums_kernel(const __grid_constant__ QkvGradientSums args) {
   const GradCamPart& part = args.parts.photo[blockIdx.z];
   if (blockIdx.y >= part.rows) return;
   const int heads = static_cast<int>(args.heads), width = static_cast<int>(args.width), size = width / heads;
   const int patches = static_cast<int>(part.patches), n = patches + 1, head = static_cast<int>(blockIdx.x);
   const int64_t row = blockIdx.y, stride = 3 * width;
-  const float *queries = part.qkv + head * size, *keys = queries + width, *log_sum_exp = part.log_sum_exp + static_cast<int64_t>(head) * n;
-  const float* out_gradient = args.out_gradient + (part.first_patch + row * patches) * width + head * size;
+  const T *queries = static_cast<const T*>(part.qkv) + head * size, *keys = queries + width;
+  const float* log_sum_exp = part.log_sum_exp + static_cast<int64_t>(head) * n;
+  const T* out_gradient = static_cast<const T*>(args.out_gradient) + (part.first_patch + row * patches) * width + head * size;
   const float* delta = args.delta + heads * part.first_patch + (row * heads + head) * patches;
   const float* weights = args.query_weights + heads * (part.first_patch + part.first_row) + (row * heads + head) * n;
   LaneVector class_key, class_value, dq, dk, dv;
@@ -125,7 +132,7 @@ __global__ void __launch_bounds__(kSumThreads) qkv_gradient_sums_kernel(const __
     dk.add(-args.scale * p * (gradient.dot(class_value) - delta[token - 1]), query);
     dv.add(1 - p, gradient);
   }
-  float* sums = args.sums + (part.first_row + row) * stride + head * size;
+  T* sums = static_cast<T*>(args.sums) + (part.first_row + row) * stride + head * size;
   write_sum(dq, size, sums);
   write_sum(dk, size, sums + width);
   write_sum(dv, size, sums + 2 * width);
@@ -134,14 +141,16 @@ __global__ void __launch_bounds__(kSumThreads) qkv_gradient_sums_kernel(const __
 // One warp per row of texts and patch.
 constexpr int kCamWarps = 8;
 
+template <class T>
 __global__ void __launch_bounds__(kCamWarps* kWarp) patch_cams_kernel(const __grid_constant__ PatchCams args) {
   const GradCamPart& part = args.parts.photo[blockIdx.z];
   const int64_t patch = static_cast<int64_t>(blockIdx.x) * kCamWarps + threadIdx.x / kWarp;
   if (patch >= part.patches || blockIdx.y >= part.rows) return;
   const int width = static_cast<int>(args.width);
-  const float *y = part.y + (patch + 1) * width, *channels = args.channels + (part.first_row + blockIdx.y) * width;
+  const T* y = static_cast<const T*>(part.y) + (patch + 1) * width;
+  const float* channels = args.channels + (part.first_row + blockIdx.y) * width;
   float sum = 0;
-  for (int c = threadIdx.x % kWarp; c < width; c += kWarp) sum += y[c] * channels[c];
+  for (int c = threadIdx.x % kWarp; c < width; c += kWarp) sum += to_float(y[c]) * channels[c];
   sum = warp_sum(sum);
   if (threadIdx.x % kWarp == 0) args.cams[part.first_patch + blockIdx.y * part.patches + patch] = sum;
 }
@@ -157,12 +166,14 @@ int query_weights(Stream stream, const QueryWeights& args) {
 int qkv_gradient_sums(Stream stream, const QkvGradientSums& args) {
   if (args.width / args.heads > kLargestHead) return cudaErrorInvalidValue;
   const dim3 blocks(static_cast<unsigned>(args.heads), most_rows(args.parts), depth_of(args.parts));
-  return launch(stream, qkv_gradient_sums_kernel, blocks, kSumThreads, args);
+  auto* kernel = args.bfloat16 ? qkv_gradient_sums_kernel<BFloat16> : qkv_gradient_sums_kernel<float>;
+  return launch(stream, kernel, blocks, kSumThreads, args);
 }
 
 int patch_cams(Stream stream, const PatchCams& args) {
   const unsigned blocks = most_blocks(args.parts, [](const auto& part) { return blocks_for(part.patches, kCamWarps); });
-  return launch(stream, patch_cams_kernel, {blocks, most_rows(args.parts), depth_of(args.parts)}, kCamWarps * kWarp, args);
+  auto* kernel = args.bfloat16 ? patch_cams_kernel<BFloat16> : patch_cams_kernel<float>;
+  return launch(stream, kernel, {blocks, most_rows(args.parts), depth_of(args.parts)}, kCamWarps * kWarp, args);
 }
 
 }  // namespace clip_es::cuda

@@ -5,38 +5,16 @@
 // registers. No atomics are needed, because each element of the mean belongs to one thread. While the block computes one head, it copies
 // the next one into shared memory. Keys have two buffers, because all warps read them. Queries have one for each warp: the warp loads its
 // own into registers first.
-#include "ops/cuda/async_copy.cuh"
+#include "ops/cuda/head_rows.cuh"
 #include "ops/cuda/mma.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
-constexpr int kSide = 128, kHeadSize = 64, kWarps = 8, kThreads = kWarps * kWarp;
-constexpr int kVectors = kHeadSize / 8;        // of 16 bytes, in a row of a head
-constexpr int kSteps = kHeadSize / 16;         // products for one sum over a head's channels
+constexpr int kSide = 128, kWarps = 8, kThreads = kWarps * kWarp;
 constexpr int kWarpRows = 16, kBlockKeys = 8;  // of one product
 constexpr int kBlocks = kSide / kBlockKeys;
 static_assert(kSide == kWarps * kWarpRows);
-
-// Rows of one head in shared memory. The vectors of a row are exchanged depending on the row, so that the same vector of 8 neighbouring
-// rows, which load_matrices reads at once, lies in different banks.
-template <int kCount>
-struct HeadRows {
-  alignas(128) BFloat16 rows[kCount][kHeadSize];
-
-  __device__ BFloat16* vector(int row, int vector) { return &rows[row][(vector ^ row % 8) * 8]; }
-};
-
-// Starts to copy kCount rows, of which `existing` exist. The others become 0. Thread `thread` of `threads` copies its share of the vectors.
-// from: the first row. stride: elements between rows, a multiple of 8.
-template <int kCount>
-__device__ void start_copy_of_rows(HeadRows<kCount>& to, const BFloat16* from, int64_t stride, int64_t existing, int thread, int threads) {
-  for (int i = thread; i < kCount * kVectors; i += threads) {
-    const int row = i / kVectors, vector = i % kVectors;
-    const bool exists = row < existing;
-    start_copy(to.vector(row, vector), from + (exists ? row * stride + vector * 8 : 0), exists);
-  }
-}
 
 __global__ void __launch_bounds__(kThreads, 2) add_bfloat16_attention_mean_kernel(const __grid_constant__ AddBFloat16AttentionMean args) {
   const AddBFloat16AttentionMeanPhoto& photo = args.photos.photo[blockIdx.z];

@@ -28,11 +28,14 @@
   X(attention, Attention)                                  \
   X(add_attention_mean, AddAttentionMean)                  \
   X(add_bfloat16_attention_mean, AddBFloat16AttentionMean) \
+  X(keep_attention, KeepAttention)                         \
+  X(convert, Convert)                                      \
   X(column_means, ColumnMeans)                             \
   X(score_gradients, ScoreGradients)                       \
   X(mlp_gradient_e, MlpGradientE)                          \
   X(mlp_gradient_finish, MlpGradientFinish)                \
   X(query_weights, QueryWeights)                           \
+  X(bfloat16_query_weights, BFloat16QueryWeights)          \
   X(qkv_gradient_sums, QkvGradientSums)                    \
   X(patch_cams, PatchCams)                                 \
   X(normalise_cams, NormaliseCams)                         \

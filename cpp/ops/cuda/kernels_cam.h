@@ -27,16 +27,23 @@ struct ScoreGradients {
   int64_t row_count;        // of all photos, as in the following arrays
   const float* rows;        // (row_count, E)
   double *directions, *dz;  // scratch: (row_count, E), (row_count, D)
-  float *a, *scaled_dz;     // (row_count, D): dz - mean(dz), and dz / D
+  void* a;                  // (row_count, D): dz - mean(dz)
+  float* scaled_dz;         // (row_count, D): dz / D
+  bool a_bfloat16 = false;
 };
 
 // Consecutive rows of texts of one photo. The kernels below compute the rows of several parts, whose arrays are stored one part after the
 // other: an array (rows, D) has the rows of all parts, and an array (rows, patches) begins with the `rows * patches` values of the first
 // part.
 struct GradCamPart {
-  // The photo's last block: see LastBlock.
-  const float *y = nullptr, *qkv = nullptr, *attended = nullptr, *log_sum_exp = nullptr, *u = nullptr, *rstd_2 = nullptr,
-              *rstd_post = nullptr, *omega = nullptr, *z_hat = nullptr, *h_hat_out = nullptr, *z_hat_out = nullptr;
+  // The photo's last block: see LastBlock. `const void*`: of the type that each kernel's `bfloat16` says.
+  const void *y = nullptr, *qkv = nullptr, *attended = nullptr;
+  const float* log_sum_exp = nullptr;
+  const void* u = nullptr;
+  const float *rstd_2 = nullptr, *rstd_post = nullptr;
+  const void* omega = nullptr;
+  const float* z_hat = nullptr;
+  const void *h_hat_out = nullptr, *z_hat_out = nullptr;
   int64_t patches = 0, rows = 0;
   int64_t first_row = 0;    // the number of rows of the parts before this one
   int64_t first_patch = 0;  // the sum of rows * patches of the parts before this one
@@ -51,18 +58,23 @@ struct MlpGradientE {
   const float *fc_gamma, *fc_offset;  // (hidden)
   int64_t width, hidden;
   bool exact_gelu;
-  float *b, *e, *sums;  // (rows, patches), (rows, patches, hidden), (rows, patches, 2)
+  float* b;               // (rows, patches)
+  void* e;                // (rows, patches, hidden)
+  float* sums;            // (rows, patches, 2)
+  bool bfloat16 = false;  // type of u, omega and e
 };
 
-// gradient holds e times the composite matrix on entry, and dO, the gradient of attention's output, on return. delta = dO . O per head.
+// dO, the gradient of attention's output, and delta = dO . O per head, from the rounded dO.
 struct MlpGradientFinish {
   GradCamParts parts;
   const float *sums, *b;              // (rows, patches, 2), (rows, patches)
   const float* a_out;                 // (rows, D)
   const float* out_proj_column_sums;  // (D)
   int64_t width, heads;
-  float* gradient;  // (rows, patches, D), updated in place
-  float* delta;     // (rows, heads, patches)
+  const float* product;   // (rows, patches, D): e times the composite matrix
+  void* gradient;         // (rows, patches, D): dO; a float32 gradient may be the product
+  float* delta;           // (rows, heads, patches)
+  bool bfloat16 = false;  // type of h_hat_out, z_hat_out, attended and gradient
 };
 
 // Attention's backward pass, of which only the sums over patches are computed. The derivation is in ops/cpu/attention_gradient.cpp.
@@ -70,20 +82,32 @@ struct MlpGradientFinish {
 //
 // weights[j] = scale * sum over patches i of P_ij (dO_i . v_j - delta_i): the factor of k_j in the sum of dq.
 struct QueryWeights {
-  GradCamParts parts;
+  GradCamParts parts;                 // qkv is float32
   const float *out_gradient, *delta;  // dO (rows, patches, D), (rows, heads, patches)
   int64_t width, heads;
   float scale;
   float* weights;  // (rows, heads, 1 + patches)
 };
 
+// The same from bfloat16 qkv and dO, on tensor cores. Both are 16-byte aligned. Fails with cudaErrorInvalidValue unless width = 64 * heads.
+struct BFloat16QueryWeights {
+  GradCamParts parts;
+  const void* out_gradient;
+  const float* delta;
+  int64_t width, heads;
+  float scale;
+  float* weights;
+};
+
 // The sums over patches of dq, dk and dv. Fails with cudaErrorInvalidValue if a head has more than kLargestHead channels.
 struct QkvGradientSums {
   GradCamParts parts;
-  const float *out_gradient, *delta, *query_weights;  // as above
+  const void* out_gradient;            // as above
+  const float *delta, *query_weights;  // as above
   int64_t width, heads;
   float scale;
-  float* sums;  // (rows, 3 * D)
+  void* sums;             // (rows, 3 * D)
+  bool bfloat16 = false;  // type of qkv, dO and sums
 };
 
 // cams = y . channels for each row and patch: the maps before normalisation. Twin: reference::matmul.
@@ -91,7 +115,8 @@ struct PatchCams {
   GradCamParts parts;
   const float* channels;  // (rows, D)
   int64_t width;
-  float* cams;  // (rows, patches)
+  float* cams;            // (rows, patches)
+  bool bfloat16 = false;  // type of y
 };
 
 // Negative values become 0, then min-max twice; a label with several rows gets the mean of its rows, normalised again.

@@ -43,12 +43,13 @@ struct ResizeColumns {
 struct ExtractPatchesPhoto {
   const uint8_t* image;  // (gh * patch, gw * patch, 3)
   int64_t gh, gw;
-  float* out;  // (gh * gw, 3 * patch * patch)
+  void* out;  // (gh * gw, 3 * patch * patch)
 };
 struct ExtractPatches {
   Photos<ExtractPatchesPhoto> photos;
   int64_t patch;
   const float* pixel_values;  // (3, 256)
+  bool bfloat16 = false;      // type of out
 };
 
 // ---- Image tower ----
@@ -78,21 +79,25 @@ struct LayerNorm {
   const float *gamma, *beta;  // (width) both, or both null for 1 and 0
   void* y;                    // (rows, width) or null; a float32 y may be x
   bool y_bfloat16;
-  float* rstd;  // (rows) or null; written only if y is not null
+  float* rstd;                // (rows) or null; written only if y is not null
+  void* y_rounded = nullptr;  // (rows, width) or null: y in bfloat16, in addition to a float32 y
 };
 
 // sum = a + b for the patches of an image, without its class token. x_hat and y: the sum normalised as in LayerNorm, without and with gamma
 // and beta. Twins: ops::add, ops::normalise_rows, ops::layer_norm.
 struct AddPatchesPhoto {
-  const float *a, *b;  // (1 + patches, width)
+  const void* a;   // (1 + patches, width)
+  const float* b;  // (1 + patches, width)
   int64_t patches;
-  float *sum, *x_hat, *y;  // (patches, width)
-  float* rstd;             // (patches)
+  float* sum;       // (patches, width)
+  void *x_hat, *y;  // (patches, width)
+  float* rstd;      // (patches)
 };
 struct AddPatches {
   Photos<AddPatchesPhoto> photos;
   int64_t width;
   const float *gamma, *beta;  // (width)
+  bool bfloat16 = false;      // type of a, x_hat and y
 };
 
 // y = activation(u), element by element. Twin: ops::activate.
@@ -159,6 +164,27 @@ struct AddBFloat16AttentionMean {
   int64_t width, heads;
   float scale, factor;
   bool is_first;
+};
+
+// Copies the results of LibTorch's attention, which live only until the next work of the stream, into a photo's arrays.
+struct KeepAttentionPhoto {
+  const void* out;        // (n, width) bfloat16; this and kept_out: 16-byte aligned
+  LogSumExp log_sum_exp;  // of every head and token
+  int64_t n;
+  void* kept_out;           // (n, width) bfloat16
+  float* kept_log_sum_exp;  // (heads, n)
+};
+struct KeepAttention {
+  Photos<KeepAttentionPhoto> photos;
+  int64_t width, heads;  // width: a multiple of 8
+};
+
+// Converts between float32 and bfloat16. Twins: float_to_bfloat16, bfloat16_to_float.
+struct Convert {
+  const void* from;
+  bool to_bfloat16;  // true: from float32 to bfloat16; false: from bfloat16 to float32
+  void* to;
+  int64_t count;
 };
 
 // out = gamma * (mean of the rows of x) + beta, summed in double. Twin: the pooling in clip_es::run_last_block.

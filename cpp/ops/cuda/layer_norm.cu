@@ -4,6 +4,8 @@
 // One warp per row, so no barrier is needed. The variance is computed after the mean: a single pass over the sums of squares would lose
 // digits. layer_norm keeps the row in registers for that, and loads and stores four elements at once, if the width is a multiple of 4 and
 // at most 2,048. A row of another width is read again from the first-level cache.
+#include <type_traits>
+
 #include "ops/cuda/layer_norm.cuh"
 
 namespace clip_es::cuda {
@@ -69,6 +71,8 @@ __global__ void __launch_bounds__(kThreads, kVectors > 8 ? 4 : 8) layer_norm_in_
       for (int i = 0; i < 4; ++i) values[k].at[i] = values[k].at[i] * gamma.at[i] + beta.at[i];
     }
     store_four(y + c, values[k]);
+    if constexpr (std::is_same_v<Out, float>)
+      if (args.y_rounded) store_four(static_cast<BFloat16*>(args.y_rounded) + row * width + c, values[k]);
   }
   if (args.rstd && first == 0) args.rstd[row] = rstd;
 }
@@ -92,25 +96,32 @@ __global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNorm args) {
   Out* y = static_cast<Out*>(args.y) + row * args.width;
   for (int64_t c = lane; c < args.width; c += kWarp) {
     const float x_hat = (x[c] - mean) * rstd;
-    store(y + c, args.gamma ? x_hat * args.gamma[c] + args.beta[c] : x_hat);
+    const float value = args.gamma ? x_hat * args.gamma[c] + args.beta[c] : x_hat;
+    store(y + c, value);
+    if constexpr (std::is_same_v<Out, float>)
+      if (args.y_rounded) store(static_cast<BFloat16*>(args.y_rounded) + row * args.width + c, value);
   }
   if (args.rstd && lane == 0) args.rstd[row] = rstd;
 }
 
+// T: type of a, x_hat and y.
+template <class T>
 __global__ void __launch_bounds__(kThreads) add_patches_kernel(const __grid_constant__ AddPatches args) {
   const AddPatchesPhoto& photo = args.photos.photo[blockIdx.z];
   const int64_t patch = static_cast<int64_t>(blockIdx.x) * kRows + threadIdx.x / kWarp;
   if (patch >= photo.patches) return;
   const int lane = threadIdx.x % kWarp;
-  const float *a = photo.a + (patch + 1) * args.width, *b = photo.b + (patch + 1) * args.width;
-  float *sums = photo.sum + patch * args.width, *x_hat = photo.x_hat + patch * args.width, *y = photo.y + patch * args.width;
+  const T* a = static_cast<const T*>(photo.a) + (patch + 1) * args.width;
+  const float* b = photo.b + (patch + 1) * args.width;
+  float* sums = photo.sum + patch * args.width;
+  T *x_hat = static_cast<T*>(photo.x_hat) + patch * args.width, *y = static_cast<T*>(photo.y) + patch * args.width;
   float sum = 0;
-  for (int64_t c = lane; c < args.width; c += kWarp) sum += sums[c] = a[c] + b[c];
+  for (int64_t c = lane; c < args.width; c += kWarp) sum += sums[c] = to_float(a[c]) + b[c];
   const auto [mean, rstd] = moments_of(sums, sum, args.width);
   for (int64_t c = lane; c < args.width; c += kWarp) {
     const float value = (sums[c] - mean) * rstd;
-    x_hat[c] = value;
-    y[c] = value * args.gamma[c] + args.beta[c];
+    store(x_hat + c, value);
+    store(y + c, value * args.gamma[c] + args.beta[c]);
   }
   if (lane == 0) photo.rstd[patch] = rstd;
 }
@@ -135,7 +146,8 @@ int layer_norm(Stream stream, const LayerNorm& args) {
 
 int add_patches(Stream stream, const AddPatches& args) {
   const unsigned blocks = most_blocks(args.photos, [](const auto& photo) { return blocks_for(photo.patches, kRows); });
-  return launch(stream, add_patches_kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
+  return launch(stream, args.bfloat16 ? add_patches_kernel<BFloat16> : add_patches_kernel<float>, {blocks, 1, depth_of(args.photos)},
+                kThreads, args);
 }
 
 }  // namespace clip_es::cuda

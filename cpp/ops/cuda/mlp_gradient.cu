@@ -2,8 +2,8 @@
 // once):
 //   b = scaled_dz . z_hat
 //   e = act'(u) * rstd_post * (alpha - b * omega)
-//   gradient = e * composite^T
-//   gradient = rstd_post * (a_out - b * z_hat_out) + rstd_2 * (gradient - sums[0] * out_proj_column_sums - sums[1] * h_hat_out)
+//   product = e * composite^T
+//   gradient = rstd_post * (a_out - b * z_hat_out) + rstd_2 * (product - sums[0] * out_proj_column_sums - sums[1] * h_hat_out)
 //   delta = gradient . attended, per head
 // where sums[0] = sum(e * fc_gamma) and sums[1] = sum(e * (u - fc_offset)) / width. Twin: ops/cpu/mlp_gradient.cpp.
 // blockIdx.z is the part, and blockIdx.y one of its rows of texts.
@@ -14,7 +14,9 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
+// T, here and below: the type of the parts' matrices, e and gradient.
 // One block per row and patch. All sums are computed in the pass that writes e, so that e is not read again.
+template <class T>
 __global__ void __launch_bounds__(kThreads) mlp_gradient_e_kernel(const __grid_constant__ MlpGradientE args) {
   const GradCamPart& part = args.parts.photo[blockIdx.z];
   const int patch = static_cast<int>(blockIdx.x), width = static_cast<int>(args.width), hidden = static_cast<int>(args.hidden);
@@ -25,15 +27,17 @@ __global__ void __launch_bounds__(kThreads) mlp_gradient_e_kernel(const __grid_c
   for (int c = threadIdx.x; c < width; c += kThreads) b += scaled_dz[c] * z_hat[c];
   b = block_sum<kThreads>(b);
 
-  const float *u = part.u + static_cast<int64_t>(patch) * hidden, *omega = part.omega + static_cast<int64_t>(patch) * hidden;
+  const T* all_u = static_cast<const T*>(part.u) + static_cast<int64_t>(patch) * hidden;
+  const T* omega = static_cast<const T*>(part.omega) + static_cast<int64_t>(patch) * hidden;
   const float *alpha = args.alpha + row * hidden, rstd_post = part.rstd_post[patch];
-  float* e = args.e + index * hidden;
+  T* e = static_cast<T*>(args.e) + index * hidden;
   float gamma_sum = 0, u_sum = 0;
   for (int i = threadIdx.x; i < hidden; i += kThreads) {
-    const float value = activation_derivative(args.exact_gelu, u[i]) * rstd_post * (alpha[i] - b * omega[i]);
-    e[i] = value;
+    const float u = to_float(all_u[i]);
+    const float value = activation_derivative(args.exact_gelu, u) * rstd_post * (alpha[i] - b * to_float(omega[i]));
+    store(e + i, value);
     gamma_sum += value * args.fc_gamma[i];
-    u_sum += value * (u[i] - args.fc_offset[i]);
+    u_sum += value * (u - args.fc_offset[i]);
   }
   gamma_sum = block_sum<kThreads>(gamma_sum);
   u_sum = block_sum<kThreads>(u_sum);
@@ -44,25 +48,28 @@ __global__ void __launch_bounds__(kThreads) mlp_gradient_e_kernel(const __grid_c
 }
 
 // One warp per row, patch and head.
+template <class T>
 __global__ void __launch_bounds__(kThreads) mlp_gradient_finish_kernel(const __grid_constant__ MlpGradientFinish args) {
   const GradCamPart& part = args.parts.photo[blockIdx.z];
   const int heads = static_cast<int>(args.heads), width = static_cast<int>(args.width), size = width / heads;
   const int warp = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp, patch = warp / heads, head = warp % heads;
   if (patch >= part.patches || blockIdx.y >= part.rows) return;
   const int64_t row = part.first_row + blockIdx.y, index = part.first_patch + blockIdx.y * part.patches + patch;
-  const float *h_hat_out = part.h_hat_out + static_cast<int64_t>(patch) * width,
-              *z_hat_out = part.z_hat_out + static_cast<int64_t>(patch) * width;
-  const float *attended = part.attended + static_cast<int64_t>(patch + 1) * width, *a_out = args.a_out + row * width;
+  const T *h_hat_out = static_cast<const T*>(part.h_hat_out) + static_cast<int64_t>(patch) * width,
+          *z_hat_out = static_cast<const T*>(part.z_hat_out) + static_cast<int64_t>(patch) * width,
+          *attended = static_cast<const T*>(part.attended) + static_cast<int64_t>(patch + 1) * width;
+  const float *a_out = args.a_out + row * width, *product = args.product + index * width;
   const float b = args.b[index], rstd_post = part.rstd_post[patch], rstd_2 = part.rstd_2[patch];
   const float gamma_sum = args.sums[2 * index], u_sum = args.sums[2 * index + 1];
-  float* gradient = args.gradient + index * width;
+  T* gradient = static_cast<T*>(args.gradient) + index * width;
   float delta = 0;
   for (int c = head * size + static_cast<int>(threadIdx.x) % kWarp; c < (head + 1) * size; c += kWarp) {
-    const float through_norm = a_out[c] - b * z_hat_out[c];
-    const float through_mlp = gradient[c] - gamma_sum * args.out_proj_column_sums[c] - u_sum * h_hat_out[c];
-    const float value = rstd_post * through_norm + rstd_2 * through_mlp;
+    const float through_norm = a_out[c] - b * to_float(z_hat_out[c]);
+    const float through_mlp = product[c] - gamma_sum * args.out_proj_column_sums[c] - u_sum * to_float(h_hat_out[c]);
+    T value;
+    store(&value, rstd_post * through_norm + rstd_2 * through_mlp);
     gradient[c] = value;
-    delta += value * attended[c];
+    delta += to_float(value) * to_float(attended[c]);
   }
   delta = warp_sum(delta);
   if (threadIdx.x % kWarp > 0) return;
@@ -73,12 +80,14 @@ __global__ void __launch_bounds__(kThreads) mlp_gradient_finish_kernel(const __g
 
 int mlp_gradient_e(Stream stream, const MlpGradientE& args) {
   const unsigned patches = most_blocks(args.parts, [](const auto& part) { return static_cast<unsigned>(part.patches); });
-  return launch(stream, mlp_gradient_e_kernel, {patches, most_rows(args.parts), depth_of(args.parts)}, kThreads, args);
+  auto* kernel = args.bfloat16 ? mlp_gradient_e_kernel<BFloat16> : mlp_gradient_e_kernel<float>;
+  return launch(stream, kernel, {patches, most_rows(args.parts), depth_of(args.parts)}, kThreads, args);
 }
 
 int mlp_gradient_finish(Stream stream, const MlpGradientFinish& args) {
   const unsigned blocks = most_blocks(args.parts, [&](const auto& part) { return blocks_for(part.patches * args.heads, kWarps); });
-  return launch(stream, mlp_gradient_finish_kernel, {blocks, most_rows(args.parts), depth_of(args.parts)}, kThreads, args);
+  auto* kernel = args.bfloat16 ? mlp_gradient_finish_kernel<BFloat16> : mlp_gradient_finish_kernel<float>;
+  return launch(stream, kernel, {blocks, most_rows(args.parts), depth_of(args.parts)}, kThreads, args);
 }
 
 }  // namespace clip_es::cuda

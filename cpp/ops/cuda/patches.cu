@@ -1,5 +1,5 @@
 // extract_patches:  out[patch][channel][y][x] = pixel_values[channel][byte]. The table of normalised bytes is computed on the host, so the
-//                   values equal the CPU's. Twin: ops/cpu/patches.cpp.
+//                   values equal the CPU's; in bfloat16 they are rounded. Twin: ops/cpu/patches.cpp.
 // embed_tokens:     x[1 + patch] = embedded[patch] + the trained positional embeddings, interpolated bilinearly at this patch; then x is
 //                   normalised. Twins: clip_es::resize_positions, ops/cpu/layer_norm.cpp.
 // extract_patches: one thread per element of the result, so that writes are contiguous. embed_tokens: one warp per token, so that the taps
@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
+template <class Out>
 __global__ void __launch_bounds__(kThreads) extract_patches_kernel(const __grid_constant__ ExtractPatches args) {
   const ExtractPatchesPhoto& photo = args.photos.photo[blockIdx.z];
   const int side = static_cast<int>(args.patch), area = side * side, size = 3 * area, gw = static_cast<int>(photo.gw);
@@ -19,7 +20,8 @@ __global__ void __launch_bounds__(kThreads) extract_patches_kernel(const __grid_
   const int index = static_cast<int>(global_thread()), patch = index / size, in_patch = index % size;  // 64-bit divisions are slow
   const int channel = in_patch / area, y = in_patch % area / side, x = in_patch % side;
   const int row = patch / gw * side + y, column = patch % gw * side + x;
-  photo.out[index] = args.pixel_values[channel * 256 + photo.image[(static_cast<int64_t>(row) * gw * side + column) * 3 + channel]];
+  const uint8_t byte = photo.image[(static_cast<int64_t>(row) * gw * side + column) * 3 + channel];
+  store(static_cast<Out*>(photo.out) + index, args.pixel_values[channel * 256 + byte]);
 }
 
 // Where the position of a patch is read: four rows of the trained embeddings, and the fractions between them.
@@ -65,7 +67,8 @@ __global__ void __launch_bounds__(kThreads) embed_tokens_kernel(const __grid_con
 int extract_patches(Stream stream, const ExtractPatches& args) {
   const int64_t size = 3 * args.patch * args.patch;
   const unsigned blocks = most_blocks(args.photos, [&](const auto& photo) { return blocks_for(photo.gh * photo.gw * size, kThreads); });
-  return launch(stream, extract_patches_kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
+  auto* kernel = args.bfloat16 ? extract_patches_kernel<BFloat16> : extract_patches_kernel<float>;
+  return launch(stream, kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
 }
 
 int embed_tokens(Stream stream, const EmbedTokens& args) {

@@ -135,8 +135,11 @@ __global__ void __launch_bounds__(kThreads) centre_kernel(const __grid_constant_
   for (int64_t c = threadIdx.x; c < args.width; c += kThreads) sum += dz[c];
   const double mean = block_sum<kThreads>(sum) / width;
   for (int64_t c = threadIdx.x; c < args.width; c += kThreads) {
-    args.a[blockIdx.x * args.width + c] = static_cast<float>(dz[c] - mean);
-    args.scaled_dz[blockIdx.x * args.width + c] = static_cast<float>(dz[c] / width);
+    const int64_t index = blockIdx.x * args.width + c;
+    const auto a = static_cast<float>(dz[c] - mean);
+    if (args.a_bfloat16) store(static_cast<BFloat16*>(args.a) + index, a);
+    else store(static_cast<float*>(args.a) + index, a);
+    args.scaled_dz[index] = static_cast<float>(dz[c] / width);
   }
 }
 

@@ -2,7 +2,9 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <vector>
 
+#include "core/float16.h"
 #include "core/platform/library.h"
 #include "memory.h"
 #include "queue.h"
@@ -22,12 +24,14 @@ namespace {
 thread_local cudaStream_t guarded = nullptr;
 
 using GetSizes = Status(TensorHandle, int64_t** result);
+using GetDtype = Status(TensorHandle, int32_t* result);
 
 struct HostFunctions {
   AddmmOut *addmm_out, *baddbmm_out;
   MmOut *mm_out, *bmm_out;
   CpuAttention* attention;
   GetSizes* get_sizes;
+  GetDtype* get_dtype;
 };
 
 template <class Function>
@@ -45,6 +49,7 @@ const HostFunctions& host() {
     find("aoti_torch_cpu_bmm_out", found.bmm_out);
     find("aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu", found.attention);
     find("aoti_torch_get_sizes", found.get_sizes);
+    find("aoti_torch_get_dtype", found.get_dtype);
     return found;
   }();
   return functions;
@@ -73,6 +78,54 @@ Status queue_mm(TensorHandle out, TensorHandle a, TensorHandle b) {
   return 0;
 }
 
+template <class T>
+const T* data_of(const Tensor& tensor) {
+  void* data = nullptr;
+  require(aoti_torch_get_data_ptr(tensor.get(), &data), "aoti_torch_get_data_ptr");
+  return static_cast<const T*>(data);
+}
+
+const int64_t* strides_of(const Tensor& tensor) {
+  int64_t* strides = nullptr;
+  require(aoti_torch_get_strides(tensor.get(), &strides), "aoti_torch_get_strides");
+  return strides;
+}
+
+int32_t dtype_of(const Tensor& tensor) {
+  int32_t dtype = 0;
+  require(host().get_dtype(tensor.get(), &dtype), "aoti_torch_get_dtype");
+  return dtype;
+}
+
+// A float32 copy of a bfloat16 matrix.
+struct Widened {
+  std::vector<float> values;
+  Tensor tensor;
+
+  explicit Widened(const Tensor& from) : tensor(nullptr) {
+    if (dtype_of(from) != aoti_torch_dtype_bfloat16()) fail("mm_dtype_out was called with a matrix that is not bfloat16");
+    int64_t* sizes = nullptr;
+    require(host().get_sizes(from.get(), &sizes), "aoti_torch_get_sizes");
+    const std::array<int64_t, 2> shape{sizes[0], sizes[1]};
+    const int64_t* const strides = strides_of(from);
+    const auto* data = data_of<uint16_t>(from);
+    for (int64_t row = 0; row < shape[0]; ++row)
+      for (int64_t column = 0; column < shape[1]; ++column)
+        values.push_back(clip_es::bfloat16_to_float(data[row * strides[0] + column * strides[1]]));
+    tensor = clip_es::torch::wrap_matrix(values.data(), aoti_torch_dtype_float32(), shape, {shape[1], 1});
+  }
+};
+
+// LibTorch has this function for GPUs only. A float32 product of the widened matrices has the same terms.
+Status queue_mm_dtype(TensorHandle out, TensorHandle a, TensorHandle b, int32_t dtype) {
+  queue_product([=, out = keep(out), a = keep(a), b = keep(b)] {
+    if (dtype != aoti_torch_dtype_float32() || dtype_of(*out) != dtype) fail("mm_dtype_out was called for a result that is not float32");
+    const Widened left(*a), right(*b);
+    require(host().mm_out(out->get(), left.tensor.get(), right.tensor.get()), "mm");
+  });
+  return 0;
+}
+
 template <AddmmOut* HostFunctions::*kFunction>
 Status queue_addmm(TensorHandle out, TensorHandle added, TensorHandle a, TensorHandle b, double beta, double alpha) {
   queue_product([=, out = keep(out), added = keep(added), a = keep(a), b = keep(b)] {
@@ -93,19 +146,6 @@ TensorHandle wrap(const std::shared_ptr<std::byte>& memory, int32_t dtype, const
                                                 aoti_torch_device_type_cpu(), 0, &handle, aoti_torch_layout_strided(), nullptr, 0),
           "aoti_torch_create_tensor_from_blob_v2");
   return handle;
-}
-
-template <class T>
-const T* data_of(const Tensor& tensor) {
-  void* data = nullptr;
-  require(aoti_torch_get_data_ptr(tensor.get(), &data), "aoti_torch_get_data_ptr");
-  return static_cast<const T*>(data);
-}
-
-const int64_t* strides_of(const Tensor& tensor) {
-  int64_t* strides = nullptr;
-  require(aoti_torch_get_strides(tensor.get(), &strides), "aoti_torch_get_strides");
-  return strides;
 }
 
 struct AttentionShape {
@@ -168,6 +208,7 @@ Backend products() {
   static const BackendTable table{.device_type = aoti_torch_device_type_cpu(),
                                   .addmm_out = queue_addmm<&HostFunctions::addmm_out>,
                                   .mm_out = queue_mm<&HostFunctions::mm_out>,
+                                  .mm_dtype_out = queue_mm_dtype,
                                   .bmm_out = queue_mm<&HostFunctions::bmm_out>,
                                   .baddbmm_out = queue_addmm<&HostFunctions::baddbmm_out>,
                                   .cpu_attention = queue_attention,
