@@ -277,30 +277,15 @@ Cost cost_of(const BoxMask& in) {
   });
 }
 
-namespace {
-
-Cost sinkhorn_cost(const Photos<SinkhornPhoto>& photos, int64_t round) {
-  return sum(photos, [&](const SinkhornPhoto& photo) -> Cost {
-    if (round >= photo.rounds) return {};
-    const double n = photo.n;
-    return {.float32 = 2 * n * n, .read = kFloat * (n * n + n), .written = kFloat * n};
-  });
-}
-
-}  // namespace
-
-Cost cost_of(const SinkhornColumns& in) { return sinkhorn_cost(in.photos, in.round); }
-Cost cost_of(const SinkhornRows& in) { return sinkhorn_cost(in.photos, in.round); }
-
-// An element of T takes 6 operations, for every eight classes.
-Cost cost_of(const ApplyAffinity& in) {
-  constexpr int64_t kGroup = 8;
-  return sum(in.photos, [](const ApplyAffinityPhoto& photo) -> Cost {
-    const double n = photo.n, K = photo.classes;
-    const double groups = (photo.classes + kGroup - 1) / kGroup;
-    return {.float32 = (6 * groups + 2 * K) * n * n,
-            .read = kFloat * (n * n + (photo.r ? 2 * n : 0) + K * n) + (photo.boxes ? K * n : 0),
-            .written = kFloat * K * n};
+// A round of Sinkhorn multiplies the matrix by a vector twice. T x multiplies it twice for each label, once with a factor for each column,
+// and is computed twice. Each chunk of rows writes sums of its columns, which are read again.
+Cost cost_of(const RefineCams& in) {
+  return sum(in.photos, [](const RefineCamsPhoto& photo) -> Cost {
+    const double n = photo.n, K = photo.labels, rounds = photo.rounds;
+    const double chunks = affinity_chunks(photo.n), sums = kFloat * chunks * n * (rounds + 2 * K);
+    return {.float32 = (4 * rounds + 10 * K) * n * n,
+            .read = kFloat * (n * n + 2 * K * n) + K * n + sums,
+            .written = kFloat * 2 * K * n + sums};
   });
 }
 

@@ -1,6 +1,7 @@
 // Builds and runs the C++ tests, which need neither Node.js nor cmake-js. Without a LibTorch some of them are skipped.
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { add, countTests, failure, none } from './counts.mjs'
+import { add, countProgram, countTests, failure, none } from './counts.mjs'
 import { run, runNode } from './process.mjs'
 
 const program = 'build-native/clip_es_test'
@@ -36,6 +37,17 @@ async function runTests(args, options = {}) {
   return countTests('clip_es_test', result, { total: passed + failed, passed, skipped })
 }
 
+/** docs/kernels.md shows the output of the command that it names. */
+async function checkEstimate() {
+  const page = readFileSync('docs/kernels.md', 'utf8')
+  const [, options] = /`clip_es_bench (--device cuda --estimate [^`]*)` prints:/.exec(page)
+  const result = await run('build-native/clip_es_bench', options.split(' '), { quiet: true })
+  const isShown = page.includes(result.output.trim().replace(/^(?=.)/gm, '    '))
+  const name = 'the estimate in docs/kernels.md'
+  if (result.status === 0 && !isShown) console.log(`${name} is not that of clip_es_bench ${options}:\n${result.output}`)
+  return countProgram(name, isShown ? result : { status: 1, ending: 'it is not what the command prints' })
+}
+
 export async function runCppTests() {
   console.log('\nC++ tests')
   const built = await runNode(['scripts/build_native.mjs'])
@@ -54,5 +66,6 @@ export async function runCppTests() {
     const chosen = levelTests.flatMap((name) => ['--only', name])
     counts.push(await runTests([...libtorch, ...chosen, '--except', 'CUDA:'], { env }))
   }
+  counts.push(await checkEstimate())
   return counts.reduce(add, none)
 }

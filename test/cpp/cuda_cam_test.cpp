@@ -71,22 +71,16 @@ TEST("CUDA: box masks equal their twin on empty, full, random, sparse, dense and
 
 namespace {
 
-// A photo's attention and maps, its memory for the kernels, and the refined maps by the twin.
+// A photo's attention and maps, its memory for the kernel, and the refined maps by the twin.
 struct AffinityCase {
   int64_t n, labels, rounds;
   Matrix want;
-  GpuArray<float> w, cams, r, c, product, refined;
+  GpuArray<float> w, cams, r, c, product, sums, refined;
   GpuArray<uint8_t> boxes;
 
   AffinityCase(Random& random, int64_t patches, int64_t label_count, int64_t sinkhorn_rounds)
       : AffinityCase(patches, label_count, sinkhorn_rounds, random.uniform(patches * patches, 0.01f, 1),
                      random.uniform(label_count * patches), random.bytes(label_count * patches, 2)) {}
-
-  cuda::SinkhornPhoto sinkhorn() const { return {w.data(), n, rounds, r.data(), c.data()}; }
-  cuda::ApplyAffinityPhoto once() const { return {w.data(), factor(r), factor(c), n, labels, cams.data(), boxes.data(), product.data()}; }
-  cuda::ApplyAffinityPhoto twice() const { return {w.data(), factor(r), factor(c), n, labels, product.data(), nullptr, refined.data()}; }
-
- private:
   AffinityCase(int64_t patches, int64_t label_count, int64_t sinkhorn_rounds, const std::vector<float>& attention,
                const std::vector<float>& maps, const std::vector<uint8_t>& box_values)
       : n(patches),
@@ -99,9 +93,18 @@ struct AffinityCase {
         r(n),
         c(n),
         product(labels * n),
+        sums(cuda::affinity_chunks(n) * cuda::kAffinityLabels * n),
         refined(labels * n),
         boxes(box_values) {}
-  const float* factor(const GpuArray<float>& factors) const { return rounds > 0 ? factors.data() : nullptr; }
+
+  cuda::RefineCamsPhoto photo() const {
+    return {w.data(), cams.data(), boxes.data(), n, labels, rounds, r.data(), c.data(), product.data(), sums.data(), refined.data()};
+  }
+  // Overwrites what an earlier run computed: it could hide a missing barrier.
+  void forget() const {
+    for (const GpuArray<float>* array : {&r, &c, &product, &sums, &refined})
+      test_gpu()->copy_in(std::span<const float>(std::vector<float>(array->host().size(), NAN)), array->data());
+  }
 };
 
 }  // namespace
@@ -112,35 +115,37 @@ TEST("CUDA: Sinkhorn and the affinity product equal their twin for photos of 1 t
   for (const auto& [n, labels, rounds] : std::vector<std::array<int64_t, 3>>{
            {1, 1, 3}, {8, 3, 3}, {33, 20, 3}, {131, 3, 3}, {131, 20, 5}, {33, 1, 0}, {8, 20, 1}, {131, 1, 2}})
     cases.emplace_back(random, n, labels, rounds);
-  cuda::Photos<cuda::SinkhornPhoto> sinkhorn;
-  cuda::ApplyAffinity once, twice;
-  for (const AffinityCase& c : cases) {
-    sinkhorn.add(c.sinkhorn());
-    once.photos.add(c.once());
-    twice.photos.add(c.twice());
-  }
-  const auto run = [&] {
-    for (int round = 0; round < 5; ++round) {
-      test_gpu()->sinkhorn_columns({sinkhorn, round});
-      test_gpu()->sinkhorn_rows({sinkhorn, round});
-    }
-    test_gpu()->apply_affinity(once);
-    test_gpu()->apply_affinity(twice);
+  // Alone, a photo has other numbers of blocks and of chunks per block than in a batch.
+  const auto refine = [&](std::span<const AffinityCase> photos) {
+    cuda::RefineCams in;
+    for (const AffinityCase& c : photos) in.photos.add(c.photo());
+    std::vector<float> refined;
+    in_every_order(
+        [&] {
+          for (const AffinityCase& c : photos) c.forget();
+          test_gpu()->refine_cams(in);
+        },
+        [&] {
+          refined.clear();
+          for (const AffinityCase& c : photos) append(refined, c.refined.host());
+          return refined;
+        });
+    return refined;
   };
-  in_every_order(run, [&] { return cases[4].refined.host(); });
+  std::vector<float> alone;
+  for (const AffinityCase& c : cases) append(alone, refine({&c, 1}));
+  CHECK(refine(cases) == alone);
   for (const AffinityCase& c : cases) CHECK_BELOW(relative(c.refined.host(), c.want.values), 1e-5);
 }
 
 TEST("CUDA: a patch that receives no attention gets the Sinkhorn factor 0") {
-  const GpuArray<float> w(std::vector<float>{0, 0, 0, 1}), row_factor(2), column_factor(2);
-  cuda::Photos<cuda::SinkhornPhoto> photos;
-  photos.add({w.data(), 2, 1, row_factor.data(), column_factor.data()});
-  test_gpu()->sinkhorn_columns({photos, 0});
-  CHECK(column_factor.host() == (std::vector<float>{0, 1}));
-  const GpuArray<float> ones(std::vector<float>{1, 1});
-  photos.photo[0].column_factor = ones.data();
-  test_gpu()->sinkhorn_rows({photos, 0});
-  CHECK(row_factor.host() == (std::vector<float>{0, 1}));
+  const AffinityCase c(2, 1, 1, {0, 0, 0, 1}, {1, 1}, {1, 1});
+  cuda::RefineCams in;
+  in.photos.add(c.photo());
+  test_gpu()->refine_cams(in);
+  CHECK(c.c.host() == (std::vector<float>{0, 1}));
+  CHECK(c.r.host() == (std::vector<float>{0, 1}));
+  CHECK(c.refined.host() == (std::vector<float>{0, 1}));
 }
 
 namespace {

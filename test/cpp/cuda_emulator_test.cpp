@@ -1,15 +1,10 @@
 // The emulator finds what a GPU hides. Each test plants an error. Where the emulator ends the program, that is a child process.
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <array>
 #include <cmath>
 
 #include "check.h"
+#include "cuda_planted_errors.h"
 #include "cuda_support.h"
-#include "emulator/control.h"
-#include "emulator/cuda_runtime.h"
 #include "support.h"
 
 using namespace clip_es;
@@ -18,75 +13,8 @@ namespace {
 
 constexpr const char* kPoisoned = "use-after-poison";
 
-// Runs `work` in a child process. Returns what it wrote to stderr if it ended by an error, else "".
-std::string error_of(const std::function<void()>& work) {
-  int ends[2];
-  CHECK(pipe(ends) == 0);
-  const pid_t child = fork();
-  CHECK(child >= 0);
-  if (child == 0) {
-    const rlimit no_core_file{};
-    setrlimit(RLIMIT_CORE, &no_core_file);
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[0]);
-    work();
-    _exit(0);
-  }
-  close(ends[1]);
-  std::string text;
-  std::array<char, 4096> part;
-  for (ssize_t count = 0; (count = read(ends[0], part.data(), part.size())) > 0;) text.append(part.data(), static_cast<size_t>(count));
-  close(ends[0]);
-  int status = 0;
-  CHECK(waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "" : text;
-}
-
-// by_sanitizer: what AddressSanitizer or UndefinedBehaviorSanitizer says, if they are the first to find the error.
-void check_error(const std::function<void()>& work, const std::string& expected, const std::string& by_sanitizer = "") {
-  const std::string text = error_of(work);
-  if (text.find(expected) != std::string::npos || (!by_sanitizer.empty() && text.find(by_sanitizer) != std::string::npos)) return;
-  check::fail(__FILE__, __LINE__, "expected '" + expected + "', got '" + text + "'");
-}
-
 // As LibTorch's products write, which are not compiled for AddressSanitizer.
 __attribute__((no_sanitize("address"), noinline)) void write_unseen(volatile float* at) { *at = 0; }
-
-class Stream {
- public:
-  Stream() { cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking); }
-  ~Stream() { cudaStreamDestroy(stream_); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  operator cudaStream_t() const { return stream_; }
-  void wait() const { cudaStreamSynchronize(stream_); }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-// Memory of the emulator that is freed at the end of the test.
-class Floats {
- public:
-  explicit Floats(size_t count, bool pinned = false) : pinned_(pinned) {
-    void* memory = nullptr;
-    pinned ? cudaHostAlloc(&memory, count * sizeof(float), 0) : cudaMalloc(&memory, count * sizeof(float));
-    data_ = static_cast<float*>(memory);
-  }
-  ~Floats() { pinned_ ? cudaFreeHost(data_) : cudaFree(data_); }
-  Floats(const Floats&) = delete;
-  Floats& operator=(const Floats&) = delete;
-  operator float*() const { return data_; }
-
- private:
-  float* data_;
-  bool pinned_;
-};
-
-struct Pointers {
-  const float* in;
-  float* out;
-};
 
 __global__ void copy_one(Pointers args) { *args.out = *args.in; }
 __global__ void copy_vector(Pointers args) { *reinterpret_cast<float4*>(args.out) = *reinterpret_cast<const float4*>(args.in); }
@@ -134,17 +62,6 @@ __global__ void write_shared(Pointers args) {
   args.out[blockIdx.x] = others[0];
 }
 #endif
-
-cudaError_t launch(cudaStream_t stream, void (*kernel)(Pointers), const Pointers& arguments, dim3 blocks = 1, dim3 threads = 1) {
-  const cudaLaunchConfig_t config{blocks, threads, stream};
-  return cudaLaunchKernelEx(&config, kernel, arguments);
-}
-
-void run(void (*kernel)(Pointers), const Pointers& arguments, dim3 blocks = 1, dim3 threads = 1) {
-  const Stream stream;
-  launch(stream, kernel, arguments, blocks, threads);
-  stream.wait();
-}
 
 }  // namespace
 

@@ -32,13 +32,13 @@ std::shared_ptr<cuda::Gpu> test_gpu() {
 
 std::vector<uint16_t> to_bfloat16(const std::vector<float>& values) {
   std::vector<uint16_t> out(values.size());
-  std::ranges::transform(values, out.begin(), float_to_bfloat16);
+  std::ranges::transform(values, out.begin(), [](float x) { return float_to_bfloat16(x); });
   return out;
 }
 
 std::vector<float> from_bfloat16(const std::vector<uint16_t>& values) {
   std::vector<float> out(values.size());
-  std::ranges::transform(values, out.begin(), bfloat16_to_float);
+  std::ranges::transform(values, out.begin(), [](uint16_t x) { return bfloat16_to_float(x); });
   return out;
 }
 

@@ -91,18 +91,30 @@ TEST("The cost of the query weights in bfloat16 has both products on tensor core
                            .written = 4 * 5 * 11});
 }
 
-TEST("A launch of several kernels, of no photo, or of photos with fewer rounds costs what it queues") {
+TEST("The cost of CAA is that of each photo's rounds and labels, and the matrix is read once") {
+  cuda::RefineCams in{};
+  cuda::RefineCamsPhoto photo{};
+  photo.n = 40;  // two chunks of rows
+  photo.labels = 2;
+  photo.rounds = 3;
+  in.photos.add(photo);
+  check_cost(cost_of(in), {.launches = 1,
+                           .float32 = (4 * 3 + 10 * 2) * 1600,
+                           .read = 4 * (1600 + 2 * 2 * 40) + 2 * 40 + 4 * 2 * 40 * (3 + 2 * 2),
+                           .written = 4 * 2 * 2 * 40 + 4 * 2 * 40 * (3 + 2 * 2)});
+  const double one = cost_of(in).float32;
+  photo.rounds = 0;
+  in.photos.add(photo);
+  CHECK(cost_of(in).launches == 1);
+  check_equal(cost_of(in).float32, one + 10 * 2 * 1600);
+}
+
+TEST("A launch of several kernels or of no photo costs what it queues") {
   cuda::ScoreGradients scores{};
   CHECK(cost_of(scores).launches == 0);
   scores.photos.add({});
   CHECK(cost_of(scores).launches == 4);
   CHECK(cost_of(cuda::ResizeRows{}).launches == 0);
-  cuda::SinkhornRows rows{};
-  rows.round = 1;
-  rows.photos.add({nullptr, 10, 1, nullptr, nullptr});
-  check_cost(cost_of(rows), {.launches = 1});  // its only round is done
-  rows.photos.add({nullptr, 10, 2, nullptr, nullptr});
-  check_cost(cost_of(rows), {.launches = 1, .float32 = 200, .read = 440, .written = 40});
 }
 
 TEST("The time of a launch is the longest of arithmetic, memory, copy and launch") {
@@ -132,7 +144,8 @@ TEST("The estimate of a batch has the blocks' products, attention and mean atten
   };
   const double D = kWidth, N = 20, n = N + 1;
   const Cost one = total_of("blocks");
-  check_equal(one.bfloat16, (kLayers - 1) * (24 * n * D * D + 4 * n * n * D + 2 * N * N * D));
+  const double values = 3 * 16 * 16;  // of a patch, which the stage embeds
+  check_equal(one.bfloat16, 2 * N * D * values + (kLayers - 1) * (24 * n * D * D + 4 * n * n * D + 2 * N * N * D));
   o.batch = 3;
   const Cost three = total_of("blocks");
   CHECK(three.launches == one.launches);

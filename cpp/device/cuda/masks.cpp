@@ -33,29 +33,14 @@ void CudaDevice::box_mask(DeviceContext& c, HostSpan<const BoxesOfPhoto> photos)
 void CudaDevice::refine_cams(DeviceContext& c, HostSpan<const RefinementOfPhoto> photos) {
   c.checkpoint();
   DeviceArena::Scope scope(c.arena);
-  Photos<SinkhornPhoto> sinkhorn{};
-  ApplyAffinity once{}, twice{};  // T, and T again
-  int rounds = 0;
+  RefineCams in{};
   for (const auto& [attention, cams, boxes, settings, refined] : photos) {
     const int64_t n = cams.grid.patches();
-    const float* const w = address(attention);
-    float* const product = take(c.arena, cams.size());
-    float *row_factor = nullptr, *column_factor = nullptr;
-    if (settings.sinkhorn_rounds > 0) {
-      row_factor = take(c.arena, n);
-      column_factor = take(c.arena, n);
-    }
-    sinkhorn.add({w, n, settings.sinkhorn_rounds, row_factor, column_factor});
-    once.photos.add({w, row_factor, column_factor, n, cams.labels, address(cams.data), address(boxes), product});
-    twice.photos.add({w, row_factor, column_factor, n, cams.labels, product, nullptr, address(refined.data)});
-    rounds = std::max(rounds, settings.sinkhorn_rounds);
+    in.photos.add({address(attention), address(cams.data), address(boxes), n, cams.labels, settings.sinkhorn_rounds, take(c.arena, n),
+                   take(c.arena, n), take(c.arena, cams.size()), take(c.arena, affinity_chunks(n) * kAffinityLabels * n),
+                   address(refined.data)});
   }
-  for (int round = 0; round < rounds; ++round) {
-    gpu_->sinkhorn_columns({sinkhorn, round});
-    gpu_->sinkhorn_rows({sinkhorn, round});
-  }
-  gpu_->apply_affinity(once);
-  gpu_->apply_affinity(twice);
+  gpu_->refine_cams(in);
 }
 
 void CudaDevice::make_pseudo_mask(DeviceContext& c, HostSpan<const MaskOfPhoto> photos) {

@@ -83,18 +83,52 @@ __device__ T block_max(T x) {
 // The index of this thread in a one-dimensional grid.
 __device__ inline int64_t global_thread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
-// Queues kernel(arguments) on the stream. Without blocks, nothing is queued. Returns a cudaError_t.
+// The shared memory of the block that launch_together asks for, aligned to 16 bytes.
+__device__ inline float* dynamic_shared_memory() {
+#ifdef __CUDACC__
+  extern __shared__ float4 memory[];
+  return reinterpret_cast<float*>(memory);
+#else
+  return static_cast<float*>(emulator::dynamic_shared_memory());
+#endif
+}
+
+// Queues a kernel. Without blocks, nothing is queued. Returns a cudaError_t.
+template <class Arguments>
+int launch(const cudaLaunchConfig_t& config, void (*kernel)(Arguments), const Arguments& arguments) {
+  static_assert(sizeof(Arguments) <= 4096, "CUDA allows 4 kB of arguments");
+  if (config.gridDim.x == 0 || config.gridDim.y == 0 || config.gridDim.z == 0) return cudaSuccess;
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments);
+  if (error) cudaGetLastError();  // clears the error: it is returned here, and the next call must not return it again
+  return error;
+}
+
+// Queues kernel(arguments) on the stream.
 template <class Arguments>
 int launch(Stream stream, void (*kernel)(Arguments), dim3 blocks, dim3 threads, const Arguments& arguments) {
-  static_assert(sizeof(Arguments) <= 4096, "CUDA allows 4 kB of arguments");
-  if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return cudaSuccess;
   cudaLaunchConfig_t config{};
   config.gridDim = blocks;
   config.blockDim = threads;
   config.stream = static_cast<cudaStream_t>(stream);
-  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments);
-  if (error) cudaGetLastError();  // clears the error: it is returned here, and the next call must not return it again
-  return error;
+  return launch(config, kernel, arguments);
+}
+
+// The same, but all blocks run at the same time, so that they can wait for each other: a cooperative launch. The GPU starts none of them
+// before there is room for all. More blocks than fit are an error.
+template <class Arguments>
+int launch_together(Stream stream, void (*kernel)(Arguments), unsigned blocks, unsigned threads, size_t shared_bytes,
+                    const Arguments& arguments) {
+  cudaLaunchAttribute together{};
+  together.id = cudaLaunchAttributeCooperative;
+  together.val.cooperative = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks;
+  config.blockDim = threads;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = static_cast<cudaStream_t>(stream);
+  config.attrs = &together;
+  config.numAttrs = 1;
+  return launch(config, kernel, arguments);
 }
 
 // The number of blocks for `count` items.

@@ -40,9 +40,7 @@
   X(patch_cams, PatchCams)                                 \
   X(normalise_cams, NormaliseCams)                         \
   X(box_mask, BoxMask)                                     \
-  X(sinkhorn_columns, SinkhornColumns)                     \
-  X(sinkhorn_rows, SinkhornRows)                           \
-  X(apply_affinity, ApplyAffinity)                         \
+  X(refine_cams, RefineCams)                               \
   X(min_max, MinMax)                                       \
   X(pseudo_mask, PseudoMask)                               \
   X(add_scaled, AddScaled)                                 \

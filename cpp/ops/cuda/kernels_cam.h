@@ -147,36 +147,25 @@ struct BoxMask {
   Photos<BoxMaskPhoto> photos;
 };
 
-// Half of a Sinkhorn round: column_factor_j = 1 / sum_i (w_ij * row_factor_i), where the row factors are 1 in round 0. The factor is 0 if
-// the sum is 0 or denormal. Photos with fewer rounds are left out.
-// Twin of the affinity kernels: clip_es::refine_cams.
-struct SinkhornPhoto {
-  const float* w;  // (n, n)
-  int64_t n, rounds;
-  float *row_factor, *column_factor;  // (n)
-};
-struct SinkhornColumns {
-  Photos<SinkhornPhoto> photos;
-  int64_t round;  // from 0
-};
+// refined = T T (boxes * cams), where T = (S + S^T) / 2 and S is w after Sinkhorn's rounds. Neither S nor T is stored: S is w with a factor
+// for each row and column, and T is applied twice to the maps. One cooperative launch for all photos.
+// Twins: clip_es::refine_cams, reference::refine_cams.
+constexpr int64_t kAffinityRows = 32;   // of a chunk: consecutive rows of w that a block multiplies together. The last one may have fewer
+constexpr int64_t kAffinityLabels = 8;  // that are multiplied together
+inline int64_t affinity_chunks(int64_t n) { return (n + kAffinityRows - 1) / kAffinityRows; }
 
-// The other half: row_factor_i = 1 / sum_j (w_ij * column_factor_j).
-struct SinkhornRows {
-  Photos<SinkhornPhoto> photos;
-  int64_t round;
+struct RefineCamsPhoto {
+  const float* w;        // (n, n): the mean attention without the class token
+  const float* cams;     // (labels, n)
+  const uint8_t* boxes;  // (labels, n): 0 or 1
+  int64_t n, labels, rounds;
+  float *row_factor, *column_factor;  // scratch: (n), (n). Sinkhorn's factors
+  float* product;                     // scratch: (labels, n), T (boxes * cams)
+  float* column_sums;                 // scratch: (chunks, kAffinityLabels, n), each over the rows of one chunk
+  float* refined;                     // (labels, n)
 };
-
-// y_k = T x_k for every class, with T_ij = (r_i w_ij c_j + c_i w_ji r_j) / 2. T is not stored.
-struct ApplyAffinityPhoto {
-  const float* w;      // (n, n)
-  const float *r, *c;  // (n) row factors, (n) column factors; both or neither null, for 1
-  int64_t n, classes;
-  const float* x;        // (classes, n)
-  const uint8_t* boxes;  // (classes, n) or null; x counts as 0 where boxes is 0
-  float* y;              // (classes, n)
-};
-struct ApplyAffinity {
-  Photos<ApplyAffinityPhoto> photos;
+struct RefineCams {
+  Photos<RefineCamsPhoto> photos;
 };
 
 // ---- Masks ----

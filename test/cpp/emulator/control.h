@@ -6,10 +6,20 @@
 
 namespace emulator {
 
-// The order in which the blocks of a kernel run, one after the other, and the threads of a block between two barriers. If a result depends
-// on it, the kernel has a race. kInTurn: the launches on a stream use the three orders in turn.
+// The order in which the blocks of a kernel run, one after the other (in a cooperative launch: between two barriers of the grid), and the
+// threads of a block between two barriers. If a result depends on it, the kernel has a race. kInTurn: the launches on a stream use the
+// three orders in turn.
 enum class Order { kForward, kBackward, kShuffled, kInTurn };
 extern Order launch_order;  // of the kernels that are launched from now on
+
+// Of the emulated GPU. They are small, so that a block of a cooperative launch has more to do than its shared memory holds. Shared memory
+// is saved only on Linux while other blocks run, so elsewhere only one block fits.
+#ifdef __linux__
+constexpr unsigned kMultiprocessors = 3;
+#else
+constexpr unsigned kMultiprocessors = 1;
+#endif
+constexpr size_t kSharedBytes = 64 << 10;  // that a block may ask for
 
 // What has been queued on all streams since the program started.
 struct Operations {

@@ -15,7 +15,8 @@
 #define __host__
 #define __launch_bounds__(...)
 #define __grid_constant__
-// Only one block runs at a time. All shared memory is in one section of the program, which is filled with NaN before each block.
+// Only one block runs at a time, also in a cooperative launch: a block gives way where all its threads wait for other blocks. All shared
+// memory is in one section of the program. It is filled with NaN before each block, and saved while a block that gave way waits.
 #ifdef __linux__
 #define __shared__ static __attribute__((section("emulated_shared")))
 #else
@@ -36,6 +37,10 @@ namespace emulator {
 
 // Waits for all threads of the block.
 void barrier();
+// Waits for all threads of all blocks. In a launch that is not cooperative, it ends the program.
+void grid_barrier();
+// The shared memory of the block whose size the launch sets.
+void* dynamic_shared_memory();
 // Every lane of the warp passes `size` bytes, at most 64, and gets a view of the bytes of all 32 lanes, one after the other. All lanes must
 // call it. The view is valid until the lane's second next call.
 const void* exchange(const void* mine, size_t size);
@@ -113,7 +118,8 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
-  cudaErrorNotReady = 600
+  cudaErrorNotReady = 600,
+  cudaErrorCooperativeLaunchTooLarge = 720
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 using cudaStream_t = struct EmulatedStream*;
@@ -125,9 +131,21 @@ struct cudaDeviceProp {
   int major, minor;
   size_t totalGlobalMem;
 };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2 };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int cooperative;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes;
   cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
 };
 
 const char* cudaGetErrorString(cudaError_t);
@@ -135,6 +153,8 @@ cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int*);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int);
 cudaError_t cudaSetDevice(int);
+cudaError_t cudaGetDevice(int*);
+cudaError_t cudaDeviceGetAttribute(int*, cudaDeviceAttr, int);
 cudaError_t cudaMalloc(void**, size_t);
 cudaError_t cudaFree(void*);
 constexpr unsigned cudaHostAllocPortable = 1;
@@ -153,21 +173,28 @@ cudaError_t cudaMemcpyAsync(void*, const void*, size_t, cudaMemcpyKind, cudaStre
 
 namespace emulator {
 
-// The kernel runs for every thread of the grid when somebody waits for the stream.
-void queue_kernel(cudaStream_t, dim3 grid, dim3 block, std::function<void()> kernel);
+// The launch of a kernel for every thread of the grid.
+struct Launch {
+  dim3 grid, block;
+  size_t shared_bytes;  // of dynamic shared memory
+  bool together;        // all blocks run at the same time
+  std::function<void()> kernel;
+};
 
-// The limits of all GPUs since compute capability 3.0.
-inline bool can_launch(dim3 grid, dim3 block) {
-  const uint64_t threads = uint64_t{block.x} * block.y * block.z;
-  return threads > 0 && threads <= 1024 && block.z <= 64 && grid.x > 0 && grid.x <= 0x7fffffff && grid.y > 0 && grid.y <= 0xffff &&
-         grid.z > 0 && grid.z <= 0xffff;
-}
+cudaError_t set_dynamic_shared_memory(const void* kernel, int bytes);
+// Returns an error if a GPU could not launch the kernel. Else it runs when somebody waits for the stream.
+cudaError_t queue_kernel(cudaStream_t, const void* kernel, Launch);
 
 }  // namespace emulator
 
 template <class Arguments>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Arguments), cudaFuncAttribute, int value) {
+  return emulator::set_dynamic_shared_memory(reinterpret_cast<const void*>(kernel), value);
+}
+
+template <class Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Arguments), const Arguments& arguments) {
-  if (!emulator::can_launch(config->gridDim, config->blockDim)) return cudaErrorInvalidConfiguration;
-  emulator::queue_kernel(config->stream, config->gridDim, config->blockDim, [=] { kernel(arguments); });
-  return cudaSuccess;
+  const bool together = config->numAttrs > 0 && config->attrs->val.cooperative;
+  return emulator::queue_kernel(config->stream, reinterpret_cast<const void*>(kernel),
+                                {config->gridDim, config->blockDim, config->dynamicSmemBytes, together, [=] { kernel(arguments); }});
 }

@@ -1,5 +1,6 @@
 // The functions of the CUDA runtime. Device memory is host memory.
 #include <chrono>
+#include <map>
 #include <vector>
 
 #include "memory.h"
@@ -58,9 +59,38 @@ struct EmulatedEvent {
   std::shared_ptr<Stamp> stamp;
 };
 
-void emulator::queue_kernel(cudaStream_t stream, dim3 grid, dim3 block, std::function<void()> kernel) {
+namespace {
+
+// The limits of all GPUs since compute capability 3.0.
+bool is_valid(dim3 grid, dim3 block) {
+  const uint64_t threads = uint64_t{block.x} * block.y * block.z;
+  return threads > 0 && threads <= 1024 && block.z <= 64 && grid.x > 0 && grid.x <= 0x7fffffff && grid.y > 0 && grid.y <= 0xffff &&
+         grid.z > 0 && grid.z <= 0xffff;
+}
+
+// The dynamic shared memory of kernels that may have more than 48 kB. Change it under the lock.
+std::map<const void*, size_t> dynamic_shared_memory_of;
+
+}  // namespace
+
+cudaError_t emulator::set_dynamic_shared_memory(const void* kernel, int bytes) {
+  if (bytes < 0 || static_cast<size_t>(bytes) > kSharedBytes) return cudaErrorInvalidValue;
+  const std::lock_guard lock(running());
+  dynamic_shared_memory_of[kernel] = static_cast<size_t>(bytes);
+  return cudaSuccess;
+}
+
+cudaError_t emulator::queue_kernel(cudaStream_t stream, const void* kernel, Launch launch) {
+  constexpr size_t kUsualSharedBytes = 48 << 10;
+  const std::lock_guard lock(running());
+  const auto own = dynamic_shared_memory_of.find(kernel);
+  const auto& [grid, block, shared_bytes, together, body] = launch;
+  if (!is_valid(grid, block)) return cudaErrorInvalidConfiguration;
+  if (shared_bytes > (own != dynamic_shared_memory_of.end() ? own->second : kUsualSharedBytes)) return cudaErrorInvalidValue;
+  if (together && uint64_t{grid.x} * grid.y * grid.z > kMultiprocessors) return cudaErrorCooperativeLaunchTooLarge;
   const Order order = queue_of(stream)->next_order();
-  queue(stream, counts.kernels, [=, kernel = std::move(kernel)] { run(grid, block, order, kernel); });
+  queue(stream, counts.kernels, [order, work = std::move(launch)] { run(work, order); });
+  return cudaSuccess;
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -70,6 +100,7 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
     case cudaErrorNotReady: return "device not ready";
+    case cudaErrorCooperativeLaunchTooLarge: return "too many blocks in cooperative launch";
   }
   return "unknown error";
 }
@@ -80,6 +111,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaGetDevice(int* index) { return *index = 0, cudaSuccess; }
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  *value = static_cast<int>(attribute == cudaDevAttrMultiProcessorCount ? emulator::kMultiprocessors : emulator::kSharedBytes);
+  return cudaSuccess;
+}
 cudaError_t cudaMalloc(void** memory, size_t bytes) { return allocate(memory, bytes, Memory::kDevice); }
 cudaError_t cudaFree(void* memory) {
   if (memory) emulator::release(static_cast<std::byte*>(memory), Memory::kDevice);

@@ -1,5 +1,6 @@
 // Runs a kernel's blocks one after the other. Each thread of a block is a fibre: a function with a stack of its own that leaves the CPU
-// only at a barrier or a warp exchange. A scheduler on the calling thread resumes the fibres whose barrier or exchange is complete.
+// only at a barrier or a warp exchange. A scheduler on the calling thread resumes the fibres whose barrier or exchange is complete. The
+// blocks of a cooperative launch take turns: each runs until all its threads wait for other blocks.
 #include "threads.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "queue.h"
+#include "stack_switch.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
@@ -19,72 +21,6 @@ inline void __sanitizer_finish_switch_fiber(void*, const void**, size_t*) {}
 
 uint3 threadIdx{}, blockIdx{};
 dim3 blockDim, gridDim;
-
-// Switches stacks: saves the callee-saved registers and the stack pointer of the current stack in *saved, and continues where `resumed` was
-// saved. swapcontext would need a system call for the signal mask, which is too slow for a switch at every warp shuffle.
-extern "C" void emulator_switch(void** saved, void* resumed);
-#if defined(__x86_64__)
-asm(R"(
-.text
-.globl emulator_switch
-.type emulator_switch, @function
-emulator_switch:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-.size emulator_switch, . - emulator_switch
-)");
-constexpr size_t kSavedWords = 8, kReturnAddress = 6;  // words on the stack, one for alignment; which of them emulator_switch returns to
-#elif defined(__aarch64__)
-asm(R"(
-.text
-.globl emulator_switch
-.type emulator_switch, %function
-emulator_switch:
-  sub sp, sp, #160
-  stp x19, x20, [sp]
-  stp x21, x22, [sp, #16]
-  stp x23, x24, [sp, #32]
-  stp x25, x26, [sp, #48]
-  stp x27, x28, [sp, #64]
-  stp x29, x30, [sp, #80]
-  stp d8, d9, [sp, #96]
-  stp d10, d11, [sp, #112]
-  stp d12, d13, [sp, #128]
-  stp d14, d15, [sp, #144]
-  mov x9, sp
-  str x9, [x0]
-  mov sp, x1
-  ldp x19, x20, [sp]
-  ldp x21, x22, [sp, #16]
-  ldp x23, x24, [sp, #32]
-  ldp x25, x26, [sp, #48]
-  ldp x27, x28, [sp, #64]
-  ldp x29, x30, [sp, #80]
-  ldp d8, d9, [sp, #96]
-  ldp d10, d11, [sp, #112]
-  ldp d12, d13, [sp, #128]
-  ldp d14, d15, [sp, #144]
-  add sp, sp, #160
-  ret
-.size emulator_switch, . - emulator_switch
-)");
-constexpr size_t kSavedWords = 20, kReturnAddress = 11;  // words on the stack; which of them emulator_switch returns to
-#else
-#error "the emulator switches stacks with instructions of x86-64 and arm64; configure without the tests on other CPUs"
-#endif
 
 #ifdef __linux__
 extern "C" char __start_emulated_shared[], __stop_emulated_shared[];  // defined by the linker
@@ -108,26 +44,40 @@ struct Copy {
   const void* from;
 };
 
+struct Fibre;
+
+// A block that runs, or waits for other blocks. Blocks are reused.
+struct Block {
+  uint3 index;
+  std::vector<Fibre*> threads;
+  unsigned remaining;  // threads that are not done
+  std::vector<Warp> warps;
+  uint64_t arrivals;  // calls of barrier() by all threads together
+  std::vector<std::byte> dynamic_shared_memory;
+  std::vector<char> shared_memory;  // while other blocks run
+};
+
 // One thread of a block. Fibres are reused for all blocks.
 struct Fibre {
   void* stack_pointer;  // saved by emulator_switch
-  std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
+  std::unique_ptr<std::byte[]> stack = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
   void* fake_stack = nullptr;
+  Block* block;
   uint3 index;
-  unsigned number;               // within the block
-  uint64_t barriers, exchanges;  // that it has reached
-  const uint64_t* counter;       // the fibre can be resumed when *counter >= target
+  unsigned number;                              // within the block
+  uint64_t barriers, grid_barriers, exchanges;  // that it has reached
+  const uint64_t* counter;                      // the fibre can be resumed when *counter >= target
   uint64_t target;
   std::vector<Copy> copies;  // started, not finished
   bool done;
 };
 
 thread_local std::vector<std::unique_ptr<Fibre>> fibres;  // a fibre stays on one host thread, as AddressSanitizer requires
-std::vector<Warp> warps;
+std::vector<Block> blocks;                                // that run at the same time
 Fibre* current = nullptr;
 const std::function<void()>* body = nullptr;
-unsigned threads = 0;   // in a block
-uint64_t arrivals = 0;  // calls of barrier() by all threads of this block together
+bool together = false;       // the launch is cooperative
+uint64_t grid_arrivals = 0;  // calls of grid_barrier() by all threads of all blocks together
 const uint64_t zero = 0;
 
 void* scheduler = nullptr;  // its saved stack pointer
@@ -188,22 +138,34 @@ std::vector<unsigned> in_order(Order order, unsigned count) {
   return numbers;
 }
 
-void reset_block() {
-  arrivals = 0;
-  for (Warp& warp : warps) warp.lanes = 0, warp.arrivals = 0;
+// Gives the block its threads: the fibres from number first_fibre on.
+void start(Block& block, uint3 index, size_t first_fibre, size_t shared_bytes) {
+  const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
+  while (fibres.size() < first_fibre + threads) fibres.push_back(make_fibre());
+  block.index = index;
+  block.threads.resize(threads);
+  block.remaining = threads;
+  block.warps.resize((threads + kWarp - 1) / kWarp);
+  block.arrivals = 0;
+  block.dynamic_shared_memory.assign(shared_bytes, std::byte{0xff});
+  block.dynamic_shared_memory.shrink_to_fit();  // so that AddressSanitizer knows its end
+  block.shared_memory.clear();
+  for (Warp& warp : block.warps) warp.lanes = 0, warp.arrivals = 0;
   for (unsigned i = 0; i < threads; ++i) {
-    Fibre& fibre = *fibres[i];
+    Fibre& fibre = *(block.threads[i] = fibres[first_fibre + i].get());
+    fibre.block = &block;
     fibre.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
     fibre.number = i;
-    fibre.barriers = fibre.exchanges = fibre.target = 0;
+    fibre.barriers = fibre.grid_barriers = fibre.exchanges = fibre.target = 0;
     fibre.counter = &zero;
     fibre.done = false;
-    ++warps[i / kWarp].lanes;
+    ++block.warps[i / kWarp].lanes;
   }
 }
 
-// Fills shared memory with NaN, except the arrays of function templates: GCC 12 ignores the section attribute there. Not instrumented,
-// because AddressSanitizer has red zones between the arrays. volatile: else the compiler makes it a call of memset, which is instrumented.
+// Shared memory, except the arrays of function templates: GCC 12 ignores the section attribute there. These functions are not instrumented,
+// because AddressSanitizer has red zones between the arrays. volatile: else the compiler makes them calls of memset and memcpy, which are
+// instrumented.
 __attribute__((no_sanitize("address"))) void poison_shared_memory() {
 #ifdef __linux__
   volatile char* byte = __start_emulated_shared;
@@ -212,32 +174,79 @@ __attribute__((no_sanitize("address"))) void poison_shared_memory() {
 #endif
 }
 
-void run_block(const std::vector<unsigned>& numbers) {
-  reset_block();
-  for (unsigned remaining = threads; remaining > 0;) {
-    bool progress = false;
+#ifdef __linux__
+__attribute__((no_sanitize("address"))) void copy_unseen(const volatile char* from, size_t bytes, volatile char* to) {
+  for (; bytes >= 8; bytes -= 8, from += 8, to += 8)
+    *reinterpret_cast<volatile uint64_t*>(to) = *reinterpret_cast<const volatile uint64_t*>(from);
+  for (; bytes > 0; --bytes) *to++ = *from++;
+}
+#endif
+
+void save_shared_memory(std::vector<char>& to) {
+#ifdef __linux__
+  to.resize(static_cast<size_t>(__stop_emulated_shared - __start_emulated_shared));
+  copy_unseen(__start_emulated_shared, to.size(), to.data());
+#endif
+}
+
+void restore_shared_memory(const std::vector<char>& from) {
+#ifdef __linux__
+  copy_unseen(from.data(), from.size(), __start_emulated_shared);
+#endif
+}
+
+// Runs the block's threads in this order until each is done or waits for other blocks. Returns whether any could run.
+bool run_block(Block& block, const std::vector<unsigned>& numbers) {
+  blockIdx = block.index;
+  bool progress = false, any = false;
+  do {
+    progress = false;
     for (const unsigned number : numbers) {
-      Fibre& fibre = *fibres[number];
+      Fibre& fibre = *block.threads[number];
       if (fibre.done || *fibre.counter < fibre.target) continue;
       resume(fibre);
-      progress = true;
-      remaining -= fibre.done;
+      progress = any = true;
+      block.remaining -= fibre.done;
     }
-    if (progress) continue;
-    fail("deadlock in block %u: a barrier or warp exchange is not reached by all threads", blockIdx.x);
+  } while (progress && block.remaining > 0);
+  return any;
+}
+
+// Runs all `blocks`, which take turns.
+void run_blocks(const std::vector<unsigned>& numbers) {
+  for (bool progress = true; progress;) {
+    progress = false;
+    for (Block& block : blocks) {
+      if (block.remaining == 0) continue;
+      if (block.shared_memory.empty()) poison_shared_memory();
+      else restore_shared_memory(block.shared_memory);
+      progress |= run_block(block, numbers);
+      if (block.remaining > 0) save_shared_memory(block.shared_memory);
+    }
   }
+  for (const Block& block : blocks)
+    if (block.remaining > 0) fail("deadlock in block %u: a barrier or warp exchange is not reached by all threads", block.index.x);
 }
 
 }  // namespace
 
 void barrier() {
-  ++arrivals;
-  wait(arrivals, ++current->barriers * threads);
+  Block& block = *current->block;
+  ++block.arrivals;
+  wait(block.arrivals, ++current->barriers * block.threads.size());
 }
+
+void grid_barrier() {
+  if (!together) fail("a barrier of the grid in a launch that is not cooperative");
+  ++grid_arrivals;
+  wait(grid_arrivals, ++current->grid_barriers * blocks.size() * current->block->threads.size());
+}
+
+void* dynamic_shared_memory() { return current->block->dynamic_shared_memory.data(); }
 
 const void* exchange(const void* mine, size_t size) {
   if (size > kSlotBytes) fail("a warp exchange of %zu bytes, which is more than %u", size, kSlotBytes);
-  Warp& warp = warps[current->number / kWarp];
+  Warp& warp = current->block->warps[current->number / kWarp];
   std::byte* slots = warp.slots[current->exchanges % 2];
   if (size > 0) std::memcpy(slots + current->number % kWarp * size, mine, size);
   ++warp.arrivals;
@@ -263,18 +272,22 @@ void finish_copies() {
   current->copies.clear();
 }
 
-void run(dim3 grid, dim3 block, Order order, const std::function<void()>& kernel) {
-  body = &kernel;
-  blockDim = block;
+void run(const Launch& launch, Order order) {
+  const dim3 grid = launch.grid;
+  body = &launch.kernel;
+  together = launch.together;
+  blockDim = launch.block;
   gridDim = grid;
-  threads = block.x * block.y * block.z;
-  while (fibres.size() < threads) fibres.push_back(make_fibre());
-  warps.resize((threads + kWarp - 1) / kWarp);
-  const std::vector<unsigned> numbers = in_order(order, threads);
-  for (const unsigned number : in_order(order, grid.x * grid.y * grid.z)) {
-    blockIdx = {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y};
-    poison_shared_memory();
-    run_block(numbers);
+  grid_arrivals = 0;
+  const std::vector<unsigned> block_order = in_order(order, grid.x * grid.y * grid.z);
+  const std::vector<unsigned> numbers = in_order(order, blockDim.x * blockDim.y * blockDim.z);
+  blocks.resize(together ? block_order.size() : 1);
+  for (size_t done = 0; done < block_order.size(); done += blocks.size()) {
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const unsigned number = block_order[done + i];
+      start(blocks[i], {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y}, i * numbers.size(), launch.shared_bytes);
+    }
+    run_blocks(numbers);
   }
 }
 
