@@ -202,7 +202,7 @@ void CudaDevice::normalise_cams(HostSpan<const GradCamOfPhoto> photos, const Sen
 
 void CudaDevice::softmax_gradcam(DeviceContext& c, HostSpan<const GradCamOfPhoto> photos) {
   const int64_t width = model_->image.width;
-  const auto most_patches = static_cast<int64_t>(limits_.gradient_bytes / sizeof(float)) / model_->last_hidden;
+  const auto most_patches = static_cast<int64_t>(limits_.gradient_bytes / bytes_of(dtype())) / model_->last_hidden;
   DeviceArena::Scope scope(c.arena);
   const SentTexts texts = send_texts(c.arena, photos);
   ScoreGradientsOfRows next{cuda::take(c.arena, texts.row_count * width, dtype()), take(c.arena, texts.row_count, width)};
