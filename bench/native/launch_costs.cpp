@@ -215,31 +215,26 @@ Cost cost_of(const MlpGradientFinish& in) {
   return cost;
 }
 
-// The probabilities of all heads are computed again, once for every four rows.
-Cost cost_of(const QueryWeights& in) {
+namespace {
+
+// The probabilities of all heads are computed again, once for every four rows. bfloat16: type of qkv and dO, and of the products.
+Cost query_weights_cost(const GradCamParts& parts, double D, double H, bool bfloat16) {
   constexpr int64_t kRows = 4;
-  const double D = in.width, H = in.heads;
-  return sum(in.parts, [&](const GradCamPart& part) -> Cost {
+  return sum(parts, [&](const GradCamPart& part) {
     const double N = part.patches, n = N + 1, R = part.rows;
     const double groups = (part.rows + kRows - 1) / kRows;
-    return {.float32 = groups * N * n * (2 * D + kExponential * H) + R * N * n * (2 * D + 3 * H),
-            .read = kFloat * (3 * n * D + H * n + R * N * (D + H)),
-            .written = kFloat * R * H * n};
+    Cost cost{.float32 = groups * N * n * kExponential * H + R * N * n * 3 * H,
+              .read = size_of(bfloat16) * (3 * n * D + R * N * D) + kFloat * (H * n + R * N * H),
+              .written = kFloat * R * H * n};
+    (bfloat16 ? cost.bfloat16 : cost.float32) += (groups + R) * N * n * 2 * D;
+    return cost;
   });
 }
 
-Cost cost_of(const BFloat16QueryWeights& in) {
-  constexpr int64_t kRows = 4;
-  const double D = in.width, H = in.heads;
-  return sum(in.parts, [&](const GradCamPart& part) -> Cost {
-    const double N = part.patches, n = N + 1, R = part.rows;
-    const double groups = (part.rows + kRows - 1) / kRows;
-    return {.bfloat16 = (groups + R) * N * n * 2 * D,
-            .float32 = groups * N * n * kExponential * H + R * N * n * 3 * H,
-            .read = kHalf * (3 * n * D + R * N * D) + kFloat * (H * n + R * N * H),
-            .written = kFloat * R * H * n};
-  });
-}
+}  // namespace
+
+Cost cost_of(const QueryWeights& in) { return query_weights_cost(in.parts, in.width, in.heads, false); }
+Cost cost_of(const BFloat16QueryWeights& in) { return query_weights_cost(in.parts, in.width, in.heads, true); }
 
 // For each row and token: the sums of dq, dk and dv, and two products with the class token.
 Cost cost_of(const QkvGradientSums& in) {

@@ -3,6 +3,7 @@
 #include "core/mask.h"
 
 namespace clip_es::crf {
+
 void take_argmax(HostContext& context, const float* marginals, int64_t labels, int64_t pixels, const CrfOutputs& outputs) {
   const auto byte_of = [&](int64_t label) {
     if (label == 0) return kBackground;
