@@ -1,7 +1,7 @@
-// The types of `entities` are those of an ES module; its code is required, as all of this package's.
-import type * as Entities from 'entities' with { 'resolution-mode': 'import' }
+// The types of `entities/decode` are those of an ES module; its code is required, as all of this package's.
+import type * as Entities from 'entities/decode' with { 'resolution-mode': 'import' }
 
-const { decodeHTML, decodeHTMLStrict } = require('entities') as typeof Entities
+const { decodeHTML, decodeHTMLStrict } = require('entities/decode') as typeof Entities
 
 type Rule = readonly [pattern: RegExp, replacement: string | ((match: string) => string)]
 
