@@ -4,7 +4,8 @@
 #include "check.h"
 #include "cuda_attention_cases.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_gradcam_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -84,99 +85,103 @@ struct MlpCase {
 
 }  // namespace
 
+// 97 hidden channels are read one by one, and 104 in groups of eight.
 TEST("CUDA: the MLP's backward pass equals its twin for photos of 1 to 66 patches in one launch, for both activations") {
   Random random;
-  for (const Activation activation : {Activation::kQuickGelu, Activation::kGelu}) {
-    const int64_t width = 24, hidden = 97, heads = 3;
-    const auto composite = random.normal(width * hidden), fc_gamma = random.normal(hidden), fc_offset = random.normal(hidden),
-               column_sums = random.normal(width);
-    std::vector<MlpCase> cases;
-    for (const auto& [patches, rows] : std::vector<std::array<int64_t, 2>>{{1, 2}, {66, 1}, {7, 3}})
-      cases.emplace_back(random, patches, rows, width, hidden).compute(activation, heads, composite, fc_gamma, fc_offset, column_sums);
-    cuda::GradCamParts parts;
-    std::vector<float> scaled_dz, alpha, a_out;
-    std::vector<double> want, want_delta;
-    int64_t rows = 0, patches = 0;
-    for (const MlpCase& c : cases) {
-      parts.add(c.part(rows, patches));
-      append(scaled_dz, c.scaled_dz);
-      append(alpha, c.alpha);
-      append(a_out, c.a_out);
-      append(want, c.want);
-      append(want_delta, c.delta);
-      rows += c.rows;
-      patches += c.rows * c.patches;
+  for (const Activation activation : {Activation::kQuickGelu, Activation::kGelu})
+    for (const int64_t hidden : {97, 104}) {
+      const int64_t width = 24, heads = 3;
+      const auto composite = random.normal(width * hidden), fc_gamma = random.normal(hidden), fc_offset = random.normal(hidden),
+                 column_sums = random.normal(width);
+      std::vector<MlpCase> cases;
+      for (const auto& [patches, rows] : std::vector<std::array<int64_t, 2>>{{1, 2}, {66, 1}, {7, 3}})
+        cases.emplace_back(random, patches, rows, width, hidden).compute(activation, heads, composite, fc_gamma, fc_offset, column_sums);
+      cuda::GradCamParts parts;
+      std::vector<float> scaled_dz, alpha, a_out;
+      std::vector<double> want, want_delta;
+      int64_t rows = 0, patches = 0;
+      for (const MlpCase& c : cases) {
+        parts.add(c.part(rows, patches));
+        append(scaled_dz, c.scaled_dz);
+        append(alpha, c.alpha);
+        append(a_out, c.a_out);
+        append(want, c.want);
+        append(want_delta, c.delta);
+        rows += c.rows;
+        patches += c.rows * c.patches;
+      }
+      const GpuArray<float> g_scaled_dz(scaled_dz), g_alpha(alpha), g_a(a_out), g_composite(composite), g_gamma(fc_gamma),
+          g_offset(fc_offset), g_column_sums(column_sums), b(patches), e(patches * hidden), e_sums(patches * 2), gradient(patches * width),
+          delta(patches * heads);
+      const auto run = [&] {
+        test_gpu()->mlp_gradient_e({parts, g_scaled_dz.data(), g_alpha.data(), g_gamma.data(), g_offset.data(), width, hidden,
+                                    activation == Activation::kGelu, b.data(), e.data(), e_sums.data()});
+        constexpr auto kType = torch::Dtype::kFloat32;
+        const torch::Backend::Guard guard(test_gpu()->torch(), test_gpu()->stream());
+        test_gpu()->torch().mm(torch::dense(e.data(), kType, patches, hidden),
+                               torch::transposed(torch::dense(g_composite.data(), kType, width, hidden)),
+                               torch::dense(gradient.data(), kType, patches, width));
+        test_gpu()->mlp_gradient_finish({parts, e_sums.data(), b.data(), g_a.data(), g_column_sums.data(), width, heads, gradient.data(),
+                                         gradient.data(), delta.data()});
+      };
+      in_every_order(run, [&] { return gradient.host(); });
+      CHECK_BELOW(relative(gradient.host(), want), 1e-5);
+      CHECK_BELOW(relative(delta.host(), want_delta), 1e-5);
     }
-    const GpuArray<float> g_scaled_dz(scaled_dz), g_alpha(alpha), g_a(a_out), g_composite(composite), g_gamma(fc_gamma),
-        g_offset(fc_offset), g_column_sums(column_sums), b(patches), e(patches * hidden), e_sums(patches * 2), gradient(patches * width),
-        delta(patches * heads);
-    const auto run = [&] {
-      test_gpu()->mlp_gradient_e({parts, g_scaled_dz.data(), g_alpha.data(), g_gamma.data(), g_offset.data(), width, hidden,
-                                  activation == Activation::kGelu, b.data(), e.data(), e_sums.data()});
-      constexpr auto kType = torch::Dtype::kFloat32;
-      const torch::Backend::Guard guard(test_gpu()->torch(), test_gpu()->stream());
-      test_gpu()->torch().mm(torch::dense(e.data(), kType, patches, hidden),
-                             torch::transposed(torch::dense(g_composite.data(), kType, width, hidden)),
-                             torch::dense(gradient.data(), kType, patches, width));
-      test_gpu()->mlp_gradient_finish(
-          {parts, e_sums.data(), b.data(), g_a.data(), g_column_sums.data(), width, heads, gradient.data(), gradient.data(), delta.data()});
-    };
-    in_every_order(run, [&] { return gradient.host(); });
-    CHECK_BELOW(relative(gradient.host(), want), 1e-5);
-    CHECK_BELOW(relative(delta.host(), want_delta), 1e-5);
-  }
 }
 
 TEST(
     "CUDA: the steps of the MLP's backward pass in bfloat16 give the rounded results of those in float32, and delta of the rounded "
     "gradient") {
   Random random;
-  const int64_t width = 128, hidden = 97, heads = 2, size = width / heads, patches = 7, rows = 3, count = rows * patches;
-  const MlpCase c(random, patches, rows, width, hidden);
-  cuda::GradCamParts parts, half_parts;
-  parts.add(c.part(0, 0));
-  const GpuArray<uint16_t> attended = in_bfloat16(c.attended), u = in_bfloat16(c.u), omega = in_bfloat16(c.omega),
-                           h_hat_out = in_bfloat16(c.h_hat_out), z_hat_out = in_bfloat16(c.z_hat_out), half_e(count * hidden),
-                           half_gradient(count * width);
-  cuda::GradCamPart& half_part = half_parts.add(c.part(0, 0));
-  half_part.attended = attended.data();
-  half_part.u = u.data();
-  half_part.omega = omega.data();
-  half_part.h_hat_out = h_hat_out.data();
-  half_part.z_hat_out = z_hat_out.data();
-  const GpuArray<float> scaled_dz(c.scaled_dz), alpha(c.alpha), a_out(c.a_out), gamma(random.normal(hidden)), offset(random.normal(hidden)),
-      column_sums(random.normal(width)), product(random.normal(count * width)), b(count), e(count * hidden), sums(2 * count), half_b(count),
-      half_sums(2 * count), gradient(count * width), delta(count * heads);
-  cuda::MlpGradientE in_e{parts, scaled_dz.data(), alpha.data(), gamma.data(), offset.data(), width, hidden,
-                          true,  b.data(),         e.data(),     sums.data()};
-  test_gpu()->mlp_gradient_e(in_e);
-  in_e = {half_parts, scaled_dz.data(), alpha.data(),  gamma.data(),     offset.data(), width, hidden,
-          true,       half_b.data(),    half_e.data(), half_sums.data(), true};
-  in_every_order([&] { test_gpu()->mlp_gradient_e(in_e); }, [&] { return from_bfloat16(half_e.host()); });
-  const auto doubles = [](const std::vector<float>& values) { return std::vector<double>(values.begin(), values.end()); };
-  CHECK_BELOW(relative(half_b.host(), doubles(b.host())), 1e-6);
-  CHECK_BELOW(relative(half_sums.host(), doubles(sums.host())), 1e-6);
-  CHECK_BELOW(error_beyond_rounding(half_e.host(), doubles(e.host())), 1e-6);
+  for (const int64_t hidden : {97, 104}) {
+    const int64_t width = 128, heads = 2, size = width / heads, patches = 7, rows = 3, count = rows * patches;
+    const MlpCase c(random, patches, rows, width, hidden);
+    cuda::GradCamParts parts, half_parts;
+    parts.add(c.part(0, 0));
+    const GpuArray<uint16_t> attended = in_bfloat16(c.attended), u = in_bfloat16(c.u), omega = in_bfloat16(c.omega),
+                             h_hat_out = in_bfloat16(c.h_hat_out), z_hat_out = in_bfloat16(c.z_hat_out), half_e(count * hidden),
+                             half_gradient(count * width);
+    cuda::GradCamPart& half_part = half_parts.add(c.part(0, 0));
+    half_part.attended = attended.data();
+    half_part.u = u.data();
+    half_part.omega = omega.data();
+    half_part.h_hat_out = h_hat_out.data();
+    half_part.z_hat_out = z_hat_out.data();
+    const GpuArray<float> scaled_dz(c.scaled_dz), alpha(c.alpha), a_out(c.a_out), gamma(random.normal(hidden)),
+        offset(random.normal(hidden)), column_sums(random.normal(width)), product(random.normal(count * width)), b(count),
+        e(count * hidden), sums(2 * count), half_b(count), half_sums(2 * count), gradient(count * width), delta(count * heads);
+    cuda::MlpGradientE in_e{parts, scaled_dz.data(), alpha.data(), gamma.data(), offset.data(), width, hidden,
+                            true,  b.data(),         e.data(),     sums.data()};
+    test_gpu()->mlp_gradient_e(in_e);
+    in_e = {half_parts, scaled_dz.data(), alpha.data(),  gamma.data(),     offset.data(), width, hidden,
+            true,       half_b.data(),    half_e.data(), half_sums.data(), true};
+    in_every_order([&] { test_gpu()->mlp_gradient_e(in_e); }, [&] { return from_bfloat16(half_e.host()); });
+    const auto doubles = [](const std::vector<float>& values) { return std::vector<double>(values.begin(), values.end()); };
+    CHECK_BELOW(relative(half_b.host(), doubles(b.host())), 1e-6);
+    CHECK_BELOW(relative(half_sums.host(), doubles(sums.host())), 1e-6);
+    CHECK_BELOW(error_beyond_rounding(half_e.host(), doubles(e.host())), 1e-6);
 
-  cuda::MlpGradientFinish finish{parts, sums.data(), b.data(),       a_out.data(),    column_sums.data(),
-                                 width, heads,       product.data(), gradient.data(), delta.data()};
-  test_gpu()->mlp_gradient_finish(finish);
-  finish.parts = half_parts;
-  finish.gradient = half_gradient.data();
-  finish.bfloat16 = true;
-  in_every_order([&] { test_gpu()->mlp_gradient_finish(finish); }, [&] { return delta.host(); });
-  CHECK_BELOW(error_beyond_rounding(half_gradient.host(), doubles(gradient.host())), 1e-6);
-  const std::vector<float> out_gradient = from_bfloat16(half_gradient.host()), out = c.attended.host();
-  std::vector<double> want;
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t head = 0; head < heads; ++head)
-      for (int64_t patch = 0; patch < patches; ++patch) {
-        double sum = 0;
-        for (int64_t i = head * size; i < (head + 1) * size; ++i)
-          sum += static_cast<double>(out_gradient[(row * patches + patch) * width + i]) * out[(patch + 1) * width + i];
-        want.push_back(sum);
-      }
-  CHECK_BELOW(relative(delta.host(), want), 1e-6);
+    cuda::MlpGradientFinish finish{parts, sums.data(), b.data(),       a_out.data(),    column_sums.data(),
+                                   width, heads,       product.data(), gradient.data(), delta.data()};
+    test_gpu()->mlp_gradient_finish(finish);
+    finish.parts = half_parts;
+    finish.gradient = half_gradient.data();
+    finish.bfloat16 = true;
+    in_every_order([&] { test_gpu()->mlp_gradient_finish(finish); }, [&] { return delta.host(); });
+    CHECK_BELOW(error_beyond_rounding(half_gradient.host(), doubles(gradient.host())), 1e-6);
+    const std::vector<float> out_gradient = from_bfloat16(half_gradient.host()), out = c.attended.host();
+    std::vector<double> want;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t head = 0; head < heads; ++head)
+        for (int64_t patch = 0; patch < patches; ++patch) {
+          double sum = 0;
+          for (int64_t i = head * size; i < (head + 1) * size; ++i)
+            sum += static_cast<double>(out_gradient[(row * patches + patch) * width + i]) * out[(patch + 1) * width + i];
+          want.push_back(sum);
+        }
+    CHECK_BELOW(relative(delta.host(), want), 1e-6);
+  }
 }
 
 namespace {
@@ -316,3 +321,5 @@ TEST("CUDA: the maps of patches equal the product of the activations, in float32
     CHECK_BELOW(relative(cams.host(), want), 1e-5);
   }
 }
+
+}  // namespace clip_es::cuda_gradcam_test

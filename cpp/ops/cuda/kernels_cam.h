@@ -52,6 +52,7 @@ using GradCamParts = Photos<GradCamPart>;
 
 // b = scaled_dz . z_hat and e = act'(u) * rstd_post * (alpha - b * omega) for each row and patch, and the two sums
 // sum(e * fc_gamma) and sum(e * (u - fc_offset)) / width. Twin: ops::mlp_gradient, together with MlpGradientFinish.
+// If `hidden` is a multiple of 8, all arrays with that many columns are aligned to eight elements.
 struct MlpGradientE {
   GradCamParts parts;
   const float *scaled_dz, *alpha;     // (rows, D), (rows, hidden)

@@ -15,8 +15,9 @@ namespace {
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
 // T, here and below: the type of the parts' matrices, e and gradient.
-// One block per row and patch. All sums are computed in the pass that writes e, so that e is not read again.
-template <class T>
+// One block per row and patch. All sums are computed in the pass that writes e, so that e is not read again. A thread loads and stores
+// kCount channels at once, which divides `hidden`.
+template <class T, int kCount>
 __global__ void __launch_bounds__(kThreads) mlp_gradient_e_kernel(const __grid_constant__ MlpGradientE args) {
   const GradCamPart& part = args.parts.photo[blockIdx.z];
   const int patch = static_cast<int>(blockIdx.x), width = static_cast<int>(args.width), hidden = static_cast<int>(args.hidden);
@@ -32,12 +33,19 @@ __global__ void __launch_bounds__(kThreads) mlp_gradient_e_kernel(const __grid_c
   const float *alpha = args.alpha + row * hidden, rstd_post = part.rstd_post[patch];
   T* e = static_cast<T*>(args.e) + index * hidden;
   float gamma_sum = 0, u_sum = 0;
-  for (int i = threadIdx.x; i < hidden; i += kThreads) {
-    const float u = to_float(all_u[i]);
-    const float value = activation_derivative(args.exact_gelu, u) * rstd_post * (alpha[i] - b * to_float(omega[i]));
-    store(e + i, value);
-    gamma_sum += value * args.fc_gamma[i];
-    u_sum += value * (u - args.fc_offset[i]);
+  for (int i = kCount * static_cast<int>(threadIdx.x); i < hidden; i += kCount * kThreads) {
+    const Elements<T, kCount> some_u = load_elements<kCount>(all_u + i), some_omega = load_elements<kCount>(omega + i);
+    const Elements<float, kCount> some_alpha = load_elements<kCount>(alpha + i), gamma = load_elements<kCount>(args.fc_gamma + i),
+                                  offset = load_elements<kCount>(args.fc_offset + i);
+    Elements<T, kCount> some_e;
+    for (int k = 0; k < kCount; ++k) {
+      const float u = to_float(some_u.at[k]);
+      const float value = activation_derivative(args.exact_gelu, u) * rstd_post * (some_alpha.at[k] - b * to_float(some_omega.at[k]));
+      store(&some_e.at[k], value);
+      gamma_sum += value * gamma.at[k];
+      u_sum += value * (u - offset.at[k]);
+    }
+    store_elements(e + i, some_e);
   }
   gamma_sum = block_sum<kThreads>(gamma_sum);
   u_sum = block_sum<kThreads>(u_sum);
@@ -76,12 +84,17 @@ __global__ void __launch_bounds__(kThreads) mlp_gradient_finish_kernel(const __g
   args.delta[heads * part.first_patch + (static_cast<int64_t>(blockIdx.y) * heads + head) * part.patches + patch] = delta;
 }
 
+template <class T>
+int mlp_gradient_e_as(Stream stream, const MlpGradientE& args) {
+  const unsigned patches = most_blocks(args.parts, [](const auto& part) { return static_cast<unsigned>(part.patches); });
+  auto* kernel = args.hidden % 8 == 0 ? mlp_gradient_e_kernel<T, 8> : mlp_gradient_e_kernel<T, 1>;
+  return launch(stream, kernel, {patches, most_rows(args.parts), depth_of(args.parts)}, kThreads, args);
+}
+
 }  // namespace
 
 int mlp_gradient_e(Stream stream, const MlpGradientE& args) {
-  const unsigned patches = most_blocks(args.parts, [](const auto& part) { return static_cast<unsigned>(part.patches); });
-  auto* kernel = args.bfloat16 ? mlp_gradient_e_kernel<BFloat16> : mlp_gradient_e_kernel<float>;
-  return launch(stream, kernel, {patches, most_rows(args.parts), depth_of(args.parts)}, kThreads, args);
+  return args.bfloat16 ? mlp_gradient_e_as<BFloat16>(stream, args) : mlp_gradient_e_as<float>(stream, args);
 }
 
 int mlp_gradient_finish(Stream stream, const MlpGradientFinish& args) {
