@@ -43,7 +43,8 @@ function start(command, args, env = {}) {
 
 function compile() {
   const tests = [...kernels, ...engine].join(';') // these build in half the time of all
-  const folder = configureWithZig(target, 'tests', [`-DCLIP_ES_TESTS=${tests}`])
+  // Position independent, as the add-on is, so that zig compiles its C++ library only once.
+  const folder = configureWithZig(target, 'tests', [`-DCLIP_ES_TESTS=${tests}`, '-DCMAKE_EXE_LINKER_FLAGS=-pie'])
   return start('cmake', ['--build', folder, '--target', 'clip_es_test'])
 }
 

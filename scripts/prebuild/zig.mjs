@@ -24,6 +24,9 @@ export function installZig() {
   if (status !== 0) throw new Error('npm cannot install zig: run npm ci in scripts/prebuild, which says why')
 }
 
+/** CMake's first test of the compiler is not linked, because zig compiles its C++ library for the first link of each kind. */
+const doNotLinkFirstTest = 'case "$*" in *CMakeCXXCompilerId.cpp*) set -- -c "$@" ;; esac\n'
+
 /**
  * Writes programs that CMake can call, in `at`: each is one command of zig for the target. The compiler is called clang++, so that ccache
  * knows how to treat it. -g0: zig makes debug information by default.
@@ -31,9 +34,9 @@ export function installZig() {
  */
 export function zigTools(target, at) {
   mkdirSync(at, { recursive: true })
-  const tool = (name, command) => {
+  const tool = (name, command, before = '') => {
     const file = join(at, name)
-    const script = `#!/bin/sh\nZIG_LIB_DIR='${join(packages, 'lib')}' exec '${zig}' ${command} "$@"\n`
+    const script = `#!/bin/sh\n${before}ZIG_LIB_DIR='${join(packages, 'lib')}' exec '${zig}' ${command} "$@"\n`
     if (existsSync(file) && readFileSync(file, 'utf8') === script) return file // with its old time: ccache takes a new one for another compiler
     writeFileSync(file, script, { mode: 0o755 })
     return file
@@ -41,7 +44,8 @@ export function zigTools(target, at) {
   return [
     `-DCMAKE_SYSTEM_NAME=${target.system}`,
     `-DCMAKE_SYSTEM_PROCESSOR=${target.processor}`,
-    `-DCMAKE_CXX_COMPILER=${tool('clang++', `c++ -target ${target.zig} -g0`)}`,
+    `-DCMAKE_CXX_COMPILER=${tool('clang++', `c++ -target ${target.zig} -g0`, doNotLinkFirstTest)}`,
+    '-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY', // the other tests are not linked either
     `-DCMAKE_AR=${tool('ar', 'ar')}`,
     `-DCMAKE_RANLIB=${tool('ranlib', 'ranlib')}`,
     `-DCMAKE_RC_COMPILER=${tool('rc', 'rc')}`,
