@@ -27,8 +27,8 @@ int record(const char* name, const Cost& cost) {
 double bytes_of(size_t bytes) { return static_cast<double>(bytes); }
 
 int gpu_properties(int, GpuProperties* out) {
-  constexpr size_t kMemory = size_t{80} << 30;
-  *out = {.name = "a recording GPU", .major = 9, .minor = 0, .memory = kMemory};
+  constexpr size_t kGpuMemory = size_t{80} << 30;
+  *out = {.name = "a recording GPU", .major = 9, .minor = 0, .memory = kGpuMemory};
   return 0;
 }
 

@@ -9,7 +9,7 @@
 namespace clip_es::train {
 namespace {
 
-struct Source {
+struct Input {
   const std::string& bytes;
   size_t position;
 };
@@ -19,7 +19,7 @@ struct Message {
 };
 
 void read_bytes(png_structp png, png_bytep out, size_t count) {
-  auto* source = static_cast<Source*>(png_get_io_ptr(png));
+  auto* source = static_cast<Input*>(png_get_io_ptr(png));
   if (count > source->bytes.size() - source->position) png_error(png, "the file is cut short");
   std::memcpy(out, source->bytes.data() + source->position, count);
   source->position += count;
@@ -45,7 +45,7 @@ int transforms_for(PngPixels pixels) {
 size_t bytes_per_pixel(PngPixels pixels) { return pixels == PngPixels::kRgb ? 3 : pixels == PngPixels::kLabels ? 1 : 2; }
 
 // Returns false after an error. No object with a destructor is made between setjmp() and longjmp().
-bool decode(png_structp png, png_infop info, Source& source, PngPixels pixels, Png& image) {
+bool decode(png_structp png, png_infop info, Input& source, PngPixels pixels, Png& image) {
   if (setjmp(png_jmpbuf(png))) return false;
   png_set_read_fn(png, &source, read_bytes);
   png_read_png(png, info, transforms_for(pixels), nullptr);
@@ -86,7 +86,7 @@ bool is_png(const std::string& bytes) { return bytes.starts_with("\x89PNG\r\n\x1
 Png decode_png(const std::string& bytes, PngPixels pixels, const std::string& path) {
   Png image;
   Message message{};
-  Source source{bytes, 0};
+  Input source{bytes, 0};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &message, on_error, on_warning);
   png_infop info = png ? png_create_info_struct(png) : nullptr;
   const bool decoded = info && decode(png, info, source, pixels, image);

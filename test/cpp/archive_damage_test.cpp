@@ -8,7 +8,8 @@
 #include "core/error.h"
 #include "options.h"
 
-using namespace clip_es;
+namespace clip_es::archive_damage_test {
+
 using fixture::bytes_of;
 using fixture::integer;
 using fixture::make_zip;
@@ -259,3 +260,5 @@ TEST("an inconsistent zip directory is refused with its fault") {
   check_refused(changed(local, "XX"), "the header of record archive/data.pkl contradicts");
   check_refused(changed(local + 8, bytes_of(uint16_t{8})), "the header of record archive/data.pkl contradicts");
 }
+
+}  // namespace clip_es::archive_damage_test

@@ -7,7 +7,8 @@
 #include "core/error.h"
 #include "options.h"
 
-using namespace clip_es;
+namespace clip_es::archive_limits_test {
+
 using fixture::bytes_of;
 using fixture::text;
 
@@ -273,3 +274,5 @@ TEST("every third element of a vector that is read in several pieces is the righ
   Archive(file.path()).read("weight", values);
   for (int64_t i = 0; i < kCount; ++i) CHECK(values[i] == stored[1 + 3 * i]);
 }
+
+}  // namespace clip_es::archive_limits_test

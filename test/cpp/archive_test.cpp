@@ -11,7 +11,8 @@
 #include "core/error.h"
 #include "options.h"
 
-using namespace clip_es;
+namespace clip_es::archive_test {
+
 using fixture::bytes_of;
 using fixture::TemporaryFile;
 
@@ -202,3 +203,5 @@ TEST("read() needs the name of an existing tensor and a buffer of exactly its si
   CHECK_ERROR(archive.read("weight", more), ErrorCode::kModelFormat, "weight is (4, 5), but 21 elements are expected");
   CHECK_ERROR(archive.read("bias", values), ErrorCode::kModelFormat, "tensor bias is missing");
 }
+
+}  // namespace clip_es::archive_test

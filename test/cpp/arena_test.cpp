@@ -8,8 +8,7 @@
 #include "core/error.h"
 #include "core/memory.h"
 
-using clip_es::Arena;
-using clip_es::ErrorCode;
+namespace clip_es::arena_test {
 
 TEST("memory of an arena is aligned to 64 bytes and no two pieces overlap") {
   Arena arena;
@@ -285,3 +284,5 @@ TEST("more memory than the machine or the control group has is refused at once")
   // This process uses some of it already.
   CHECK_ERROR(clip_es::allocate_aligned(limit - kMegabyte), ErrorCode::kOutOfMemory, "cannot allocate");
 }
+
+}  // namespace clip_es::arena_test

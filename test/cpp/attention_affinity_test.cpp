@@ -7,7 +7,8 @@
 #include "check.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::attention_affinity_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -68,3 +69,5 @@ TEST("attention below the smallest normal float counts as zero, and the other pa
     CHECK_BELOW(largest_difference(got, want), 1e-6);
   }
 }
+
+}  // namespace clip_es::attention_affinity_test

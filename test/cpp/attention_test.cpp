@@ -7,7 +7,8 @@
 #include "ops/reference/reference.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::attention_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -218,3 +219,5 @@ TEST("attention_gradient_sums equals its twin for more keys than one block holds
     CHECK_BELOW(largest_difference(got, want) / std::sqrt(static_cast<double>(n)), 5e-6);
   }
 }
+
+}  // namespace clip_es::attention_test

@@ -5,7 +5,7 @@
 #include "heap.h"
 #include "options.h"
 
-using namespace clip_es;
+namespace clip_es::batch_test {
 
 namespace {
 
@@ -67,3 +67,5 @@ TEST("batches of known sizes allocate no workspace and no heap memory") {
   CHECK(segmenter->allocations() == settled);
   CHECK(heap == 0);
 }
+
+}  // namespace clip_es::batch_test

@@ -6,7 +6,7 @@
 #include "check.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::box_mask_test {
 
 TEST("box_mask equals the flood fill for grids of 1 x 1, 1 x N and odd sizes, at thresholds from 0 to 1") {
   Random random(8);
@@ -61,3 +61,5 @@ TEST("a CAM of zeros has no box") {
     CHECK(mask == std::vector<uint8_t>(35));
   }
 }
+
+}  // namespace clip_es::box_mask_test

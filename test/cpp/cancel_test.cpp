@@ -16,7 +16,7 @@
 #include "segment_job.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cancel_test {
 
 namespace {
 
@@ -172,3 +172,5 @@ TEST("a last block that is cancelled while it runs stops before it computes what
   for (const HostSpan<float>& written : {last.y, last.z_hat, last.pooled}) CHECK(std::ranges::count(written, kUntouched) == 0);
   CHECK(is_untouched(last.omega) && is_untouched(last.h_hat_out) && is_untouched(last.z_hat_out));
 }
+
+}  // namespace clip_es::cancel_test

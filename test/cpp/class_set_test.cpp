@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "options.h"
 
-using namespace clip_es;
+namespace clip_es::class_set_test {
 
 namespace {
 
@@ -230,3 +230,5 @@ TEST("a negative class index and an array with three offsets are refused") {
   const fixture::TemporaryFile file(fixture::bytes_of(uint64_t{header.size()}) + header + body);
   CHECK_ERROR(read_class_set(file.path()), ErrorCode::kModelFormat, "array rows has 3 data_offsets, expected 2");
 }
+
+}  // namespace clip_es::class_set_test

@@ -8,7 +8,8 @@
 #include "archive_fixture.h"
 #include "check.h"
 
-using namespace clip_es;
+namespace clip_es::control_group_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -86,3 +87,5 @@ TEST("lines that are no membership are ignored") {
   groups.write("memory.max", "7");
   CHECK(groups.limits().memory == 7);
 }
+
+}  // namespace clip_es::control_group_test

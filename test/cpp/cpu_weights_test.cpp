@@ -5,7 +5,7 @@
 #include "options.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cpu_weights_test {
 
 TEST("int8 smooths both norms of each block but the last, and computes attention and the last block in bfloat16") {
   const ModelFile& file = model_at(options().golden + kSmallModel);
@@ -25,3 +25,5 @@ TEST("int8 smooths both norms of each block but the last, and computes attention
     CHECK(weights.last_block.block.ln_2.gamma == file.image_block(layers - 1).ln_2.gamma);
   }
 }
+
+}  // namespace clip_es::cpu_weights_test

@@ -6,7 +6,7 @@
 #include "core/mask.h"
 #include "crf_support.h"
 
-using namespace clip_es;
+namespace clip_es::crf_mask_test {
 
 TEST("equal scores give label 0, with and without rounds and for any number of labels") {
   for (const int64_t labels : {2, 3, 5, 6, 12, 21, 255})
@@ -82,3 +82,5 @@ TEST("each output is the same whether or not the others are requested") {
   dense_crf(context_with(2), input, {}, {.marginals = marginals.data(), .mask = mask.data()});
   CHECK(mask == both.mask && marginals == marginals_of(context_with(2), s));
 }
+
+}  // namespace clip_es::crf_mask_test

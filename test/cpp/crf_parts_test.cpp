@@ -14,7 +14,7 @@
 #include "ops/lattice.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::crf_parts_test {
 
 TEST("tiles cover the photo once, begin at columns that are multiples of 8, have at most 64 pixels on a side and follow each other") {
   for (const int64_t width : {1, 7, 8, 63, 64, 65, 72, 127, 128, 129, 200, 1000})
@@ -165,3 +165,5 @@ TEST("a key has room for the quotients of every point that a photo's pixels touc
     check_room(crf::ScaledFeatures<5>(test_context().arena, width, height, coloured).layout(), largest);
   }
 }
+
+}  // namespace clip_es::crf_parts_test

@@ -6,7 +6,8 @@
 #include "crf/position_filter.h"
 #include "crf_support.h"
 
-using namespace clip_es;
+namespace clip_es::crf_position_test {
+
 using namespace clip_es::crf;
 using check::largest_difference;
 
@@ -87,3 +88,5 @@ TEST("a small sigma, which leaves holes in the grid, uses the hashed lattice") {
                               naive_marginals(s, {.rounds = 1, .position_sigma = 0.3f, .bilateral_weight = 0})),
               0.02);
 }
+
+}  // namespace clip_es::crf_position_test

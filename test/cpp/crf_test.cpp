@@ -5,7 +5,8 @@
 #include "check.h"
 #include "crf_support.h"
 
-using namespace clip_es;
+namespace clip_es::crf_test {
+
 using check::largest_difference;
 
 TEST("without rounds the marginals are the clipped scores, normalised") {
@@ -215,3 +216,5 @@ TEST("a cancelled CRF stops, and its memory can be used again") {
   cancelled = false;
   CHECK(marginals_of(context, s) == marginals_of(context_with(1), s));
 }
+
+}  // namespace clip_es::crf_test

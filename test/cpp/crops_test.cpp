@@ -8,7 +8,8 @@
 #include "segment_job.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::crops_test {
+
 using check::largest_difference;
 
 namespace {
@@ -110,3 +111,5 @@ TEST("crops are not encoded if their job is cancelled") {
   CHECK(stopped);
   CHECK(is_untouched(embeddings));
 }
+
+}  // namespace clip_es::crops_test

@@ -2,7 +2,8 @@
 #include "check.h"
 #include "cuda_attention_cases.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_attention_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -133,3 +134,5 @@ TEST("CUDA: the results of attention are copied from any order of heads and rows
   in.width = 63 * heads;
   CHECK_ERROR(test_gpu()->keep_attention(in), ErrorCode::kDeviceUnavailable, "keep_attention");
 }
+
+}  // namespace clip_es::cuda_attention_test

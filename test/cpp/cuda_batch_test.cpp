@@ -8,7 +8,8 @@
 #include "options.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_batch_test {
+
 using check::largest_difference;
 
 namespace {
@@ -66,3 +67,5 @@ TEST("CUDA: a refused or cancelled photo does not affect the others of its batch
 TEST("CUDA: two segmenters that share a model and run at the same time give the same bits as one segmenter") {
   segment_on_two_threads(*make_segmenter());
 }
+
+}  // namespace clip_es::cuda_batch_test

@@ -9,7 +9,8 @@
 #include "mask/pseudo_mask.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_cam_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -215,3 +216,5 @@ TEST("CUDA: masks of 1, 3 and 254 labels equal the CPU's at odd sizes, for sever
     CHECK(differing <= c.size.pixels() / 1000);  // two scores may be equal up to rounding
   }
 }
+
+}  // namespace clip_es::cuda_cam_test

@@ -7,6 +7,8 @@
 #include "cuda_planted_errors.h"
 #include "emulator/cooperative_groups.h"
 
+namespace clip_es::cuda_cooperative_test {
+
 namespace {
 
 constexpr unsigned kBlocks = emulator::kMultiprocessors, kThreads = 64;
@@ -133,3 +135,5 @@ TEST("CUDA: AddressSanitizer finds a kernel that writes behind the shared memory
   check_error([] { run_together(write_behind_shared_memory, {}); }, "heap-buffer-overflow");
 }
 #endif
+
+}  // namespace clip_es::cuda_cooperative_test

@@ -10,7 +10,8 @@
 #include "segmenter.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_device_test {
+
 using check::largest_difference;
 
 namespace {
@@ -164,3 +165,5 @@ TEST(
   CHECK_ERROR(device.load(test_context(), TestSource(large_heads), Precision::kFloat32), ErrorCode::kModelFormat,
               "have 132 channels, but a GPU computes at most 128: load the model with device 'cpu'");
 }
+
+}  // namespace clip_es::cuda_device_test

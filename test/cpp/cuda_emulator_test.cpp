@@ -7,7 +7,7 @@
 #include "cuda_support.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_emulator_test {
 
 namespace {
 
@@ -221,3 +221,5 @@ TEST("CUDA: the emulator refuses launches that every GPU refuses") {
        std::vector<std::array<dim3, 2>>{{1, 1025}, {1, dim3(1, 1, 65)}, {dim3(1, 65536), 1}, {0, 1}, {1, 0}})
     CHECK(launch(stream, copy_one, {}, blocks, threads) == cudaErrorInvalidConfiguration);
 }
+
+}  // namespace clip_es::cuda_emulator_test

@@ -11,7 +11,7 @@
 #include "segmenter.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_faults_test {
 
 namespace {
 
@@ -167,3 +167,5 @@ TEST("CUDA: whichever allocation fails, loading and photos say that memory is mi
   CHECK(of_load > 0 && of_photo > 0);
   CHECK(job.mask == usual.mask && job.maps == usual.maps);
 }
+
+}  // namespace clip_es::cuda_faults_test

@@ -11,7 +11,8 @@
 #include "segmenter.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_golden_test {
+
 using check::largest_difference;
 
 namespace {
@@ -154,3 +155,5 @@ TEST("CUDA: in bfloat16 the mean difference of every stage from the golden data 
     CHECK_BELOW(all.mean, stage.bfloat16);
   }
 }
+
+}  // namespace clip_es::cuda_golden_test

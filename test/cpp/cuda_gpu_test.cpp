@@ -6,7 +6,7 @@
 #include "support.h"
 #include "torch/library.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_gpu_test {
 
 TEST("CUDA: an allocation that is too large fails with kOutOfMemory, its size and the remedy; the next allocation succeeds") {
   Arena arena(cuda::Gpu::memory(test_gpu()));
@@ -76,3 +76,5 @@ TEST("an unknown or unavailable device is refused with the reason and the remedy
   const char* reason = torch::cuda_library_file().empty() ? "is a CPU build" : "or use device 'cpu'";
   for (const char* name : {"cuda", "cuda:0", "cuda:17"}) CHECK_ERROR(open_device(name, arena), ErrorCode::kDeviceUnavailable, reason);
 }
+
+}  // namespace clip_es::cuda_gpu_test

@@ -11,7 +11,8 @@
 #include "segment_job.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_last_block_test {
+
 using check::largest_difference;
 
 namespace {
@@ -226,3 +227,5 @@ TEST("CUDA: a last block that is cancelled while it runs stops before it compute
   CHECK(std::ranges::count(to_host(last.pooled), kUntouched) == 0);
   CHECK(is_untouched(to_host(last.omega)) && is_untouched(to_host(last.h_hat_out)) && is_untouched(to_host(last.z_hat_out)));
 }
+
+}  // namespace clip_es::cuda_last_block_test

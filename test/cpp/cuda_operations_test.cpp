@@ -14,7 +14,8 @@
 #include "segmenter.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_operations_test {
+
 using check::largest_difference;
 
 namespace {
@@ -128,3 +129,5 @@ TEST("CUDA: the photos of a batch share most operations, and have the results of
   for (SegmentJob& photo : single) segment(segmenter, {&photo, 1});
   for (size_t i = 0; i < batch.size(); ++i) CHECK_BELOW(largest_difference(batch[i].maps, single[i % single.size()].maps), 5e-5);
 }
+
+}  // namespace clip_es::cuda_operations_test

@@ -14,7 +14,8 @@
 #include "similarity_presets.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_similarity_test {
+
 using check::largest_difference;
 
 namespace {
@@ -185,3 +186,5 @@ TEST("CUDA: the segmenter's masks and confidences by similarity are the golden o
   CHECK(worst_share <= 0.1);
   CHECK_BELOW(worst_rounded, 0.1);
 }
+
+}  // namespace clip_es::cuda_similarity_test

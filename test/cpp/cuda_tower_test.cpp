@@ -9,7 +9,8 @@
 #include "ops/resize_weights.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_tower_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -267,3 +268,5 @@ TEST("CUDA: the tokens of images of different sizes get the CPU's positions, cla
     CHECK_BELOW(relative(outs[i].host(), normalised.values), 2e-5);
   }
 }
+
+}  // namespace clip_es::cuda_tower_test

@@ -7,7 +7,8 @@
 #include "options.h"
 #include "segment_job.h"
 
-using namespace clip_es;
+namespace clip_es::cuda_views_test {
+
 using check::largest_difference;
 
 namespace {
@@ -40,3 +41,5 @@ TEST("CUDA: maps by GradCAM, averaged over scales and the mirrored photo, and wi
     CHECK(differing_percent(got.mask, {want.mask.begin(), want.mask.end()}) <= 0.1);
   }
 }
+
+}  // namespace clip_es::cuda_views_test

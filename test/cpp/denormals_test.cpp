@@ -7,7 +7,7 @@
 #include "check.h"
 #include "ops/cpu/cpu_level.h"
 
-using namespace clip_es;
+namespace clip_es::denormals_test {
 
 TEST("while FlushDenormals exists, denormal numbers are zero as results and as operands; then they are numbers again") {
   volatile float small = 1e-30f, denormal = 1e-40f, result = 1;  // volatile: computed by the CPU, not by the compiler
@@ -42,3 +42,5 @@ TEST("at every level, denormal float16 numbers keep their values while FlushDeno
     for (size_t i = 0; i < floats.size(); ++i) CHECK(floats[i] == std::ldexp(static_cast<float>(halves[i]), -24));
   }
 }
+
+}  // namespace clip_es::denormals_test

@@ -4,7 +4,7 @@
 #include "check.h"
 #include "core/error.h"
 
-using namespace clip_es;
+namespace clip_es::device_test {
 
 TEST("the names of devices are 'cpu', 'cuda' and 'cuda:N', and others are refused with these names") {
   Arena arena;
@@ -22,3 +22,5 @@ TEST("the names of devices are 'cpu', 'cuda' and 'cuda:N', and others are refuse
     CHECK(message.find("there is no device '") == std::string::npos);
   }
 }
+
+}  // namespace clip_es::device_test

@@ -10,7 +10,7 @@
 #include "segment_job.h"
 #include "segmenter.h"
 
-using namespace clip_es;
+namespace clip_es::encoded_photo_test {
 
 namespace {
 
@@ -73,3 +73,5 @@ TEST("max_side rounds the shorter side to the nearest pixel") {
   CHECK(is({300, 100}, 200, {200, 67}) && is({400, 101}, 200, {200, 51}));    // 66.67, and 50.5
   CHECK(is({1000, 1}, 10, {10, 1}) && is({1000, 700}, 0, {1000, 700}));
 }
+
+}  // namespace clip_es::encoded_photo_test

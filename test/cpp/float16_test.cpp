@@ -6,7 +6,7 @@
 
 #include "check.h"
 
-using namespace clip_es;
+namespace clip_es::float16_test {
 
 TEST("every finite float16 is the number that its bits mean") {
   for (uint32_t bits = 0; bits < 0x7c00; ++bits) {
@@ -44,3 +44,5 @@ TEST("float32 is rounded to the nearest bfloat16, and to the even one of two tha
     CHECK(float_to_bfloat16(std::nextafter(middle, value)) == half && float_to_bfloat16(std::nextafter(middle, next)) == half + 1);
   }
 }
+
+}  // namespace clip_es::float16_test

@@ -9,7 +9,8 @@
 #include "options.h"
 #include "segment_job.h"
 
-using namespace clip_es;
+namespace clip_es::golden_segmenter_test {
+
 using check::largest_difference;
 
 TEST("the segmenter returns the golden mask, confidence, maps and scores, in one call or with a separate encode()") {
@@ -99,3 +100,5 @@ TEST("a cancelled segmenter stops, and segments the next photo correctly") {
   run(segmenter, job.request());
   CHECK(job.mask == want.mask);
 }
+
+}  // namespace clip_es::golden_segmenter_test

@@ -9,7 +9,8 @@
 #include "golden_stages.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::golden_test {
+
 using check::largest_difference;
 
 namespace {
@@ -107,3 +108,5 @@ TEST("in bfloat16 and int8 the pixels equal the golden ones, and the mean differ
     }
   }
 }
+
+}  // namespace clip_es::golden_test

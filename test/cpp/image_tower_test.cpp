@@ -7,7 +7,7 @@
 #include "check.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::image_tower_test {
 
 TEST("the mean attention covers the last 8 blocks, or all blocks of a model that has fewer") {
   Random random(3);
@@ -60,3 +60,5 @@ TEST("patch embeddings are projections of ln_post's output, of length one; a pro
   patch_embeddings(test_context(), test.fast, last, got);
   CHECK(got == std::vector<float>(patches * size));
 }
+
+}  // namespace clip_es::image_tower_test

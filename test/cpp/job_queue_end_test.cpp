@@ -11,10 +11,9 @@
 #include "core/error.h"
 #include "job_queue_support.h"
 
-using namespace job_queue_test;
-using clip_es::Cancelled;
-using clip_es::Error;
-using clip_es::ErrorCode;
+namespace clip_es::job_queue_end_test {
+
+using namespace job_queue_support;
 
 namespace {
 
@@ -237,3 +236,5 @@ TEST("Job queue: each job is settled once, even if jobs are cancelled, rejected 
   }
   CHECK(running == 0 && most >= 1 && most <= 4);
 }
+
+}  // namespace clip_es::job_queue_end_test

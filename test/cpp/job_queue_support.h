@@ -11,7 +11,7 @@
 
 #include "binding/job_queue.h"
 
-namespace job_queue_test {
+namespace job_queue_support {
 
 using namespace clip_es::binding;
 
@@ -122,4 +122,4 @@ class TestQueue {
   JobQueue queue_;  // the last member: its threads must end before the other members are destroyed
 };
 
-}  // namespace job_queue_test
+}  // namespace job_queue_support

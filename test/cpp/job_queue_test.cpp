@@ -9,8 +9,9 @@
 #include "core/error.h"
 #include "job_queue_support.h"
 
-using namespace job_queue_test;
-using clip_es::Cancelled;
+namespace clip_es::job_queue_test {
+
+using namespace job_queue_support;
 using Ids = std::vector<uint32_t>;
 
 TEST("Job queue: runs one job at a time, in the order of push(), on its own thread") {
@@ -214,3 +215,5 @@ TEST("Job queue: a running batch is cancelled once each of its jobs is") {
   CHECK(queue.wait_for(2));
   CHECK(queue.code(1) == "CANCELLED" && queue.code(2) == "CANCELLED");
 }
+
+}  // namespace clip_es::job_queue_test

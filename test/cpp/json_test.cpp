@@ -4,7 +4,7 @@
 #include "check.h"
 #include "core/error.h"
 
-using namespace clip_es;
+namespace clip_es::json_test {
 
 namespace {
 
@@ -124,3 +124,5 @@ TEST("a JSON value of the wrong type is refused with its name and the expected t
   CHECK_ERROR(json_member(json, "mean"), ErrorCode::kModelFormat, "\"mean\" is missing");
   CHECK_ERROR(json_member(parse_json("[]"), "mean"), ErrorCode::kModelFormat, "the value around \"mean\" is of type array");
 }
+
+}  // namespace clip_es::json_test

@@ -12,7 +12,8 @@
 #include "ops/reference/reference.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::kernels_test {
+
 using ops::Kernels;
 
 namespace {
@@ -242,3 +243,5 @@ TEST("at every level, a bilinear row equals its formula") {
     check_equal(got, want, 1e-6, "resize_bilinear_row");
   });
 }
+
+}  // namespace clip_es::kernels_test

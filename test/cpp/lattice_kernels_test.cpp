@@ -11,7 +11,8 @@
 #include "ops/mean_field.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::lattice_kernels_test {
+
 using check::largest_difference;
 
 namespace {
@@ -265,3 +266,5 @@ TEST("at every level, the last of 255 marginals has no more than the error of on
     }
   }
 }
+
+}  // namespace clip_es::lattice_kernels_test

@@ -6,7 +6,8 @@
 #include "check.h"
 #include "clip/preprocess.h"
 
-using namespace clip_es;
+namespace clip_es::launch_costs_test {
+
 using estimate::Cost, estimate::cost_of;
 
 namespace {
@@ -175,3 +176,5 @@ TEST("The options of the estimate need no model, and an option that it would ign
   CHECK(problem({"--estimates"}) == "there is no option '--estimates'");
   CHECK(parsed({"--help"}).help);
 }
+
+}  // namespace clip_es::launch_costs_test

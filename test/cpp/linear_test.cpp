@@ -6,7 +6,8 @@
 #include "check.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::linear_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -54,3 +55,5 @@ TEST("a compact layer stores float16 numbers exactly in half the memory, and sta
     CHECK(Linear::compact({weight, bias, 33, 65}).bytes() == 33 * 65 * sizeof(float) + 33 * sizeof(float));
   }
 }
+
+}  // namespace clip_es::linear_test

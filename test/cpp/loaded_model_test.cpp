@@ -18,7 +18,8 @@
 #include "segment_job.h"
 #include "weights_file.h"
 
-using namespace clip_es;
+namespace clip_es::loaded_model_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -226,3 +227,5 @@ TEST("a folder that cannot be written does not prevent a load, and the reason is
   CHECK(segmenter.load().origin == WeightsOrigin::kArchive);
   CHECK(segmenter.load().failure.find("cannot be written: No such file or directory") != std::string::npos);
 }
+
+}  // namespace clip_es::loaded_model_test

@@ -6,7 +6,8 @@
 #include "mask/pseudo_mask.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::mask_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -199,3 +200,5 @@ TEST("the scores of pixels are the enlarged maps, and the background's come from
       }
     }
 }
+
+}  // namespace clip_es::mask_test

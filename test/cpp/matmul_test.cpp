@@ -10,7 +10,8 @@
 #include "ops/reference/reference.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::matmul_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -238,3 +239,5 @@ TEST("sums of many equal numbers, whose rounding errors all have one sign, stay 
   check::note("largest relative difference " + std::to_string(worst * 1e6) + "e-6");
   CHECK_BELOW(worst, 4e-6);  // one sum of 4096 terms would be off by 1e-5
 }
+
+}  // namespace clip_es::matmul_test

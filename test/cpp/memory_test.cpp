@@ -6,7 +6,7 @@
 #include "check.h"
 #include "core/error.h"
 
-using namespace clip_es;
+namespace clip_es::memory_test {
 
 namespace {
 
@@ -57,3 +57,5 @@ TEST("a device buffer allocates only when it must grow, frees its memory first, 
   buffer.reserve(source, 1000);
   CHECK(buffer.bytes() == 4000);
 }
+
+}  // namespace clip_es::memory_test

@@ -5,7 +5,7 @@
 #include "check.h"
 #include "core/error.h"
 
-using namespace clip_es;
+namespace clip_es::model_config_test {
 
 namespace {
 
@@ -60,3 +60,5 @@ TEST("clip-es.json with a value out of range is refused with the value") {
   check_refused("[]", "the document is of type array, expected an object");
   check_refused("{\"heads\"", "it is not valid JSON");
 }
+
+}  // namespace clip_es::model_config_test

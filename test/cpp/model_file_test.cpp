@@ -8,7 +8,7 @@
 #include "check.h"
 #include "core/error.h"
 
-using namespace clip_es;
+namespace clip_es::model_file_test {
 
 namespace {
 
@@ -245,3 +245,5 @@ TEST("reading a model stops when it is cancelled, also between its blocks") {
   CHECK(is_cancelled([&] { source.image_block(0); }));
   CHECK(is_cancelled([&] { source.text_block(0); }));
 }
+
+}  // namespace clip_es::model_file_test

@@ -10,7 +10,8 @@
 #include "ops/reference/reference.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::ops_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -257,3 +258,5 @@ TEST("mlp_gradient equals its twin for 1 to 65 patches and 1 to 150 classes") {
   check::note("largest difference " + std::to_string(worst));
   CHECK_BELOW(worst, 1e-4);
 }
+
+}  // namespace clip_es::ops_test

@@ -9,7 +9,7 @@
 #include "support.h"
 #include "torch/packed_weight.h"
 
-using namespace clip_es;
+namespace clip_es::packed_matmul_test {
 
 namespace {
 
@@ -204,3 +204,5 @@ TEST("a transposed matrix with an odd number of inputs is packed without the mem
     for (const float value : y) CHECK(std::isfinite(value));
   }
 }
+
+}  // namespace clip_es::packed_matmul_test

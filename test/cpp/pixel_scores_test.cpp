@@ -8,7 +8,7 @@
 #include "core/mask.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::pixel_scores_test {
 
 namespace {
 
@@ -93,3 +93,5 @@ TEST("a pixel of the mask has the label with the largest score, or the backgroun
     CHECK(mask[i] == (largest < 0.6f ? kIgnored : winner));
   }
 }
+
+}  // namespace clip_es::pixel_scores_test

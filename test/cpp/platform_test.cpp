@@ -17,7 +17,8 @@
 #include "core/platform/system_error.h"
 #include "core/platform/threads.h"
 
-using namespace clip_es;
+namespace clip_es::platform_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -166,3 +167,5 @@ TEST("an environment variable is read, and is empty when it is not set") {
   CHECK(!platform::environment_variable("PATH").empty());
   CHECK(platform::environment_variable("CLIP_ES_NO_SUCH_VARIABLE").empty());
 }
+
+}  // namespace clip_es::platform_test

@@ -25,7 +25,7 @@
 #include "core/platform/threads.h"
 #include "core/thread_pool.h"
 
-using namespace clip_es;
+namespace clip_es::posix_test {
 
 TEST("a model that may not be read, or is a FIFO, is ERR_MODEL_READ with the reason") {
   const fixture::TemporaryFile file("PK");
@@ -185,3 +185,5 @@ TEST("the CPU has the features that the compiler's own check finds") {
   CHECK(cpu.avx512_bf16 == (avx512 && __builtin_cpu_supports("avx512bf16") != 0));
 }
 #endif
+
+}  // namespace clip_es::posix_test

@@ -8,7 +8,8 @@
 #include "ops/ops.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::product_kernels_test {
+
 using ops::Kernels;
 
 TEST("at every level, rows are rounded to integers and interleaved without a change of a bit") {
@@ -158,3 +159,5 @@ TEST("at every level, tiles of sums are rescaled, biased and stored as plain loo
       }
   });
 }
+
+}  // namespace clip_es::product_kernels_test

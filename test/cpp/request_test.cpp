@@ -14,7 +14,7 @@
 #include "segmenter.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::request_test {
 
 namespace {
 
@@ -175,3 +175,5 @@ TEST("a text whose embedding is zero or not finite is refused, and so is a token
   tokens[1] = static_cast<int32_t>(model.shape.vocabulary);
   CHECK_ERROR(encode_text(test_context(), model, tower, tokens, embedding), ErrorCode::kInvalidArg, "outside the model's vocabulary");
 }
+
+}  // namespace clip_es::request_test

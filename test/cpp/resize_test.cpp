@@ -11,7 +11,8 @@
 #include "options.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::resize_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -200,3 +201,5 @@ TEST("preprocess first shrinks a photo that is larger than max_side, and then re
   preprocess(test_context(), model, {photo.data(), 90, 61, 3}, 50, got);
   CHECK_BELOW(largest_difference(got, want.values), 1e-6);
 }
+
+}  // namespace clip_es::resize_test

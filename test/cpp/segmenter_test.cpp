@@ -11,7 +11,8 @@
 #include "options.h"
 #include "segment_job.h"
 
-using namespace clip_es;
+namespace clip_es::segmenter_test {
+
 using check::largest_difference;
 
 namespace {
@@ -274,3 +275,5 @@ TEST("a batch that is laid out again counts only its own photos") {
     CHECK(batch.patches == batch.grids[0].patches() + batch.grids[1].patches() && batch.tokens == batch.patches + 2);
   }
 }
+
+}  // namespace clip_es::segmenter_test

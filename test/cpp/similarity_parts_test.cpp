@@ -13,7 +13,8 @@
 #include "check.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::similarity_parts_test {
+
 using check::largest_difference;
 
 namespace {
@@ -252,3 +253,5 @@ TEST(
   CHECK(copy.z_hat.data() == images[2].z_hat.data() && copy.h_hat_out.data() == images[2].h_hat_out.data());
   CHECK(copy.z_hat_out.data() == images[2].z_hat_out.data());
 }
+
+}  // namespace clip_es::similarity_parts_test

@@ -16,7 +16,8 @@
 #include "similarity_presets.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::similarity_test {
+
 using check::largest_difference;
 
 namespace {
@@ -216,3 +217,5 @@ TEST("an outlier becomes the mean of its neighbours that are none, and a patch f
     CHECK_BELOW(std::abs(patches[8 * width + c] - sum / 7), 1e-5);
   }
 }
+
+}  // namespace clip_es::similarity_test

@@ -7,7 +7,8 @@
 #include "ops/packed_matmul.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::smooth_test {
+
 using check::largest_difference;
 
 namespace {
@@ -70,3 +71,5 @@ TEST("smoothing makes three deviations of each channel as large as the largest w
     CHECK_BELOW(std::abs((std::abs(norm.beta[c]) + 3 * std::abs(norm.gamma[c])) / largest - 1), 1e-5);
   }
 }
+
+}  // namespace clip_es::smooth_test

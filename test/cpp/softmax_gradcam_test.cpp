@@ -8,7 +8,8 @@
 #include "check.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::softmax_gradcam_test {
+
 using check::largest_difference;
 using reference::Matrix;
 
@@ -251,3 +252,5 @@ TEST("two labels with the same words get finite CAMs, not NaN") {
   for (const float value : got.cams) CHECK(value >= 0 && value <= 1);
   CHECK_BELOW(std::abs(got.probabilities[0] - 0.5), 1e-6);
 }
+
+}  // namespace clip_es::softmax_gradcam_test

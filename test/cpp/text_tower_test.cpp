@@ -6,7 +6,7 @@
 #include "options.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::text_tower_test {
 
 namespace {
 
@@ -72,3 +72,5 @@ TEST("the first and the last token id are accepted, and ids outside the vocabula
                 "token id " + std::to_string(bad) + " is outside");
   }
 }
+
+}  // namespace clip_es::text_tower_test

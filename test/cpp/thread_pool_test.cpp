@@ -11,8 +11,8 @@
 #include "check.h"
 #include "core/error.h"
 
-using clip_es::ErrorCode;
-using clip_es::ThreadPool;
+namespace clip_es::thread_pool_test {
+
 using namespace std::chrono_literals;
 
 TEST("a pool of 1 to 4 threads calls every index exactly once") {
@@ -234,3 +234,5 @@ TEST("after an exception, no thread starts a further index") {
     CHECK(calls < kCount);
   }
 }
+
+}  // namespace clip_es::thread_pool_test

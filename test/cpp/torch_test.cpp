@@ -14,7 +14,8 @@
 #include "torch/library.h"
 #include "torch/packed_weight.h"
 
-using namespace clip_es;
+namespace clip_es::torch_test {
+
 using check::largest_difference;
 using reference::Matrix;
 using torch::Backend;
@@ -173,3 +174,5 @@ TEST("a second LibTorch is refused with the names of both folders, and loading t
   CHECK(torch::version().find("2.") == 0);
   check::note("LibTorch " + torch::version());
 }
+
+}  // namespace clip_es::torch_test

@@ -13,7 +13,8 @@
 #include "segment_job.h"
 #include "support.h"
 
-using namespace clip_es;
+namespace clip_es::views_test {
+
 using check::largest_difference;
 
 namespace {
@@ -295,3 +296,5 @@ TEST("a mean of scores that are at most 1 is at most 1") {
     CHECK(values[0] == 1);
   }
 }
+
+}  // namespace clip_es::views_test

@@ -47,9 +47,9 @@ void stream_values(const float* from, int64_t count, float* to) {
 }
 
 void stream_out(float* from, int64_t count, float* to) {
-  constexpr int64_t kBlock = 256;  // small, so that the values are still in the first-level cache when they are cleared
-  for (int64_t i = 0; i < count; i += kBlock) {
-    const int64_t here = i + kBlock <= count ? kBlock : count - i;
+  constexpr int64_t kChunk = 256;  // small, so that the values are still in the first-level cache when they are cleared
+  for (int64_t i = 0; i < count; i += kChunk) {
+    const int64_t here = i + kChunk <= count ? kChunk : count - i;
     stream_values(from + i, here, to + i);
     for (int64_t k = 0; k < here; ++k) from[i + k] = 0;
   }
