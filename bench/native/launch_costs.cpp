@@ -303,6 +303,11 @@ Cost cost_of(const PseudoMask& in) {
 
 // ---- Maps by similarity ----
 
+Cost cost_of(const CutWindows& in) {
+  const double bytes = static_cast<double>(in.places.count * in.rows * in.columns * in.values) * size_of(in.bfloat16);
+  return {.launches = bytes > 0 ? 1 : 0, .read = bytes, .written = bytes};
+}
+
 Cost cost_of(const AddScaled& in) {
   const double count = in.count, added = std::min(in.added_count, in.count);
   return {.launches = in.count > 0 ? 1 : 0, .float32 = 3 * count, .read = kFloat * (count + added), .written = kFloat * count};

@@ -80,7 +80,9 @@ class CudaDevice : public Device {
   // Consecutive images of a batch that have n tokens each.
   struct EqualImages {
     int64_t first_token, n, images;
-    float* means;  // (images, n - 1, n - 1): their mean attention
+    float* means;  // (images, n - 1, n - 1): their mean attention; null if none is computed
+
+    float* mean(int64_t image) const { return means ? means + image * (n - 1) * (n - 1) : nullptr; }
   };
 
   // The type of products. In bfloat16 the array of patches, which the interface knows as floats, holds bfloat16 in its first half.
@@ -161,6 +163,10 @@ class CudaDevice : public Device {
   void add_patches(HostSpan<const DeviceLastBlock>, const float* x, const void* projected, float* x1, void* h_hat, void* h) const;
 
   class PhotoFeatures;  // similarity.cpp
+  // For the photo's patches. Empty spans are not needed.
+  void features_of_photo(DeviceContext&, const SimilaritySettings&, const Grid&, const void* patches, HostSpan<float> features,
+                         HostSpan<float> mean_attention);
+  void features_of_windows(DeviceContext&, const SimilaritySettings&, const Windows&, const void* patches, HostSpan<float> features);
 
   // The words of several photos in the GPU's memory, one photo after the other.
   struct SentTexts {

@@ -136,7 +136,7 @@ void CudaDevice::attend_in_float32(DeviceArena& arena, std::span<const EqualImag
       const int64_t n = equal.n, first = equal.first_token + i * n;
       const float* const own = qkv + first * 3 * width;
       attention.photos.add({own, own + width, own + 2 * width, n, out + first * width, log_sum_exp + heads * first});
-      means.photos.add({own, log_sum_exp + heads * first, n, equal.means + i * (n - 1) * (n - 1)});
+      means.photos.add({own, log_sum_exp + heads * first, n, equal.mean(i)});
     }
   launch();
 }
@@ -160,7 +160,7 @@ void CudaDevice::attend_in_bfloat16(std::span<const EqualImages> batch, const ui
     for (int64_t i = 0; mean != Mean::kNone && i < equal.images; ++i) {
       if (means.photos.count == kMaxPhotos) launch();
       const LogSumExp log_sum_exp{a.log_sum_exp + i * a.image_stride, a.head_stride, a.row_stride};
-      means.photos.add({own + i * n * 3 * width, log_sum_exp, n, equal.means + i * (n - 1) * (n - 1)});
+      means.photos.add({own + i * n * 3 * width, log_sum_exp, n, equal.mean(i)});
     }
   }
   if (mean != Mean::kNone) launch();
@@ -218,7 +218,7 @@ void CudaDevice::embed_tokens(DeviceArena& arena, HostSpan<const Grid> grids, co
       });
 }
 
-// Groups neighbours that have equal numbers of tokens and whose means are neighbours in memory.
+// Groups neighbours that have equal numbers of tokens and whose means are neighbours in memory. Without means, all are null.
 std::span<CudaDevice::EqualImages> CudaDevice::group_images(HostSpan<const Grid> grids, HostSpan<const DeviceSpan<float>> means) const {
   const std::span<EqualImages> groups = scratch_.take<EqualImages>(grids.size());
   size_t count = 0;
@@ -227,7 +227,7 @@ std::span<CudaDevice::EqualImages> CudaDevice::group_images(HostSpan<const Grid>
     const int64_t n = grids[i].tokens();
     float* const mean = address(means[i]);
     EqualImages* const last = count > 0 ? &groups[count - 1] : nullptr;
-    if (last && last->n == n && mean == last->means + last->images * (n - 1) * (n - 1)) ++last->images;
+    if (last && last->n == n && mean == last->mean(last->images)) ++last->images;
     else groups[count++] = {tokens, n, 1, mean};
     tokens += n;
   }

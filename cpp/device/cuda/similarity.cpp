@@ -1,5 +1,5 @@
-// patch_features: the steps of cam/patch_features.cpp and cam/changed_block.cpp. Products and attention run on the GPU. The host finds and
-// repairs outliers, because that sorts distances; it reads the tokens for it.
+// patch_features: the steps of cam/patch_features.cpp and cam/changed_block.cpp. Products and attention run on the GPU, in the tower for up
+// to kMaxPhotos windows at once. The host finds and repairs outliers, because that sorts distances; it reads the tokens for it.
 #include "cam/changed_block.h"
 #include "cam/middle_blocks.h"
 #include "cam/token_similarity.h"
@@ -7,34 +7,35 @@
 
 namespace clip_es::cuda {
 
-// The features of a photo or of a window.
+// The features of photos or windows of one size, which the tower encodes together. The other steps run for one of them after the other.
 class CudaDevice::PhotoFeatures {
  public:
-  PhotoFeatures(CudaDevice& device, DeviceContext& context, const SimilaritySettings& settings, const Grid& grid)
-      : device_(device), c_(context), settings_(settings), grid_(grid) {}
-
-  // Writes features (N, E). attention (N, N): that of all blocks, with the unchanged last one; null if it is not needed.
-  void features(const void* patch_rows, float* rows, float* attention) {
-    const int64_t count = model().shape.layers;
+  // Encodes `images` photos, whose patches lie one after the other.
+  PhotoFeatures(CudaDevice& device, DeviceContext& context, const SimilaritySettings& settings, const Grid& grid, int64_t images,
+                const void* patch_rows, float* mean_attention)
+      : device_(device), c_(context), settings_(settings), grid_(grid), images_(images) {
+    const int64_t count = model().shape.layers, floats = images * grid.tokens() * width();
     const auto outputs = device_.scratch_.take<float*>(count);
     std::ranges::fill(outputs, nullptr);
     for_needed_outputs(settings_, count, [&](int64_t i) {
-      if (!outputs[i]) outputs[i] = take(c_.arena, grid_.tokens() * width());
+      if (!outputs[i]) outputs[i] = take(c_.arena, floats);
     });
     outputs_ = outputs;
-    encode(patch_rows, attention);
-    repair();
-    compare_middle_blocks();
-    float* const x = take(c_.arena, patches() * width());
-    run(tokens_, patches_of(tokens_), x);
-    if (settings_.fuse) add_fused(x);
-    const Norm& norm = device_.weights_->ln_post;
-    normalise(norm, x, patches(), x, torch::Dtype::kFloat32);
-    device_.multiply(matrix(x, patches(), width()), matrix(device_.weights_->projection, width(), model().shape.embedding), rows);
-    gpu().unit_rows({rows, patches(), model().shape.embedding, rows});
+    all_tokens_ = take(c_.arena, floats);
+    encode(patch_rows, mean_attention);
+    send_prior();
   }
 
-  void attention(const void* patch_rows, float* attention) { encode(patch_rows, attention); }
+  // Writes features (images, N, E).
+  void features(float* rows) {
+    DeviceArena::Scope scope(c_.arena);
+    const int64_t count = images_ * patches(), embedding = model().shape.embedding;
+    float* const x = take(c_.arena, count * width());
+    for (int64_t image = 0; image < images_; ++image) last_block(image, x + image * patches() * width());
+    normalise(device_.weights_->ln_post, x, count, x, torch::Dtype::kFloat32);
+    device_.multiply(matrix(x, count, width()), matrix(device_.weights_->projection, width(), embedding), rows);
+    gpu().unit_rows({rows, count, embedding, rows});
+  }
 
  private:
   const Model& model() const { return *device_.model_; }
@@ -42,7 +43,7 @@ class CudaDevice::PhotoFeatures {
   int64_t width() const { return model().image.width; }
   int64_t patches() const { return grid_.patches(); }
   float* patches_of(float* tokens) const { return tokens + width(); }
-  float* output_of(int64_t block) const { return outputs_[kept_output(block, model().shape.layers)]; }
+  float* output_of(int64_t block) const { return outputs_[kept_output(block, model().shape.layers)] + first_; }
   static torch::Batch matrix(const float* data, int64_t rows, int64_t columns) {
     return torch::dense(data, torch::Dtype::kFloat32, rows, columns);
   }
@@ -50,21 +51,25 @@ class CudaDevice::PhotoFeatures {
     gpu().add_scaled({out, added, count, count, factor, added_factor});
   }
   void copy(const float* from, int64_t count, float* to) const { gpu().copy(from, count * sizeof(float), to); }
-  void normalise(const Norm& norm, float* x, int64_t rows, void* y, torch::Dtype dtype) const {
-    gpu().layer_norm({x, nullptr, false, rows, width(), norm.gamma, norm.beta, y, dtype == torch::Dtype::kBFloat16, nullptr});
+  void normalise(const Norm& norm, const float* x, int64_t rows, void* y, torch::Dtype dtype) const {
+    gpu().layer_norm(
+        {const_cast<float*>(x), nullptr, false, rows, width(), norm.gamma, norm.beta, y, dtype == torch::Dtype::kBFloat16, nullptr});
   }
 
-  // Sets tokens_ and the outputs, and the mean attention.
+  // Sets the tokens and the outputs. mean (N, N): that of all blocks, with the unchanged last one, of a single image; null if it is not
+  // needed.
   void encode(const void* patch_rows, float* mean) {
     const int64_t n = grid_.tokens();
-    tokens_ = take(c_.arena, n * width());
-    const DeviceSpan<float> means = DeviceAccess::span(mean, mean ? patches() * patches() : 0);
-    device_.run_tower(c_, {&grid_, 1}, patch_rows, tokens_, {&means, 1}, outputs_);
+    const auto grids = device_.scratch_.take<Grid>(images_);
+    const auto means = device_.scratch_.take<DeviceSpan<float>>(images_);
+    std::ranges::fill(grids, grid_);
+    std::ranges::fill(means, DeviceAccess::span(mean, mean ? patches() * patches() : 0));
+    device_.run_tower(c_, grids, patch_rows, all_tokens_, means, outputs_);
     if (!mean) return;
     DeviceArena::Scope scope(c_.arena);
     float *const qkv = take(c_.arena, 3 * n * width()), *const out = take(c_.arena, n * width());
     float* const log_sum_exp = take(c_.arena, model().image.heads * n);
-    project_tokens(device_.weights_->blocks.back(), tokens_, n, qkv);
+    project_tokens(device_.weights_->blocks.back(), all_tokens_, n, qkv);
     attend({qkv, qkv + width(), qkv + 2 * width(), n, out, log_sum_exp}, {});
     AddAttentionMean added{.photos = {},
                            .width = width(),
@@ -76,6 +81,28 @@ class CudaDevice::PhotoFeatures {
     gpu().add_attention_mean(added);
   }
 
+  // x (N, D): what the changed last block makes of the image with this number.
+  void last_block(int64_t image, float* x) {
+    DeviceArena::Scope scope(c_.arena);
+    Arena::Scope host_scope(device_.scratch_);
+    first_ = image * grid_.tokens() * width();
+    tokens_ = all_tokens_ + first_;
+    middle_ = late_ = nullptr;
+    repair();
+    compare_middle_blocks();
+    run(tokens_, x);
+    if (settings_.fuse) add_fused(x);
+  }
+
+  void send_prior() {
+    if (settings_.neighbourhood == 0) return;
+    Arena::Scope host_scope(device_.scratch_);
+    const auto [rows, columns] =
+        device_.send_all(c_.arena, std::span<const float>(gaussian(device_.scratch_, grid_.height, settings_.neighbourhood)),
+                         std::span<const float>(gaussian(device_.scratch_, grid_.width, settings_.neighbourhood)));
+    prior_ = {rows, columns, grid_.height, grid_.width};
+  }
+
   void attend(const AttentionPhoto& photo, const NeighbourPrior& prior) const {
     Attention attention{.photos = {}, .width = width(), .heads = model().image.heads, .scale = device_.scale(), .prior = prior};
     attention.photos.add(photo);
@@ -83,7 +110,7 @@ class CudaDevice::PhotoFeatures {
   }
 
   // qkv (n, 3 D) of a block for x (n, D), in float32 also if the product is bfloat16.
-  void project_tokens(const Block& block, float* x, int64_t n, float* qkv) const {
+  void project_tokens(const Block& block, const float* x, int64_t n, float* qkv) const {
     DeviceArena::Scope scope(c_.arena);
     void* const y = take(c_.arena, n * width(), device_.dtype());
     normalise(block.ln_1, x, n, y, device_.dtype());
@@ -165,16 +192,15 @@ class CudaDevice::PhotoFeatures {
     device_.multiply(matrix(late_, patches(), patches()), matrix(copied, patches(), width()), x);
   }
 
-  // The changed last block. class_token (D), x (N, D) -> out (N, D).
-  void run(const float* class_token, const float* x, float* out) const {
+  // The changed last block. tokens (n, D) -> out (N, D).
+  void run(const float* tokens, float* out) const {
     c_.checkpoint();
     const int64_t others = settings_.attend_class ? 1 : 0, n = patches() + others, count = patches() * width();
+    const float* const x = tokens + width();  // the patches
     const Block& block = device_.weights_->blocks.back();
     DeviceArena::Scope scope(c_.arena);
-    float *const tokens = take(c_.arena, n * width()), *const attended = take(c_.arena, n * width());
-    if (others) copy(class_token, width(), tokens);
-    copy(x, count, tokens + others * width());
-    attend_changed(tokens, n, attended);
+    float* const attended = take(c_.arena, n * width());
+    attend_changed(x - others * width(), n, attended);
     const void* from = attended + others * width();
     if (device_.is_bfloat16()) {
       void* const rounded = take(c_.arena, count, device_.dtype());
@@ -183,27 +209,19 @@ class CudaDevice::PhotoFeatures {
     }
     linear(block.out_proj, from, patches(), out);
     if (settings_.residual) add(out, 1, x, 1, count);
-    if (settings_.class_token != 0) gpu().add_scaled({out, class_token, count, width(), 1, settings_.class_token});
+    if (settings_.class_token != 0) gpu().add_scaled({out, tokens, count, width(), 1, settings_.class_token});
     if (settings_.feed_forward) feed_forward(block, out);
     if (settings_.aggregate) average(out);
   }
 
   // Attention before out_proj. x (n, D): the tokens that take part, the patches last -> out (n, D).
-  void attend_changed(float* x, int64_t n, float* out) const {
+  void attend_changed(const float* x, int64_t n, float* out) const {
     const int64_t others = n - patches();
     DeviceArena::Scope scope(c_.arena);
-    Arena::Scope host_scope(device_.scratch_);
     float* const qkv = take(c_.arena, 3 * n * width());
     float* const values = qkv + 2 * width();
     project_tokens(device_.weights_->blocks.back(), x, n, qkv);
-    NeighbourPrior prior{};
-    if (settings_.neighbourhood > 0) {
-      const auto [rows, columns] =
-          device_.send_all(c_.arena, std::span<const float>(gaussian(device_.scratch_, grid_.height, settings_.neighbourhood)),
-                           std::span<const float>(gaussian(device_.scratch_, grid_.width, settings_.neighbourhood)));
-      prior = {rows, columns, grid_.height, grid_.width};
-    }
-    attend({settings_.key_attention ? qkv + width() : qkv, qkv + width(), values, n, out, nullptr}, prior);
+    attend({settings_.key_attention ? qkv + width() : qkv, qkv + width(), values, n, out, nullptr}, prior_);
     if (settings_.mix > 0) mix_attention(n, values, out);
     if (!middle_) return;
     float* const product = take(c_.arena, patches() * width());
@@ -251,7 +269,7 @@ class CudaDevice::PhotoFeatures {
     gpu().clear(sum, count);
     const auto [first, last] = blocks_at(kFusedBlocks, model().shape.layers);
     for (int64_t block = first; block <= last; ++block) add(sum, 1, output_of(block), 1, count);
-    run(sum, patches_of(sum), out);
+    run(sum, out);
     add(x, 1, out, 1, patches() * width());
   }
 
@@ -259,42 +277,67 @@ class CudaDevice::PhotoFeatures {
   DeviceContext& c_;
   const SimilaritySettings& settings_;
   const Grid& grid_;
-  std::span<float* const> outputs_;            // of blocks, (n, D); null if the settings do not need them
+  const int64_t images_;
+  NeighbourPrior prior_{};
+  float* all_tokens_ = nullptr;      // (images, n, D)
+  std::span<float* const> outputs_;  // of blocks, (images, n, D); null if the settings do not need them
+  // Of the image whose features are computed:
+  int64_t first_ = 0;                          // where its tokens begin in all_tokens_ and outputs_
   float* tokens_ = nullptr;                    // (n, D)
   std::span<uint8_t> outlier_;                 // (N)
   float *middle_ = nullptr, *late_ = nullptr;  // (N, N): attention of the middle block, weights of averages; null if a setting is off
 };
 
-void CudaDevice::patch_features(DeviceContext& c, const SimilaritySettings& settings, const Windows& windows,
-                                DeviceSpan<const float> patches, HostSpan<float> features, HostSpan<float> mean_attention) {
-  const auto compute = [&](const Grid& grid, const void* rows, HostSpan<float> to, HostSpan<float> attention) {
+void CudaDevice::features_of_photo(DeviceContext& c, const SimilaritySettings& settings, const Grid& grid, const void* patches,
+                                   HostSpan<float> features, HostSpan<float> mean_attention) {
+  DeviceArena::Scope scope(c.arena);
+  Arena::Scope host_scope(scratch_);
+  const auto array = [&](HostSpan<float> to) { return to.empty() ? nullptr : take(c.arena, std::ssize(to)); };
+  float *const result = array(features), *const mean = array(mean_attention);
+  PhotoFeatures photo(*this, c, settings, grid, 1, patches, mean);
+  if (result) photo.features(result);
+  if (result) fetch(result, std::ssize(features), features.data());
+  if (mean) fetch(mean, std::ssize(mean_attention), mean_attention.data());
+  wait();
+}
+
+void CudaDevice::features_of_windows(DeviceContext& c, const SimilaritySettings& settings, const Windows& windows, const void* patches,
+                                     HostSpan<float> features) {
+  const int64_t values = model_->patch_values(), embedding = model_->shape.embedding;
+  const auto size = static_cast<size_t>(windows.window.patches() * embedding);
+  const int64_t columns = std::ssize(windows.columns);
+  for (int64_t first = 0; first < windows.count(); first += kMaxPhotos) {
     DeviceArena::Scope scope(c.arena);
     Arena::Scope host_scope(scratch_);
     Arena::Scope staging_scope(staging_);  // so that pinned memory does not grow with the number of windows
-    float* const result = to.empty() ? nullptr : take(c.arena, static_cast<int64_t>(to.size()));
-    float* const mean = attention.empty() ? nullptr : take(c.arena, static_cast<int64_t>(attention.size()));
-    PhotoFeatures photo(*this, c, settings, grid);
-    if (result) photo.features(rows, result, mean);
-    else photo.attention(rows, mean);
-    if (result) fetch(result, std::ssize(to), to.data());
-    if (mean) fetch(mean, std::ssize(attention), attention.data());
+    CutWindows cut{.places = {},
+                   .patches = patches,
+                   .photo_columns = windows.photo.width,
+                   .rows = windows.window.height,
+                   .columns = windows.window.width,
+                   .values = values,
+                   .windows = nullptr,
+                   .bfloat16 = is_bfloat16()};
+    for (int64_t i = first; i < std::min(first + kMaxPhotos, windows.count()); ++i)
+      cut.places.add({windows.rows[i / columns], windows.columns[i % columns]});
+    const int64_t count = cut.places.count;
+    cut.windows = take(c.arena, count * windows.window.patches() * values, dtype());
+    gpu_->cut_windows(cut);
+    float* const result = take(c.arena, count * static_cast<int64_t>(size));
+    PhotoFeatures all(*this, c, settings, windows.window, count, cut.windows, nullptr);
+    all.features(result);
+    fetch(result, count * static_cast<int64_t>(size), features.data());
     wait();
-  };
+    features = features.subspan(count * size);
+  }
+}
+
+void CudaDevice::patch_features(DeviceContext& c, const SimilaritySettings& settings, const Windows& windows,
+                                DeviceSpan<const float> patches, HostSpan<float> features, HostSpan<float> mean_attention) {
   const void* const rows = address(patches);
-  if (windows.whole) return compute(windows.photo, rows, features, mean_attention);
-  if (!mean_attention.empty()) compute(windows.photo, rows, {}, mean_attention);
-  const int64_t values = model_->patch_values(), row_values = windows.window.width * values;
-  const auto size = static_cast<size_t>(windows.window.patches() * model_->shape.embedding);
-  DeviceArena::Scope scope(c.arena);
-  void* const own = take(c.arena, windows.window.patches() * values, dtype());
-  for (const int64_t y : windows.rows)
-    for (const int64_t x : windows.columns) {
-      for (int64_t row = 0; row < windows.window.height; ++row)
-        gpu_->copy(advance(rows, ((y + row) * windows.photo.width + x) * values, dtype()), row_values * bytes_of(dtype()),
-                   advance(own, row * row_values, dtype()));
-      compute(windows.window, own, features.first(size), {});
-      features = features.subspan(size);
-    }
+  if (windows.whole) return features_of_photo(c, settings, windows.photo, rows, features, mean_attention);
+  if (!mean_attention.empty()) features_of_photo(c, settings, windows.photo, rows, {}, mean_attention);
+  features_of_windows(c, settings, windows, rows, features);
 }
 
 }  // namespace clip_es::cuda

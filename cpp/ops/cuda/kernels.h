@@ -43,6 +43,7 @@
   X(refine_cams, RefineCams)                               \
   X(min_max, MinMax)                                       \
   X(pseudo_mask, PseudoMask)                               \
+  X(cut_windows, CutWindows)                               \
   X(add_scaled, AddScaled)                                 \
   X(unit_rows, UnitRows)                                   \
   X(averaging_weights, AveragingWeights)                   \

@@ -2,7 +2,24 @@
 #pragma once
 #include <cstdint>
 
+#include "ops/cuda/photos.h"
+
 namespace clip_es::cuda {
+
+// Where a window begins in the photo's grid, in patches.
+struct WindowPlace {
+  int64_t row, column;
+};
+
+// Copies the patches of windows of one size out of a photo's patches. Twin: cut_window in cam/patch_features.cpp.
+struct CutWindows {
+  Photos<WindowPlace> places;
+  const void* patches;            // (gh, photo_columns, values)
+  int64_t photo_columns;          // gw
+  int64_t rows, columns, values;  // of a window, and the values of a patch
+  void* windows;                  // (places, rows, columns, values)
+  bool bfloat16 = false;          // type of patches and windows
+};
 
 // out = factor * out + added_factor * added, element by element. `added` is repeated until `out` ends. Twins: ops::add_scaled, ops::scale.
 struct AddScaled {

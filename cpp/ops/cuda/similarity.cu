@@ -1,5 +1,5 @@
 // The element-wise and row-wise steps of maps by similarity: see kernels_similarity.h.
-// Twins: cam/token_similarity.cpp, cam/embeddings.cpp (project).
+// Twins: cam/token_similarity.cpp, cam/embeddings.cpp (project), cam/patch_features.cpp (cut_window).
 // One warp per row, so no barrier is needed. Sums are double, as on the CPU.
 #include "ops/cuda/common.cuh"
 
@@ -10,6 +10,19 @@ constexpr int kThreads = 256, kRows = kThreads / kWarp;  // rows (warps) of a bl
 
 __device__ int64_t own_row() { return global_thread() / kWarp; }
 __device__ int64_t own_lane() { return threadIdx.x % kWarp; }
+
+// One thread per value. blockIdx.z is the window.
+template <class T>
+__global__ void __launch_bounds__(kThreads) cut_windows_kernel(const __grid_constant__ CutWindows args) {
+  const WindowPlace& place = args.places.photo[blockIdx.z];
+  const auto values = static_cast<int>(args.values), columns = static_cast<int>(args.columns), rows = static_cast<int>(args.rows);
+  const int index = static_cast<int>(global_thread()), size = rows * columns * values;
+  if (index >= size) return;
+  const int patch = index / values, value = index % values, row = patch / columns, column = patch % columns;
+  const int64_t from = (place.row + row) * args.photo_columns + place.column + column;
+  static_cast<T*>(args.windows)[static_cast<int64_t>(blockIdx.z) * size + index] =
+      static_cast<const T*>(args.patches)[from * values + value];
+}
 
 __global__ void __launch_bounds__(kThreads) add_scaled_kernel(AddScaled args) {
   const int64_t i = global_thread();
@@ -66,6 +79,12 @@ __global__ void __launch_bounds__(kThreads) similarity_attention_kernel(Similari
 }
 
 }  // namespace
+
+int cut_windows(Stream stream, const CutWindows& args) {
+  const unsigned blocks = blocks_for(args.rows * args.columns * args.values, kThreads);
+  auto* kernel = args.bfloat16 ? cut_windows_kernel<BFloat16> : cut_windows_kernel<float>;
+  return launch(stream, kernel, {blocks, 1, depth_of(args.places)}, kThreads, args);
+}
 
 int add_scaled(Stream stream, const AddScaled& args) {
   return launch(stream, add_scaled_kernel, blocks_for(args.count, kThreads), kThreads, args);
