@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { nameOf, targets } from './prebuild/targets.mjs'
 import { configureWithZig } from './prebuild/zig.mjs'
@@ -14,9 +14,12 @@ process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
 const target = targets.find((one) => nameOf(one) === process.argv[2])
 const build = target ? configureWithZig(target, 'syntax', ['-DCMAKE_EXPORT_COMPILE_COMMANDS=ON']) : process.argv[2]
 const entries = JSON.parse(readFileSync(join(build, 'compile_commands.json'), 'utf8'))
-/** The kernels are compiled once for each CPU level. The tests do not run on a target, so these are left out there. */
+/** Tests and benchmarks, which do not run on a target. */
+const isOfTests = (file) =>
+  /^(test|bench|binding)\/|\/clip_es_(test|estimate|reference)\.dir\//.test(relative(process.cwd(), file))
+/** A source that is compiled for several CPU levels is read once. */
 const sources = [...new Map(entries.map((entry) => [entry.file, entry])).values()].filter(
-  ({ file }) => !target || file.startsWith(join(process.cwd(), 'cpp')) || file.includes('/clip_es_engine.dir/'),
+  ({ file }) => !target || !isOfTests(file),
 )
 
 const temporary = mkdtempSync(join(tmpdir(), 'clip-es-syntax-'))

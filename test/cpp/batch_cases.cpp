@@ -17,7 +17,7 @@ struct Crop {
   int64_t width, height;
 };
 constexpr std::array kCrops = {Crop{"astronaut_97x128", 64, 48}, Crop{"chelsea_150x113", 80, 64}, Crop{"coffee_176x100", 64, 80},
-                               Crop{"chelsea_150x113_saturated", 33, 20}, Crop{"astronaut_97x128", 97, 128}};
+                               Crop{"chelsea_150x113_saturated", 33, 20}, Crop{"astronaut_97x128", 80, 97}};
 
 ErrorCode code_of(const Request& request) {
   CHECK(request.failure != nullptr);
@@ -106,13 +106,18 @@ void refuse_one_of_a_batch(Segmenter& segmenter) {
 void segment_on_two_threads(Segmenter& first) {
   const auto second = first.clone(1);
   CHECK(&first.model() == &second->model() && first.device() == second->device());
-  std::vector<SegmentJob> want = golden_photos();
+  const auto some_photos = [] {
+    std::vector<SegmentJob> photos = golden_photos();
+    photos.erase(photos.begin() + 3, photos.end());
+    return photos;
+  };
+  std::vector<SegmentJob> want = some_photos();
   std::vector<Request> wanted = requests(want);
   for (Request& request : wanted) run(first, {&request, 1});
   const auto work = [&](Segmenter& segmenter, bool& equal) {
     equal = true;
     for (int round = 0; round < 2; ++round) {
-      std::vector<SegmentJob> photos = golden_photos();
+      std::vector<SegmentJob> photos = some_photos();
       for (size_t i = 0; i < photos.size(); ++i) {
         Request request = photos[i].request();
         segmenter.segment({&request, 1});

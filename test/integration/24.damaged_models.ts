@@ -71,9 +71,9 @@ test('an archive cut off anywhere is an error with its path', async () => {
   const size = statSync(file).size
   const descriptor = openSync(file, 'r+')
   const lengths = [
-    ...Array.from({ length: 150 }, (_, i) => size - 1 - i),
-    ...Array.from({ length: 100 }, (_, i) => size - 151 - i * 151),
-    ...Array.from({ length: 60 }, (_, i) => Math.round((size * (60 - i)) / 61)),
+    ...Array.from({ length: 60 }, (_, i) => size - 1 - i),
+    ...Array.from({ length: 40 }, (_, i) => size - 61 - i * 379),
+    ...Array.from({ length: 30 }, (_, i) => Math.round((size * (30 - i)) / 31)),
     ...[100, 31, 30, 22, 21, 4, 3, 1],
   ].sort((a, b) => b - a)
   for (const length of lengths) {
@@ -106,11 +106,11 @@ function damages(bytes: Buffer): Damage[] {
   for (let at = 0; at >= 0 && at < directory; at = bytes.indexOf('PK\x03\x04', at + 1, 'latin1')) headers.push(at)
   const spread = (count: number, place: () => number) => Array.from({ length: count }, () => ({ at: place(), bit: random(8) }))
   return [
-    ...spread(120, () => directory + random(bytes.length - directory)),
-    ...spread(30, () => bytes.length - 1 - random(98)), // the zip's end records
-    ...spread(80, () => (headers[random(headers.length)] as number) + random(30)),
-    ...spread(80, () => pickle + random(8500)),
-    ...spread(90, () => random(directory)),
+    ...spread(60, () => directory + random(bytes.length - directory)),
+    ...spread(15, () => bytes.length - 1 - random(98)), // the zip's end records
+    ...spread(40, () => (headers[random(headers.length)] as number) + random(30)),
+    ...spread(40, () => pickle + random(8500)),
+    ...spread(45, () => random(directory)),
   ]
 }
 
@@ -135,14 +135,14 @@ test('a flipped bit gives an error with a code, or the same results', async () =
     }
   }
   closeSync(descriptor)
-  assert.is(outcomes.same + outcomes.refused, 400)
-  assert.ok(outcomes.refused > 200 && outcomes.same > 10, JSON.stringify(outcomes))
+  assert.is(outcomes.same + outcomes.refused, 200)
+  assert.ok(outcomes.refused > 100 && outcomes.same > 5, JSON.stringify(outcomes))
 })
 
 test('a flipped bit in the pickle with a valid checksum gives an error with a code, or a model with finite results', async () => {
   const random = randomNumbers(2)
   const outcomes = { refused: 0, loaded: 0 }
-  for (let i = 0; i < 60; i++) {
+  for (let i = 0; i < 30; i++) {
     const file = writeModel('pickle.pt', (archive) => {
       const pickle = archive.record('data.pkl')
       const at = random(pickle.length)
@@ -159,7 +159,7 @@ test('a flipped bit in the pickle with a valid checksum gives an error with a co
       outcomes.refused++
     }
   }
-  assert.ok(outcomes.refused > 20 && outcomes.loaded > 3, JSON.stringify(outcomes))
+  assert.ok(outcomes.refused > 10 && outcomes.loaded > 1, JSON.stringify(outcomes))
 })
 
 test.run()

@@ -5,8 +5,8 @@ import * as assert from 'uvu/assert'
 import { physicalCores } from '../../ts/engine/cores.js'
 import { run } from './child.js'
 
-const rounds = 6
-const seconds = 4 // about 3,500 samples, of which the 99.9th percentile is the fourth worst; 20,000 in all
+const rounds = 4
+const seconds = 3 // about 2,600 samples, of which the 99.9th percentile is the third worst; 10,000 in all
 const limit = 5 // milliseconds
 
 /** The 99.9th percentiles of the rounds, in milliseconds; idle: of a round without any load. */

@@ -65,6 +65,9 @@ requirements() {
   export CLIP_BPE=$(cd "$(dirname "$merges")" && pwd)/$(basename "$merges")
 }
 
+# Else glibc gives large blocks back to the system and takes them anew for every array: most of the time of drawing a set.
+export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296
+
 # step NAME RESULT COMMAND…: runs the command unless its result exists. The command writes to $out, which becomes the
 # result only when it has ended well: an interrupted step leaves none. Of training alone, $out is kept to go on with.
 step() {
@@ -86,9 +89,7 @@ rasterise() { local to=$PWD/$out; (cd icons && node "$here/rasterize.mjs" "$here
 compose() { "$python" "$here/sprites.py" "$1" "$here/words.json" "$out"; }
 train() { # all files of the run lie in $out, which an interruption leaves for the next time
   mkdir -p "$out"
-  # glibc gives large blocks back to the system and takes them anew at every step: a seventeenth of the time
-  MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296 \
-    "$python" "$here/train.py" sprites.pt "$here/words.json" "$out/emoji-clip" --minutes "$minutes" --workers "$workers" |
+  "$python" "$here/train.py" sprites.pt "$here/words.json" "$out/emoji-clip" --minutes "$minutes" --workers "$workers" |
     tee -a "$out/log.txt"
 }
 evaluate() {

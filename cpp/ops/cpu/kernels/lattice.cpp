@@ -7,12 +7,12 @@ namespace clip_es::ops::CLIP_ES_LEVEL {
 namespace {
 
 template <class V>
-constexpr int64_t kLanes = static_cast<int64_t>(sizeof(V) / sizeof(float));
+constexpr int64_t kFloatsOf = static_cast<int64_t>(sizeof(V) / sizeof(float));
 
 // Some channels of one pixel or lattice point, in registers: `Vectors` vectors of type V and, with Tail, four more floats.
 template <class V, int Vectors, bool Tail>
 struct Value {
-  static constexpr int64_t kChannels = Vectors * kLanes<V> + (Tail ? 4 : 0);
+  static constexpr int64_t kChannels = Vectors * kFloatsOf<V> + (Tail ? 4 : 0);
   V part[Vectors];
   Float4 tail;
 
@@ -21,12 +21,12 @@ struct Value {
     if (Tail) tail = Float4{};
   }
   CLIP_ES_INLINE void read(const float* p) {
-    for (int i = 0; i < Vectors; ++i) load(part[i], p + i * kLanes<V>);
-    if (Tail) load(tail, p + Vectors * kLanes<V>);
+    for (int i = 0; i < Vectors; ++i) load(part[i], p + i * kFloatsOf<V>);
+    if (Tail) load(tail, p + Vectors * kFloatsOf<V>);
   }
   CLIP_ES_INLINE void write(float* p) const {
-    for (int i = 0; i < Vectors; ++i) store(p + i * kLanes<V>, part[i]);
-    if (Tail) store(p + Vectors * kLanes<V>, tail);
+    for (int i = 0; i < Vectors; ++i) store(p + i * kFloatsOf<V>, part[i]);
+    if (Tail) store(p + Vectors * kFloatsOf<V>, tail);
   }
   CLIP_ES_INLINE void add(const Value& other, float factor) {
     for (int i = 0; i < Vectors; ++i) part[i] += other.part[i] * factor;
@@ -184,10 +184,10 @@ template <int K>
 CLIP_ES_INLINE void normalise(const float* sums, int64_t count, float strength, float* weight) {
   constexpr float alpha = 1.0f / (1.0f + 1.0f / (1 << (K - 1)));
   const float numerator = __builtin_sqrtf(strength * alpha);
-  constexpr int64_t kBlock = 64;
-  float factor[kBlock];
-  for (int64_t first = 0; first < count; first += kBlock) {
-    const int64_t block = first + kBlock <= count ? kBlock : count - first;
+  constexpr int64_t kChunk = 64;
+  float factor[kChunk];
+  for (int64_t first = 0; first < count; first += kChunk) {
+    const int64_t block = first + kChunk <= count ? kChunk : count - first;
 #pragma omp simd
     for (int64_t i = 0; i < block; ++i) factor[i] = numerator / __builtin_sqrtf(sums[first + i] * alpha + 1e-20f);
     for (int64_t i = 0; i < block; ++i)
