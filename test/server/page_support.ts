@@ -62,20 +62,26 @@ export const openScene = (page: Page, number: number): Promise<Exchange> =>
 
 /** What the page draws over each pixel of the photo: its colour as #rrggbb, or '' for nothing. */
 export async function overlayColours(page: Page, width: number, height: number): Promise<string[]> {
-  const bytes: number[] = await page.evaluate(`(() => {
+  const text: string = await page.evaluate(`(() => {
     const canvas = document.querySelector('#overlay')
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
-    const found = []
+    const found = new Uint8Array(${4 * width * height})
+    let next = 0
     for (let y = 0; y < ${height}; y++)
       for (let x = 0; x < ${width}; x++) {
         const [column, row] = [Math.floor((x + 0.5) / ${width} * canvas.width), Math.floor((y + 0.5) / ${height} * canvas.height)]
-        found.push(...data.subarray(4 * (row * canvas.width + column), 4 * (row * canvas.width + column) + 4))
+        const at = 4 * (row * canvas.width + column)
+        found.set(data.subarray(at, at + 4), next)
+        next += 4
       }
-    return found
+    let text = ''
+    for (let i = 0; i < found.length; i += 4096) text += String.fromCharCode(...found.subarray(i, i + 4096))
+    return btoa(text) // a list of numbers takes Chromium's protocol much longer
   })()`)
+  const bytes = Buffer.from(text, 'base64')
   const hex = (value = 0) => value.toString(16).padStart(2, '0')
   return Array.from({ length: width * height }, (_, i) => {
-    const [r, g, b, alpha] = bytes.slice(4 * i, 4 * i + 4)
+    const [r, g, b, alpha] = bytes.subarray(4 * i, 4 * i + 4)
     return alpha ? `#${hex(r)}${hex(g)}${hex(b)}` : ''
   })
 }

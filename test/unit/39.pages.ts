@@ -14,6 +14,7 @@ import { thresholdTable } from '../../cli/src/prompts/thresholds_table.js'
 import { drawCharts } from '../../cli/src/report/charts.js'
 import { reportPage } from '../../cli/src/report/page.js'
 import type { Manifest } from '../../cli/src/results/manifest.js'
+import { drawTrainCharts } from '../../cli/src/train/charts.js'
 import type { ModelInfo } from '../../ts/index.js'
 import { root } from './support.js'
 
@@ -123,6 +124,13 @@ test('the charts of a report', async () => {
     { class: 'cat', candidates: [figures('kitty', 0.25)] },
   ]
   same('chart of a ranking', await drawRanking(rankings, 'sharpness'))
+})
+
+test('the charts of a training', async () => {
+  const points = (values: readonly number[]) => values.map((y, i) => ({ x: 10 * i, y }))
+  const { loss, miou } = await drawTrainCharts(points([2.5, 1.75, 1.25]), points([25, 50]))
+  same('chart of losses', loss as string)
+  same('chart of validations', miou as string)
 })
 
 test('the page of a report', () => {
