@@ -23,6 +23,13 @@ Cost sum(const Photos<Photo>& photos, CostOf cost_of_photo) {
   return sum;
 }
 
+// What the second pass of a resize reads for `written` bytes. The height of the input is no argument: a filter has 4 pixels, times the
+// factor by which the height is reduced, and one more.
+double bytes_of_columns(const ResizeTaps& taps, int64_t out_height, double written) {
+  const double reduction = static_cast<double>(taps.stride - 1) / 4;
+  return reduction * written + sizeof(int32_t) * static_cast<double>(out_height * (2 + taps.stride));
+}
+
 // Of a row's element: the mean (1), the variance (3) and the normalisation (2), and gamma and beta.
 constexpr double kMoments = 6, kScaleAndShift = 2;
 
@@ -80,19 +87,17 @@ Cost cost_of(const ResizeRows& in) {
   });
 }
 
-// The height of the input is no argument. A filter has 4 pixels, times the factor by which the height is reduced, and one more.
 Cost cost_of(const ResizeColumns& in) {
   return sum(in.photos, [](const ResizeColumnsPhoto& photo) -> Cost {
-    const double taps = photo.out_height * (2 + photo.taps.stride), reduction = (photo.taps.stride - 1) / 4.0;
-    const double written = photo.out_height * photo.width * 3;
-    return {.read = reduction * written + sizeof(int32_t) * taps, .written = written};
+    const double bytes = static_cast<double>(photo.out_height * photo.width * 3);
+    return {.read = bytes_of_columns(photo.taps, photo.out_height, bytes), .written = bytes};
   });
 }
 
 Cost cost_of(const ExtractPatches& in) {
   return sum(in.photos, [&](const ExtractPatchesPhoto& photo) -> Cost {
-    const double values = photo.gh * photo.gw * 3 * in.patch * in.patch;
-    return {.read = values, .written = size_of(in.bfloat16) * values};
+    const double values = static_cast<double>(photo.gh * photo.gw * 3 * in.patch * in.patch);
+    return {.read = bytes_of_columns(photo.taps, photo.gh * in.patch, values), .written = size_of(in.bfloat16) * values};
   });
 }
 

@@ -203,7 +203,9 @@ TEST("CUDA: resized grey, RGB and RGBA photos have the twin's bytes, larger and 
   for (const ResizeCase& c : cases) CHECK(c.out.host() == reference::resize_bicubic(c.rgb, c.sizes[0], c.sizes[1], c.sizes[2], c.sizes[3]));
 }
 
-TEST("CUDA: the patches of photos of different sizes equal their twin, in float32 and rounded to bfloat16") {
+TEST(
+    "CUDA: the patches of photos of different sizes, whose columns are resized or not, equal their twins, in float32 and rounded to "
+    "bfloat16") {
   Random random;
   const std::vector<float> mean{0.1f, 0.2f, 0.3f}, deviation{0.4f, 0.5f, 0.6f};
   std::vector<float> value;
@@ -212,13 +214,16 @@ TEST("CUDA: the patches of photos of different sizes equal their twin, in float3
   const GpuArray<float> g_value(value);
   for (const int64_t patch : {7, 16}) {
     cuda::ExtractPatches in{.photos = {}, .patch = patch, .pixel_values = g_value.data()};
-    std::vector<GpuArray<uint8_t>> images;
+    std::vector<ResizeCase> cases;
     std::vector<GpuArray<float>> outs;
     std::vector<Matrix> want;
-    for (const auto& [gh, gw] : std::vector<std::array<int64_t, 2>>{{1, 1}, {3, 5}, {2, 9}}) {
-      const std::vector<uint8_t> image = random.bytes(gh * gw * patch * patch * 3);
-      want.push_back(reference::extract_patches(image, gh, gw, patch, mean, deviation));
-      in.photos.add({images.emplace_back(image).data(), gh, gw, outs.emplace_back(gh * gw * 3 * patch * patch).data()});
+    for (const auto& [gh, gw, height] : std::vector<std::array<int64_t, 3>>{{1, 1, patch}, {3, 5, 3 * patch}, {2, 9, 5}, {3, 2, 100}}) {
+      const int64_t width = gw * patch;
+      ResizeCase& c = cases.emplace_back(std::array{width, height, width, gh * patch}, random.bytes(width * height * 3));
+      const auto resized = reference::resize_bicubic(c.rgb, width, height, width, gh * patch);
+      want.push_back(reference::extract_patches(resized, gh, gw, patch, mean, deviation));
+      float* const out = outs.emplace_back(gh * gw * 3 * patch * patch).data();
+      in.photos.add({c.in.data(), gh, gw, c.put_taps(height, gh * patch), out});
     }
     test_gpu()->extract_patches(in);
     std::vector<GpuArray<uint16_t>> half_outs;

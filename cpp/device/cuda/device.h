@@ -2,6 +2,7 @@
 // ops/cuda and products of LibTorch on one stream. The host does not wait between begin() and wait(), because all copies use pinned memory.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -148,8 +149,18 @@ class CudaDevice : public Device {
     ops::ResizeWeights weights;
     ResizeTaps* to;
   };
-  void send_taps(DeviceArena&, std::span<const AxisTaps>) const;
+  // Those of a launch: at most two for each photo.
+  struct AxisList {
+    size_t count = 0;
+    std::array<AxisTaps, 2 * kMaxPhotos> axis{};
+
+    void add(const AxisTaps& taps) { axis[count++] = taps; }
+    std::span<const AxisTaps> taken() const { return std::span(axis).first(count); }
+  };
+  void send_taps(DeviceArena&, const AxisList&) const;
+  void add_row_pass(DeviceArena&, SentPhoto&, int64_t width, ResizeRows&, AxisList&) const;
   void resize(DeviceArena&, std::span<SentPhoto>, HostSpan<const PhotoSize>) const;
+  void resize_to_patches(DeviceArena&, std::span<SentPhoto>, HostSpan<const Grid>, void* patches) const;
   void preprocess_at_once(DeviceArena&, HostSpan<const Image>, int64_t max_side, void* patches) const;
   void embed_tokens(DeviceArena&, HostSpan<const Grid>, const void* patches, float* x) const;
   void run_tower(DeviceContext&, HostSpan<const Grid>, const void* patches, float* x, HostSpan<const DeviceSpan<float>> means,

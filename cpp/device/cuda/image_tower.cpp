@@ -32,73 +32,83 @@ std::span<CudaDevice::SentPhoto> CudaDevice::send_photos(DeviceArena& arena, Hos
 }
 
 // Sends the taps of several axes by one copy.
-void CudaDevice::send_taps(DeviceArena& arena, std::span<const AxisTaps> axes) const {
+void CudaDevice::send_taps(DeviceArena& arena, const AxisList& axes) const {
+  if (axes.count == 0) return;
   Arena::Scope host_scope(scratch_);
   size_t count = 0;
-  for (const auto& [weights, to] : axes) count += weights.first.size() + weights.count.size() + weights.weights.size();
+  for (const auto& [weights, to] : axes.taken()) count += weights.first.size() + weights.count.size() + weights.weights.size();
   const std::span<int32_t> values = scratch_.take<int32_t>(count);
   auto next = values.begin();
-  for (const auto& [weights, to] : axes)
+  for (const auto& [weights, to] : axes.taken())
     for (const std::span<const int32_t> part : {weights.first, weights.count, weights.weights}) next = std::ranges::copy(part, next).out;
   const int32_t* sent = send(arena, std::span<const int32_t>(values));
-  for (const auto& [weights, to] : axes) {
+  for (const auto& [weights, to] : axes.taken()) {
     *to = {sent, sent + weights.first.size(), sent + weights.first.size() + weights.count.size(), weights.taps};
     sent = to->weights + weights.weights.size();
   }
 }
 
-// Resizes each photo in two passes, as in Pillow. The first pass also converts grey and RGBA to RGB, so it runs even if the width does not
-// change. A photo that has its size and is RGB is left as it is.
+// Adds the first pass of a resize, unless the photo has this width and is RGB. The pass also converts grey and RGBA to RGB.
+void CudaDevice::add_row_pass(DeviceArena& arena, SentPhoto& photo, int64_t width, ResizeRows& rows, AxisList& axes) const {
+  if (photo.size.width == width && photo.channels == 3) return;
+  uint8_t* const out = cuda::take<uint8_t>(arena, 3 * width * photo.size.height);
+  ResizeRowsPhoto& added = rows.photos.add({photo.data, photo.channels, photo.size.width, photo.size.height, width, {}, out});
+  axes.add({ops::resize_weights(scratch_, photo.size.width, width), &added.taps});
+  photo = {out, 3, {width, photo.size.height}};
+}
+
+// Resizes each photo in two passes, as in Pillow. A photo that has its size and is RGB is left as it is.
 void CudaDevice::resize(DeviceArena& arena, std::span<SentPhoto> photos, HostSpan<const PhotoSize> sizes) const {
   Arena::Scope host_scope(scratch_);
-  const std::span<AxisTaps> axes = scratch_.take<AxisTaps>(2 * photos.size());
-  size_t count = 0;
+  AxisList axes;
   ResizeRows rows{};
   ResizeColumns columns{};
   for (size_t i = 0; i < photos.size(); ++i) {
-    auto& [data, channels, size] = photos[i];
     const PhotoSize to = sizes[i];
-    if (size.width != to.width || channels != 3) {
-      uint8_t* const out = cuda::take<uint8_t>(arena, 3 * to.width * size.height);
-      ResizeRowsPhoto& added = rows.photos.add({data, channels, size.width, size.height, to.width, {}, out});
-      axes[count++] = {ops::resize_weights(scratch_, size.width, to.width), &added.taps};
-      data = out;
-    }
-    if (size.height != to.height) {
-      uint8_t* const out = cuda::take<uint8_t>(arena, 3 * to.width * to.height);
-      ResizeColumnsPhoto& added = columns.photos.add({data, to.width, to.height, {}, out});
-      axes[count++] = {ops::resize_weights(scratch_, size.height, to.height), &added.taps};
-      data = out;
-    }
-    channels = 3;
-    size = to;
+    add_row_pass(arena, photos[i], to.width, rows, axes);
+    if (photos[i].size.height == to.height) continue;
+    uint8_t* const out = cuda::take<uint8_t>(arena, 3 * to.width * to.height);
+    ResizeColumnsPhoto& added = columns.photos.add({photos[i].data, to.width, to.height, {}, out});
+    axes.add({ops::resize_weights(scratch_, photos[i].size.height, to.height), &added.taps});
+    photos[i] = {out, 3, to};
   }
-  if (count == 0) return;
-  send_taps(arena, axes.first(count));
+  send_taps(arena, axes);
   gpu_->resize_rows(rows);
   gpu_->resize_columns(columns);
 }
 
-void CudaDevice::preprocess_at_once(DeviceArena& arena, HostSpan<const Image> images, int64_t max_side, void* patches) const {
+// Resizes each photo to its grid and writes its patches. The second pass cuts them, so it also runs if the height does not change: then
+// each weight is 0 or 1.
+void CudaDevice::resize_to_patches(DeviceArena& arena, std::span<SentPhoto> photos, HostSpan<const Grid> grids, void* patches) const {
+  Arena::Scope host_scope(scratch_);
   const int64_t patch = model_->shape.patch;
+  AxisList axes;
+  ResizeRows rows{};
+  ExtractPatches extract{.photos = {}, .patch = patch, .pixel_values = weights_->pixel_values, .bfloat16 = is_bfloat16()};
+  for (size_t i = 0; i < photos.size(); ++i) {
+    const Grid& grid = grids[i];
+    add_row_pass(arena, photos[i], grid.width * patch, rows, axes);
+    ExtractPatchesPhoto& added = extract.photos.add({photos[i].data, grid.height, grid.width, {}, patches});
+    axes.add({ops::resize_weights(scratch_, photos[i].size.height, grid.height * patch), &added.taps});
+    patches = advance(patches, grid.patches() * model_->patch_values(), dtype());
+  }
+  send_taps(arena, axes);
+  gpu_->resize_rows(rows);
+  gpu_->extract_patches(extract);
+}
+
+void CudaDevice::preprocess_at_once(DeviceArena& arena, HostSpan<const Image> images, int64_t max_side, void* patches) const {
   DeviceArena::Scope scope(arena);
   Arena::Scope host_scope(scratch_);
   const std::span<SentPhoto> photos = send_photos(arena, images);
-  const std::span<PhotoSize> reduced = scratch_.take<PhotoSize>(images.size()), network = scratch_.take<PhotoSize>(images.size());
-  ExtractPatches extract{.photos = {}, .patch = patch, .pixel_values = weights_->pixel_values, .bfloat16 = is_bfloat16()};
+  const std::span<PhotoSize> reduced = scratch_.take<PhotoSize>(images.size());
+  const std::span<Grid> grids = scratch_.take<Grid>(images.size());
   for (size_t i = 0; i < images.size(); ++i) {
-    const Grid grid = patch_grid(images[i].size(), patch, max_side);
     reduced[i] = reduced_size(images[i].size(), max_side);
-    network[i] = {grid.width * patch, grid.height * patch};
+    grids[i] = patch_grid(images[i].size(), model_->shape.patch, max_side);
   }
   if (!std::ranges::equal(images, reduced, {}, &Image::size)) resize(arena, photos, reduced);
-  resize(arena, photos, network);
-  for (size_t i = 0; i < images.size(); ++i) {
-    const Grid grid{network[i].height / patch, network[i].width / patch};
-    extract.photos.add({photos[i].data, grid.height, grid.width, patches});
-    patches = advance(patches, grid.patches() * model_->patch_values(), dtype());
-  }
-  gpu_->extract_patches(extract);
+  resize_to_patches(arena, photos, grids, patches);
 }
 
 void CudaDevice::preprocess(DeviceContext& c, HostSpan<const Image> images, int64_t max_side, DeviceSpan<float> patches) {

@@ -39,11 +39,13 @@ struct ResizeColumns {
   Photos<ResizeColumnsPhoto> photos;
 };
 
-// Cuts images into patches and normalises the bytes: out[p][c][y][x] = pixel_values[c][byte]. Twin: ops::extract_patches.
+// The second pass for a photo that enters the network: resizes every column, cuts the image into patches and normalises the bytes:
+// out[p][c][y][x] = pixel_values[c][byte]. Twins: reference::resize_bicubic, ops::extract_patches.
 struct ExtractPatchesPhoto {
-  const uint8_t* image;  // (gh * patch, gw * patch, 3)
+  const uint8_t* in;  // (any height, gw * patch, 3); taps.first and taps.count stay within this height
   int64_t gh, gw;
-  void* out;  // (gh * gw, 3 * patch * patch)
+  ResizeTaps taps;  // of gh * patch outputs
+  void* out;        // (gh * gw, 3 * patch * patch)
 };
 struct ExtractPatches {
   Photos<ExtractPatchesPhoto> photos;

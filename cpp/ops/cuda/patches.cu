@@ -1,10 +1,13 @@
-// extract_patches:  out[patch][channel][y][x] = pixel_values[channel][byte]. The table of normalised bytes is computed on the host, so the
-//                   values equal the CPU's; in bfloat16 they are rounded. Twin: ops/cpu/patches.cpp.
+// extract_patches:  out[patch][channel][y][x] = pixel_values[channel][byte], where the byte is that of the column pass of
+// resize_bicubic.cu.
+//                   The table of normalised bytes is computed on the host, so the values equal the CPU's; in bfloat16 they are rounded.
+//                   Twins: ops/cpu/resize_bicubic.cpp, ops/cpu/patches.cpp.
 // embed_tokens:     x[1 + patch] = embedded[patch] + the trained positional embeddings, interpolated bilinearly at this patch; then x is
 //                   normalised. Twins: clip_es::resize_positions, ops/cpu/layer_norm.cpp.
 // extract_patches: one thread per element of the result, so that writes are contiguous. embed_tokens: one warp per token, so that the taps
 // are computed once and the row is normalised while it is in the first-level cache.
 #include "ops/cuda/layer_norm.cuh"
+#include "ops/cuda/resize.cuh"
 #include "ops/tap.h"
 
 namespace clip_es::cuda {
@@ -20,7 +23,7 @@ __global__ void __launch_bounds__(kThreads) extract_patches_kernel(const __grid_
   const int index = static_cast<int>(global_thread()), patch = index / size, in_patch = index % size;  // 64-bit divisions are slow
   const int channel = in_patch / area, y = in_patch % area / side, x = in_patch % side;
   const int row = patch / gw * side + y, column = patch % gw * side + x;
-  const uint8_t byte = photo.image[(static_cast<int64_t>(row) * gw * side + column) * 3 + channel];
+  const uint8_t byte = resized_byte(photo.taps, row, photo.in + column * 3 + channel, gw * side * 3);
   store(static_cast<Out*>(photo.out) + index, args.pixel_values[channel * 256 + byte]);
 }
 

@@ -1,20 +1,13 @@
-// Pillow's bicubic resize in two passes, rows then columns: out = clamp((2^21 + sum of byte * weight) >> 22), with integer weights.
-// Integers make the bytes equal to Pillow's on every device. Twins: ops/cpu/resize_bicubic.cpp, reference/resize_bicubic.cpp.
-// Row pass: one thread per pixel, because the three channels share their weights. Column pass: one thread per byte, so that neighbouring
-// threads read neighbouring bytes.
-#include "ops/cuda/common.cuh"
+// Pillow's bicubic resize in two passes, rows then columns, with integer weights (see resize.cuh).
+// Integers make the bytes equal to Pillow's on every device. The last resize of a photo has its column pass in extract_patches. Twins:
+// ops/cpu/resize_bicubic.cpp, reference/resize_bicubic.cpp. Row pass: one thread per pixel, because the three channels share their weights.
+// Column pass: one thread per byte, so that neighbouring threads read neighbouring bytes.
+#include "ops/cuda/resize.cuh"
 
 namespace clip_es::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kFractionBits = 22;
-constexpr int32_t kHalf = 1 << (kFractionBits - 1);
-
-__device__ uint8_t to_byte(int32_t sum) {
-  const int32_t value = sum >> kFractionBits;
-  return static_cast<uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value);
-}
 
 __global__ void __launch_bounds__(kThreads) resize_rows_kernel(const __grid_constant__ ResizeRows args) {
   const ResizeRowsPhoto& photo = args.photos.photo[blockIdx.z];
@@ -42,12 +35,8 @@ __global__ void __launch_bounds__(kThreads) resize_columns_kernel(const __grid_c
   const int64_t index = global_thread();
   if (index >= photo.out_height * photo.width * 3) return;
   const int stride = static_cast<int>(photo.width) * 3;
-  const int y = static_cast<int>(index) / stride, byte = static_cast<int>(index) % stride, taps = photo.taps.count[y];
-  const uint8_t* from = photo.in + static_cast<int64_t>(photo.taps.first[y]) * stride + byte;
-  const int32_t* weight = photo.taps.weights + y * photo.taps.stride;
-  int32_t sum = kHalf;
-  for (int i = 0; i < taps; ++i) sum += from[static_cast<int64_t>(i) * stride] * weight[i];
-  photo.out[index] = to_byte(sum);
+  const int y = static_cast<int>(index) / stride, byte = static_cast<int>(index) % stride;
+  photo.out[index] = resized_byte(photo.taps, y, photo.in + byte, stride);
 }
 
 }  // namespace
