@@ -15,6 +15,6 @@ void run(clip_es::Segmenter&, std::span<clip_es::Request> batch);
 bool was_cancelled(const clip_es::Request&);
 
 // Segments the photos as one batch and one by one. The maps and scores differ by less than `limit`.
-void compare_with_single(clip_es::Segmenter&, double limit);
+void compare_with_single(clip_es::Segmenter&, double limit, bool crf);
 void refuse_one_of_a_batch(clip_es::Segmenter&);
 void segment_on_two_threads(clip_es::Segmenter& first);

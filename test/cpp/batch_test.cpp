@@ -27,7 +27,7 @@ class SmallDevice : public cpu::CpuDevice {
 }  // namespace
 
 TEST("a batch of photos of different sizes gives the same maps and masks as one photo at a time, with and without a CRF") {
-  compare_with_single(*make_segmenter(), 2e-5);
+  for (const bool crf : {false, true}) compare_with_single(*make_segmenter(), 2e-5, crf);
 }
 
 TEST("a refused or cancelled photo does not affect the others of its batch, and a batch can be cancelled as a whole") {

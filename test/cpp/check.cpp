@@ -20,14 +20,14 @@ void fail(const char* file, int line, const std::string& what) {
 void skip(const std::string& reason) { throw Skipped(reason); }
 void note(const std::string& line) { std::cout << "    " << line << '\n'; }
 
-int run(const std::vector<std::string>& only, const std::string& except) {
-  const auto names = [](const Test& test, const std::string& text) {
-    return test.title.find(text) != std::string::npos || std::strstr(test.file, text.c_str());
+int run(const std::vector<std::string>& only, const std::vector<std::string>& except) {
+  const auto is_named = [](const Test& test, const std::vector<std::string>& texts) {
+    return std::ranges::any_of(
+        texts, [&](const std::string& text) { return test.title.find(text) != std::string::npos || std::strstr(test.file, text.c_str()); });
   };
   int passed = 0, failed = 0, skipped = 0;
   for (const auto& test : tests()) {
-    const bool chosen = only.empty() || std::any_of(only.begin(), only.end(), [&](const std::string& text) { return names(test, text); });
-    if (!chosen || (!except.empty() && names(test, except))) continue;
+    if ((!only.empty() && !is_named(test, only)) || is_named(test, except)) continue;
     std::cout << "  " << test.title << std::endl;
     bool ok = true;
     try {

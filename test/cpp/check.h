@@ -25,7 +25,7 @@ bool add(const char* file, std::string title, std::function<void()> body);
 void fail(const char* file, int line, const std::string& what);  // prints `what` and ends the test, which failed
 [[noreturn]] void skip(const std::string& reason);               // ends the test, which is counted as skipped
 // Runs all tests, or those whose title or file name contains a text of `only`, except those that contain `except`. Returns the exit status.
-int run(const std::vector<std::string>& only, const std::string& except);
+int run(const std::vector<std::string>& only, const std::vector<std::string>& except);
 void note(const std::string& line);  // prints a measured value below the test's title
 
 // Compares two sequences and returns the largest absolute difference; NaN counts as infinite.
