@@ -23,12 +23,12 @@ class CudaDevice::PhotoFeatures {
     outputs_ = outputs;
     all_tokens_ = take(c_.arena, floats);
     encode(patch_rows, mean_attention);
-    send_prior();
   }
 
   // Writes features (images, N, E).
   void features(float* rows) {
     DeviceArena::Scope scope(c_.arena);
+    send_prior();
     const int64_t count = images_ * patches(), embedding = model().shape.embedding;
     float* const x = take(c_.arena, count * width());
     for (int64_t image = 0; image < images_; ++image) last_block(image, x + image * patches() * width());
@@ -336,7 +336,10 @@ void CudaDevice::patch_features(DeviceContext& c, const SimilaritySettings& sett
                                 DeviceSpan<const float> patches, HostSpan<float> features, HostSpan<float> mean_attention) {
   const void* const rows = address(patches);
   if (windows.whole) return features_of_photo(c, settings, windows.photo, rows, features, mean_attention);
-  if (!mean_attention.empty()) features_of_photo(c, settings, windows.photo, rows, {}, mean_attention);
+  if (!mean_attention.empty()) {
+    const SimilaritySettings none{};  // the mean attention alone needs no block's output
+    features_of_photo(c, none, windows.photo, rows, {}, mean_attention);
+  }
   features_of_windows(c, settings, windows, rows, features);
 }
 
