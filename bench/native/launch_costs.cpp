@@ -97,7 +97,8 @@ Cost cost_of(const ResizeColumns& in) {
 Cost cost_of(const ExtractPatches& in) {
   return sum(in.photos, [&](const ExtractPatchesPhoto& photo) -> Cost {
     const double values = static_cast<double>(photo.gh * photo.gw * 3 * in.patch * in.patch);
-    return {.read = bytes_of_columns(photo.taps, photo.gh * in.patch, values), .written = size_of(in.bfloat16) * values};
+    return {.read = bytes_of_columns(photo.taps, photo.gh * in.patch, values),
+            .written = size_of(in.bfloat16) * static_cast<double>(photo.gh * photo.gw * in.row)};
   });
 }
 

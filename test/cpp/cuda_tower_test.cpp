@@ -213,7 +213,8 @@ TEST(
     for (int byte = 0; byte < 256; ++byte) value.push_back((static_cast<float>(byte) / 255 - mean[c]) / deviation[c]);
   const GpuArray<float> g_value(value);
   for (const int64_t patch : {7, 16}) {
-    cuda::ExtractPatches in{.photos = {}, .patch = patch, .pixel_values = g_value.data()};
+    const int64_t size = 3 * patch * patch, row = (size + 7) / 8 * 8;
+    cuda::ExtractPatches in{.photos = {}, .patch = patch, .row = row, .pixel_values = g_value.data()};
     std::vector<ResizeCase> cases;
     std::vector<GpuArray<float>> outs;
     std::vector<Matrix> want;
@@ -221,8 +222,11 @@ TEST(
       const int64_t width = gw * patch;
       ResizeCase& c = cases.emplace_back(std::array{width, height, width, gh * patch}, random.bytes(width * height * 3));
       const auto resized = reference::resize_bicubic(c.rgb, width, height, width, gh * patch);
-      want.push_back(reference::extract_patches(resized, gh, gw, patch, mean, deviation));
-      float* const out = outs.emplace_back(gh * gw * 3 * patch * patch).data();
+      const Matrix patches = reference::extract_patches(resized, gh, gw, patch, mean, deviation);
+      Matrix& rows = want.emplace_back(gh * gw, row);
+      for (int64_t p = 0; p < gh * gw; ++p)
+        for (int64_t i = 0; i < size; ++i) rows(p, i) = patches(p, i);
+      float* const out = outs.emplace_back(gh * gw * row).data();
       in.photos.add({c.in.data(), gh, gw, c.put_taps(height, gh * patch), out});
     }
     test_gpu()->extract_patches(in);

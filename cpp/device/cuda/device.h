@@ -88,6 +88,7 @@ class CudaDevice : public Device {
 
   // The type of products. In bfloat16 the array of patches, which the interface knows as floats, holds bfloat16 in its first half.
   torch::Dtype dtype() const { return weights_->dtype; }
+  int64_t patch_row() const { return weights_->patch_embedding.inputs; }  // elements of a row of patches
   bool is_bfloat16() const { return dtype() == torch::Dtype::kBFloat16; }
   int64_t head_size() const { return model_->image.width / model_->image.heads; }
   float scale() const;        // the factor of attention's scores

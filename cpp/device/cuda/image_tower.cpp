@@ -84,13 +84,14 @@ void CudaDevice::resize_to_patches(DeviceArena& arena, std::span<SentPhoto> phot
   const int64_t patch = model_->shape.patch;
   AxisList axes;
   ResizeRows rows{};
-  ExtractPatches extract{.photos = {}, .patch = patch, .pixel_values = weights_->pixel_values, .bfloat16 = is_bfloat16()};
+  ExtractPatches extract{
+      .photos = {}, .patch = patch, .row = patch_row(), .pixel_values = weights_->pixel_values, .bfloat16 = is_bfloat16()};
   for (size_t i = 0; i < photos.size(); ++i) {
     const Grid& grid = grids[i];
     add_row_pass(arena, photos[i], grid.width * patch, rows, axes);
     ExtractPatchesPhoto& added = extract.photos.add({photos[i].data, grid.height, grid.width, {}, patches});
     axes.add({ops::resize_weights(scratch_, photos[i].size.height, grid.height * patch), &added.taps});
-    patches = advance(patches, grid.patches() * model_->patch_values(), dtype());
+    patches = advance(patches, grid.patches() * patch_row(), dtype());
   }
   send_taps(arena, axes);
   gpu_->resize_rows(rows);
@@ -119,7 +120,7 @@ void CudaDevice::preprocess(DeviceContext& c, HostSpan<const Image> images, int6
     for (end = first; end < images.size() && end - first < kMaxPhotos; ++end) {
       pixels += images[end].size().pixels();
       if (end > first && pixels > limits_.pixels) break;
-      values += patch_grid(images[end].size(), model_->shape.patch, max_side).patches() * model_->patch_values();
+      values += patch_grid(images[end].size(), model_->shape.patch, max_side).patches() * patch_row();
     }
     preprocess_at_once(c.arena, images.subspan(first, end - first), max_side, next);
     next = advance(next, values, dtype());

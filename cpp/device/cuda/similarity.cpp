@@ -303,7 +303,7 @@ void CudaDevice::features_of_photo(DeviceContext& c, const SimilaritySettings& s
 
 void CudaDevice::features_of_windows(DeviceContext& c, const SimilaritySettings& settings, const Windows& windows, const void* patches,
                                      HostSpan<float> features) {
-  const int64_t values = model_->patch_values(), embedding = model_->shape.embedding;
+  const int64_t values = patch_row(), embedding = model_->shape.embedding;
   const auto size = static_cast<size_t>(windows.window.patches() * embedding);
   const int64_t columns = std::ssize(windows.columns);
   for (int64_t first = 0; first < windows.count(); first += kMaxPhotos) {

@@ -1,5 +1,8 @@
 #include "device/cuda/weights.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "cam/last_block_weights.h"
 #include "core/float16.h"
 
@@ -14,12 +17,22 @@ std::vector<float> make_pixel_values(const Model& model) {
   return values;
 }
 
+// cuBLAS has its fast bfloat16 products for rows of whole 16 bytes. The 588 values of a 14 x 14 patch are no such row, so zeros follow. The
+// array of patches has room for them, because it is as large as in float32.
+LinearTensors with_whole_vectors(LinearTensors layer, torch::Dtype type) {
+  const int64_t inputs = layer.inputs, padded = (inputs + 7) / 8 * 8;
+  if (type == torch::Dtype::kFloat32 || padded == inputs || padded > 2 * inputs) return layer;
+  std::vector<float> weight(layer.outputs * padded);
+  for (int64_t row = 0; row < layer.outputs; ++row) std::copy_n(layer.weight.begin() + row * inputs, inputs, weight.begin() + row * padded);
+  return {std::move(weight), std::move(layer.bias), layer.outputs, padded};
+}
+
 }  // namespace
 
 Weights::Weights(const std::shared_ptr<Gpu>& gpu, HostContext& context, const ModelSource& source, torch::Dtype type)
     : dtype(type), gpu_(*gpu), memory_(Gpu::memory(gpu)) {
   const Model& model = *source.model();
-  patch_embedding = put(source.patch_embedding(), dtype);
+  patch_embedding = put(with_whole_vectors(source.patch_embedding(), dtype), dtype);
   class_embedding = put(model.class_embedding);
   positions = put(model.positional_embedding);
   projection = put(model.image_projection);

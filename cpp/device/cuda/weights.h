@@ -33,8 +33,8 @@ class Weights : public DeviceWeights {
 
   size_t bytes() const override { return memory_.capacity(); }
 
-  torch::Dtype dtype;  // of all layers
-  Linear patch_embedding;
+  torch::Dtype dtype;      // of all layers
+  Linear patch_embedding;  // its inputs are a row of patches: the values of a patch, in bfloat16 also zeros up to whole 16 bytes
   const float *class_embedding, *positions, *projection, *pixel_values;  // as in ops/cuda/kernels_tower.h
   Norm ln_pre, ln_post;
   std::vector<Block> blocks;

@@ -23,7 +23,7 @@ struct GpuProperties {
 };
 
 // Increase it whenever Functions or an argument struct changes its layout: the library then refuses an engine built from other sources.
-constexpr int kVersion = 9;
+constexpr int kVersion = 10;
 
 struct Functions {
   const char* (*error_text)(int error);

@@ -40,16 +40,17 @@ struct ResizeColumns {
 };
 
 // The second pass for a photo that enters the network: resizes every column, cuts the image into patches and normalises the bytes:
-// out[p][c][y][x] = pixel_values[c][byte]. Twins: reference::resize_bicubic, ops::extract_patches.
+// out[p][c][y][x] = pixel_values[c][byte]. A row may be longer than a patch: zeros follow. Twins: reference::resize_bicubic,
+// ops::extract_patches.
 struct ExtractPatchesPhoto {
   const uint8_t* in;  // (any height, gw * patch, 3); taps.first and taps.count stay within this height
   int64_t gh, gw;
   ResizeTaps taps;  // of gh * patch outputs
-  void* out;        // (gh * gw, 3 * patch * patch)
+  void* out;        // (gh * gw, row)
 };
 struct ExtractPatches {
   Photos<ExtractPatchesPhoto> photos;
-  int64_t patch;
+  int64_t patch, row;         // row: at least 3 * patch * patch
   const float* pixel_values;  // (3, 256)
   bool bfloat16 = false;      // type of out
 };

@@ -18,9 +18,11 @@ constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 template <class Out>
 __global__ void __launch_bounds__(kThreads) extract_patches_kernel(const __grid_constant__ ExtractPatches args) {
   const ExtractPatchesPhoto& photo = args.photos.photo[blockIdx.z];
-  const int side = static_cast<int>(args.patch), area = side * side, size = 3 * area, gw = static_cast<int>(photo.gw);
+  const int side = static_cast<int>(args.patch), area = side * side, gw = static_cast<int>(photo.gw);
+  const int size = static_cast<int>(args.row);
   if (global_thread() >= photo.gh * gw * size) return;
   const int index = static_cast<int>(global_thread()), patch = index / size, in_patch = index % size;  // 64-bit divisions are slow
+  if (in_patch >= 3 * area) return store(static_cast<Out*>(photo.out) + index, 0);
   const int channel = in_patch / area, y = in_patch % area / side, x = in_patch % side;
   const int row = patch / gw * side + y, column = patch % gw * side + x;
   const uint8_t byte = resized_byte(photo.taps, row, photo.in + column * 3 + channel, gw * side * 3);
@@ -68,8 +70,7 @@ __global__ void __launch_bounds__(kThreads) embed_tokens_kernel(const __grid_con
 }  // namespace
 
 int extract_patches(Stream stream, const ExtractPatches& args) {
-  const int64_t size = 3 * args.patch * args.patch;
-  const unsigned blocks = most_blocks(args.photos, [&](const auto& photo) { return blocks_for(photo.gh * photo.gw * size, kThreads); });
+  const unsigned blocks = most_blocks(args.photos, [&](const auto& photo) { return blocks_for(photo.gh * photo.gw * args.row, kThreads); });
   auto* kernel = args.bfloat16 ? extract_patches_kernel<BFloat16> : extract_patches_kernel<float>;
   return launch(stream, kernel, {blocks, 1, depth_of(args.photos)}, kThreads, args);
 }
