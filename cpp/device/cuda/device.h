@@ -86,7 +86,7 @@ class CudaDevice : public Device {
     float* mean(int64_t image) const { return means ? means + image * (n - 1) * (n - 1) : nullptr; }
   };
 
-  // The type of products. In bfloat16 the array of patches, which the interface knows as floats, holds bfloat16 in its first half.
+  // The type of products. In bfloat16 the array of patches, which the interface knows as floats, begins with rows of patch_row() bfloat16.
   torch::Dtype dtype() const { return weights_->dtype; }
   int64_t patch_row() const { return weights_->patch_embedding.inputs; }  // elements of a row of patches
   bool is_bfloat16() const { return dtype() == torch::Dtype::kBFloat16; }
