@@ -12,5 +12,5 @@ int main(int argc, char** argv) {
       return 0;
     }
   }
-  return check::run(only, "");
+  return check::run(only, {});
 }
