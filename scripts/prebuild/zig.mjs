@@ -24,8 +24,22 @@ export function installZig() {
   if (status !== 0) throw new Error('npm cannot install zig: run npm ci in scripts/prebuild, which says why')
 }
 
-/** CMake's first test of the compiler is not linked, because zig compiles its C++ library for the first link of each kind. */
-const doNotLinkFirstTest = 'case "$*" in *CMakeCXXCompilerId.cpp*) set -- -c "$@" ;; esac\n'
+/**
+ * A script that runs zig as the C++ compiler. CMake's first test of the compiler is not linked, because zig compiles its C++ library for the
+ * first link of each kind. A link that succeeds prints nothing, because zig prints the warnings of that library.
+ */
+const compilerScript = (zigCommand) => `#!/bin/sh
+case "$*" in *CMakeCXXCompilerId.cpp*) set -- -c "$@" ;; esac
+case " $* " in
+  *' -c '* | *' -E '* | *' -S '*) exec ${zigCommand} "$@" ;;
+  *' -o '*) ;;
+  *) exec ${zigCommand} "$@" ;;
+esac
+printed=$(${zigCommand} "$@" 2>&1) && exit
+status=$?
+printf '%s\\n' "$printed" >&2
+exit $status
+`
 
 /**
  * Writes programs that CMake can call, in `at`: each is one command of zig for the target. The compiler is called clang++, so that ccache
@@ -34,21 +48,22 @@ const doNotLinkFirstTest = 'case "$*" in *CMakeCXXCompilerId.cpp*) set -- -c "$@
  */
 export function zigTools(target, at) {
   mkdirSync(at, { recursive: true })
-  const tool = (name, command, before = '') => {
+  const zigCommand = (command) => `env ZIG_LIB_DIR='${join(packages, 'lib')}' '${zig}' ${command}`
+  const write = (name, script) => {
     const file = join(at, name)
-    const script = `#!/bin/sh\n${before}ZIG_LIB_DIR='${join(packages, 'lib')}' exec '${zig}' ${command} "$@"\n`
     if (existsSync(file) && readFileSync(file, 'utf8') === script) return file // with its old time: ccache takes a new one for another compiler
     writeFileSync(file, script, { mode: 0o755 })
     return file
   }
+  const tool = (name) => write(name, `#!/bin/sh\nexec ${zigCommand(name)} "$@"\n`)
   return [
     `-DCMAKE_SYSTEM_NAME=${target.system}`,
     `-DCMAKE_SYSTEM_PROCESSOR=${target.processor}`,
-    `-DCMAKE_CXX_COMPILER=${tool('clang++', `c++ -target ${target.zig} -g0`, doNotLinkFirstTest)}`,
+    `-DCMAKE_CXX_COMPILER=${write('clang++', compilerScript(zigCommand(`c++ -target ${target.zig} -g0`)))}`,
     '-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY', // the other tests are not linked either
-    `-DCMAKE_AR=${tool('ar', 'ar')}`,
-    `-DCMAKE_RANLIB=${tool('ranlib', 'ranlib')}`,
-    `-DCMAKE_RC_COMPILER=${tool('rc', 'rc')}`,
+    `-DCMAKE_AR=${tool('ar')}`,
+    `-DCMAKE_RANLIB=${tool('ranlib')}`,
+    `-DCMAKE_RC_COMPILER=${tool('rc')}`,
   ]
 }
 
