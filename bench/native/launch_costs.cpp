@@ -23,8 +23,8 @@ Cost sum(const Photos<Photo>& photos, CostOf cost_of_photo) {
   return sum;
 }
 
-// What the second pass of a resize reads for `written` bytes. The height of the input is no argument: a filter has 4 pixels, times the
-// factor by which the height is reduced, and one more.
+// What the second pass of a resize reads for `written` bytes. The launch does not know the height of its input, but the filter: 4 pixels,
+// times the factor by which the height is reduced, and one more.
 double bytes_of_columns(const ResizeTaps& taps, int64_t out_height, double written) {
   const double reduction = static_cast<double>(taps.stride - 1) / 4;
   return reduction * written + sizeof(int32_t) * static_cast<double>(out_height * (2 + taps.stride));

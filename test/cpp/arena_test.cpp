@@ -66,7 +66,7 @@ TEST("impossible sizes are refused as ERR_OUT_OF_MEMORY, and the arena remains u
   CHECK_ERROR(arena.take<double>(size_t{1} << 61), ErrorCode::kOutOfMemory, "GB of memory");
   CHECK_ERROR(arena.take<double>(~size_t{0}), ErrorCode::kOutOfMemory, "GB of memory");
   CHECK_ERROR(arena.take<uint8_t>(size_t{1} << 50), ErrorCode::kOutOfMemory, "1125899.9 GB");
-  CHECK_ERROR(clip_es::allocate_aligned(size_t{1} << 50), ErrorCode::kOutOfMemory, "1125899.9 GB");
+  CHECK_ERROR(allocate_aligned(size_t{1} << 50), ErrorCode::kOutOfMemory, "1125899.9 GB");
   Arena::Scope scope(arena);
   const auto taken = arena.take<float>(1000);
   std::fill(taken.begin(), taken.end(), 1.0f);
@@ -93,11 +93,11 @@ struct TestSource {
   size_t allocated = 0;
   bool exhausted = false;
 
-  clip_es::MemorySource source(size_t limit) {
+  MemorySource source(size_t limit) {
     return {[this](size_t bytes) {
-              if (exhausted) throw clip_es::Error(ErrorCode::kOutOfMemory, "the source is exhausted");
+              if (exhausted) throw Error(ErrorCode::kOutOfMemory, "the source is exhausted");
               allocated += bytes;
-              return std::shared_ptr<std::byte>(clip_es::allocate_aligned(bytes).release(), clip_es::FreeAligned{});
+              return std::shared_ptr<std::byte>(allocate_aligned(bytes).release(), FreeAligned{});
             },
             limit};
   }
@@ -243,8 +243,8 @@ TEST("trim() leaves memory alone that is in use, and does not count a job that t
 
 TEST("a buffer is released after one huge job, and kept while its size is usual") {
   TestSource memory;
-  const clip_es::MemorySource source = memory.source(8192 * kMegabyte);
-  clip_es::DeviceBuffer buffer;
+  const MemorySource source = memory.source(8192 * kMegabyte);
+  DeviceBuffer buffer;
   const auto job = [&](size_t megabytes) {
     buffer.reserve(source, megabytes * kMegabyte / sizeof(float));
     buffer.trim();
@@ -274,15 +274,15 @@ TEST("every error code has the name that users see") {
       {ErrorCode::kDiverged, "ERR_DIVERGED"},
       {ErrorCode::kInternal, "ERR_INTERNAL"},
   };
-  for (const auto& [code, name] : names) CHECK(std::string(clip_es::name_of(code)) == name);
+  for (const auto& [code, name] : names) CHECK(std::string(name_of(code)) == name);
 }
 
 TEST("more memory than the machine or the control group has is refused at once") {
-  const size_t limit = clip_es::host_memory().limit;
+  const size_t limit = host_memory().limit;
   CHECK(limit > 0);
-  CHECK_ERROR(clip_es::allocate_aligned(limit + 1), ErrorCode::kOutOfMemory, "cannot allocate");
+  CHECK_ERROR(allocate_aligned(limit + 1), ErrorCode::kOutOfMemory, "cannot allocate");
   // This process uses some of it already.
-  CHECK_ERROR(clip_es::allocate_aligned(limit - kMegabyte), ErrorCode::kOutOfMemory, "cannot allocate");
+  CHECK_ERROR(allocate_aligned(limit - kMegabyte), ErrorCode::kOutOfMemory, "cannot allocate");
 }
 
 }  // namespace clip_es::arena_test

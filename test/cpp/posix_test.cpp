@@ -44,9 +44,9 @@ bool ends_well(std::span<const size_t> sizes, std::ptrdiff_t offset) {
   CHECK(child >= 0);
   if (child == 0) {
     dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
-    clip_es::Arena arena;
+    Arena arena;
     {
-      const clip_es::Arena::Scope scope(arena);
+      const Arena::Scope scope(arena);
       volatile uint8_t* last = nullptr;
       for (const size_t size : sizes) {
         const auto piece = arena.take<uint8_t>(size);
@@ -71,9 +71,9 @@ TEST("in these tests, the program ends if it writes behind a piece of an arena, 
     CHECK(ends_well(sizes, -1));
     for (const std::ptrdiff_t offset : {0, 1, 70, 900}) CHECK(!ends_well(sizes, offset));
   }
-  clip_es::Arena arena;
+  Arena arena;
   for (int round = 0; round < 2; ++round) {
-    const clip_es::Arena::Scope scope(arena);
+    const Arena::Scope scope(arena);
     const auto piece = arena.take<float>(100);
     CHECK(std::ranges::all_of(piece, [](float value) { return value != value; }));
     std::ranges::fill(piece, 1.0f);
@@ -94,7 +94,7 @@ TEST("a pool that the system gives too few threads is refused as ERR_OUT_OF_MEMO
     if (setrlimit(RLIMIT_AS, &limits) != 0) _exit(2);
     try {
       const ThreadPool pool(4000);
-    } catch (const clip_es::Error& error) {
+    } catch (const Error& error) {
       const std::string message = error.what();
       const bool right = error.code == ErrorCode::kOutOfMemory && message.starts_with("the system started only ") &&
                          message.find(" of 4000 threads (") != message.npos;

@@ -1,4 +1,4 @@
-// The types of `entities/decode` are those of an ES module; its code is required, as all of this package's.
+// TypeScript reads the types of `entities/decode` as those of an ES module. Its code is loaded by require, as everywhere in this package.
 import type * as Entities from 'entities/decode' with { 'resolution-mode': 'import' }
 
 const { decodeHTML, decodeHTMLStrict } = require('entities/decode') as typeof Entities

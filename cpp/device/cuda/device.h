@@ -150,7 +150,7 @@ class CudaDevice : public Device {
     ops::ResizeWeights weights;
     ResizeTaps* to;
   };
-  // Those of a launch: at most two for each photo.
+  // The axes of the photos of a launch, at most two for each photo.
   struct AxisList {
     size_t count = 0;
     std::array<AxisTaps, 2 * kMaxPhotos> axis{};

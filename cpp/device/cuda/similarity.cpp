@@ -292,11 +292,14 @@ void CudaDevice::features_of_photo(DeviceContext& c, const SimilaritySettings& s
                                    HostSpan<float> features, HostSpan<float> mean_attention) {
   DeviceArena::Scope scope(c.arena);
   Arena::Scope host_scope(scratch_);
+  Arena::Scope staging_scope(staging_);  // so that pinned memory does not grow with the number of photos
   const auto array = [&](HostSpan<float> to) { return to.empty() ? nullptr : take(c.arena, std::ssize(to)); };
   float *const result = array(features), *const mean = array(mean_attention);
   PhotoFeatures photo(*this, c, settings, grid, 1, patches, mean);
-  if (result) photo.features(result);
-  if (result) fetch(result, std::ssize(features), features.data());
+  if (result) {
+    photo.features(result);
+    fetch(result, std::ssize(features), features.data());
+  }
   if (mean) fetch(mean, std::ssize(mean_attention), mean_attention.data());
   wait();
 }
@@ -337,8 +340,8 @@ void CudaDevice::patch_features(DeviceContext& c, const SimilaritySettings& sett
   const void* const rows = address(patches);
   if (windows.whole) return features_of_photo(c, settings, windows.photo, rows, features, mean_attention);
   if (!mean_attention.empty()) {
-    const SimilaritySettings none{};  // the mean attention alone needs no block's output
-    features_of_photo(c, none, windows.photo, rows, {}, mean_attention);
+    const SimilaritySettings usual{};  // no block's output is kept with them
+    features_of_photo(c, usual, windows.photo, rows, {}, mean_attention);
   }
   features_of_windows(c, settings, windows, rows, features);
 }

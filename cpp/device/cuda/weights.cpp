@@ -17,8 +17,8 @@ std::vector<float> make_pixel_values(const Model& model) {
   return values;
 }
 
-// cuBLAS has its fast bfloat16 products for rows of whole 16 bytes. The 588 values of a 14 x 14 patch are no such row, so zeros follow. The
-// array of patches has room for them, because it is as large as in float32.
+// cuBLAS multiplies bfloat16 fast only if a row has a multiple of 16 bytes. The 588 values of a 14 x 14 patch have 1176 bytes, so zeros
+// follow. The array of patches has room for them, because it is as large as in float32.
 LinearTensors with_whole_vectors(LinearTensors layer, torch::Dtype type) {
   const int64_t inputs = layer.inputs, padded = (inputs + 7) / 8 * 8;
   if (type == torch::Dtype::kFloat32 || padded == inputs || padded > 2 * inputs) return layer;
